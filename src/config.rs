@@ -1,0 +1,615 @@
+//! The configuration: the settings of a relay as typed values.
+//!
+//! `flags` gathers strings; here each becomes a field, or a [`ConfigError`] that names the flag,
+//! the value and what was expected. Fields have the names of their flags. The defaults are those
+//! of `flags::OPTIONS`, read like any other value, so that there is one place for them.
+//!
+//! Not here: what depends on the machine (how many cores, the limit on open files) and the
+//! environment. Whoever starts the relay resolves these.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::flags::value::{Values, refused};
+use crate::flags::{Accepts, OPTIONS, Opt, Raw, Unit};
+use crate::stream::cursor::StartAt;
+
+/// Everything an operator can set. All values are within the ranges of `flags::OPTIONS`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Apps that are served; all when empty.
+    pub app: Vec<String>,
+    /// Connections that may wait in each listener.
+    pub backlog: u16,
+    /// RTMP chunk size we send with, in bytes.
+    pub chunk_size: u32,
+    /// Where workers are pinned.
+    pub cpus: Cpus,
+    /// How long connections are served after a request to stop.
+    pub drain: Duration,
+    /// Whether a new player starts at the newest key frame there is, or at the next to come.
+    pub gop_cache: Switch,
+    /// How long players are kept after their publisher left; zero ends the stream at once.
+    pub grace: Duration,
+    /// From accept to the end of the handshake.
+    pub handshake_timeout: Duration,
+    /// Bytes behind which a player jumps to the newest sync point; at most `log_bytes`.
+    pub lag_max: usize,
+    /// Addresses to listen on; at least one, none twice unless its port is 0.
+    pub listen: Vec<SocketAddr>,
+    /// A level or an `env_logger` filter; when `None`, the caller takes `RUST_LOG`, or `info`.
+    pub log: Option<String>,
+    /// Bytes kept of one stream at most.
+    pub log_bytes: usize,
+    /// Connections of the whole process; `None` to derive it from the limit on open files.
+    pub max_connections: Option<usize>,
+    /// Whether sockets have `TCP_NODELAY`.
+    pub nodelay: Switch,
+    /// How often players that follow live are written to.
+    pub pace: Pace,
+    /// What `Pace::Auto` may stretch to.
+    pub pace_max: Duration,
+    /// How often an idle peer is sent a ping; `None` for never.
+    pub ping: Option<Duration>,
+    /// How long a player waits for a stream that is not there; zero refuses at once.
+    pub play_wait: Duration,
+    /// A publisher that sends nothing for this long is closed.
+    pub publish_idle: Duration,
+    /// `SO_RCVBUF` in bytes; `None` leaves it to the kernel.
+    pub rcvbuf: Option<usize>,
+    /// Bytes read from one connection per turn.
+    pub read_budget: usize,
+    /// A player that takes no byte for this long while data waits is closed.
+    pub send_timeout: Duration,
+    /// From accept to an accepted publish or play.
+    pub setup_timeout: Duration,
+    /// `SO_SNDBUF` in bytes; `None` leaves it to the kernel.
+    pub sndbuf: Option<usize>,
+    /// How often figures are printed; `None` for never.
+    pub stats_interval: Option<Duration>,
+    /// What happens when a publisher asks for a name in use.
+    pub takeover: Takeover,
+    /// How much of the past of a live stream can be sought in; zero for none.
+    pub window: Duration,
+    /// Window Acknowledgement Size announced to peers, in bytes.
+    pub window_ack: u32,
+    /// Number of workers; `None` for one per available core.
+    pub workers: Option<usize>,
+}
+
+/// Something that is on or off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Switch {
+    /// On.
+    On,
+    /// Off.
+    Off,
+}
+
+impl Switch {
+    /// Whether it is on.
+    pub fn is_on(self) -> bool {
+        self == Self::On
+    }
+}
+
+/// When players that follow live are written to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// At most once in this time; zero for every turn.
+    Fixed(Duration),
+    /// At once while there is little to do, up to every `pace_max` under load.
+    Auto,
+}
+
+/// What happens to a publisher who asks for a name in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Takeover {
+    /// The new one is refused.
+    Refuse,
+    /// The old one is closed.
+    Replace,
+}
+
+/// Where workers are pinned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cpus {
+    /// To the available cores in order.
+    Available,
+    /// Nowhere.
+    Unpinned,
+    /// Worker `i` to entry `i` modulo the length. Never empty; all are below 1024.
+    List(Vec<usize>),
+}
+
+/// A setting that cannot be used: what was given where, and what would have been right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// The option as it was given: `--pace`, or in a file `relay.conf:3: pace`.
+    pub flag: String,
+    /// What was given.
+    pub value: Got,
+    /// What would be accepted.
+    pub expected: String,
+}
+
+/// What was found in place of what was expected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Got {
+    /// This value.
+    Value(String),
+    /// An option whose value is missing.
+    Nothing,
+    /// A value for an option that takes none.
+    Surplus,
+    /// An option that may stand once, again.
+    Repeated,
+    /// An option that does not exist.
+    Unknown,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.flag)?;
+        match &self.value {
+            Got::Value(value) => write!(f, "got {value:?}")?,
+            Got::Nothing => write!(f, "got no value")?,
+            Got::Surplus => write!(f, "got a value")?,
+            Got::Repeated => write!(f, "got it more than once")?,
+            Got::Unknown => write!(f, "unknown option")?,
+        }
+        write!(f, "; expected {}", self.expected)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self::from_raw(&Raw::default()).expect("the defaults in the table are valid")
+    }
+}
+
+impl Config {
+    /// Where new players start.
+    pub fn start_at(&self) -> StartAt {
+        if self.gop_cache.is_on() {
+            StartAt::NewestSync
+        } else {
+            StartAt::NextSync
+        }
+    }
+
+    /// Checks what was given and fills in the defaults.
+    pub fn from_raw(raw: &Raw) -> Result<Self, ConfigError> {
+        let values = Values::new(raw);
+        let config = Self {
+            app: values.apps("app")?,
+            backlog: values.number("backlog")?,
+            chunk_size: values.number("chunk-size")?,
+            cpus: values.cpus("cpus")?,
+            drain: values.time("drain")?,
+            gop_cache: values.switch("gop-cache")?,
+            grace: values.time("grace")?,
+            handshake_timeout: values.time("handshake-timeout")?,
+            lag_max: values.number("lag-max")?,
+            listen: values.addresses("listen")?,
+            log: values.log("log")?,
+            log_bytes: values.number("log-bytes")?,
+            max_connections: nonzero(values.number("max-connections")?),
+            nodelay: values.switch("nodelay")?,
+            pace: values.pace("pace")?,
+            pace_max: values.time("pace-max")?,
+            ping: Some(values.time("ping")?).filter(|time| !time.is_zero()),
+            play_wait: values.time("play-wait")?,
+            publish_idle: values.time("publish-idle")?,
+            rcvbuf: nonzero(values.number("rcvbuf")?),
+            read_budget: values.number("read-budget")?,
+            send_timeout: values.time("send-timeout")?,
+            setup_timeout: values.time("setup-timeout")?,
+            sndbuf: nonzero(values.number("sndbuf")?),
+            stats_interval: Some(values.time("stats-interval")?).filter(|time| !time.is_zero()),
+            takeover: values.takeover("takeover")?,
+            window: values.time("window")?,
+            window_ack: values.number("window-ack")?,
+            workers: nonzero(values.number("workers")?),
+        };
+        if config.lag_max > config.log_bytes {
+            let log_bytes = Unit::Bytes.show(config.log_bytes as u64);
+            let expected = format!("at most --log-bytes, which is {log_bytes}");
+            return Err(refused(values.one("lag-max").1, expected));
+        }
+        Ok(config)
+    }
+
+    /// The values in effect, `name = value` a line, as a `--config` file. Reading it gives an
+    /// equal configuration.
+    pub fn to_text(&self) -> String {
+        let mut text = String::new();
+        for opt in OPTIONS.iter().filter(|opt| opt.is_setting()) {
+            let values = self.shown(opt);
+            if values.is_empty() {
+                // Only `log` has a meaning of its own when absent.
+                text.push_str(&format!("# {} = {}, or RUST_LOG\n", opt.name, opt.default));
+            }
+            for value in values {
+                text.push_str(&format!("{} = {value}\n", opt.name));
+            }
+        }
+        text
+    }
+
+    /// The values of one option as they would be given.
+    fn shown(&self, opt: &Opt) -> Vec<String> {
+        let amount = |amount: u64| match opt.accepts {
+            Accepts::Amount { unit, .. } => vec![unit.show(amount)],
+            Accepts::Nothing | Accepts::Words(_) | Accepts::Text(_) => vec![amount.to_string()],
+        };
+        let size = |size: usize| amount(size as u64);
+        let time = |time: Duration| amount(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+        let word = |word: &str| vec![word.to_owned()];
+        let switch = |switch: Switch| word(if switch.is_on() { "on" } else { "off" });
+        match opt.name {
+            "app" if self.app.is_empty() => word("*"),
+            "app" => self.app.clone(),
+            "backlog" => amount(self.backlog.into()),
+            "chunk-size" => amount(self.chunk_size.into()),
+            "cpus" => vec![self.cpus.to_string()],
+            "drain" => time(self.drain),
+            "gop-cache" => switch(self.gop_cache),
+            "grace" => time(self.grace),
+            "handshake-timeout" => time(self.handshake_timeout),
+            "lag-max" => size(self.lag_max),
+            "listen" => self.listen.iter().map(SocketAddr::to_string).collect(),
+            "log" => self.log.iter().cloned().collect(),
+            "log-bytes" => size(self.log_bytes),
+            "max-connections" => size(self.max_connections.unwrap_or(0)),
+            "nodelay" => switch(self.nodelay),
+            "pace" => match self.pace {
+                Pace::Auto => word("auto"),
+                Pace::Fixed(interval) => time(interval),
+            },
+            "pace-max" => time(self.pace_max),
+            "ping" => time(self.ping.unwrap_or(Duration::ZERO)),
+            "play-wait" => time(self.play_wait),
+            "publish-idle" => time(self.publish_idle),
+            "rcvbuf" => size(self.rcvbuf.unwrap_or(0)),
+            "read-budget" => size(self.read_budget),
+            "send-timeout" => time(self.send_timeout),
+            "setup-timeout" => time(self.setup_timeout),
+            "sndbuf" => size(self.sndbuf.unwrap_or(0)),
+            "stats-interval" => time(self.stats_interval.unwrap_or(Duration::ZERO)),
+            "takeover" => word(match self.takeover {
+                Takeover::Refuse => "refuse",
+                Takeover::Replace => "replace",
+            }),
+            "window" => time(self.window),
+            "window-ack" => amount(self.window_ack.into()),
+            "workers" => size(self.workers.unwrap_or(0)),
+            _ => Vec::new(),
+        }
+    }
+}
+
+impl fmt::Display for Cpus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Available => write!(f, "auto"),
+            Self::Unpinned => write!(f, "none"),
+            Self::List(cpus) => {
+                let numbers: Vec<String> = cpus.iter().map(usize::to_string).collect();
+                write!(f, "{}", numbers.join(","))
+            }
+        }
+    }
+}
+
+fn nonzero(number: usize) -> Option<usize> {
+    (number != 0).then_some(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flags::{Outcome, parse};
+
+    fn outcome(args: &[&str]) -> Result<Outcome, ConfigError> {
+        parse(&args.iter().map(|arg| (*arg).to_owned()).collect::<Vec<_>>())
+    }
+
+    #[track_caller]
+    fn config(args: &[&str]) -> Config {
+        match outcome(args) {
+            Ok(Outcome::Run(config)) => config,
+            other => panic!("{args:?} gave {other:?}"),
+        }
+    }
+
+    /// `--name value` is refused and all three parts are named.
+    #[track_caller]
+    fn check_refused(name: &str, value: &str, expected: &str) {
+        let error = outcome(&[&format!("--{name}"), value])
+            .unwrap_err()
+            .to_string();
+        assert_eq!(
+            error,
+            format!("--{name}: got {value:?}; expected {expected}")
+        );
+    }
+
+    const MS: fn(u64) -> Duration = Duration::from_millis;
+    const S: fn(u64) -> Duration = Duration::from_secs;
+
+    #[test]
+    fn the_defaults_are_the_documented_ones() {
+        let expected = Config {
+            app: Vec::new(),
+            backlog: 4096,
+            chunk_size: 65_536,
+            cpus: Cpus::Available,
+            drain: S(5),
+            gop_cache: Switch::On,
+            grace: S(10),
+            handshake_timeout: S(10),
+            lag_max: 4 << 20,
+            listen: vec!["0.0.0.0:1935".parse().unwrap()],
+            log: None,
+            log_bytes: 16 << 20,
+            max_connections: None,
+            nodelay: Switch::On,
+            pace: Pace::Auto,
+            pace_max: MS(350),
+            ping: Some(S(60)),
+            play_wait: S(10),
+            publish_idle: S(15),
+            rcvbuf: None,
+            read_budget: 256 << 10,
+            send_timeout: S(30),
+            setup_timeout: S(15),
+            sndbuf: None,
+            stats_interval: None,
+            takeover: Takeover::Refuse,
+            window: S(0),
+            window_ack: 2_500_000,
+            workers: None,
+        };
+        assert_eq!(Config::default(), expected);
+        assert_eq!(config(&[]), expected);
+    }
+
+    /// Amounts: name, lowest and highest allowed, just below (if anything is) and just above,
+    /// and the range as errors and the help have it.
+    const AMOUNTS: &str = "
+        backlog           | 1     | 65535      | 0      | 65536      | 1 to 65535
+        chunk-size        | 128   | 1048576    | 127    | 1048577    | 128 bytes to 1 MiB
+        drain             | 0     | 1h         |        | 3601       | 0 to 3600 s
+        grace             | 0     | 3600       |        | 3600001ms  | 0 to 3600 s
+        handshake-timeout | 1     | 300        | 999ms  | 301        | 1 to 300 s
+        lag-max           | 64k   | 16m        | 65535  | 1073741825 | 64 KiB to 1 GiB
+        log-bytes         | 4m    | 1g         | 262143 | 1073741825 | 256 KiB to 1 GiB
+        max-connections   | 0     | 10000000   |        | 10000001   | 0 to 10000000
+        pace              | 0     | 1s         |        | 1001       | 0 to 1000 ms, or auto
+        pace-max          | 1     | 1000       | 0      | 1001       | 1 to 1000 ms
+        ping              | 0     | 3600       |        | 61m        | 0 to 3600 s
+        play-wait         | 0     | 60m        |        | 3601s      | 0 to 3600 s
+        publish-idle      | 1     | 3600       | 0      | 3601       | 1 to 3600 s
+        rcvbuf            | 0     | 64m        |        | 67108865   | 0 to 64 MiB
+        read-budget       | 4k    | 16m        | 4095   | 16777217   | 4 KiB to 16 MiB
+        send-timeout      | 1     | 3600       | 0      | 2h         | 1 to 3600 s
+        setup-timeout     | 1     | 600        | 0      | 601        | 1 to 600 s
+        sndbuf            | 0     | 64MiB      |        | 65m        | 0 to 64 MiB
+        stats-interval    | 0     | 1h         |        | 3601       | 0 to 3600 s
+        window            | 0     | 10m        |        | 601        | 0 to 600 s
+        window-ack        | 10000 | 2147483647 | 9999   | 2g         | 10000 to 2147483647 bytes
+        workers           | 0     | 64         |        | 65         | 0 to 64
+    ";
+
+    /// Names and values that are refused.
+    const BAD_TEXTS: &str = "
+        app       | / | a//b | /a | a/ | .. | a/.b | a?b=c | live/_definst_
+        cpus      | a | 0, | ,0 | 1-0 | 0- | -1 | 0,0 | 0-3,2 | 1024 | 0 - 1 | auto,0 | None
+        gop-cache | yes | ON | 1
+        listen    | : | localhost | localhost:1935 | 1.2.3.4 | 1.2.3:1935 | ::1 | [::1] | *:1935
+        listen    | 65536 | :65536 | 1.2.3.4:65536 | -1 | +1
+        log       | inf | tailwater | info, | =debug | a=b | a=info=b | info/x
+        nodelay   | no | Off
+        takeover  | allow | Replace | refuse or replace
+    ";
+
+    fn rows(table: &'static str) -> Vec<Vec<&'static str>> {
+        let lines = table.lines().filter(|line| !line.trim().is_empty());
+        lines
+            .map(|line| line.split('|').map(str::trim).collect())
+            .collect()
+    }
+
+    fn amounts() -> impl Iterator<Item = [&'static str; 6]> {
+        rows(AMOUNTS).into_iter().map(|row| row.try_into().unwrap())
+    }
+
+    #[test]
+    fn amounts_are_taken_up_to_their_bounds_and_no_further() {
+        for [name, lowest, highest, below, above, range] in amounts() {
+            for value in [lowest, highest] {
+                assert!(
+                    outcome(&[&format!("--{name}={value}")]).is_ok(),
+                    "{name} {value}"
+                );
+            }
+            for value in [below, above].into_iter().filter(|value| !value.is_empty()) {
+                check_refused(name, value, range);
+            }
+            for value in [
+                "",
+                "12x",
+                "-1",
+                "1.5",
+                "ten",
+                "0x10",
+                "18446744073709551616",
+            ] {
+                check_refused(name, value, range);
+            }
+        }
+    }
+
+    #[test]
+    fn words_lists_addresses_names_and_filters_are_checked() {
+        let range = |name: &str| Opt::find(name).unwrap().range();
+        let rows = || rows(BAD_TEXTS).into_iter();
+        for row in rows() {
+            for value in row.iter().skip(1).chain([&""]) {
+                check_refused(row[0], value, &range(row[0]));
+            }
+        }
+        // Every setting has its bad values, there or among the amounts.
+        for opt in settings() {
+            let is_text = rows().any(|row| row[0] == opt.name);
+            let is_amount = amounts().any(|row| row[0] == opt.name);
+            assert!(is_text != is_amount, "{}", opt.name);
+        }
+        check_refused("app", &"a".repeat(257), &range("app"));
+        assert_eq!(range("gop-cache"), "on or off");
+        assert_eq!(range("takeover"), "refuse or replace");
+    }
+
+    #[test]
+    fn an_address_or_all_apps_with_one_more_is_refused() {
+        let error = outcome(&["--listen", "1935", "--listen", "0.0.0.0:1935"]).unwrap_err();
+        assert_eq!(error.value, Got::Value("0.0.0.0:1935".to_owned()));
+        assert_eq!(config(&["--listen", "0", "--listen", "0"]).listen.len(), 2);
+        let error = outcome(&["--app", "live", "--app", "*"]).unwrap_err();
+        assert_eq!(
+            (error.flag.as_str(), error.value),
+            ("--app", Got::Value("*".to_owned()))
+        );
+        assert_eq!(config(&["--app", "*"]).app, Vec::<String>::new());
+        assert_eq!(
+            config(&["--app", "a", "--app", "b/c", "--app", "a"]).app,
+            ["a", "b/c"]
+        );
+    }
+
+    #[test]
+    fn a_lag_that_the_log_cannot_serve_is_refused() {
+        let expected = "expected at most --log-bytes, which is";
+        let error = outcome(&["--lag-max", "32m"]).unwrap_err().to_string();
+        assert_eq!(error, format!("--lag-max: got \"32m\"; {expected} 16 MiB"));
+        let error = outcome(&["--log-bytes", "1m"]).unwrap_err().to_string();
+        assert_eq!(error, format!("--lag-max: got \"4 MiB\"; {expected} 1 MiB"));
+        for (size, bytes) in [("256k", 256 << 10), ("1g", 1 << 30)] {
+            let config = config(&["--log-bytes", size, "--lag-max", size]);
+            assert_eq!((config.log_bytes, config.lag_max), (bytes, bytes));
+        }
+    }
+
+    #[test]
+    fn zero_and_words_have_types_of_their_own() {
+        assert_eq!(config(&["--pace", "0"]).pace, Pace::Fixed(Duration::ZERO));
+        assert_eq!(config(&["--pace", "auto"]).pace, Pace::Auto);
+        assert_eq!(config(&["--ping", "0"]).ping, None);
+        assert_eq!(config(&["--workers", "0"]).workers, None);
+        assert_eq!(config(&["--workers", "3"]).workers, Some(3));
+        assert_eq!(config(&["--cpus", "none"]).cpus, Cpus::Unpinned);
+        assert_eq!(config(&["--cpus", "0,2-3"]).cpus, Cpus::List(vec![0, 2, 3]));
+        assert!(config(&["--nodelay", "true"]).nodelay.is_on());
+        assert!(!config(&["--gop-cache", "false"]).gop_cache.is_on());
+        assert_eq!(
+            config(&["--takeover", "replace"]).takeover,
+            Takeover::Replace
+        );
+    }
+
+    /// A value for every setting that is not its default, as it is printed.
+    const OTHER: &str = "\
+app = live
+app = studio/one
+backlog = 1
+listen = 127.0.0.1:0
+listen = [::1]:1936
+max-connections = 500
+cpus = 0,2,3
+workers = 2
+pace = 20 ms
+pace-max = 100 ms
+read-budget = 8 KiB
+gop-cache = off
+grace = 1500 ms
+lag-max = 1 MiB
+log-bytes = 2 MiB
+play-wait = 0 s
+takeover = replace
+window = 60 s
+drain = 1 s
+handshake-timeout = 3 s
+publish-idle = 5 s
+send-timeout = 7 s
+setup-timeout = 9 s
+chunk-size = 4097
+nodelay = off
+ping = 0 s
+rcvbuf = 64 KiB
+sndbuf = 128 KiB
+window-ack = 10000
+log = info,tailwater::edge=debug
+stats-interval = 2 s
+";
+
+    fn settings() -> impl Iterator<Item = &'static Opt> {
+        OPTIONS.iter().filter(|opt| opt.is_setting())
+    }
+
+    /// The configuration in a file, what is printed of it, and that this reads back as the same.
+    #[track_caller]
+    fn printed(text: &str) -> String {
+        let read = |text| Config::from_raw(&Raw::from_file_text("text", text)?);
+        let config = read(text).unwrap();
+        let printed = config.to_text();
+        assert_eq!(read(&printed), Ok(config), "{printed}");
+        printed
+    }
+
+    #[test]
+    fn what_is_printed_reads_back() {
+        let defaults = printed("");
+        for opt in settings() {
+            let line = format!("{} = {}\n", opt.name, opt.default);
+            assert!(
+                defaults.contains(&line) || opt.name == "log",
+                "{line} in {defaults}"
+            );
+        }
+        assert!(
+            defaults.ends_with("\n# log = info, or RUST_LOG\n"),
+            "{defaults}"
+        );
+        assert_eq!(defaults.lines().count(), settings().count());
+        assert_eq!(printed(OTHER), OTHER);
+    }
+
+    #[test]
+    fn each_setting_has_a_field_of_its_own() {
+        let defaults = printed("");
+        for opt in settings() {
+            let is_its = |line: &&str| line.split(" = ").next() == Some(opt.name);
+            let lines: Vec<&str> = OTHER.lines().filter(is_its).collect();
+            // A log below the default lag would be refused.
+            let text = match opt.name {
+                "log-bytes" => "log-bytes = 32 MiB".to_owned(),
+                _ => lines.join("\n"),
+            };
+            assert!(!lines.is_empty(), "{}", opt.name);
+            let others = |text: &str| {
+                let is_other = |line: &&str| !is_its(line) && !line.starts_with("# log");
+                text.lines()
+                    .filter(is_other)
+                    .map(str::to_owned)
+                    .collect::<Vec<_>>()
+            };
+            let alone = printed(&text);
+            assert!(alone.contains(&text), "{text} in {alone}");
+            assert_eq!(others(&alone), others(&defaults), "{}", opt.name);
+        }
+    }
+}

@@ -1,0 +1,493 @@
+//! The table of options: the one place where an option's name, default, range and meaning are.
+//!
+//! Rows stand under their category in the order of the help, sorted by name within it. Defaults
+//! are written as they are printed and are parsed like any other value. Times in ranges are in
+//! the unit a bare number has.
+
+use super::{Accepts, Category, Opt, Repeat, Unit};
+use crate::limits::NAME_BYTES_MAX;
+
+/// All options.
+pub const OPTIONS: &[Opt] = &[
+    Opt {
+        name: "app",
+        hint: "NAME",
+        accepts: Accepts::Text(
+            "an app as in the URL, such as live or live/one, at most 256 bytes; or * alone",
+        ),
+        default: "*",
+        repeat: Repeat::Many,
+        category: Category::Listening,
+        meaning: "Serve this app only; connections to others are rejected.",
+        note: "The app is the part of the URL between the host and the name of the stream. \
+               Every app is served by default, which is what * says.",
+        ..BLANK
+    },
+    Opt {
+        name: "backlog",
+        hint: "N",
+        accepts: count(1, 65_535),
+        default: "4096",
+        category: Category::Listening,
+        meaning: "Connections each listener lets wait to be accepted.",
+        note: "The kernel caps it at net.core.somaxconn.",
+        ..BLANK
+    },
+    Opt {
+        name: "listen",
+        hint: "ADDR",
+        accepts: Accepts::Text(
+            "ADDRESS:PORT, [IPV6]:PORT, :PORT or PORT, each once, with PORT 0 to 65535",
+        ),
+        default: "0.0.0.0:1935",
+        repeat: Repeat::Many,
+        category: Category::Listening,
+        meaning: "Accept RTMP connections on this address.",
+        note: "Addresses are numeric. A port without an address is on 0.0.0.0, that is on every \
+               IPv4 address. With port 0 the kernel chooses one.",
+        ..BLANK
+    },
+    Opt {
+        name: "max-connections",
+        hint: "N",
+        accepts: count(0, 10_000_000),
+        default: "0",
+        category: Category::Listening,
+        meaning: "Connections the whole process serves at one time.",
+        note: "0 takes what the limit on open files leaves.",
+        ..BLANK
+    },
+    Opt {
+        name: "cpus",
+        hint: "LIST",
+        accepts: Accepts::Text(
+            "auto, none, or numbers and ranges like 0,2-3, each once, from 0 to 1023",
+        ),
+        default: "auto",
+        category: Category::Cores,
+        meaning: "Cores the workers are pinned to, one after the other.",
+        note: "auto takes the available cores in order, none does not pin. The list may be \
+               shorter or longer than --workers: it is gone through again from its start.",
+        ..BLANK
+    },
+    Opt {
+        name: "workers",
+        hint: "N",
+        accepts: count(0, 64),
+        default: "0",
+        category: Category::Cores,
+        meaning: "Event loops, each with a thread and listeners of its own.",
+        note: "0 starts one for each available core.",
+        ..BLANK
+    },
+    Opt {
+        name: "pace",
+        hint: "MS",
+        accepts: Accepts::Amount {
+            unit: Unit::Milliseconds,
+            min: 0,
+            max: 1000,
+            word: Some("auto"),
+        },
+        default: "auto",
+        category: Category::Pace,
+        meaning: "Write to the players that follow live at most this often.",
+        note: "Fewer, larger writes serve more players per core; this is the delay they add. 0 \
+               writes in every turn of the loop. auto writes at once while a worker has little \
+               to do and goes up to --pace-max as writing takes more of its time.",
+        ..BLANK
+    },
+    Opt {
+        name: "pace-max",
+        hint: "MS",
+        accepts: Accepts::Amount {
+            unit: Unit::Milliseconds,
+            min: 1,
+            max: 1000,
+            word: None,
+        },
+        default: "350 ms",
+        category: Category::Pace,
+        meaning: "The longest interval that --pace auto may come to.",
+        note: "Without effect when --pace is a number.",
+        ..BLANK
+    },
+    Opt {
+        name: "read-budget",
+        hint: "SIZE",
+        accepts: bytes(4 << 10, 16 << 20),
+        default: "256 KiB",
+        category: Category::Pace,
+        meaning: "Bytes read from one connection before the next one has its turn.",
+        note: "Lower is fairer among publishers, higher costs fewer turns.",
+        ..BLANK
+    },
+    Opt {
+        name: "gop-cache",
+        hint: "WHEN",
+        accepts: ON_OFF,
+        default: "on",
+        category: Category::Streams,
+        meaning: "Start a new player at the newest key frame there is.",
+        note: "When off, it starts at the next key frame to come: it sees nothing until then, \
+               and has the lowest delay from then on.",
+        ..BLANK
+    },
+    Opt {
+        name: "grace",
+        hint: "TIME",
+        accepts: seconds(0, 3600),
+        default: "10 s",
+        category: Category::Streams,
+        meaning: "Keep the players of a stream this long after its publisher left.",
+        note: "If the publisher comes back in time, they go on. 0 ends the stream at once.",
+        ..BLANK
+    },
+    Opt {
+        name: "lag-max",
+        hint: "SIZE",
+        accepts: bytes(64 << 10, 1 << 30),
+        default: "4 MiB",
+        category: Category::Streams,
+        meaning: "A player further behind than this jumps to the newest sync point.",
+        note: "Must not exceed --log-bytes, since players are served from there.",
+        ..BLANK
+    },
+    Opt {
+        name: "log-bytes",
+        hint: "SIZE",
+        accepts: bytes(256 << 10, 1 << 30),
+        default: "16 MiB",
+        category: Category::Streams,
+        meaning: "Bytes that are kept of one stream at most.",
+        note: "A stream keeps what new and slow players may need. Make it larger than the bytes \
+               between two key frames, and at least --lag-max.",
+        ..BLANK
+    },
+    Opt {
+        name: "play-wait",
+        hint: "TIME",
+        accepts: seconds(0, 3600),
+        default: "10 s",
+        category: Category::Streams,
+        meaning: "How long a player waits for a stream that is not there yet.",
+        note: "0 answers StreamNotFound at once.",
+        ..BLANK
+    },
+    Opt {
+        name: "takeover",
+        hint: "HOW",
+        accepts: Accepts::Words(&["refuse", "replace"]),
+        default: "refuse",
+        category: Category::Streams,
+        meaning: "What a publisher gets who asks for a name that is in use.",
+        note: "refuse turns the new one away; replace closes the old one, and players go on \
+               with the new one.",
+        ..BLANK
+    },
+    Opt {
+        name: "window",
+        hint: "TIME",
+        accepts: seconds(0, 600),
+        default: "0 s",
+        category: Category::Streams,
+        meaning: "How much of the past of a live stream players can seek in.",
+        note: "Only as much as fits into --log-bytes is there. 0 refuses to seek.",
+        ..BLANK
+    },
+    Opt {
+        name: "drain",
+        hint: "TIME",
+        accepts: seconds(0, 3600),
+        default: "5 s",
+        category: Category::Timeouts,
+        meaning: "How long connections are still served after a request to stop.",
+        note: "New ones are not accepted meanwhile. 0 stops at once.",
+        ..BLANK
+    },
+    Opt {
+        name: "handshake-timeout",
+        hint: "TIME",
+        accepts: seconds(1, 300),
+        default: "10 s",
+        category: Category::Timeouts,
+        meaning: "From accepting a connection to the end of its handshake.",
+        note: "Part of --setup-timeout, so that a longer one than that has no effect.",
+        ..BLANK
+    },
+    Opt {
+        name: "publish-idle",
+        hint: "TIME",
+        accepts: seconds(1, 3600),
+        default: "15 s",
+        category: Category::Timeouts,
+        meaning: "A publisher that sends nothing for this long is closed.",
+        note: "Its players then have --grace.",
+        ..BLANK
+    },
+    Opt {
+        name: "send-timeout",
+        hint: "TIME",
+        accepts: seconds(1, 3600),
+        default: "30 s",
+        category: Category::Timeouts,
+        meaning: "A player that takes no byte for this long, while data waits, is closed.",
+        note: "One that takes some, but too few, comes under --lag-max.",
+        ..BLANK
+    },
+    Opt {
+        name: "setup-timeout",
+        hint: "TIME",
+        accepts: seconds(1, 600),
+        default: "15 s",
+        category: Category::Timeouts,
+        meaning: "From accepting a connection to an accepted publish or play.",
+        note: "The handshake is in it.",
+        ..BLANK
+    },
+    Opt {
+        name: "chunk-size",
+        hint: "BYTES",
+        accepts: bytes(128, 1 << 20),
+        default: "64 KiB",
+        category: Category::Wire,
+        meaning: "Size of the RTMP chunks that are sent.",
+        note: "Larger chunks have fewer headers. What peers send is their own choice.",
+        ..BLANK
+    },
+    Opt {
+        name: "nodelay",
+        hint: "WHEN",
+        accepts: ON_OFF,
+        default: "on",
+        category: Category::Wire,
+        meaning: "Have the kernel send small writes at once (TCP_NODELAY).",
+        note: "Writes are gathered by --pace already.",
+        ..BLANK
+    },
+    Opt {
+        name: "ping",
+        hint: "TIME",
+        accepts: seconds(0, 3600),
+        default: "60 s",
+        category: Category::Wire,
+        meaning: "Send a ping to an idle peer this often.",
+        note: "It keeps firewalls on the way from forgetting the connection. 0 sends none.",
+        ..BLANK
+    },
+    Opt {
+        name: "rcvbuf",
+        hint: "SIZE",
+        accepts: bytes(0, 64 << 20),
+        default: "0",
+        category: Category::Wire,
+        meaning: "Receive buffer of a connection in the kernel (SO_RCVBUF).",
+        note: "0 leaves it to the kernel, which then adapts it; otherwise it is fixed, and the \
+               kernel caps it at net.core.rmem_max.",
+        ..BLANK
+    },
+    Opt {
+        name: "sndbuf",
+        hint: "SIZE",
+        accepts: bytes(0, 64 << 20),
+        default: "0",
+        category: Category::Wire,
+        meaning: "Send buffer of a connection in the kernel (SO_SNDBUF).",
+        note: "What waits in it comes on top of the delay and does not count for --lag-max. 0 \
+               leaves it to the kernel, which then adapts it; otherwise it is fixed, and the \
+               kernel caps it at net.core.wmem_max.",
+        ..BLANK
+    },
+    Opt {
+        name: "window-ack",
+        hint: "SIZE",
+        accepts: bytes(10_000, 0x7FFF_FFFF),
+        default: "2500000",
+        category: Category::Wire,
+        meaning: "Bytes after which peers are asked to acknowledge.",
+        note: "The Window Acknowledgement Size of RTMP. Nothing waits for the answers.",
+        ..BLANK
+    },
+    Opt {
+        name: "config",
+        hint: "FILE",
+        accepts: Accepts::Text("the name of a file"),
+        category: Category::General,
+        meaning: "Read options from this file.",
+        note: "One name = value a line, # begins a comment. The command line overrides the \
+               file, and replaces all values of an option that may be repeated.",
+        ..BLANK
+    },
+    Opt {
+        name: "help",
+        short: Some('h'),
+        category: Category::General,
+        meaning: "Print this text and exit.",
+        ..BLANK
+    },
+    Opt {
+        name: "log",
+        hint: "LEVEL",
+        accepts: Accepts::Text(
+            "error, warn, info, debug, trace, off, or a filter like info,tailwater::edge=debug",
+        ),
+        default: "info",
+        category: Category::General,
+        meaning: "How much is logged to standard error.",
+        note: "A filter sets levels for parts of the program. When the option is absent, the \
+               environment variable RUST_LOG is used if it is set.",
+        ..BLANK
+    },
+    Opt {
+        name: "print-config",
+        category: Category::General,
+        meaning: "Print the values in effect, as --config reads them, and exit.",
+        ..BLANK
+    },
+    Opt {
+        name: "stats-interval",
+        hint: "TIME",
+        accepts: seconds(0, 3600),
+        default: "0 s",
+        category: Category::General,
+        meaning: "Print a line of figures on standard output this often.",
+        note: "The line begins with stats and has name=value pairs: streams, publishers, \
+               players, bits per second in and out, and more. 0 prints none.",
+        ..BLANK
+    },
+    Opt {
+        name: "version",
+        short: Some('V'),
+        category: Category::General,
+        meaning: "Print the version and exit.",
+        ..BLANK
+    },
+];
+
+/// What a row says where it says nothing.
+const BLANK: Opt = Opt {
+    name: "",
+    short: None,
+    hint: "",
+    accepts: Accepts::Nothing,
+    default: "",
+    repeat: Repeat::Once,
+    category: Category::General,
+    meaning: "",
+    note: "",
+};
+
+const ON_OFF: Accepts = Accepts::Words(&["on", "off"]);
+
+const fn count(min: u64, max: u64) -> Accepts {
+    Accepts::Amount {
+        unit: Unit::Count,
+        min,
+        max,
+        word: None,
+    }
+}
+
+const fn bytes(min: u64, max: u64) -> Accepts {
+    Accepts::Amount {
+        unit: Unit::Bytes,
+        min,
+        max,
+        word: None,
+    }
+}
+
+const fn seconds(min: u64, max: u64) -> Accepts {
+    Accepts::Amount {
+        unit: Unit::Seconds,
+        min,
+        max,
+        word: None,
+    }
+}
+
+// The range of --app says 256.
+const _: () = assert!(NAME_BYTES_MAX == 256);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_sorted_and_none_is_there_twice() {
+        for pair in OPTIONS.windows(2) {
+            let [one, next] = pair else {
+                unreachable!("windows of two")
+            };
+            let (one, next) = ((one.category, one.name), (next.category, next.name));
+            assert!(one < next, "{one:?} before {next:?}");
+        }
+        let mut names: Vec<&str> = OPTIONS.iter().map(|opt| opt.name).collect();
+        let mut letters: Vec<char> = OPTIONS.iter().filter_map(|opt| opt.short).collect();
+        let (all_names, all_letters) = (names.len(), letters.len());
+        names.sort_unstable();
+        names.dedup();
+        letters.sort_unstable();
+        letters.dedup();
+        assert_eq!((names.len(), letters.len()), (all_names, all_letters));
+    }
+
+    #[test]
+    fn rows_are_complete() {
+        for opt in OPTIONS {
+            let takes_value = !matches!(opt.accepts, Accepts::Nothing);
+            assert_eq!(!opt.hint.is_empty(), takes_value, "hint of {}", opt.name);
+            assert_eq!(
+                !opt.default.is_empty(),
+                opt.is_setting(),
+                "default of {}",
+                opt.name
+            );
+            assert!(opt.meaning.ends_with('.'), "meaning of {}", opt.name);
+            assert!(
+                opt.meaning.len() <= 76,
+                "meaning of {} is more than a line",
+                opt.name
+            );
+            assert!(
+                opt.note.is_empty() || opt.note.ends_with('.'),
+                "note of {}",
+                opt.name
+            );
+            assert!(
+                opt.name.len() > 1 && !opt.name.starts_with('-'),
+                "{}",
+                opt.name
+            );
+        }
+    }
+
+    #[test]
+    fn notes_name_options_that_exist() {
+        for opt in OPTIONS {
+            let text = format!("{} {}", opt.meaning, opt.note);
+            for word in text.split(|c: char| !c.is_ascii_alphanumeric() && c != '-') {
+                if let Some(name) = word.strip_prefix("--") {
+                    assert!(Opt::find(name).is_some(), "{} speaks of --{name}", opt.name);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn defaults_are_in_range_and_written_as_they_are_printed() {
+        for opt in OPTIONS {
+            match opt.accepts {
+                Accepts::Amount { word, .. } if word == Some(opt.default) => {}
+                Accepts::Amount { unit, min, max, .. } => {
+                    let amount = unit.parse(opt.default).unwrap();
+                    let (min, max) = (min * unit.scale(), max * unit.scale());
+                    assert!((min..=max).contains(&amount), "{}", opt.name);
+                    assert_eq!(unit.show(amount), opt.default, "{}", opt.name);
+                }
+                Accepts::Words(words) => assert!(words.contains(&opt.default), "{}", opt.name),
+                Accepts::Nothing | Accepts::Text(_) => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! From a string to a value, for each kind of option: amounts and times, words, addresses, lists
+//! of cores, apps, log filters.
+//!
+//! What is refused is refused with the range of the option's row. Not here: which options there
+//! are, and what one option asks of another (`config`).
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use super::{Accepts, Given, Opt, Raw, Unit};
+use crate::config::{ConfigError, Cpus, Got, Pace, Switch, Takeover};
+use crate::rtmp::name::app_from_connect;
+
+/// Reads values by the kind of their option. The names are those of the table; asking for one
+/// that is not there, or as another kind, is a mistake every test of this file would meet.
+pub(crate) struct Values<'a> {
+    raw: &'a Raw,
+}
+
+impl<'a> Values<'a> {
+    /// Reads from what was given.
+    pub(crate) fn new(raw: &'a Raw) -> Self {
+        Self { raw }
+    }
+
+    /// All values of an option and the option.
+    fn all(&self, name: &str) -> (&'static Opt, Vec<Given>) {
+        let opt = Opt::find(name).expect("a setting has a row in the table");
+        (opt, self.raw.values(opt))
+    }
+
+    /// The value of an option that is given once.
+    pub(crate) fn one(&self, name: &str) -> (&'static Opt, Given) {
+        let (opt, mut values) = self.all(name);
+        (opt, values.pop().expect("a setting has a default"))
+    }
+
+    /// An amount in bytes, milliseconds or things.
+    fn amount(&self, name: &str) -> Result<u64, ConfigError> {
+        let (opt, given) = self.one(name);
+        let Accepts::Amount { unit, min, max, .. } = opt.accepts else {
+            unreachable!("{name} is an amount in the table");
+        };
+        let range = min * unit.scale()..=max * unit.scale();
+        let amount = unit
+            .parse(&given.value)
+            .filter(|amount| range.contains(amount));
+        amount.ok_or_else(|| refused(given, opt.range()))
+    }
+
+    /// A count or size, in a type the range of the option fits into.
+    pub(crate) fn number<T: TryFrom<u64>>(&self, name: &str) -> Result<T, ConfigError> {
+        let amount = T::try_from(self.amount(name)?);
+        // Only where `usize` has fewer bits than the table counts on.
+        amount.map_err(|_| refused(self.one(name).1, "less on this machine".to_owned()))
+    }
+
+    pub(crate) fn time(&self, name: &str) -> Result<Duration, ConfigError> {
+        self.amount(name).map(Duration::from_millis)
+    }
+
+    pub(crate) fn pace(&self, name: &str) -> Result<Pace, ConfigError> {
+        if self.one(name).1.value == "auto" {
+            return Ok(Pace::Auto);
+        }
+        self.time(name).map(Pace::Fixed)
+    }
+
+    pub(crate) fn switch(&self, name: &str) -> Result<Switch, ConfigError> {
+        let (opt, given) = self.one(name);
+        match given.value.as_str() {
+            "on" | "true" => Ok(Switch::On),
+            "off" | "false" => Ok(Switch::Off),
+            _ => Err(refused(given, opt.range())),
+        }
+    }
+
+    pub(crate) fn takeover(&self, name: &str) -> Result<Takeover, ConfigError> {
+        let (opt, given) = self.one(name);
+        match given.value.as_str() {
+            "refuse" => Ok(Takeover::Refuse),
+            "replace" => Ok(Takeover::Replace),
+            _ => Err(refused(given, opt.range())),
+        }
+    }
+
+    pub(crate) fn cpus(&self, name: &str) -> Result<Cpus, ConfigError> {
+        let (opt, given) = self.one(name);
+        match given.value.as_str() {
+            "auto" => Ok(Cpus::Available),
+            "none" => Ok(Cpus::Unpinned),
+            list => match cpu_list(list) {
+                Some(cpus) => Ok(Cpus::List(cpus)),
+                None => Err(refused(given, opt.range())),
+            },
+        }
+    }
+
+    pub(crate) fn addresses(&self, name: &str) -> Result<Vec<SocketAddr>, ConfigError> {
+        let (opt, values) = self.all(name);
+        let mut addresses = Vec::new();
+        for given in values {
+            match address(&given.value) {
+                // With SO_REUSEPORT the kernel would not object to a second one.
+                Some(address) if address.port() == 0 || !addresses.contains(&address) => {
+                    addresses.push(address);
+                }
+                _ => return Err(refused(given, opt.range())),
+            }
+        }
+        Ok(addresses)
+    }
+
+    pub(crate) fn apps(&self, name: &str) -> Result<Vec<String>, ConfigError> {
+        let (opt, values) = self.all(name);
+        if let [only] = values.as_slice()
+            && only.value == "*"
+        {
+            return Ok(Vec::new());
+        }
+        let mut apps = Vec::new();
+        for given in values {
+            if !is_app(&given.value) {
+                return Err(refused(given, opt.range()));
+            }
+            if !apps.contains(&given.value) {
+                apps.push(given.value);
+            }
+        }
+        Ok(apps)
+    }
+
+    pub(crate) fn log(&self, name: &str) -> Result<Option<String>, ConfigError> {
+        let (opt, given) = self.one(name);
+        if !is_filter(&given.value) {
+            return Err(refused(given, opt.range()));
+        }
+        Ok(self.raw.is_given(name).then_some(given.value))
+    }
+}
+
+/// The error for a value out of what is expected.
+pub(crate) fn refused(given: Given, expected: String) -> ConfigError {
+    ConfigError {
+        flag: given.flag,
+        value: Got::Value(given.value),
+        expected,
+    }
+}
+
+/// `A:P`, `[V6]:P`, `:P` or `P`.
+fn address(text: &str) -> Option<SocketAddr> {
+    let port = text.strip_prefix(':').unwrap_or(text);
+    if !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Some((Ipv4Addr::UNSPECIFIED, port.parse().ok()?).into());
+    }
+    text.parse().ok()
+}
+
+/// Numbers and ranges separated by commas, none twice.
+fn cpu_list(text: &str) -> Option<Vec<usize>> {
+    /// As many as the kernel's set of cores for a thread has (`CPU_SETSIZE`).
+    const CPUS_MAX: u64 = 1024;
+    let number = |text| Unit::Count.parse(text).filter(|cpu| *cpu < CPUS_MAX);
+    let mut cpus = Vec::new();
+    for part in text.split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (first, last) = (number(first)?, number(last)?);
+        if first > last {
+            return None;
+        }
+        for cpu in first..=last {
+            let cpu = usize::try_from(cpu).ok()?;
+            if cpus.contains(&cpu) {
+                return None;
+            }
+            cpus.push(cpu);
+        }
+    }
+    Some(cpus)
+}
+
+/// Whether clients can ask for this app: it must be as `rtmp::name` leaves it, or it would match
+/// none of them (`live/_definst_` arrives as `live`). `*` is not among them, since it says all.
+fn is_app(name: &str) -> bool {
+    let app = app_from_connect(Some(name.as_bytes()), None);
+    name != "*" && !name.is_empty() && app.is_ok_and(|app| app.app == name)
+}
+
+/// Levels and `target=level`, separated by commas. `env_logger` takes more: a bare word that is
+/// not a level counts as a target there, so that `inf` would silence everything.
+fn is_filter(text: &str) -> bool {
+    let is_level = |text: &str| text.parse::<log::LevelFilter>().is_ok();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, ':' | '_' | '-');
+    let is_target = |text: &str| !text.is_empty() && text.chars().all(is_plain);
+    text.split(',').all(|part| match part.split_once('=') {
+        Some((target, level)) => is_target(target) && is_level(level),
+        None => is_level(part),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_may_leave_out_the_host() {
+        for (text, expected) in [
+            ("127.0.0.1:1935", "127.0.0.1:1935"),
+            ("1935", "0.0.0.0:1935"),
+            (":1935", "0.0.0.0:1935"),
+            ("0", "0.0.0.0:0"),
+            (":0", "0.0.0.0:0"),
+            ("65535", "0.0.0.0:65535"),
+            ("[::]:1935", "[::]:1935"),
+            ("[2001:db8::1]:0", "[2001:db8::1]:0"),
+        ] {
+            assert_eq!(address(text), Some(expected.parse().unwrap()), "{text:?}");
+        }
+        for text in [
+            "", ":", "::", ":::1", "::1:1935", "host:1", "1.2.3.4", "65536", "1 ", " 1",
+        ] {
+            assert_eq!(address(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn core_lists_keep_their_order() {
+        assert_eq!(cpu_list("0"), Some(vec![0]));
+        assert_eq!(cpu_list("4,0-2"), Some(vec![4, 0, 1, 2]));
+        assert_eq!(cpu_list("7-7"), Some(vec![7]));
+        assert_eq!(cpu_list("0-1023").map(|cpus| cpus.len()), Some(1024));
+        for text in [
+            "", "-", "1-", "-1", "2-1", "1-2-3", "0,0", "1024", "0-1024", "0;1", "0, 1",
+        ] {
+            assert_eq!(cpu_list(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn apps_are_names_that_clients_can_ask_for() {
+        for name in [
+            "live",
+            "a",
+            "a.b",
+            "my-app_2",
+            "studio/one",
+            "café",
+            "a b",
+            "a=b",
+        ] {
+            assert!(is_app(name), "{name:?}");
+        }
+        assert!(is_app(&"a".repeat(256)));
+        assert!(!is_app(&"a".repeat(257)));
+        for name in [
+            "", "*", "/", "a/", "/a", "a//b", ".", "..", "a/..", ".a", " a", "a\n", "a#",
+        ] {
+            assert!(!is_app(name), "{name:?}");
+        }
+        for name in ["live/_definst_", "live?key=1", "a\u{202E}b"] {
+            assert!(!is_app(name), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn filters_are_levels_and_targets_with_levels() {
+        for text in [
+            "off",
+            "error",
+            "WARN",
+            "info,tailwater::edge=debug",
+            "a=trace",
+            "a-b_c=off",
+        ] {
+            assert!(is_filter(text), "{text:?}");
+        }
+        for text in [
+            "",
+            ",",
+            "inf",
+            "tailwater",
+            "a=",
+            "=info",
+            "a b=info",
+            "info #",
+            "info/a",
+        ] {
+            assert!(!is_filter(text), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! tailwater, a relay for live video over RTMP.
+//!
+//! Encoders publish to it and players read from it. It does nothing else: no decoding, no
+//! recording, no other protocol. Each core runs one event loop with its own listener; a stream
+//! is an append-only log of wire bytes and a player a cursor on it.
+//!
+//! ```text
+//!   server    sockets, threads, signals
+//!     |
+//!   worker    one event loop per core: ingress, egress, mail between workers
+//!     |  \
+//!     |   net     sockets, receive rings, processors
+//!   stream    what is live: log, cursor, headers
+//!     |
+//!   rtmp      the protocol, both roles, without I/O
+//! ```
+//!
+//! Imports point downwards only. ARCHITECTURE.md has the walk of a message and the reasons.
+
+pub mod config;
+pub mod flags;
+pub mod limits;
+pub mod net;
+pub mod rtmp;
+pub mod server;
+pub mod stats;
+pub mod stream;
+pub mod worker;

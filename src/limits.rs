@@ -1,0 +1,207 @@
+//! Limits that are not flags: each with its unit and the reason for its value.
+//!
+//! A limit is here when an operator gains nothing by turning it; what they may turn is in
+//! `flags::OPTIONS`. Nothing here reads the configuration. Where two limits lean on each other,
+//! the relation is asserted below the later one, so that a change which breaks it does not
+//! compile.
+//!
+//! *Unauthorised* below: a connection that is not an accepted publisher. A client that has not
+//! been accepted yet has only commands to send, and a player has nothing else later either, so
+//! both are kept small.
+
+use std::time::Duration;
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
+// Chunks and messages coming in.
+
+/// Chunk stream ids one connection may have in use. Their count is bounded and not
+/// their value: DJI Osmo Action sends on 33, some encoders on 64.
+pub const CHUNK_STREAMS_MAX: usize = 64;
+
+/// Messages of one connection that may be incomplete at one time. Audio, video, data and a
+/// command can interleave; twice that is room for multitrack.
+pub const PARTIAL_MESSAGES_MAX: usize = 8;
+const _: () = assert!(PARTIAL_MESSAGES_MAX <= CHUNK_STREAMS_MAX);
+
+/// The same for an unauthorised connection: a command, and a control message between its chunks.
+pub const UNAUTHORISED_PARTIAL_MESSAGES_MAX: usize = 2;
+const _: () = assert!(UNAUTHORISED_PARTIAL_MESSAGES_MAX <= PARTIAL_MESSAGES_MAX);
+
+/// The longest video message of a publisher in bytes. Key frames in 4K exceed 1 MiB.
+pub const VIDEO_MESSAGE_BYTES_MAX: usize = 8 * MIB;
+// RTMP 1.0 §5.3.1.2.5: the length of a message is a field of three bytes.
+const _: () = assert!(VIDEO_MESSAGE_BYTES_MAX <= 0xFF_FFFF);
+
+/// The longest audio message of a publisher in bytes: seconds of uncompressed sound.
+pub const AUDIO_MESSAGE_BYTES_MAX: usize = MIB;
+const _: () = assert!(AUDIO_MESSAGE_BYTES_MAX <= VIDEO_MESSAGE_BYTES_MAX);
+
+/// The longest message of any other kind (data, command, control) of a publisher in bytes.
+pub const OTHER_MESSAGE_BYTES_MAX: usize = 256 * KIB;
+const _: () = assert!(OTHER_MESSAGE_BYTES_MAX <= AUDIO_MESSAGE_BYTES_MAX);
+
+/// The longest message of any kind on an unauthorised connection in bytes: a `connect` with all
+/// its URLs at [`NAME_BYTES_MAX`] and [`QUERY_BYTES_MAX`], several times over.
+pub const UNAUTHORISED_MESSAGE_BYTES_MAX: usize = 64 * KIB;
+const _: () = assert!(UNAUTHORISED_MESSAGE_BYTES_MAX <= OTHER_MESSAGE_BYTES_MAX);
+
+/// Bytes all incomplete messages of a publisher may hold together: one longest video message
+/// and as much again for what interleaves with it.
+pub const PARTIAL_BYTES_MAX: usize = 16 * MIB;
+const _: () = assert!(PARTIAL_BYTES_MAX >= VIDEO_MESSAGE_BYTES_MAX + AUDIO_MESSAGE_BYTES_MAX);
+
+/// The same for an unauthorised connection: as many longest messages as may be incomplete.
+pub const UNAUTHORISED_PARTIAL_BYTES_MAX: usize = 128 * KIB;
+const _: () = assert!(
+    UNAUTHORISED_PARTIAL_BYTES_MAX
+        >= UNAUTHORISED_PARTIAL_MESSAGES_MAX * UNAUTHORISED_MESSAGE_BYTES_MAX
+);
+
+/// The smallest chunk size in bytes a peer may set; below it the connection closes. Smaller
+/// chunks cost the reader more work per byte, and RTMP 1.0 §5.4.1 wants no less than 128.
+pub const CHUNK_SIZE_IN_MIN: u32 = 128;
+
+/// A chunk size above this many bytes is taken as this: no message is longer, so a larger chunk
+/// cannot occur. Peers do announce more (joy4 128 MiB).
+pub const CHUNK_SIZE_IN_CAP: u32 = 0xFF_FFFF;
+const _: () = assert!(CHUNK_SIZE_IN_MIN <= CHUNK_SIZE_IN_CAP);
+const _: () = assert!(CHUNK_SIZE_IN_CAP as usize >= VIDEO_MESSAGE_BYTES_MAX);
+
+// Commands.
+
+/// AMF0 objects and arrays that may be open at one time. Decoding recurses, so this bounds the
+/// stack; GStreamer uses the same.
+pub const AMF_DEPTH_MAX: u8 = 16;
+
+/// AMF0 values in one message, nested ones included: what one message may cost to decode, since
+/// a value can be a single byte.
+pub const AMF_NODES_MAX: u32 = 4096;
+const _: () = assert!(AMF_NODES_MAX > AMF_DEPTH_MAX as u32);
+
+/// The same for an unauthorised connection, of which only commands are decoded.
+pub const UNAUTHORISED_AMF_NODES_MAX: u32 = 1024;
+const _: () = assert!(UNAUTHORISED_AMF_NODES_MAX <= AMF_NODES_MAX);
+const _: () = assert!(UNAUTHORISED_AMF_NODES_MAX > AMF_DEPTH_MAX as u32);
+
+/// Message streams one connection may have open; a further `createStream` gets `_error`.
+/// Clients use one, Flash players that call `createStream` repeatedly a few.
+pub const MESSAGE_STREAMS_MAX: usize = 8;
+
+/// Bytes in the name of an app or of a stream: room for a long key, and short enough to log.
+pub const NAME_BYTES_MAX: usize = 256;
+
+/// Bytes in the query behind a name: room for a signed token.
+pub const QUERY_BYTES_MAX: usize = 2048;
+// A publish or play command with both at their longest still fits into one message.
+const _: () = assert!(2 * (NAME_BYTES_MAX + QUERY_BYTES_MAX) <= UNAUTHORISED_MESSAGE_BYTES_MAX);
+
+/// Bytes of control replies that may wait for a connection to take them; more means that the
+/// peer makes us answer and does not read.
+pub const OUT_BYTES_MAX: usize = 256 * KIB;
+// The longest reply repeats a name with its query; a few hundred of them fit.
+const _: () = assert!(OUT_BYTES_MAX >= 64 * (NAME_BYTES_MAX + QUERY_BYTES_MAX));
+
+/// Bytes of an emptied reply buffer that a connection keeps for the next reply; a larger one is
+/// given back.
+pub const OUTBOX_KEPT_BYTES: usize = 512;
+
+/// The acknowledgement window in bytes while the peer has named none. Some encoders stop without
+/// acknowledgements although they never asked for them.
+pub const ACK_WINDOW_DEFAULT: u32 = 2_500_000;
+
+/// A peer that asks to be acknowledged more often than every so many bytes is not obeyed.
+pub const ACK_WINDOW_MIN: u32 = 64 * 1024;
+const _: () = assert!(ACK_WINDOW_MIN <= ACK_WINDOW_DEFAULT);
+
+/// Audio, video and data a connection may send before its publish is accepted, in bytes; phones
+/// and action cameras do send some. It is dropped; more ends the connection.
+pub const EARLY_MEDIA_BYTES_MAX: u64 = 1024 * 1024;
+
+// What is live.
+
+/// The longest sequence header that is kept for players who come later, in bytes. It holds
+/// parameter sets, which are small; a longer one is not one.
+pub const SEQUENCE_HEADER_BYTES_MAX: usize = 64 * KIB;
+const _: () = assert!(SEQUENCE_HEADER_BYTES_MAX <= AUDIO_MESSAGE_BYTES_MAX);
+
+/// Sequence headers and metadata kept per stream: one audio and one video header for each of
+/// several tracks, and the metadata.
+pub const HEADERS_MAX: usize = 32;
+
+/// Bytes of the group of pictures a stream keeps for new players; past it the cache starts
+/// again at the next key frame. The log bounds it too: see [`gop_bytes`].
+pub const GOP_BYTES_MAX: usize = 16 * MIB;
+// What comes before the key frame must leave room for it.
+const _: () =
+    assert!(GOP_BYTES_MAX >= HEADERS_MAX * SEQUENCE_HEADER_BYTES_MAX + VIDEO_MESSAGE_BYTES_MAX);
+
+/// Messages in that group, sound included.
+pub const GOP_FRAMES_MAX: usize = 2500;
+
+/// Media time of that group; encoders put key frames 1 to 10 s apart.
+pub const GOP_AGE_MAX: Duration = Duration::from_secs(20);
+// At 60 pictures and 47 AAC frames (48 kHz) a second, age is reached before count.
+const _: () = assert!(GOP_FRAMES_MAX as u64 >= GOP_AGE_MAX.as_secs() * (60 + 47));
+
+/// Bytes of the group of pictures that is kept in a log of `log_bytes` (`--log-bytes`).
+pub const fn gop_bytes(log_bytes: usize) -> usize {
+    if log_bytes < GOP_BYTES_MAX {
+        log_bytes
+    } else {
+        GOP_BYTES_MAX
+    }
+}
+
+// Memory of a worker.
+
+/// Bytes of one receive ring, and so of one read. A connection holds one only while it has
+/// unparsed bytes.
+pub const RING_BYTES: usize = 64 * KIB;
+
+/// Events taken from the kernel at one time.
+pub const EVENTS_PER_POLL: usize = 1024;
+
+/// Messages and requests parsed for one connection in one turn; the rest waits for the next.
+/// A flood of tiny messages then delays others by little more than a large message does.
+pub const MESSAGES_PER_TURN: usize = 2048;
+
+/// Empty rings a worker keeps for the next connections that have bytes, 1 MiB together.
+pub const RINGS_KEPT: usize = 16;
+
+/// Bytes of one block of a stream's log.
+pub const BLOCK_BYTES: usize = 64 * KIB;
+
+/// Empty blocks a worker keeps, 16 MiB together: what one stream with the default
+/// `--log-bytes` frees when it ends.
+pub const BLOCKS_KEPT: usize = 256;
+const _: () = assert!(BLOCKS_KEPT * BLOCK_BYTES >= GOP_BYTES_MAX);
+
+/// Bytes of one stream under way from the worker that has the publisher to one other worker;
+/// a worker that falls further behind goes on at the next sync point.
+pub const MAIL_BYTES_MAX: usize = 8 * MIB;
+const _: () = assert!(MAIL_BYTES_MAX >= VIDEO_MESSAGE_BYTES_MAX);
+
+// The listener.
+
+/// How long a listener rests after `accept` found no free descriptor (EMFILE, ENFILE). The
+/// kernel does not tell an edge-triggered poll again, so that only a timer can go on.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+// The configuration file.
+
+/// Bytes of a `--config` file; a longer one is the wrong file, or a device that never ends.
+pub const CONFIG_FILE_BYTES_MAX: usize = MIB;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_log_keeps_no_more_than_itself() {
+        assert_eq!(gop_bytes(256 * KIB), 256 * KIB);
+        assert_eq!(gop_bytes(GOP_BYTES_MAX), GOP_BYTES_MAX);
+        assert_eq!(gop_bytes(1024 * MIB), GOP_BYTES_MAX);
+    }
+}

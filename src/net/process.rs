@@ -1,0 +1,67 @@
+//! The process and its threads as the kernel sees them: processors and open files.
+
+use std::io;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+
+/// The processors this process may run on, in order.
+///
+/// # Errors
+/// The kernel does not tell.
+pub fn available_cpus() -> io::Result<Vec<usize>> {
+    let set = sched_getaffinity(None)?;
+    Ok((0..CpuSet::MAX_CPU)
+        .filter(|&cpu| set.is_set(cpu))
+        .collect())
+}
+
+/// Pins the calling thread to `cpu`.
+///
+/// # Errors
+/// There is no such processor, or it is not ours.
+pub fn pin_thread(cpu: usize) -> io::Result<()> {
+    let mut set = CpuSet::new();
+    if cpu >= CpuSet::MAX_CPU {
+        return Err(io::Error::from(io::ErrorKind::InvalidInput));
+    }
+    set.set(cpu);
+    Ok(sched_setaffinity(None, &set)?)
+}
+
+/// Raises the limit of open files to what the system allows this process; how many that is.
+pub fn raise_open_files() -> u64 {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    let now = if setrlimit(Resource::Nofile, raised).is_ok() {
+        raised
+    } else {
+        limit
+    };
+    now.current.unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_can_be_pinned_to_an_available_cpu_and_no_other() {
+        let cpus = available_cpus().unwrap();
+        pin_thread(cpus[0]).unwrap();
+        assert_eq!(available_cpus().unwrap(), [cpus[0]]);
+        assert!(pin_thread(CpuSet::MAX_CPU).is_err());
+    }
+
+    #[test]
+    fn open_files_can_be_raised_to_the_hard_limit() {
+        let allowed = raise_open_files();
+        assert_eq!(
+            getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX),
+            allowed
+        );
+    }
+}

@@ -1,0 +1,311 @@
+//! The client's side of a connection: shakes hands, connects, creates one message stream and
+//! publishes or plays on it, all by itself; then media goes in or comes out. RTMP 1.0 §7.2,
+//! E-RTMP v2 "Enhancing NetConnection connect Command".
+//!
+//! It owns no socket and never tries again: whoever drives it decides what a refusal means.
+//! Rule of use: [`ClientSession::next`] until it gives None, then
+//! [`ClientSession::end_input`], then send [`ClientSession::out`].
+
+use super::command::Command;
+use super::control::UserControl;
+use super::error::ProtocolError;
+use super::handshake::{ClientHandshake, Mode};
+use super::link::{Link, Outbox, Step};
+use super::message::{Message, MessageHeader, Payload, kind};
+use super::reader::ReaderLimits;
+use super::writer::write_message;
+
+/// What to do on the server, and as whom.
+#[derive(Clone, Debug)]
+pub struct ClientRequest {
+    /// The app, without slashes at its ends.
+    pub app: String,
+    /// `rtmp://host[:port]/app`.
+    pub tc_url: String,
+    /// The stream name, with its query if it has one.
+    pub stream: String,
+    /// Publish or play.
+    pub action: Action,
+    /// Which handshake to offer.
+    pub handshake: Mode,
+    /// Payload bytes of the chunks we send.
+    pub chunk_size: u32,
+}
+
+/// The two things a client does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Send a live stream.
+    Publish,
+    /// Receive a stream.
+    Play,
+}
+
+/// What the server answers, or sends.
+#[derive(Debug)]
+pub enum ClientEvent<'a> {
+    /// connect succeeded; `caps_ex` is what the server says of E-RTMP, 0 when nothing.
+    Connected {
+        /// `capsEx` of the connect result.
+        caps_ex: u32,
+    },
+    /// connect, createStream or another call was refused; the session is of no more use.
+    Refused {
+        /// The server's code, e.g. `NetConnection.Connect.Rejected`.
+        code: String,
+        /// The server's words.
+        description: String,
+    },
+    /// onStatus. `NetStream.Publish.Start` and `NetStream.Play.Start` say that media may flow.
+    Status {
+        /// The message stream it is about.
+        msid: u32,
+        /// `status`, `warning` or `error`.
+        level: String,
+        /// The server's code.
+        code: String,
+        /// The server's words.
+        description: String,
+    },
+    /// A user control event such as StreamBegin or StreamEOF.
+    Control(UserControl),
+    /// Audio, video or data.
+    Media(Message<'a>),
+}
+
+/// See the module text.
+#[derive(Debug)]
+pub struct ClientSession {
+    request: ClientRequest,
+    handshake: Option<ClientHandshake>,
+    link: Link,
+    /// The message stream createStream gave.
+    msid: Option<u32>,
+}
+
+const TRANSACTION_CONNECT: f64 = 1.0;
+const TRANSACTION_RELEASE: f64 = 2.0;
+const TRANSACTION_FC_PUBLISH: f64 = 3.0;
+const TRANSACTION_CREATE: f64 = 4.0;
+const TRANSACTION_PUBLISH: f64 = 5.0;
+
+/// `capsEx`: multitrack and ModEx are passed on.
+const CAPS_EX: f64 = 6.0;
+/// FourCC info: any codec can be forwarded.
+const CAN_FORWARD: f64 = 4.0;
+
+impl ClientSession {
+    /// A session whose first bytes to send are in [`out`](Self::out). `seed` fills the random
+    /// part of the handshake.
+    pub fn new(request: ClientRequest, seed: u64) -> Self {
+        let mut link = Link::new(ReaderLimits::PUBLISHER);
+        let handshake = ClientHandshake::new(request.handshake, seed, link.out().writer());
+        Self {
+            request,
+            handshake: Some(handshake),
+            link,
+            msid: None,
+        }
+    }
+
+    /// The next thing the server answers or sends in `input` from `*at` on; None when there is
+    /// no more. `*at` moves over what was read.
+    ///
+    /// # Errors
+    /// The server broke the protocol.
+    pub fn next<'a>(
+        &'a mut self,
+        input: &'a [u8],
+        at: &mut usize,
+    ) -> Result<Option<ClientEvent<'a>>, ProtocolError> {
+        if let Some(handshake) = &mut self.handshake {
+            *at += handshake.handle_input(&input[*at..], self.link.out().writer())?;
+            if !handshake.is_done() {
+                return Ok(None);
+            }
+            self.handshake = None;
+            self.send_connect();
+        }
+        loop {
+            match self.link.advance(input, at)? {
+                Step::Done => return Ok(None),
+                Step::User(event) => return Ok(Some(ClientEvent::Control(event))),
+                Step::Message => {
+                    let header = self.link.message(input).header;
+                    match header.kind {
+                        kind::COMMAND | kind::COMMAND_AMF3 => {
+                            let body = self.link.message(input).payload.to_vec();
+                            if let Some(event) = self.answer(&header, &body)? {
+                                return Ok(Some(event));
+                            }
+                        }
+                        _ => return Ok(Some(ClientEvent::Media(self.link.message(input)))),
+                    }
+                }
+            }
+        }
+    }
+
+    /// No more of `input` will be read; `count` bytes of it were.
+    ///
+    /// # Errors
+    /// Answers pile up because the server does not read them.
+    pub fn end_input(&mut self, input: &[u8], count: usize) -> Result<(), ProtocolError> {
+        if self.handshake.is_some() {
+            self.link.count_received(count);
+            return Ok(());
+        }
+        self.link.end_input(input, count)
+    }
+
+    /// What is to be sent.
+    pub fn out(&mut self) -> &mut Outbox {
+        self.link.out()
+    }
+
+    /// The message stream in use, once there is one.
+    pub fn msid(&self) -> Option<u32> {
+        self.msid
+    }
+
+    /// Sends a media message; only after `NetStream.Publish.Start`.
+    pub fn send_media(&mut self, header: &MessageHeader, payload: &Payload<'_>) {
+        let chunk_size = self.link.out_chunk_size();
+        write_message(self.link.out().writer(), header, payload, chunk_size);
+    }
+
+    /// Sends any command on message stream `msid`; `body` writes name and values.
+    pub fn send_command(&mut self, msid: u32, body: impl FnOnce(&mut super::amf0::Encoder<'_>)) {
+        self.link.send_command(msid, body);
+    }
+
+    fn send_connect(&mut self) {
+        self.link.send_chunk_size(self.request.chunk_size);
+        let ClientRequest {
+            app,
+            tc_url,
+            action,
+            ..
+        } = self.request.clone();
+        self.link.send_command(0, |amf| {
+            amf.string("connect")
+                .number(TRANSACTION_CONNECT)
+                .begin_object();
+            amf.string_property("app", &app);
+            // FMLE's name makes servers answer as to an encoder.
+            let version = match action {
+                Action::Publish => "FMLE/3.0 (compatible; tailwater)",
+                Action::Play => "LNX 9,0,124,2 (compatible; tailwater)",
+            };
+            amf.string_property("flashVer", version)
+                .string_property("tcUrl", &tc_url);
+            amf.boolean_property("fpad", false)
+                .number_property("capabilities", 15.0);
+            amf.number_property("audioCodecs", 4_071.0)
+                .number_property("videoCodecs", 252.0);
+            amf.number_property("videoFunction", 1.0)
+                .number_property("objectEncoding", 0.0);
+            amf.number_property("capsEx", CAPS_EX);
+            for map in ["videoFourCcInfoMap", "audioFourCcInfoMap"] {
+                amf.key(map).begin_object();
+                amf.number_property("*", CAN_FORWARD).end_object();
+            }
+            amf.key("fourCcList").strict_array_header(1).string("*");
+            amf.end_object();
+        });
+    }
+
+    fn send_create(&mut self) {
+        let stream = self.request.stream.clone();
+        if self.request.action == Action::Publish {
+            for (name, transaction) in [
+                ("releaseStream", TRANSACTION_RELEASE),
+                ("FCPublish", TRANSACTION_FC_PUBLISH),
+            ] {
+                self.link.send_command(0, |amf| {
+                    amf.string(name).number(transaction).null().string(&stream);
+                });
+            }
+        }
+        self.link.send_command(0, |amf| {
+            amf.string("createStream").number(TRANSACTION_CREATE).null();
+        });
+    }
+
+    fn send_action(&mut self, msid: u32) {
+        let stream = self.request.stream.clone();
+        match self.request.action {
+            Action::Publish => self.link.send_command(msid, |amf| {
+                amf.string("publish").number(TRANSACTION_PUBLISH).null();
+                amf.string(&stream).string("live");
+            }),
+            Action::Play => {
+                self.link.send_command(msid, |amf| {
+                    amf.string("play")
+                        .number(0.0)
+                        .null()
+                        .string(&stream)
+                        .number(-2.0);
+                });
+                let event = UserControl::SetBufferLength {
+                    msid,
+                    buffer_ms: 3_000,
+                };
+                self.link.send(super::control::Control::User(event));
+            }
+        }
+    }
+
+    fn answer(
+        &mut self,
+        header: &MessageHeader,
+        body: &[u8],
+    ) -> Result<Option<ClientEvent<'static>>, ProtocolError> {
+        let Some(command) = Command::decode(header.kind, body)? else {
+            return Ok(None);
+        };
+        // Some servers put the status object into the place of the command object.
+        let info = [command.argument(0), command.object()]
+            .into_iter()
+            .flatten()
+            .find_map(|value| value.as_object());
+        let text = |key: &str| {
+            let value = info
+                .and_then(|info| info.get(key)?.as_bytes())
+                .unwrap_or_default();
+            String::from_utf8_lossy(value).into_owned()
+        };
+        match command.name {
+            "_result" if command.transaction == TRANSACTION_CONNECT => {
+                let caps = info.and_then(|info| info.get("capsEx")?.as_u32());
+                self.send_create();
+                Ok(Some(ClientEvent::Connected {
+                    caps_ex: caps.unwrap_or(0),
+                }))
+            }
+            "_result" if command.transaction == TRANSACTION_CREATE && self.msid.is_none() => {
+                let msid = command
+                    .argument(0)
+                    .and_then(|value| value.as_u32())
+                    .unwrap_or(1);
+                self.msid = Some(msid);
+                self.send_action(msid);
+                Ok(None)
+            }
+            // nginx-rtmp and others refuse releaseStream and FCPublish; that means nothing.
+            "_error"
+                if [TRANSACTION_CONNECT, TRANSACTION_CREATE].contains(&command.transaction) =>
+            {
+                let (code, description) = (text("code"), text("description"));
+                Ok(Some(ClientEvent::Refused { code, description }))
+            }
+            "onStatus" => Ok(Some(ClientEvent::Status {
+                msid: header.msid,
+                level: text("level"),
+                code: text("code"),
+                description: text("description"),
+            })),
+            _ => Ok(None),
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! Command messages: what a peer asks for, and the statuses it is owed. RTMP 1.0 §7.2.
+//!
+//! Decoding takes just the leading values a command needs; what follows them is never looked at.
+
+use super::amf0::{Decoder, Encoder, Limits, Value, strip_amf3_prefix};
+use super::error::ProtocolError;
+use super::message::{MessageHeader, Payload, Timestamp, kind};
+use super::writer::{Sink, write_message};
+
+/// The chunk stream that commands travel on; some servers refuse any other (FMS as a target).
+const CSID_COMMAND: u32 = 3;
+
+/// How many values of a command are looked at: name, transaction id, command object, and the
+/// four arguments of play.
+const VALUES_MAX: usize = 7;
+
+/// A decoded command; everything borrows the message body.
+#[derive(Debug)]
+pub struct Command<'a> {
+    /// What is asked.
+    pub name: &'a str,
+    /// 0 when no answer is wanted.
+    pub transaction: f64,
+    /// The values behind the transaction id: the command object first, then the arguments.
+    values: [Option<Value<'a>>; VALUES_MAX - 2],
+}
+
+impl<'a> Command<'a> {
+    /// Reads a command of message type `message_kind` (20, or 17 with AMF0 inside). None when
+    /// the first value is not a name, which is then nothing anybody asked for.
+    ///
+    /// # Errors
+    /// The body is not AMF0, or nests or counts beyond the limits.
+    pub fn decode(message_kind: u8, body: &'a [u8]) -> Result<Option<Self>, ProtocolError> {
+        let body = match message_kind {
+            kind::COMMAND_AMF3 => strip_amf3_prefix(body),
+            _ => body,
+        };
+        let mut decoder = Decoder::new(body, Limits::DEFAULT);
+        let Some(name) = decoder.next()?.and_then(|value| value.as_str()) else {
+            return Ok(None);
+        };
+        // Some encoders leave the transaction id out of commands that need no answer.
+        let transaction = decoder
+            .next()?
+            .and_then(|value| value.as_number())
+            .unwrap_or(0.0);
+        let mut values = [None; VALUES_MAX - 2];
+        for slot in &mut values {
+            *slot = decoder.next()?;
+        }
+        Ok(Some(Self {
+            name,
+            transaction,
+            values,
+        }))
+    }
+
+    /// The command object.
+    pub fn object(&self) -> Option<Value<'a>> {
+        self.values[0]
+    }
+
+    /// Argument `index`, counted from 0 behind the command object.
+    pub fn argument(&self, index: usize) -> Option<Value<'a>> {
+        self.values.get(index + 1).copied().flatten()
+    }
+}
+
+/// Writes a command message on message stream `msid`; `body` adds name and values.
+pub fn write_command(
+    sink: &mut impl Sink,
+    msid: u32,
+    chunk_size: usize,
+    body: impl FnOnce(&mut Encoder<'_>),
+) {
+    let mut bytes = Vec::with_capacity(256);
+    body(&mut Encoder::new(&mut bytes));
+    let header = MessageHeader {
+        csid: CSID_COMMAND,
+        timestamp: Timestamp(0),
+        kind: kind::COMMAND,
+        msid,
+        len: bytes.len(),
+    };
+    write_message(sink, &header, &Payload::from_slice(&bytes), chunk_size);
+}
+
+/// What a client is told about its connection or stream. RTMP 1.0 §7.2.2, and the codes that
+/// servers of the field send beyond it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// The publish is accepted.
+    PublishStart,
+    /// The stream name is taken.
+    PublishBadName,
+    /// The publish is not allowed.
+    PublishDenied,
+    /// The publish has ended.
+    UnpublishSuccess,
+    /// The playlist was reset; only after a play that asked for it.
+    PlayReset,
+    /// Playing begins.
+    PlayStart,
+    /// Playing has ended as the player asked.
+    PlayStop,
+    /// The play or switch cannot be done.
+    PlayFailed,
+    /// No such stream.
+    PlayStreamNotFound,
+    /// The publisher has left for good.
+    PlayUnpublishNotify,
+    /// The switch to another stream is accepted.
+    PlayTransition,
+    /// What follows comes from the other stream.
+    PlayTransitionComplete,
+    /// The player is paused.
+    PauseNotify,
+    /// The player goes on.
+    UnpauseNotify,
+    /// The player continues at another place.
+    SeekNotify,
+    /// The place asked for is not to be had.
+    SeekFailed,
+    /// The command makes no sense in the state the stream is in.
+    Failed,
+}
+
+impl Status {
+    /// The code on the wire.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::PublishStart => "NetStream.Publish.Start",
+            Self::PublishBadName => "NetStream.Publish.BadName",
+            Self::PublishDenied => "NetStream.Publish.Denied",
+            Self::UnpublishSuccess => "NetStream.Unpublish.Success",
+            Self::PlayReset => "NetStream.Play.Reset",
+            Self::PlayStart => "NetStream.Play.Start",
+            Self::PlayStop => "NetStream.Play.Stop",
+            Self::PlayFailed => "NetStream.Play.Failed",
+            Self::PlayStreamNotFound => "NetStream.Play.StreamNotFound",
+            Self::PlayUnpublishNotify => "NetStream.Play.UnpublishNotify",
+            Self::PlayTransition => "NetStream.Play.Transition",
+            Self::PlayTransitionComplete => "NetStream.Play.TransitionComplete",
+            Self::PauseNotify => "NetStream.Pause.Notify",
+            Self::UnpauseNotify => "NetStream.Unpause.Notify",
+            Self::SeekNotify => "NetStream.Seek.Notify",
+            Self::SeekFailed => "NetStream.Seek.Failed",
+            Self::Failed => "NetStream.Failed",
+        }
+    }
+
+    /// `status` or `error`.
+    pub fn level(self) -> &'static str {
+        match self {
+            Self::PublishBadName
+            | Self::PublishDenied
+            | Self::PlayFailed
+            | Self::PlayStreamNotFound
+            | Self::SeekFailed
+            | Self::Failed => "error",
+            _ => "status",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn body(write: impl FnOnce(&mut Encoder<'_>)) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        write(&mut Encoder::new(&mut bytes));
+        bytes
+    }
+
+    #[test]
+    fn a_command_gives_name_transaction_and_arguments() {
+        let bytes = body(|amf| {
+            amf.string("play")
+                .number(4.0)
+                .null()
+                .string("cam")
+                .number(-2.0);
+        });
+        let command = Command::decode(kind::COMMAND, &bytes).unwrap().unwrap();
+        assert_eq!((command.name, command.transaction), ("play", 4.0));
+        assert_eq!(command.object(), Some(Value::Null));
+        assert_eq!(command.argument(0).unwrap().as_str(), Some("cam"));
+        assert_eq!(command.argument(1).unwrap().as_number(), Some(-2.0));
+        assert_eq!(command.argument(2), None);
+        assert_eq!(command.argument(99), None);
+    }
+
+    #[test]
+    fn amf3_labelled_commands_carry_amf0_with_or_without_a_leading_zero() {
+        let bytes = body(|amf| {
+            amf.string("createStream").number(2.0).null();
+        });
+        let prefixed = [&[0][..], &bytes].concat();
+        for bytes in [&bytes, &prefixed] {
+            let command = Command::decode(kind::COMMAND_AMF3, bytes).unwrap().unwrap();
+            assert_eq!((command.name, command.transaction), ("createStream", 2.0));
+        }
+    }
+
+    #[test]
+    fn what_is_no_command_is_nothing_and_garbage_is_an_error() {
+        assert!(Command::decode(kind::COMMAND, b"").unwrap().is_none());
+        assert!(
+            Command::decode(kind::COMMAND, &body(|amf| _ = amf.number(1.0)))
+                .unwrap()
+                .is_none()
+        );
+        assert!(Command::decode(kind::COMMAND, &[2, 0xFF, 0xFF, 1]).is_err());
+    }
+}

@@ -1,0 +1,847 @@
+//! What an audio or video message carries, told from its first bytes: key frame or not, codec
+//! header or frame, which tracks, and whether a player may start there.
+//!
+//! Nothing is decoded, copied or allocated here, and nothing is refused: a message that makes no
+//! sense is `FrameKind::Unknown` and is relayed like any other. Codec configurations are not
+//! read. A caller asks once per published message, never per player.
+//!
+//! ```text
+//! legacy    frame type:4 codec:4    [packet type  composition time:24]  body
+//! enhanced  1 frame type:3 packet:4 {ModEx} [multitrack:4 packet:4] FourCC [track [size:24]] body
+//!                                                                   '-- per track --------------'
+//! ```
+//!
+//! FLV 10.1 §E.4.2 and §E.4.3, E-RTMP v2 "Enhanced Audio", "Enhanced Video", "Metadata Frame" and
+//! "Multitrack Streaming via Enhanced RTMP". Beyond them, codec ids in use before FourCCs came:
+//! 9 MPEG-4 part 2 (ffmpeg), 12 HEVC (the CDN Union of Chinese networks, SRS), 13 AV1 (Tencent,
+//! SRS), and sound format 13 Opus (ireader/media-server, ZLMediaKit). Video id 14 stays unknown:
+//! it means VP8, VP9, AV1 or AVS3, depending on whom one asks.
+
+use std::fmt;
+
+/// What is known of one message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Inspection {
+    /// What the message is for.
+    pub kind: FrameKind,
+    /// The codec, if the message names one; of a message with several, that of track 0 if it is
+    /// among them and that of the first track if not.
+    pub codec: Option<Codec>,
+    /// The tracks in the message. Only track 0 when it is not a multitrack message, and when it
+    /// is too broken to say.
+    pub tracks: TrackSet,
+    /// The message has the header of E-RTMP (FourCC codecs).
+    pub enhanced: bool,
+    /// A player may start decoding video here: this is a key frame with data for track 0. Never
+    /// set for audio, where every `FrameKind::Audio` would qualify; a stream without video has
+    /// to go by that.
+    pub sync: bool,
+}
+
+impl Inspection {
+    fn legacy(kind: FrameKind, codec: Option<Codec>) -> Self {
+        let sync = kind == FrameKind::Keyframe;
+        Self {
+            kind,
+            codec,
+            tracks: TrackSet::DEFAULT,
+            enhanced: false,
+            sync,
+        }
+    }
+
+    fn enhanced(kind: FrameKind, codec: Option<Codec>) -> Self {
+        Self {
+            enhanced: true,
+            ..Self::legacy(kind, codec)
+        }
+    }
+}
+
+/// What a message is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FrameKind {
+    /// Coded video that can be decoded by itself.
+    Keyframe,
+    /// Coded video that needs the frames before it.
+    Inter,
+    /// Coded video no other frame needs.
+    Disposable,
+    /// Decoder configuration: a player needs the latest of each track before any frame.
+    SequenceHeader,
+    /// The sequence is over; what follows starts with a new header.
+    SequenceEnd,
+    /// Channel layout of audio, needed beside the sequence header. E-RTMP v2 "Enhanced Audio".
+    ChannelConfig,
+    /// Video metadata such as colour information. It applies until it is replaced, so a player
+    /// that joins needs the latest. E-RTMP v2 "Metadata Frame".
+    Metadata,
+    /// A command to the player in a video message, frame type 5; no video in it.
+    Command,
+    /// Coded audio.
+    Audio,
+    /// An audio message of no bytes: there is no sound until the next. E-RTMP v2 "Enhanced Audio".
+    Silence,
+    /// A header that lacks the body it announces. It must not replace anything: ffmpeg ends AAC
+    /// with a sequence header without configuration (`AF 00`).
+    Empty,
+    /// Cut short, reserved or garbage.
+    Unknown,
+}
+
+/// A codec, by FourCC or by number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(
+    missing_docs,
+    reason = "the names say it; `name` gives them as users know them"
+)]
+pub enum Codec {
+    Avc,
+    Hevc,
+    Vvc,
+    Av1,
+    Vp8,
+    Vp9,
+    SorensonH263,
+    Screen,
+    Vp6,
+    Mpeg4,
+    Aac,
+    Mp3,
+    Opus,
+    Flac,
+    Ac3,
+    Eac3,
+    Speex,
+    Nellymoser,
+    Adpcm,
+    Pcm,
+    G711ALaw,
+    G711MuLaw,
+    /// Sound format 15, known to the sending device alone; DJI drones label audio so.
+    DeviceSpecific,
+    /// A FourCC that is not in E-RTMP v2.
+    Other(FourCc),
+    /// A legacy codec number that FLV reserves.
+    Unknown(u8),
+}
+
+impl Codec {
+    /// A short name in lower case, one of a fixed set: fit for a metric label. `Display` tells
+    /// the unnamed ones apart.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Avc => "h264",
+            Self::Hevc => "hevc",
+            Self::Vvc => "vvc",
+            Self::Av1 => "av1",
+            Self::Vp8 => "vp8",
+            Self::Vp9 => "vp9",
+            Self::SorensonH263 => "h263",
+            Self::Screen => "screen",
+            Self::Vp6 => "vp6",
+            Self::Mpeg4 => "mpeg4",
+            Self::Aac => "aac",
+            Self::Mp3 => "mp3",
+            Self::Opus => "opus",
+            Self::Flac => "flac",
+            Self::Ac3 => "ac-3",
+            Self::Eac3 => "e-ac-3",
+            Self::Speex => "speex",
+            Self::Nellymoser => "nellymoser",
+            Self::Adpcm => "adpcm",
+            Self::Pcm => "pcm",
+            Self::G711ALaw => "g711a",
+            Self::G711MuLaw => "g711u",
+            Self::DeviceSpecific => "device",
+            Self::Other(_) => "other",
+            Self::Unknown(_) => "unknown",
+        }
+    }
+
+    fn of_video_id(id: u8) -> Self {
+        match id {
+            2 => Self::SorensonH263,
+            3 | 6 => Self::Screen,
+            4 | 5 => Self::Vp6,
+            7 => Self::Avc,
+            9 => Self::Mpeg4,
+            12 => Self::Hevc,
+            13 => Self::Av1,
+            _ => Self::Unknown(id),
+        }
+    }
+
+    fn of_sound_format(format: u8) -> Self {
+        match format {
+            0 | 3 => Self::Pcm,
+            1 => Self::Adpcm,
+            2 | 14 => Self::Mp3,
+            4..=6 => Self::Nellymoser,
+            7 => Self::G711ALaw,
+            8 => Self::G711MuLaw,
+            10 => Self::Aac,
+            11 => Self::Speex,
+            13 => Self::Opus,
+            15 => Self::DeviceSpecific,
+            _ => Self::Unknown(format),
+        }
+    }
+
+    /// None for bytes that cannot be a FourCC: DJI drones were seen to send what looks
+    /// like the enhanced bit with `FF FF` behind it.
+    fn of_four_cc(bytes: [u8; 4]) -> Option<Self> {
+        Some(match &bytes {
+            b"avc1" => Self::Avc,
+            b"hvc1" => Self::Hevc,
+            b"vvc1" => Self::Vvc,
+            b"av01" => Self::Av1,
+            b"vp08" => Self::Vp8,
+            b"vp09" => Self::Vp9,
+            b"mp4a" => Self::Aac,
+            b".mp3" => Self::Mp3,
+            b"Opus" => Self::Opus,
+            b"fLaC" => Self::Flac,
+            b"ac-3" => Self::Ac3,
+            b"ec-3" => Self::Eac3,
+            _ if bytes.iter().all(|byte| matches!(byte, 0x20..=0x7E)) => Self::Other(FourCc(bytes)),
+            _ => return None,
+        })
+    }
+}
+
+impl fmt::Display for Codec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Other(four_cc) => write!(f, "{four_cc}"),
+            Self::Unknown(id) => write!(f, "codec-{id}"),
+            known => f.write_str(known.name()),
+        }
+    }
+}
+
+/// Four bytes that name a codec, as they were sent. Displayed with escapes, so that it is safe in
+/// a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FourCc(pub [u8; 4]);
+
+impl fmt::Display for FourCc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0.escape_ascii())
+    }
+}
+
+/// A set of track ids, of which there are 256.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct TrackSet([u64; 4]);
+
+impl TrackSet {
+    /// Track 0 alone: every message that is not multitrack.
+    pub const DEFAULT: Self = Self([1, 0, 0, 0]);
+
+    /// Adds a track.
+    pub fn insert(&mut self, track: u8) {
+        self.0[usize::from(track >> 6)] |= 1 << (track & 63);
+    }
+
+    /// Whether the track is in the set.
+    pub fn contains(&self, track: u8) -> bool {
+        self.0[usize::from(track >> 6)] >> (track & 63) & 1 == 1
+    }
+
+    /// Whether the set has no track.
+    pub fn is_empty(&self) -> bool {
+        self.0 == [0; 4]
+    }
+
+    /// The tracks, in ascending order.
+    pub fn iter(&self) -> impl Iterator<Item = u8> + '_ {
+        (0..=u8::MAX).filter(|&track| self.contains(track))
+    }
+}
+
+impl fmt::Debug for TrackSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.iter()).finish()
+    }
+}
+
+/// Looks at a video message of `len` bytes that begins with `head`: all of it or at least its
+/// first 64 bytes, or all of it if `needs_whole_video` asks so. No more than `head` is read, and
+/// what lies beyond it but would be needed makes the message `Unknown`.
+pub fn inspect_video(head: &[u8], len: usize) -> Inspection {
+    if len == 0 {
+        return Inspection::legacy(FrameKind::Empty, None);
+    }
+    let mut reader = Reader::new(head, len);
+    match reader.byte() {
+        Some(first) if first & VIDEO_EX_HEADER != 0 => enhanced_video(first, &mut reader)
+            .unwrap_or_else(|| Inspection::enhanced(FrameKind::Unknown, None)),
+        Some(first) => {
+            let codec = Codec::of_video_id(first & 0x0F);
+            let kind = legacy_video(first, codec, &mut reader).unwrap_or(FrameKind::Unknown);
+            Inspection::legacy(kind, Some(codec))
+        }
+        None => Inspection::legacy(FrameKind::Unknown, None),
+    }
+}
+
+/// Looks at an audio message; `head` and `len` as for `inspect_video`.
+pub fn inspect_audio(head: &[u8], len: usize) -> Inspection {
+    if len == 0 {
+        return Inspection::legacy(FrameKind::Silence, None);
+    }
+    let mut reader = Reader::new(head, len);
+    match reader.byte() {
+        Some(first) if first >> 4 == AUDIO_EX_HEADER => enhanced_audio(first, &mut reader)
+            .unwrap_or_else(|| Inspection::enhanced(FrameKind::Unknown, None)),
+        Some(first) => {
+            let codec = Codec::of_sound_format(first >> 4);
+            let kind = legacy_audio(codec, &mut reader).unwrap_or(FrameKind::Unknown);
+            Inspection::legacy(kind, Some(codec))
+        }
+        None => Inspection::legacy(FrameKind::Unknown, None),
+    }
+}
+
+/// Whether `inspect_video` wants the whole message in one slice: its tracks are spread over it,
+/// or its header does not end within `head`. Also true of some messages that are all there and
+/// very short, which costs nothing.
+pub fn needs_whole_video(head: &[u8]) -> bool {
+    head.first().is_some_and(|&first| {
+        first & VIDEO_EX_HEADER != 0 && needs_whole(head, first & 0x0F, VIDEO_MULTITRACK)
+    })
+}
+
+/// Whether `inspect_audio` wants the whole message in one slice; see `needs_whole_video`.
+pub fn needs_whole_audio(head: &[u8]) -> bool {
+    head.first().is_some_and(|&first| {
+        first >> 4 == AUDIO_EX_HEADER && needs_whole(head, first & 0x0F, AUDIO_MULTITRACK)
+    })
+}
+
+fn needs_whole(head: &[u8], packet: u8, multitrack: u8) -> bool {
+    let mut reader = Reader {
+        head,
+        len: usize::MAX,
+        at: 1,
+    };
+    let Some(packet) = reader.skip_mod_ex(packet) else {
+        return true;
+    };
+    // The longest header of one track: multitrack byte, FourCC, track id.
+    let Some([form, ..]) = reader.take::<6>() else {
+        return true;
+    };
+    packet == multitrack && matches!(form >> 4, MANY_TRACKS | MANY_TRACKS_MANY_CODECS)
+}
+
+fn legacy_video(first: u8, codec: Codec, reader: &mut Reader<'_>) -> Option<FrameKind> {
+    let frame = video_frame(first >> 4);
+    if frame == FrameKind::Command {
+        return reader.byte().map(|_| frame);
+    }
+    if !matches!(codec, Codec::Avc | Codec::Hevc | Codec::Av1 | Codec::Mpeg4) {
+        return Some(unless_empty(reader.rest(), frame));
+    }
+    let packet = reader.byte()?;
+    if packet == SEQUENCE_END {
+        return Some(FrameKind::SequenceEnd);
+    }
+    reader.skip(3)?;
+    Some(match packet {
+        _ if frame == FrameKind::Unknown => frame,
+        SEQUENCE_START => unless_empty(reader.rest(), FrameKind::SequenceHeader),
+        CODED_FRAMES => unless_empty(reader.rest(), frame),
+        _ => FrameKind::Unknown,
+    })
+}
+
+fn legacy_audio(codec: Codec, reader: &mut Reader<'_>) -> Option<FrameKind> {
+    // ireader/media-server puts a packet type before Opus as if it were AAC, ZLMediaKit does not.
+    // The magic of RFC 7845 §5.1 tells a header from a frame.
+    if codec == Codec::Opus
+        && reader
+            .head
+            .get(1..)
+            .is_some_and(|at| at.starts_with(b"\0OpusHead"))
+    {
+        return Some(FrameKind::SequenceHeader);
+    }
+    if codec != Codec::Aac {
+        return Some(unless_empty(reader.rest(), FrameKind::Audio));
+    }
+    Some(match reader.byte()? {
+        SEQUENCE_START => unless_empty(reader.rest(), FrameKind::SequenceHeader),
+        CODED_FRAMES => unless_empty(reader.rest(), FrameKind::Audio),
+        _ => FrameKind::Unknown,
+    })
+}
+
+fn enhanced_video(first: u8, reader: &mut Reader<'_>) -> Option<Inspection> {
+    let frame = video_frame(first >> 4 & 0x07);
+    let packet = reader.skip_mod_ex(first & 0x0F)?;
+    // Metadata ignores the frame type; everything else obeys it, multitrack included.
+    if frame == FrameKind::Command && packet != VIDEO_METADATA {
+        reader.byte()?;
+        return Some(Inspection::enhanced(frame, None));
+    }
+    let kind_of = |packet, codec, body: usize| match packet {
+        SEQUENCE_START | VIDEO_MPEG2TS_SEQUENCE_START => {
+            unless_empty(body, FrameKind::SequenceHeader)
+        }
+        // The composition time comes first.
+        CODED_FRAMES if matches!(codec, Codec::Avc | Codec::Hevc | Codec::Vvc) => body
+            .checked_sub(3)
+            .map_or(FrameKind::Unknown, |data| unless_empty(data, frame)),
+        CODED_FRAMES | VIDEO_CODED_FRAMES_X => unless_empty(body, frame),
+        SEQUENCE_END => FrameKind::SequenceEnd,
+        VIDEO_METADATA => unless_empty(body, FrameKind::Metadata),
+        _ => FrameKind::Unknown,
+    };
+    walk_tracks(reader, packet, VIDEO_MULTITRACK, kind_of)
+}
+
+fn enhanced_audio(first: u8, reader: &mut Reader<'_>) -> Option<Inspection> {
+    let packet = reader.skip_mod_ex(first & 0x0F)?;
+    let kind_of = |packet, codec, body| match packet {
+        // Without a body these two say nothing. The others do: Opus then takes its channels from
+        // the channel configuration; AC-3, E-AC-3 and MP3 describe themselves.
+        SEQUENCE_START if matches!(codec, Codec::Aac | Codec::Flac) => {
+            unless_empty(body, FrameKind::SequenceHeader)
+        }
+        SEQUENCE_START => FrameKind::SequenceHeader,
+        CODED_FRAMES => unless_empty(body, FrameKind::Audio),
+        SEQUENCE_END => FrameKind::SequenceEnd,
+        // Channel order and channel count are always there.
+        AUDIO_MULTICHANNEL_CONFIG if body >= 2 => FrameKind::ChannelConfig,
+        _ => FrameKind::Unknown,
+    };
+    walk_tracks(reader, packet, AUDIO_MULTITRACK, kind_of)
+}
+
+/// Reads what follows the packet type of an enhanced message and asks `kind_of` (packet type,
+/// codec, bytes of body) about each track. One empty track does not empty the message, one
+/// senseless track makes all of it unknown. None if the message does not hold together.
+fn walk_tracks(
+    reader: &mut Reader<'_>,
+    packet: u8,
+    multitrack: u8,
+    kind_of: impl Fn(u8, Codec, usize) -> FrameKind,
+) -> Option<Inspection> {
+    if packet != multitrack {
+        let codec = Codec::of_four_cc(reader.take()?)?;
+        let kind = kind_of(packet, codec, reader.rest());
+        return Some(Inspection::enhanced(kind, Some(codec)));
+    }
+    let byte = reader.byte()?;
+    let (form, packet) = (byte >> 4, byte & 0x0F);
+    if form > MANY_TRACKS_MANY_CODECS {
+        return None;
+    }
+    let mut codec = None;
+    if form != MANY_TRACKS_MANY_CODECS {
+        codec = Some(Codec::of_four_cc(reader.take()?)?);
+    }
+    let mut message = Inspection::enhanced(FrameKind::Empty, None);
+    message.tracks = TrackSet::default();
+    for _ in 0..TRACKS_MAX {
+        if form == MANY_TRACKS_MANY_CODECS {
+            codec = Some(Codec::of_four_cc(reader.take()?)?);
+        }
+        let track = reader.byte()?;
+        let mut body = reader.rest();
+        if form != ONE_TRACK {
+            let [high, middle, low] = reader.take()?;
+            body = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
+        }
+        reader.skip(body)?;
+        let kind = kind_of(packet, codec?, body);
+        message.tracks.insert(track);
+        message.sync |= track == 0 && kind == FrameKind::Keyframe;
+        if message.codec.is_none() || track == 0 {
+            message.codec = codec;
+        }
+        if kind == FrameKind::Unknown {
+            return Some(Inspection {
+                kind,
+                sync: false,
+                ..message
+            });
+        }
+        if kind != FrameKind::Empty {
+            message.kind = kind;
+        }
+        if reader.rest() == 0 {
+            return Some(message);
+        }
+    }
+    None
+}
+
+fn video_frame(frame_type: u8) -> FrameKind {
+    match frame_type {
+        // 4 is a key frame made by a server.
+        1 | 4 => FrameKind::Keyframe,
+        2 => FrameKind::Inter,
+        3 => FrameKind::Disposable,
+        5 => FrameKind::Command,
+        _ => FrameKind::Unknown,
+    }
+}
+
+fn unless_empty(body: usize, kind: FrameKind) -> FrameKind {
+    if body == 0 { FrameKind::Empty } else { kind }
+}
+
+/// A position in a message of which only the first bytes may be at hand. `at <= len`.
+struct Reader<'a> {
+    head: &'a [u8],
+    len: usize,
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn new(head: &'a [u8], len: usize) -> Self {
+        Self {
+            head: head.get(..len).unwrap_or(head),
+            len,
+            at: 0,
+        }
+    }
+
+    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let bytes = self.head.get(self.at..)?.first_chunk()?;
+        self.at += N;
+        Some(*bytes)
+    }
+
+    fn byte(&mut self) -> Option<u8> {
+        self.take().map(|[byte]| byte)
+    }
+
+    /// Moves on by `count` bytes of the message, at hand or not.
+    fn skip(&mut self, count: usize) -> Option<()> {
+        self.at = self.at.checked_add(count).filter(|&at| at <= self.len)?;
+        Some(())
+    }
+
+    fn rest(&self) -> usize {
+        self.len.saturating_sub(self.at)
+    }
+
+    /// Skips the ModEx prefixes and returns the packet type after them. A message with too many
+    /// of them gets `MOD_EX` back, which is no packet type anywhere else.
+    fn skip_mod_ex(&mut self, mut packet: u8) -> Option<u8> {
+        for _ in 0..MOD_EX_MAX {
+            if packet != MOD_EX {
+                break;
+            }
+            let mut size = usize::from(self.byte()?) + 1;
+            if size == 256 {
+                size = usize::from(u16::from_be_bytes(self.take()?)) + 1;
+            }
+            self.skip(size)?;
+            packet = self.byte()? & 0x0F;
+        }
+        Some(packet)
+    }
+}
+
+/// Set in the first byte of enhanced video.
+const VIDEO_EX_HEADER: u8 = 0x80;
+/// The sound format of enhanced audio.
+const AUDIO_EX_HEADER: u8 = 9;
+
+// The packet types 0 to 2 mean the same in legacy and enhanced messages.
+const SEQUENCE_START: u8 = 0;
+const CODED_FRAMES: u8 = 1;
+const SEQUENCE_END: u8 = 2;
+const MOD_EX: u8 = 7;
+const VIDEO_CODED_FRAMES_X: u8 = 3;
+const VIDEO_METADATA: u8 = 4;
+const VIDEO_MPEG2TS_SEQUENCE_START: u8 = 5;
+const VIDEO_MULTITRACK: u8 = 6;
+const AUDIO_MULTICHANNEL_CONFIG: u8 = 4;
+const AUDIO_MULTITRACK: u8 = 5;
+
+const ONE_TRACK: u8 = 0;
+const MANY_TRACKS: u8 = 1;
+const MANY_TRACKS_MANY_CODECS: u8 = 2;
+
+/// ModEx prefixes read before giving up; one kind of them is defined, so one is the usual.
+const MOD_EX_MAX: usize = 16;
+/// Tracks read before giving up: as many as there are ids.
+const TRACKS_MAX: usize = 256;
+
+/// Everything here, on arbitrary bytes: it must not panic, and a prefix must tell as much as the
+/// whole unless the whole is asked for.
+#[doc(hidden)]
+pub fn exercise(data: &[u8]) {
+    let head = data.get(..64).unwrap_or(data);
+    let video = inspect_video(data, data.len());
+    let audio = inspect_audio(data, data.len());
+    assert!(needs_whole_video(head) || inspect_video(head, data.len()) == video);
+    assert!(needs_whole_audio(head) || inspect_audio(head, data.len()) == audio);
+    for seen in [video, audio] {
+        assert!(!seen.tracks.is_empty());
+        assert!(!seen.sync || seen.kind == FrameKind::Keyframe);
+        assert!(!seen.sync || seen.tracks.contains(0));
+        assert!(seen.codec.is_none_or(|codec| codec.to_string().is_ascii()));
+    }
+    inspect_video(head, usize::MAX);
+    inspect_audio(head, usize::MAX);
+    let half = &data[..data.len() / 2];
+    assert_eq!(
+        inspect_video(data, half.len()),
+        inspect_video(half, half.len())
+    );
+    assert_eq!(
+        inspect_audio(data, half.len()),
+        inspect_audio(half, half.len())
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn bytes(text: &str) -> Vec<u8> {
+        let digits: Vec<u32> = text
+            .chars()
+            .filter_map(|digit| digit.to_digit(16))
+            .collect();
+        digits
+            .chunks(2)
+            .map(|pair| u8::try_from(pair[0] << 4 | pair[1]).unwrap())
+            .collect()
+    }
+
+    fn told(seen: &Inspection) -> String {
+        let codec = seen
+            .codec
+            .map_or_else(|| "-".to_owned(), |codec| codec.to_string());
+        let enhanced = if seen.enhanced { " enhanced" } else { "" };
+        let sync = if seen.sync { " sync" } else { "" };
+        format!("{:?} {codec} {:?}{enhanced}{sync}", seen.kind, seen.tracks)
+    }
+
+    /// Rows of `message | need | expected`: the message is told as expected from its first `need`
+    /// bytes on, and as nothing when shorter. With a `need` of 0 it is not cut.
+    #[track_caller]
+    fn check(inspect: fn(&[u8], usize) -> Inspection, rows: &str) {
+        let nothing = [FrameKind::Unknown, FrameKind::Empty, FrameKind::Silence];
+        for row in rows.trim().lines() {
+            let [hex, need, expected] = row.split('|').collect::<Vec<_>>()[..] else {
+                panic!("not a row: {row}");
+            };
+            let (message, need) = (bytes(hex), need.trim().parse::<usize>().unwrap());
+            let whole = inspect(&message, message.len());
+            assert_eq!(told(&whole), expected.trim(), "{row}");
+            assert!(need <= message.len(), "{row}");
+            for cut in 0..if need == 0 { 0 } else { message.len() } {
+                let seen = inspect(&message[..cut], cut);
+                let is_nothing = nothing.contains(&seen.kind) && !seen.sync;
+                assert_eq!(seen.kind == whole.kind, cut >= need, "{row} cut at {cut}");
+                assert!(cut >= need || is_nothing, "{row} cut at {cut}: {seen:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn legacy_video_is_told_by_frame_type_codec_and_packet_type() {
+        let cases = "
+            17 00 000000 01640028                      |  6 | SequenceHeader h264 {0}
+            27 00 000000 01640028                      |  6 | SequenceHeader h264 {0}
+            17 01 000000 00000001 65                   |  6 | Keyframe h264 {0} sync
+            47 01 000000 65                            |  6 | Keyframe h264 {0} sync
+            27 01 000050 00000001 41                   |  6 | Inter h264 {0}
+            37 01 000000 01                            |  6 | Disposable h264 {0}
+            17 02 000000                               |  2 | SequenceEnd h264 {0}
+            57 00                                      |  2 | Command h264 {0}
+            1C 00 000000 01                            |  6 | SequenceHeader hevc {0}
+            1C 01 000000 26                            |  6 | Keyframe hevc {0} sync
+            1D 00 000000 81                            |  6 | SequenceHeader av1 {0}
+            19 00 000000 00                            |  6 | SequenceHeader mpeg4 {0}
+            12 00                                      |  2 | Keyframe h263 {0} sync
+            23 00                                      |  2 | Inter screen {0}
+            14 00 00                                   |  2 | Keyframe vp6 {0} sync
+            1E 00                                      |  2 | Keyframe codec-14 {0} sync";
+        check(inspect_video, cases);
+    }
+
+    #[test]
+    fn enhanced_video_is_told_by_packet_type_and_four_cc() {
+        let cases = "
+            90 68766331 01                             |  6 | SequenceHeader hevc {0} enhanced
+            91 68766331 000000 26                      |  9 | Keyframe hevc {0} enhanced sync
+            A1 61766331 000000 41                      |  9 | Inter h264 {0} enhanced
+            91 76766331 000000 01                      |  9 | Keyframe vvc {0} enhanced sync
+            93 68766331 26                             |  6 | Keyframe hevc {0} enhanced sync
+            A3 68766331 02                             |  6 | Inter hevc {0} enhanced
+            B1 76703039 01                             |  6 | Disposable vp9 {0} enhanced
+            91 76703038 10                             |  6 | Keyframe vp8 {0} enhanced sync
+            91 61763031 12                             |  6 | Keyframe av1 {0} enhanced sync
+            95 61763031 80                             |  6 | SequenceHeader av1 {0} enhanced
+            92 68766331                                |  5 | SequenceEnd hevc {0} enhanced
+            94 68766331 02                             |  6 | Metadata hevc {0} enhanced
+            D4 68766331 02                             |  6 | Metadata hevc {0} enhanced
+            D1 00                                      |  2 | Command - {0} enhanced
+            91 7A7A7A31 00                             |  6 | Keyframe zzz1 {0} enhanced sync
+            97 020186A0 01 61763031 12                 | 11 | Keyframe av1 {0} enhanced sync
+            97 00AA17 00BB03 68766331 26               | 12 | Keyframe hevc {0} enhanced sync
+            97 FF0003 AABBCCDD 01 61763031 12          | 14 | Keyframe av1 {0} enhanced sync
+            96 01 61763031 00 12                       |  8 | Keyframe av1 {0} enhanced sync
+            96 01 61763031 03 12                       |  8 | Keyframe av1 {3} enhanced
+            97 00AA06 00 68766331 FF 01                | 11 | SequenceHeader hevc {255} enhanced
+            96 11 76703039 00000001AA 01000002BBCC     |  0 | Keyframe vp9 {0, 1} enhanced sync
+            96 11 76703039 01000001AA 02000001BB       |  0 | Keyframe vp9 {1, 2} enhanced
+            96 11 76703039 00000000 01000001AA         |  0 | Keyframe vp9 {0, 1} enhanced
+            96 11 76703039 00000001AA 01000000         |  0 | Keyframe vp9 {0, 1} enhanced sync
+            96 21 6176303101000001AA 7670303900000001BB |  0 | Keyframe vp9 {0, 1} enhanced sync";
+        check(inspect_video, cases);
+    }
+
+    #[test]
+    fn broken_video_is_neither_refused_nor_a_place_to_start() {
+        // Among them a DJI Mini with other bytes before the message, a track longer than the
+        // message, no track, a reserved form, multitrack in multitrack, and a second track too
+        // short for its composition time.
+        let cases = "
+                                                       |  0 | Empty - {0}
+            17                                         |  0 | Unknown h264 {0}
+            17 00 000000                               |  0 | Empty h264 {0}
+            17 01 000000                               |  0 | Empty h264 {0}
+            17 03 000000 01                            |  0 | Unknown h264 {0}
+            07 00 000000 01                            |  0 | Unknown h264 {0}
+            FF FFFEF717 01                             |  0 | Unknown - {0} enhanced
+            91 FFFEF717 01                             |  0 | Unknown - {0} enhanced
+            91 00616263 01                             |  0 | Unknown - {0} enhanced
+            9F 61766331 00                             |  0 | Unknown h264 {0} enhanced
+            91 61766331 0000                           |  0 | Unknown h264 {0} enhanced
+            91 61766331 000000                         |  0 | Empty h264 {0} enhanced
+            96 11 76703039 000000FFAA                  |  0 | Unknown - {0} enhanced
+            96 11 76703039                             |  0 | Unknown - {0} enhanced
+            96 31 76703039 00000001AA                  |  0 | Unknown - {0} enhanced
+            96 06 76703039 00 AA                       |  0 | Unknown vp9 {0} enhanced
+            96 11 61766331 0000000400000065 0100000100 |  0 | Unknown h264 {0, 1} enhanced";
+        check(inspect_video, cases);
+    }
+
+    #[test]
+    fn prefixes_and_tracks_are_read_up_to_a_limit() {
+        let mod_ex = |count| format!("97 {} 00AA01 61763031 12", "00AA07".repeat(count - 1));
+        let known = format!(
+            "{} | 0 | Keyframe av1 {{0}} enhanced sync",
+            mod_ex(MOD_EX_MAX)
+        );
+        check(inspect_video, &known);
+        let unknown = format!("{} | 0 | Unknown - {{0}} enhanced", mod_ex(MOD_EX_MAX + 1));
+        check(inspect_video, &unknown);
+        let tracks = |count| format!("95 11 6D703461 {}", "00000000".repeat(count));
+        check(
+            inspect_audio,
+            &format!("{} | 0 | Empty aac {{0}} enhanced", tracks(TRACKS_MAX)),
+        );
+        let unknown = format!("{} | 0 | Unknown - {{0}} enhanced", tracks(TRACKS_MAX + 1));
+        check(inspect_audio, &unknown);
+    }
+
+    #[test]
+    fn audio_is_told_by_its_header() {
+        let cases = "
+                                                       |  0 | Silence - {0}
+            AF 00 1210                                 |  3 | SequenceHeader aac {0}
+            AF 00                                      |  0 | Empty aac {0}
+            AF 01 21                                   |  3 | Audio aac {0}
+            AF 02 00                                   |  0 | Unknown aac {0}
+            2F FF                                      |  2 | Audio mp3 {0}
+            3E 00                                      |  2 | Audio pcm {0}
+            6E 00                                      |  2 | Audio nellymoser {0}
+            72 00                                      |  2 | Audio g711a {0}
+            82 00                                      |  2 | Audio g711u {0}
+            B2 00                                      |  2 | Audio speex {0}
+            CF 00                                      |  2 | Audio codec-12 {0}
+            FF 00                                      |  2 | Audio device {0}
+            DF FC                                      |  2 | Audio opus {0}
+            DF 00 4F70757348656164 01                  |  0 | SequenceHeader opus {0}
+            90 4F707573                                |  5 | SequenceHeader opus {0} enhanced
+            90 664C6143 66                             |  6 | SequenceHeader flac {0} enhanced
+            90 6D703461                                |  0 | Empty aac {0} enhanced
+            91 2E6D7033 FF                             |  6 | Audio mp3 {0} enhanced
+            92 4F707573                                |  5 | SequenceEnd opus {0} enhanced
+            93 6D703461 00                             |  0 | Unknown aac {0} enhanced
+            94 4F707573 01 02 00000003                 |  7 | ChannelConfig opus {0} enhanced
+            97 020186A0 01 65632D33 0B                 | 11 | Audio e-ac-3 {0} enhanced
+            95 01 6D703461 02 21                       |  8 | Audio aac {2} enhanced
+            95 11 61632D33 000000010B 010000010B       |  0 | Audio ac-3 {0, 1} enhanced";
+        check(inspect_audio, cases);
+    }
+
+    #[test]
+    fn the_whole_message_is_asked_for_only_when_tracks_or_header_are_spread_over_it() {
+        let rows = "
+            17 01 000000 65             | no  | no
+            AF 01 21 00 00 00 00        | no  | no
+            91 68766331 000000 26       | no  | no
+            96 01 61763031 03 12        | no  | no
+            96 11 61763031 03 000001 12 | yes | no
+            96 21 61763031 03 000001 12 | yes | no
+            96 31 61763031 03 000001 12 | no  | no
+            95 01 6D703461 02 21        | no  | no
+            95 11 6D703461 02 000001 21 | no  | yes
+            97 00AA06 11 61763031 00    | yes | no
+            97 00AA05 21 61763031 00    | no  | yes
+            97 00AA01 6176              | yes | yes
+            97 FE 00                    | yes | yes";
+        for row in rows.trim().lines() {
+            let head = bytes(row.split('|').next().unwrap());
+            let found = [needs_whole_video(&head), needs_whole_audio(&head)];
+            let expected = row.split('|').skip(1).map(|cell| cell.trim() == "yes");
+            assert!(expected.eq(found), "{row}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn bytes_behind_the_message_are_not_read() {
+        assert_eq!(
+            inspect_audio(&bytes("AF 01 21"), 1).kind,
+            FrameKind::Unknown
+        );
+    }
+
+    #[test]
+    fn names_from_the_wire_are_escaped() {
+        assert_eq!(FourCc(*b"a\n\"\xFF").to_string(), "a\\n\\\"\\xff");
+        assert_eq!(Codec::Other(FourCc(*b"zzz1")).name(), "other");
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_do_not_panic(
+            start in prop::sample::select(vec![&[][..], &[0x96], &[0x97], &[0x95], &[0x96, 0x11]]),
+            rest in prop::collection::vec(prop_oneof![0..8u8, any::<u8>()], 0..200),
+        ) {
+            exercise(&[start, &rest].concat());
+        }
+
+        #[test]
+        fn every_track_of_many_is_seen(
+            tracks in prop::collection::vec((any::<u8>(), 1..0x1_2000u32), 1..6),
+        ) {
+            let mut message = bytes("96 11 76703039");
+            let mut expected = TrackSet::default();
+            for &(track, size) in &tracks {
+                let [_, high, middle, low] = size.to_be_bytes();
+                message.extend([track, high, middle, low]);
+                message.resize(message.len() + size as usize, 0xAA);
+                expected.insert(track);
+            }
+            let seen = inspect_video(&message, message.len());
+            prop_assert_eq!((seen.kind, seen.tracks), (FrameKind::Keyframe, expected));
+            prop_assert_eq!(seen.sync, expected.contains(0));
+            prop_assert_eq!(inspect_video(&message, message.len() - 1).kind, FrameKind::Unknown);
+        }
+    }
+}

@@ -1,0 +1,699 @@
+//! From what clients send to the name of a stream: `app` and `tcUrl` of connect, and the stream
+//! name of publish and play.
+//!
+//! One rule carries all of it. Application and stream name are one path; the path is cleaned and
+//! checked in one place; its last segment is the stream and the rest is the application. So it
+//! does not matter where a client cuts: application `live` with name `a/b`, application `live/a`
+//! with name `b`, and application `live/a/b` without a name are all the stream `live/a/b`.
+//!
+//! ```text
+//! connect rtmp://host:1935/live/_definst_?u=1   publish mp4:cam.mp4?t=2
+//!                          '--' app                         '-' stream    query t=2&u=1
+//! ```
+//!
+//! Cleaning removes what clients add around a name: empty segments, `_definst_` in second place,
+//! `mp4:` and its kin, white space around segments. Whatever is dangerous in a file name, a log
+//! line, a header or a key of another system is refused, never rewritten, and so is a percent
+//! escape of it; other escapes stay as they are. What passes is safe for every part of the relay:
+//! HTTP paths and configured names go through `stream_name` with `AppName::default()`.
+//!
+//! Not decided here: who may use a name, and whether the application exists. That has to go by
+//! the `StreamName`, whose application may be longer than the one of the connection.
+//!
+//! RTMP 1.0 §7.2.1.1 (connect), §7.2.2.1 (play) and §7.2.2.6 (publish).
+
+use std::fmt;
+
+/// Longest key of a stream, in bytes.
+pub const KEY_MAX: usize = 256;
+/// Longest query of a stream, in bytes, what came with the application included.
+pub const QUERY_MAX: usize = 2048;
+/// Longest string of a client that is looked at, in bytes: key, query, and room for the host.
+const INPUT_MAX: usize = 4096;
+
+/// The application a connection is for.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct AppName {
+    /// The whole path, such as `live` or `live/inst`; at most `KEY_MAX` bytes. Empty if the
+    /// client named none; its stream names then have to carry it.
+    pub app: String,
+    /// What follows the first segment of `app`, called its instance; also part of `app`.
+    pub instance: Option<String>,
+    /// What followed `?`, without it; at most `QUERY_MAX` bytes. It may hold secrets.
+    pub query: String,
+}
+
+impl fmt::Debug for AppName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "AppName({:?}, query of {} bytes)",
+            self.app,
+            self.query.len()
+        )
+    }
+}
+
+/// The identity of a stream, and the query that came with it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct StreamName {
+    /// All segments but the last, joined by `/`; at least one.
+    pub app: String,
+    /// The last segment.
+    pub stream: String,
+    /// What followed `?` in the stream name and then in the application, joined by `&`. At most
+    /// `QUERY_MAX` bytes, no control characters, as it was sent otherwise. It may hold secrets
+    /// and is no part of the identity.
+    pub query: String,
+}
+
+impl StreamName {
+    /// What identifies the stream: `app/stream`, at most `KEY_MAX` bytes.
+    pub fn key(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl fmt::Display for StreamName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.app, self.stream)
+    }
+}
+
+impl fmt::Debug for StreamName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "StreamName(\"{self}\", query of {} bytes)",
+            self.query.len()
+        )
+    }
+}
+
+/// Why a name is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NameError {
+    /// No stream name, and no second segment in the application to take for one. GoPro Hero 12
+    /// and, after a stop, Wirecast publish an empty name.
+    Empty,
+    /// The name is too long.
+    TooLong {
+        /// Its length in bytes, as far as it was looked at.
+        got: usize,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// The query is too long.
+    QueryTooLong {
+        /// Its length in bytes.
+        got: usize,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// A character that has no place in a name or, if it is a control character, in a query.
+    Forbidden {
+        /// The character.
+        found: char,
+    },
+    /// A percent escape of a byte that has no place in a name, or of `.` or `/`.
+    Escape {
+        /// The byte that is escaped.
+        byte: u8,
+    },
+    /// A segment that starts with a dot: `.`, `..` or a hidden file.
+    LeadingDot,
+    /// Not UTF-8.
+    NotUtf8,
+    /// The name is a URL of another application than the connection is for.
+    OtherApp,
+}
+
+impl NameError {
+    /// The metric label and log key of this error; stable.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Empty => "name_empty",
+            Self::TooLong { .. } => "name_too_long",
+            Self::QueryTooLong { .. } => "query_too_long",
+            Self::Forbidden { .. } => "name_forbidden",
+            Self::Escape { .. } => "name_escape",
+            Self::LeadingDot => "name_leading_dot",
+            Self::NotUtf8 => "name_not_utf8",
+            Self::OtherApp => "name_other_app",
+        }
+    }
+}
+
+impl fmt::Display for NameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => write!(f, "no stream name"),
+            Self::TooLong { got, limit } => write!(f, "name of {got} bytes, limit {limit}"),
+            Self::QueryTooLong { got, limit } => write!(f, "query of {got} bytes, limit {limit}"),
+            Self::Forbidden { found } => write!(f, "character {found:?} in a name"),
+            Self::Escape { byte } => write!(f, "escape of byte 0x{byte:02X} in a name"),
+            Self::LeadingDot => write!(f, "segment with a leading dot in a name"),
+            Self::NotUtf8 => write!(f, "name is not utf-8"),
+            Self::OtherApp => write!(f, "url of another application as a name"),
+        }
+    }
+}
+
+impl std::error::Error for NameError {}
+
+/// The application that connect asks for by `app` or, if that has no path, by `tcUrl`. Without
+/// either it is empty, which is no error: OBS users put the whole path into the stream key.
+pub fn app_from_connect(app: Option<&[u8]>, tc_url: Option<&[u8]>) -> Result<AppName, NameError> {
+    let (app_path, app_query) = split_query(bounded(app.unwrap_or_default())?);
+    let url = bounded(tc_url.unwrap_or_default()).map(|url| split_query(url_path(unquoted(url))));
+    // tcUrl fills in what `app` lacks; a tcUrl nobody depends on is not judged.
+    let has_app = segments(app_path).next().is_some();
+    let (path, query) = match (has_app, app_query) {
+        (true, b"") => {
+            let query = url.and_then(|(_, url_query)| merged_query(url_query, ""));
+            (app_path, query.unwrap_or_default())
+        }
+        (true, query) => (app_path, merged_query(query, "")?),
+        (false, b"") => (url?.0, merged_query(url?.1, "")?),
+        (false, query) => (url?.0, merged_query(query, "")?),
+    };
+    let mut app = Path::default();
+    app.push(path)?;
+    let instance = app
+        .text
+        .split_once('/')
+        .map(|(_, instance)| instance.to_owned());
+    Ok(AppName {
+        app: app.text,
+        instance,
+        query,
+    })
+}
+
+/// The stream that a client of `app` means by `raw`, the name it publishes or plays. `raw` may be
+/// empty if `app` has two segments or more: the last of them is the stream then. OBS users put the
+/// whole URL into the server field and leave the stream key empty.
+pub fn stream_name(app: &AppName, raw: &[u8]) -> Result<StreamName, NameError> {
+    let raw = bounded(raw)?;
+    let mut path = Path {
+        names_stream: true,
+        ..Path::default()
+    };
+    let query = if is_rtmp_url(raw) {
+        // The whole URL pasted as the stream key. It has to agree with the connection, or a
+        // client could leave the application it was let into.
+        let (url_path, url_query) = split_query(url_path(raw));
+        path.push(url_path)?;
+        if !path.is_within(&app.app) {
+            return Err(NameError::OtherApp);
+        }
+        url_query
+    } else {
+        // OBS users paste `?token=..` alone as the stream key: a query without a name.
+        let (name, name_query) = split_query(raw);
+        path.push(app.app.as_bytes())?;
+        path.push(name)?;
+        name_query
+    };
+    let key = path.finish();
+    let (app_path, stream) = key.rsplit_once('/').ok_or(NameError::Empty)?;
+    if stream == DEFAULT_INSTANCE && !app_path.contains('/') {
+        // `mp4:_definst_.mp4`: what is left would not survive a second reading.
+        return Err(NameError::Empty);
+    }
+    let query = merged_query(query, &app.query)?;
+    Ok(StreamName {
+        app: app_path.to_owned(),
+        stream: stream.to_owned(),
+        query,
+    })
+}
+
+/// A path as it is put together; `text` is clean and checked at any time.
+#[derive(Default)]
+struct Path {
+    text: String,
+    /// The path goes on to a stream, so prefixes of file types are taken off.
+    names_stream: bool,
+    /// Such a prefix was there.
+    has_file_type: bool,
+}
+
+impl Path {
+    fn push(&mut self, path: &[u8]) -> Result<(), NameError> {
+        for mut segment in segments(path) {
+            if self.names_stream {
+                while let Some(rest) = after_any(segment, &FILE_TYPES) {
+                    segment = rest.trim_ascii();
+                    self.has_file_type = true;
+                }
+            }
+            // FMLE and clients with librtmp say `live/_definst_` for the default instance.
+            let is_second = !self.text.is_empty() && !self.text.contains('/');
+            if segment.is_empty() || is_second && segment == DEFAULT_INSTANCE.as_bytes() {
+                continue;
+            }
+            let got = self.text.len() + usize::from(!self.text.is_empty()) + segment.len();
+            if got > KEY_MAX {
+                return Err(NameError::TooLong {
+                    got,
+                    limit: KEY_MAX,
+                });
+            }
+            let segment = checked_segment(segment)?;
+            if !self.text.is_empty() {
+                self.text.push('/');
+            }
+            self.text.push_str(segment);
+        }
+        Ok(())
+    }
+
+    fn is_within(&self, app: &str) -> bool {
+        let rest = self.text.strip_prefix(app);
+        rest.is_some_and(|rest| app.is_empty() || rest.is_empty() || rest.starts_with('/'))
+    }
+
+    /// VLC and ffplay turn `name.mp4` of a URL into `mp4:name.mp4`, others into `mp4:name`. An
+    /// ending without such a prefix belongs to the name.
+    fn finish(mut self) -> String {
+        let stem = FILE_ENDINGS
+            .iter()
+            .find_map(|ending| self.text.strip_suffix(ending));
+        if let (true, Some(stem)) = (self.has_file_type, stem) {
+            self.text.truncate(stem.trim_end().len());
+        }
+        self.text
+    }
+}
+
+const DEFAULT_INSTANCE: &str = "_definst_";
+const FILE_TYPES: [&[u8]; 4] = [b"mp4:", b"flv:", b"f4v:", b"mp3:"];
+const FILE_ENDINGS: [&str; 4] = [".mp4", ".flv", ".f4v", ".mp3"];
+
+/// The parts between slashes that have something in them. FMLE and JW Player send slashes at the
+/// end, others at the start or doubled.
+fn segments(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+    path.split(|&byte| byte == b'/')
+        .map(<[u8]>::trim_ascii)
+        .filter(|segment| !segment.is_empty())
+}
+
+/// The one place that says what a segment of a name may be.
+fn checked_segment(segment: &[u8]) -> Result<&str, NameError> {
+    let text = str::from_utf8(segment).map_err(|_| NameError::NotUtf8)?;
+    if text.starts_with('.') {
+        return Err(NameError::LeadingDot);
+    }
+    if let Some(found) = text.chars().find(|&found| !is_allowed(found)) {
+        return Err(NameError::Forbidden { found });
+    }
+    // Left alone here, an escape may be decoded by whoever gets the name next.
+    for escape in text.split('%').skip(1) {
+        let digits = escape.get(..2).filter(|digits| !digits.starts_with('+'));
+        let Some(byte) = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) else {
+            continue;
+        };
+        let is_ascii_allowed = is_allowed(char::from(byte)) && byte != b'.';
+        if byte.is_ascii() && !is_ascii_allowed {
+            return Err(NameError::Escape { byte });
+        }
+    }
+    Ok(text)
+}
+
+/// Of ASCII: what RFC 3986 §3.3 allows in a path segment, and the space. Beyond it: everything but
+/// control characters, other spaces, characters that cannot be seen or turn the direction of
+/// writing, and those that look like, or are normalised to, dots and slashes.
+fn is_allowed(found: char) -> bool {
+    match found {
+        'a'..='z' | 'A'..='Z' | '0'..='9' => true,
+        '-' | '.' | '_' | '~' | ':' | '@' | '!' | '$' | '&' | '\'' | '(' | ')' => true,
+        '*' | '+' | ',' | ';' | '=' | ' ' | '%' => true,
+        '\0'..='\x7F' => false,
+        '\u{AD}' | '\u{61C}' | '\u{180E}' | '\u{200B}'..='\u{200F}' => false,
+        '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}' => false,
+        '\u{2024}'..='\u{2026}' | '\u{2044}' | '\u{2215}' | '\u{29F8}' => false,
+        '\u{FE52}' | '\u{FE68}' | '\u{FF0E}' | '\u{FF0F}' | '\u{FF3C}' => false,
+        _ => !found.is_control() && !found.is_whitespace(),
+    }
+}
+
+/// `first`, then `second`, joined by `&` if there are both.
+fn merged_query(first: &[u8], second: &str) -> Result<String, NameError> {
+    let joint = if first.is_empty() || second.is_empty() {
+        ""
+    } else {
+        "&"
+    };
+    let got = first.len() + joint.len() + second.len();
+    if got > QUERY_MAX {
+        return Err(NameError::QueryTooLong {
+            got,
+            limit: QUERY_MAX,
+        });
+    }
+    let first = str::from_utf8(first).map_err(|_| NameError::NotUtf8)?;
+    if let Some(found) = first.chars().find(|found| found.is_control()) {
+        return Err(NameError::Forbidden { found });
+    }
+    Ok([first, joint, second].concat())
+}
+
+/// `raw` without white space around it: users paste keys together with line ends.
+fn bounded(raw: &[u8]) -> Result<&[u8], NameError> {
+    let raw = raw.trim_ascii();
+    if raw.len() > INPUT_MAX {
+        return Err(NameError::TooLong {
+            got: raw.len(),
+            limit: INPUT_MAX,
+        });
+    }
+    Ok(raw)
+}
+
+/// Path and query; the query is empty if there is none.
+fn split_query(raw: &[u8]) -> (&[u8], &[u8]) {
+    match raw.iter().position(|&byte| byte == b'?') {
+        Some(at) => (&raw[..at], &raw[at + 1..]),
+        None => (raw, &[]),
+    }
+}
+
+/// Some cameras and apps send tcUrl in single quotes.
+fn unquoted(url: &[u8]) -> &[u8] {
+    if let [b'\'', inner @ .., b'\''] = url {
+        inner
+    } else {
+        url
+    }
+}
+
+fn is_rtmp_url(raw: &[u8]) -> bool {
+    let scheme = raw
+        .windows(3)
+        .take(8)
+        .position(|at| at == b"://")
+        .map(|at| &raw[..at]);
+    scheme.is_some_and(|scheme| scheme.len() >= 4 && scheme[..4].eq_ignore_ascii_case(b"rtmp"))
+}
+
+/// What follows the host of a URL, which may lack its scheme: path and query.
+fn url_path(url: &[u8]) -> &[u8] {
+    let host = url
+        .windows(3)
+        .position(|at| at == b"://")
+        .map_or(url, |at| &url[at + 3..]);
+    let end = host
+        .iter()
+        .position(|&byte| byte == b'/' || byte == b'?')
+        .unwrap_or(host.len());
+    &host[end..]
+}
+
+fn after_any<'a>(text: &'a [u8], prefixes: &[&[u8]]) -> Option<&'a [u8]> {
+    prefixes
+        .iter()
+        .find_map(|prefix| text.strip_prefix(*prefix))
+}
+
+/// Everything here, on `app`, `tcUrl` and a stream name split at bytes of 0xFF: nothing panics,
+/// and every name that comes out is within the limits and the same whichever way it is cut.
+#[doc(hidden)]
+pub fn exercise(data: &[u8]) {
+    let mut parts = data.splitn(3, |&byte| byte == 0xFF);
+    let (app, tc_url, raw) = (parts.next(), parts.next(), parts.next());
+    let Ok(app) = app_from_connect(app, tc_url) else {
+        return;
+    };
+    assert!(app.app.len() <= KEY_MAX && app.query.len() <= QUERY_MAX);
+    let Ok(name) = stream_name(&app, raw.unwrap_or_default()) else {
+        return;
+    };
+    let key = name.key();
+    assert!(key.len() <= KEY_MAX && name.query.len() <= QUERY_MAX);
+    assert!(
+        key.split('/')
+            .all(|segment| !segment.is_empty() && !segment.starts_with('.'))
+    );
+    assert!(
+        !key.chars()
+            .any(|found| found.is_control() || "\"\\{}?".contains(found))
+    );
+    for (at, _) in key.match_indices('/') {
+        let app = app_from_connect(Some(&key.as_bytes()[..at]), None);
+        let again = app.and_then(|app| stream_name(&app, &key.as_bytes()[at..]));
+        assert!(again.is_ok_and(|again| again.key() == key));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn given(cell: &str) -> Option<&[u8]> {
+        (cell != "-").then_some(cell.as_bytes())
+    }
+
+    /// Rows of `app | tcUrl | name | expected`, with the client in front where it is known; `-`
+    /// stands for a value that was not sent. Expected is the key, with `?` and the query if there
+    /// is one, or the code of the error.
+    #[track_caller]
+    fn check(rows: &str) {
+        for row in rows.trim().lines() {
+            let cells: Vec<&str> = row.split('|').map(|cell| cell.trim_matches(' ')).collect();
+            let [.., app, tc_url, name, expected] = cells[..] else {
+                panic!("not a row: {row}")
+            };
+            let found = app_from_connect(given(app), given(tc_url))
+                .and_then(|app| stream_name(&app, given(name).unwrap_or_default()));
+            let found = match found {
+                Ok(name) if name.query.is_empty() => name.key(),
+                Ok(name) => format!("{name}?{}", name.query),
+                Err(error) => error.code().to_owned(),
+            };
+            assert_eq!(found, expected, "{row}");
+        }
+    }
+
+    #[test]
+    fn client_quirks_end_in_the_same_stream() {
+        check(
+            "
+            any            | live             | rtmp://h/live      | cam                | live/cam
+            no app         | -                | rtmp://h/live      | cam                | live/cam
+            empty app      |                  | rtmp://h:1935/live | cam                | live/cam
+            no tcUrl       | live             | -                  | cam                | live/cam
+            cameras        | -                | 'rtmp://h/live'    | cam                | live/cam
+            cameras        | -                | '/live'            | cam                | live/cam
+            cameras        | -                | h:1935/live        | cam                | live/cam
+            cameras        | -                | /live              | cam                | live/cam
+            JW Player      | live/            | rtmp://h/live/     | cam                | live/cam
+            any, slashes   | /live//          | -                  | //cam/             | live/cam
+            FMLE, librtmp  | live/_definst_   | -                  | cam                | live/cam
+            FMLE, librtmp  | live/_definst_/  | -                  | cam                | live/cam
+            FMLE, librtmp  | live             | -                  | _definst_/cam      | live/cam
+            Flash, librtmp | live             | -                  | mp4:cam            | live/cam
+            ffmpeg, VLC    | live             | -                  | mp4:cam.mp4        | live/cam
+            ffmpeg, FMLE   | live             | -                  | mp4:cam.f4v        | live/cam
+            Flash          | live             | -                  | flv:cam            | live/cam
+            Flash          | live             | -                  | mp3:cam.mp3        | live/cam
+            any, doubled   | live             | -                  | mp4: flv:cam .mp4  | live/cam
+            in the app     | live/mp4:cam.mp4 | -                  | -                  | live/cam
+            OBS, URL key   | live             | -                  | rtmp://h/live/cam  | live/cam
+            OBS, URL key   | live             | -                  | RTMPS://h/live/cam | live/cam
+            OBS, URL key   | -                | rtmp://h           | rtmp://h/live/cam  | live/cam
+            OBS, no app    | -                | -                  | live/cam           | live/cam
+            OBS, no app    |                  | rtmp://h/          | /live/cam          | live/cam
+            OBS, no key    | live/cam         | rtmp://h/live/cam  | -                  | live/cam
+            OBS, no key    | -                | rtmp://h/live/cam  |                    | live/cam
+            OBS, pasted    | live/\t          | -                  | \tcam\r            | live/cam",
+        );
+        let live = app_from_connect(Some(b" live\r\n"), None).unwrap();
+        assert_eq!(
+            stream_name(&live, b"cam ?t=2").map(|name| name.key()),
+            Ok("live/cam".into())
+        );
+        assert_eq!(stream_name(&live, b"cam?t=2\r\n").unwrap().query, "t=2");
+    }
+
+    #[test]
+    fn the_key_is_the_whole_path_wherever_it_is_cut() {
+        check(
+            "
+            live/a     | rtmp://h/live/a | b                 | live/a/b
+            live       | -               | a/b               | live/a/b
+            live/a/b   | -               | -                 | live/a/b
+            live       | -               | mp4:a/b.mp4       | live/a/b
+            live/mp4:a | -               | b.mp4             | live/a/b
+            live       | -               | a/_definst_       | live/a/_definst_
+            live/a     | -               | mp4:_definst_.mp4 | live/a/_definst_
+            live       | -               | http://h/b        | live/http:/h/b
+            live       | -               | rtmp://h/live/a/b | live/a/b
+            live/a     | -               | rtmp://h/live/a/b | live/a/b",
+        );
+        let app = app_from_connect(Some(b"live/a"), None).unwrap();
+        assert_eq!((&*app.app, app.instance.as_deref()), ("live/a", Some("a")));
+        let name = stream_name(&app, b"b/c").unwrap();
+        assert_eq!((name.app.as_str(), name.stream.as_str()), ("live/a/b", "c"));
+    }
+
+    #[test]
+    fn queries_are_kept_apart_and_merged() {
+        check(
+            "
+            many | live?u=1     | -                 | cam                   | live/cam?u=1
+            many | live         | rtmp://h/live?u=1 | cam                   | live/cam?u=1
+            many | -            | rtmp://h/live?u=1 | cam                   | live/cam?u=1
+            any  | -            | rtmp://h?u=1      | live/cam              | live/cam?u=1
+            OBS  | live?u=1     | rtmp://h/live?u=2 | cam?t=/\"é            | live/cam?t=/\"é&u=1
+            OBS  | live/cam?u=1 | -                 | -                     | live/cam?u=1
+            OBS  | live/cam     | -                 | ?t=2                  | live/cam?t=2
+            any  | live         | -                 | cam?t=2?x             | live/cam?t=2?x
+            any  | live         | rtmp://h?u=\u{1}  | cam                   | live/cam
+            any  | -            | rtmp://h?u=\u{1}  | live/cam              | name_forbidden
+            OBS  | live         | -                 | rtmp://h/live/cam?t=2 | live/cam?t=2",
+        );
+    }
+
+    #[test]
+    fn what_encoders_use_as_keys_passes_unchanged() {
+        for key in [
+            "live_123_AbC",
+            "abcd-1234~x.y",
+            "FB-1-0-Ab:1@2!$&'()*+,;=",
+            "with space",
+            "50%",
+            "a%20b%C3%A0%zz%+1",
+            "cam.mp4",
+            "été-摄像头-कैमरा",
+        ] {
+            let name = stream_name(&AppName::default(), format!("live/{key}").as_bytes());
+            let expected = format!("live/{key}");
+            assert_eq!(name.map(|name| name.key()), Ok(expected), "{key}");
+        }
+    }
+
+    #[test]
+    fn dangerous_names_are_refused() {
+        check(
+            "
+            GoPro, Wirecast | live | rtmp://h/live | -   | name_empty
+            any             | -    | -             | -   | name_empty
+            any             | -    | rtmp://h      | cam | name_empty
+            any             | ..   | -             | cam | name_leading_dot",
+        );
+        let rows = "
+            mp4:                      | name_empty
+            rtmp://h/live             | name_empty
+            mp4:_definst_.mp4         | name_empty
+            rtmp://h/other/cam        | name_other_app
+            rtmp://h/lively/cam       | name_other_app
+            ../cam                    | name_leading_dot
+            a/./cam                   | name_leading_dot
+            mp4:../cam                | name_leading_dot
+            .hidden                   | name_leading_dot
+            ..%2fcam                  | name_leading_dot
+            a%2Fcam                   | name_escape
+            %2e%2E                    | name_escape
+            a%00                      | name_escape
+            a%5c                      | name_escape
+            a%0d%0aSet                | name_escape
+            \\..\\a                   | name_forbidden
+            a\u{0}b                   | name_forbidden
+            a\rb                      | name_forbidden
+            a\u{1b}[2J                | name_forbidden
+            a\u{7f}b                  | name_forbidden
+            a\"b                      | name_forbidden
+            a}b                       | name_forbidden
+            a<b>                      | name_forbidden
+            a\u{80}b                  | name_forbidden
+            a\u{a0}b                  | name_forbidden
+            a\u{202e}b                | name_forbidden
+            a\u{200b}b                | name_forbidden
+            \u{ff0e}\u{ff0e}\u{ff0f}a | name_forbidden
+            cam?t=\u{1b}              | name_forbidden";
+        for row in rows.trim().lines() {
+            check(&format!("live | - | {row}"));
+        }
+        let live = app_from_connect(Some(b"live"), None).unwrap();
+        assert_eq!(stream_name(&live, b"a\xFF"), Err(NameError::NotUtf8));
+        assert_eq!(stream_name(&live, b"a?\xC3"), Err(NameError::NotUtf8));
+        let line_end = NameError::Forbidden { found: '\n' };
+        assert_eq!(stream_name(&live, b"a\nb"), Err(line_end));
+    }
+
+    #[test]
+    fn lengths_are_limited_to_the_byte() {
+        let too_long = |got, limit| NameError::TooLong { got, limit };
+        let query_too_long = |got| NameError::QueryTooLong {
+            got,
+            limit: QUERY_MAX,
+        };
+        let live = app_from_connect(Some(b"live"), None).unwrap();
+        let mut raw = vec![b'x'; KEY_MAX - "live/".len()];
+        assert_eq!(
+            stream_name(&live, &raw).map(|name| name.key().len()),
+            Ok(KEY_MAX)
+        );
+        raw.push(b'x');
+        assert_eq!(
+            stream_name(&live, &raw),
+            Err(too_long(KEY_MAX + 1, KEY_MAX))
+        );
+
+        let mut raw = [b"a?", &[b'q'; QUERY_MAX][..]].concat();
+        assert_eq!(
+            stream_name(&live, &raw).map(|name| name.query.len()),
+            Ok(QUERY_MAX)
+        );
+        let with_query = app_from_connect(Some(b"live?u"), None).unwrap();
+        assert_eq!(
+            stream_name(&with_query, &raw),
+            Err(query_too_long(QUERY_MAX + 2))
+        );
+        raw.push(b'q');
+        assert_eq!(stream_name(&live, &raw), Err(query_too_long(QUERY_MAX + 1)));
+
+        let huge = vec![b'/'; 64 << 10];
+        let error = too_long(huge.len(), INPUT_MAX);
+        assert_eq!(stream_name(&live, &huge), Err(error));
+        assert_eq!(app_from_connect(Some(&huge), None), Err(error));
+        assert_eq!(app_from_connect(None, Some(&huge)), Err(error));
+        assert_eq!(app_from_connect(Some(b"live"), Some(&huge)), Ok(live));
+    }
+
+    #[test]
+    fn queries_do_not_reach_logs() {
+        let app = app_from_connect(Some(b"live?user=secret"), None).unwrap();
+        let name = stream_name(&app, b"cam?token=secret").unwrap();
+        let logged = format!("{app:?} {name:?} {name}");
+        assert!(
+            logged.contains("live/cam") && !logged.contains("secret"),
+            "{logged}"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_do_not_panic(data in prop::collection::vec(any::<u8>(), 0..400)) {
+            exercise(&data);
+        }
+
+        #[test]
+        fn a_name_reads_the_same_however_it_is_cut(
+            parts in prop::collection::vec(
+                prop::sample::select(vec![
+                    "/", "/", "a", "b.mp4", "mp4:", "_definst_", "?", "rtmp://", " ", "%", "é",
+                    ".", "'", "live", "\u{FF}",
+                ]),
+                0..16,
+            ),
+        ) {
+            let data: Vec<u8> = parts.concat().chars().map(|c| u8::try_from(c).unwrap()).collect();
+            exercise(&data);
+        }
+    }
+}

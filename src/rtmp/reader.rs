@@ -1,0 +1,883 @@
+//! The chunk reader: bytes of the receive ring in, whole messages out. RTMP 1.0 §5.3.
+//!
+//! It owns no socket buffer. While a call lasts, the payload of a message is a list of ranges of
+//! the input, one for each chunk; only what is still incomplete when the input ends is copied
+//! out ([`ChunkReader::hold`]), so that the ring is free again. All partial state is kept per
+//! chunk stream, so messages may interleave.
+//!
+//! ```text
+//!         +-------------- header decoded ---------------+
+//!         v                                             |
+//!   [ between chunks ] --bytes--> carry (<= 17 bytes) --+
+//!         ^                                             |
+//!         |   chunk done, message not      message done | payload bytes
+//!         +------------------------ [ inside a chunk ] <+
+//! ```
+//!
+//! Number of chunk streams, message length, and count and bytes of incomplete messages are
+//! bounded by [`ReaderLimits`]; no buffer is ever sized by a number from the wire.
+
+use std::ops::Range;
+
+use super::error::ProtocolError;
+use super::message::{Message, MessageHeader, Payload, Timestamp, kind};
+use crate::limits;
+
+/// The chunk size both sides start with. RTMP 1.0 §5.4.1.
+pub const CHUNK_SIZE_INITIAL: usize = 128;
+
+/// The longest chunk header: 3 bytes basic, 11 bytes message, 4 bytes extended timestamp.
+const HEADER_BYTES_MAX: usize = 18;
+
+/// A timestamp field with this value says that the extended timestamp follows. §5.3.1.3.
+const EXTENDED: u32 = 0xFF_FFFF;
+
+/// What one connection may make the reader hold. Sessions tighten and widen it with the role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReaderLimits {
+    /// Longest video message in bytes.
+    pub video_bytes: usize,
+    /// Longest audio message in bytes.
+    pub audio_bytes: usize,
+    /// Longest message of any other kind in bytes.
+    pub other_bytes: usize,
+    /// Chunk streams that may be in use.
+    pub chunk_streams: usize,
+    /// Messages that may be incomplete at one time.
+    pub partial_messages: usize,
+    /// Bytes that all incomplete messages may hold together.
+    pub partial_bytes: usize,
+}
+
+impl ReaderLimits {
+    /// Before publish or play is accepted, and for players.
+    pub const UNAUTHORISED: Self = Self {
+        video_bytes: limits::UNAUTHORISED_MESSAGE_BYTES_MAX,
+        audio_bytes: limits::UNAUTHORISED_MESSAGE_BYTES_MAX,
+        other_bytes: limits::UNAUTHORISED_MESSAGE_BYTES_MAX,
+        chunk_streams: limits::CHUNK_STREAMS_MAX,
+        partial_messages: limits::UNAUTHORISED_PARTIAL_MESSAGES_MAX,
+        partial_bytes: limits::UNAUTHORISED_PARTIAL_BYTES_MAX,
+    };
+
+    /// For an accepted publisher, and for what we play from others.
+    pub const PUBLISHER: Self = Self {
+        video_bytes: limits::VIDEO_MESSAGE_BYTES_MAX,
+        audio_bytes: limits::AUDIO_MESSAGE_BYTES_MAX,
+        other_bytes: limits::OTHER_MESSAGE_BYTES_MAX,
+        chunk_streams: limits::CHUNK_STREAMS_MAX,
+        partial_messages: limits::PARTIAL_MESSAGES_MAX,
+        partial_bytes: limits::PARTIAL_BYTES_MAX,
+    };
+
+    fn message_bytes(&self, message_kind: u8) -> usize {
+        match message_kind {
+            kind::VIDEO | kind::AGGREGATE => self.video_bytes,
+            kind::AUDIO => self.audio_bytes,
+            _ => self.other_bytes,
+        }
+    }
+}
+
+/// See the module text.
+#[derive(Debug)]
+pub struct ChunkReader {
+    limits: ReaderLimits,
+    chunk_size: usize,
+    streams: Vec<ChunkStream>,
+    /// Index into `streams` of the chunk stream used last.
+    last: usize,
+    /// Payload bytes of the chunk at hand that have not arrived; belongs to `streams[last]`.
+    chunk_left: usize,
+    /// The message of `streams[last]` was given out and is cleared by the next call.
+    finished: bool,
+    /// The first bytes of a chunk header that the last input ended in.
+    carry: [u8; HEADER_BYTES_MAX],
+    carry_len: usize,
+    /// Streams with a message begun and not ended.
+    partial_messages: usize,
+    /// Sum of `received` over those.
+    partial_bytes: usize,
+}
+
+/// What is remembered of one chunk stream: the last header, and the message it is in.
+#[derive(Debug, Default)]
+struct ChunkStream {
+    csid: u32,
+    timestamp: Timestamp,
+    delta: u32,
+    len: usize,
+    kind: u8,
+    msid: u32,
+    /// The raw extended timestamp of the last header, if it had one.
+    extended: Option<u32>,
+    /// Payload bytes of the message at hand that have arrived. `received <= len`.
+    received: usize,
+    /// Nobody reads messages of this kind: count the payload, keep nothing.
+    discard: bool,
+    /// The part of the message that came with earlier inputs.
+    held: Vec<u8>,
+    /// The part of the message that lies in the input at hand.
+    ranges: Vec<Range<usize>>,
+}
+
+/// A chunk header as read, before it is applied to its chunk stream.
+struct ChunkHeader {
+    fmt: u8,
+    csid: u32,
+    /// Index of a known chunk stream.
+    known: Option<usize>,
+    /// Timestamp or delta, extended or not (fmt 0 to 2).
+    time: u32,
+    extended: Option<u32>,
+    len: usize,
+    kind: u8,
+    msid: u32,
+    bytes: usize,
+}
+
+impl ChunkReader {
+    /// A reader at the start of a connection's chunk stream, right behind the handshake.
+    pub fn new(limits: ReaderLimits) -> Self {
+        Self {
+            limits,
+            chunk_size: CHUNK_SIZE_INITIAL,
+            streams: Vec::new(),
+            last: 0,
+            chunk_left: 0,
+            finished: false,
+            carry: [0; HEADER_BYTES_MAX],
+            carry_len: 0,
+            partial_messages: 0,
+            partial_bytes: 0,
+        }
+    }
+
+    /// Replaces the limits, e.g. when a publish is accepted. Messages already begun stay.
+    pub fn set_limits(&mut self, limits: ReaderLimits) {
+        self.limits = limits;
+    }
+
+    /// Chunks have at most `bytes` of payload from the next chunk on. `bytes` is not 0.
+    pub fn set_chunk_size(&mut self, bytes: usize) {
+        debug_assert!(bytes > 0, "a chunk carries at least one byte");
+        self.chunk_size = bytes.max(1);
+    }
+
+    /// Drops the incomplete message of chunk stream `csid`; unknown ids are ignored. §5.4.2.
+    pub fn abort(&mut self, csid: u32) {
+        self.clear_finished();
+        if let Some(stream) = self.streams.iter_mut().find(|stream| stream.csid == csid)
+            && stream.received > 0
+        {
+            self.partial_messages -= 1;
+            self.partial_bytes -= stream.received;
+            stream.clear();
+        }
+    }
+
+    /// Payload bytes of incomplete messages, held or in the input at hand.
+    pub fn partial_bytes(&self) -> usize {
+        self.partial_bytes
+    }
+
+    /// Gives back memory kept for reuse; for connections that have gone quiet.
+    pub fn release_spare(&mut self) {
+        for stream in &mut self.streams {
+            stream.held.shrink_to_fit();
+            stream.ranges.shrink_to_fit();
+        }
+    }
+
+    /// The next whole message in `input` from position `*at` on, or None when the input has no
+    /// more; `*at` moves over what was read. Before the input goes away, call
+    /// [`hold`](Self::hold).
+    ///
+    /// # Errors
+    /// The peer broke the protocol or a limit; the reader is of no use afterwards.
+    pub fn next<'a>(
+        &'a mut self,
+        input: &'a [u8],
+        at: &mut usize,
+    ) -> Result<Option<Message<'a>>, ProtocolError> {
+        if !self.advance(input, at)? {
+            return Ok(None);
+        }
+        Ok(Some(self.message(input)))
+    }
+
+    /// The message that [`advance`](Self::advance) has just completed in the same `input`.
+    pub(super) fn message<'a>(&'a self, input: &'a [u8]) -> Message<'a> {
+        debug_assert!(self.finished, "a message was completed");
+        self.streams[self.last].message(input)
+    }
+
+    /// Reads until a message is whole, for [`message`](Self::message) to give; false when the
+    /// input ends first.
+    pub(super) fn advance(&mut self, input: &[u8], at: &mut usize) -> Result<bool, ProtocolError> {
+        loop {
+            self.clear_finished();
+            if self.chunk_left == 0 && !self.begin_chunk(input, at)? {
+                return Ok(false);
+            }
+            if !self.take_payload(input, at)? {
+                return Ok(false);
+            }
+            let stream = &self.streams[self.last];
+            if stream.received == stream.len {
+                self.partial_messages -= 1;
+                self.partial_bytes -= stream.received;
+                self.finished = true;
+                if !self.streams[self.last].discard {
+                    return Ok(true);
+                }
+            }
+        }
+    }
+
+    /// Copies what incomplete messages have in `input` so that the input may go. To be called
+    /// with the same input as the `next` calls before it, once no more of it will be read.
+    pub fn hold(&mut self, input: &[u8]) {
+        self.clear_finished();
+        for stream in &mut self.streams {
+            for range in stream.ranges.drain(..) {
+                stream.held.extend_from_slice(&input[range]);
+            }
+        }
+    }
+
+    /// Reads the header of the next chunk; false when the input ends inside it.
+    fn begin_chunk(&mut self, input: &[u8], at: &mut usize) -> Result<bool, ProtocolError> {
+        let rest = &input[*at..];
+        let header = if self.carry_len == 0 {
+            match self.decode_header(rest)? {
+                Some(header) => {
+                    *at += header.bytes;
+                    header
+                }
+                None => {
+                    self.carry[..rest.len()].copy_from_slice(rest);
+                    self.carry_len = rest.len();
+                    *at = input.len();
+                    return Ok(false);
+                }
+            }
+        } else {
+            let carried = self.carry_len;
+            let take = rest.len().min(HEADER_BYTES_MAX - carried);
+            self.carry[carried..carried + take].copy_from_slice(&rest[..take]);
+            let joined = self.carry;
+            match self.decode_header(&joined[..carried + take])? {
+                Some(header) => {
+                    // The header mostly ends in the new bytes. It ends in the carried ones when
+                    // they began like an extended timestamp and turn out to be payload.
+                    *at += header.bytes.saturating_sub(carried);
+                    self.drop_carried(header.bytes.min(carried));
+                    header
+                }
+                None => {
+                    self.carry_len += take;
+                    *at += take;
+                    return Ok(false);
+                }
+            }
+        };
+        self.apply_header(&header)?;
+        Ok(true)
+    }
+
+    /// Takes `count` bytes off the front of the carry.
+    fn drop_carried(&mut self, count: usize) {
+        self.carry.copy_within(count..self.carry_len, 0);
+        self.carry_len -= count;
+    }
+
+    /// Decodes a chunk header at the start of `bytes`; None when it is not whole. §5.3.1.
+    fn decode_header(&self, bytes: &[u8]) -> Result<Option<ChunkHeader>, ProtocolError> {
+        let Some((fmt, csid, basic_bytes)) = decode_basic_header(bytes) else {
+            return Ok(None);
+        };
+        let known = self.find(csid);
+        let mut header = ChunkHeader {
+            fmt,
+            csid,
+            known,
+            time: 0,
+            extended: None,
+            len: 0,
+            kind: 0,
+            msid: 0,
+            bytes: basic_bytes,
+        };
+        let rest = &bytes[basic_bytes..];
+        if fmt == 3 {
+            let Some(index) = known else {
+                return Err(ProtocolError::NoPreviousHeader { csid });
+            };
+            return Ok(match self.streams[index].repeated_time(rest) {
+                Repeated::No => Some(header),
+                Repeated::Yes => {
+                    header.bytes += 4;
+                    Some(header)
+                }
+                Repeated::NeedMore => None,
+            });
+        }
+        if fmt == 2 && known.is_none() {
+            return Err(ProtocolError::NoPreviousHeader { csid });
+        }
+        let fields_bytes = [11, 7, 3][usize::from(fmt)];
+        let Some(fields) = rest.get(..fields_bytes) else {
+            return Ok(None);
+        };
+        header.time = be24(&fields[0..3]);
+        header.bytes += fields_bytes;
+        if fmt <= 1 {
+            header.len = be24(&fields[3..6]) as usize;
+            header.kind = fields[6];
+        }
+        if fmt == 0 {
+            // The one little-endian field of the protocol.
+            header.msid = u32::from_le_bytes([fields[7], fields[8], fields[9], fields[10]]);
+        }
+        if header.time == EXTENDED {
+            let Some(field) = rest.get(fields_bytes..fields_bytes + 4) else {
+                return Ok(None);
+            };
+            header.time = u32::from_be_bytes([field[0], field[1], field[2], field[3]]);
+            header.extended = Some(header.time);
+            header.bytes += 4;
+        }
+        Ok(Some(header))
+    }
+
+    fn find(&self, csid: u32) -> Option<usize> {
+        match self.streams.get(self.last) {
+            Some(stream) if stream.csid == csid => Some(self.last),
+            _ => self.streams.iter().position(|stream| stream.csid == csid),
+        }
+    }
+
+    /// Makes `header` the one in force on its chunk stream and starts its chunk.
+    fn apply_header(&mut self, header: &ChunkHeader) -> Result<(), ProtocolError> {
+        self.last = match header.known {
+            Some(index) => index,
+            None if self.streams.len() >= self.limits.chunk_streams => {
+                let limit = self.limits.chunk_streams;
+                return Err(ProtocolError::TooManyChunkStreams { limit });
+            }
+            None => {
+                self.streams.push(ChunkStream {
+                    csid: header.csid,
+                    ..ChunkStream::default()
+                });
+                self.streams.len() - 1
+            }
+        };
+        let stream = &mut self.streams[self.last];
+        if stream.received == 0 {
+            stream.begin_message(header);
+            let limit = self.limits.message_bytes(stream.kind);
+            if !stream.discard && stream.len > limit {
+                let (kind, got) = (stream.kind, stream.len);
+                return Err(ProtocolError::MessageTooLong { kind, got, limit });
+            }
+            self.partial_messages += 1;
+            if self.partial_messages > self.limits.partial_messages {
+                let limit = self.limits.partial_messages;
+                return Err(ProtocolError::TooManyPartialMessages { limit });
+            }
+        } else if header.fmt != 3 {
+            // Servers that go on here have to subtract lengths the peer chose; ours ends it.
+            return Err(ProtocolError::HeaderInsideMessage { csid: header.csid });
+        }
+        self.chunk_left = self.chunk_size.min(stream.len - stream.received);
+        Ok(())
+    }
+
+    /// Takes payload of the chunk at hand; false when the input ends before the chunk does.
+    fn take_payload(&mut self, input: &[u8], at: &mut usize) -> Result<bool, ProtocolError> {
+        let stream = &mut self.streams[self.last];
+        let carried = self.carry_len.min(self.chunk_left);
+        let here = (self.chunk_left - carried).min(input.len() - *at);
+        if !stream.discard {
+            stream.held.extend_from_slice(&self.carry[..carried]);
+            if here > 0 {
+                stream.ranges.push(*at..*at + here);
+            }
+        }
+        stream.received += carried + here;
+        self.partial_bytes += carried + here;
+        self.chunk_left -= carried + here;
+        *at += here;
+        if carried > 0 {
+            self.drop_carried(carried);
+        }
+        if self.partial_bytes > self.limits.partial_bytes && !self.streams[self.last].discard {
+            return Err(ProtocolError::PartialBytes {
+                limit: self.limits.partial_bytes,
+            });
+        }
+        Ok(self.chunk_left == 0)
+    }
+
+    fn clear_finished(&mut self) {
+        if self.finished {
+            self.streams[self.last].clear();
+            self.finished = false;
+        }
+    }
+}
+
+/// Whether a type 3 chunk repeats the extended timestamp of the header before it.
+enum Repeated {
+    Yes,
+    No,
+    NeedMore,
+}
+
+impl ChunkStream {
+    fn begin_message(&mut self, header: &ChunkHeader) {
+        match header.fmt {
+            0 => {
+                self.timestamp = Timestamp(header.time);
+                // A type 3 chunk that begins a message right after a type 0: delta 0, which is
+                // what librtmp and ffmpeg mean by it. Peers split on the letter of §5.3.1.2.4.
+                self.delta = 0;
+                self.msid = header.msid;
+            }
+            1 | 2 => {
+                self.delta = header.time;
+                self.timestamp = self.timestamp.plus(self.delta);
+            }
+            _ => self.timestamp = self.timestamp.plus(self.delta),
+        }
+        if header.fmt <= 1 {
+            self.len = header.len;
+            self.kind = header.kind;
+            self.discard = !is_read_here(header.kind);
+        }
+        if header.fmt <= 2 {
+            self.extended = header.extended;
+        }
+    }
+
+    /// FMLE, ffmpeg and GStreamer repeat the extended timestamp on type 3 chunks; librtmp and
+    /// OBS before 2024 leave it out. Nothing announces which, so the four bytes are compared
+    /// with what would be repeated: the field as sent, or the absolute time (VLC wants that).
+    fn repeated_time(&self, rest: &[u8]) -> Repeated {
+        let Some(field) = self.extended else {
+            return Repeated::No;
+        };
+        let seen = &rest[..rest.len().min(4)];
+        let like = |value: u32| value.to_be_bytes().starts_with(seen);
+        match like(field) || like(self.timestamp.0) {
+            false => Repeated::No,
+            true if seen.len() < 4 => Repeated::NeedMore,
+            true => Repeated::Yes,
+        }
+    }
+
+    fn message<'a>(&'a self, input: &'a [u8]) -> Message<'a> {
+        Message {
+            header: MessageHeader {
+                csid: self.csid,
+                timestamp: self.timestamp,
+                kind: self.kind,
+                msid: self.msid,
+                len: self.len,
+            },
+            payload: Payload::new(&self.held, input, &self.ranges),
+        }
+    }
+
+    fn clear(&mut self) {
+        self.received = 0;
+        self.held.clear();
+        self.ranges.clear();
+    }
+}
+
+/// Kinds that some layer above reads; shared objects and unknown types are skipped unread.
+fn is_read_here(message_kind: u8) -> bool {
+    matches!(
+        message_kind,
+        kind::SET_CHUNK_SIZE
+            ..=kind::SET_PEER_BANDWIDTH
+                | kind::AUDIO
+                | kind::VIDEO
+                | kind::DATA_AMF3
+                | kind::COMMAND_AMF3
+                | kind::DATA
+                | kind::COMMAND
+                | kind::AGGREGATE
+    )
+}
+
+/// Format, chunk stream id and length of the basic header. §5.3.1.1.
+fn decode_basic_header(bytes: &[u8]) -> Option<(u8, u32, usize)> {
+    let first = *bytes.first()?;
+    let fmt = first >> 6;
+    match first & 0x3F {
+        0 => Some((fmt, 64 + u32::from(*bytes.get(1)?), 2)),
+        1 => {
+            let low = u32::from(*bytes.get(1)?);
+            let high = u32::from(*bytes.get(2)?);
+            Some((fmt, 64 + low + 256 * high, 3))
+        }
+        csid => Some((fmt, u32::from(csid), 1)),
+    }
+}
+
+fn be24(bytes: &[u8]) -> u32 {
+    u32::from_be_bytes([0, bytes[0], bytes[1], bytes[2]])
+}
+
+/// Reads all of `data` as one chunk stream, in pieces whose length its first byte chooses.
+#[doc(hidden)]
+pub fn exercise(data: &[u8]) {
+    let Some((&step, data)) = data.split_first() else {
+        return;
+    };
+    let mut reader = ChunkReader::new(ReaderLimits {
+        video_bytes: 1 << 20,
+        audio_bytes: 1 << 16,
+        other_bytes: 1 << 16,
+        chunk_streams: 16,
+        partial_messages: 8,
+        partial_bytes: 1 << 20,
+    });
+    for input in data.chunks(usize::from(step).max(1)) {
+        let mut at = 0;
+        loop {
+            match reader.next(input, &mut at) {
+                Ok(Some(message)) if message.header.kind == kind::SET_CHUNK_SIZE => {
+                    let size = message
+                        .payload
+                        .to_vec()
+                        .first()
+                        .map_or(1, |&byte| byte.max(1));
+                    reader.set_chunk_size(usize::from(size));
+                }
+                Ok(Some(message)) => assert_eq!(message.payload.len(), message.header.len),
+                Ok(None) => break,
+                Err(_) => return,
+            }
+        }
+        reader.hold(input);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rtmp::writer::write_message;
+    use proptest::prelude::*;
+
+    const LIMITS: ReaderLimits = ReaderLimits {
+        video_bytes: 1 << 20,
+        audio_bytes: 1 << 16,
+        other_bytes: 1 << 16,
+        chunk_streams: 16,
+        partial_messages: 4,
+        partial_bytes: 2 << 20,
+    };
+
+    type Seen = (u32, u32, u8, u32, Vec<u8>);
+
+    /// Feeds `bytes` in pieces of `step`; what came out, or how it ended.
+    fn read(bytes: &[u8], step: usize) -> Result<Vec<Seen>, ProtocolError> {
+        read_with(ChunkReader::new(LIMITS), bytes, step)
+    }
+
+    fn read_with(
+        mut reader: ChunkReader,
+        bytes: &[u8],
+        step: usize,
+    ) -> Result<Vec<Seen>, ProtocolError> {
+        let mut seen = Vec::new();
+        for input in bytes.chunks(step) {
+            let mut at = 0;
+            while let Some(Message { header, payload }) = reader.next(input, &mut at)? {
+                let body = payload.to_vec();
+                seen.push((
+                    header.csid,
+                    header.timestamp.0,
+                    header.kind,
+                    header.msid,
+                    body,
+                ));
+            }
+            assert_eq!(at, input.len());
+            reader.hold(input);
+        }
+        Ok(seen)
+    }
+
+    /// Reads `hex` whole and byte by byte and expects `(csid, time, kind, msid, length)`.
+    #[track_caller]
+    fn check(hex: &str, expected: Result<&[(u32, u32, u8, u32, usize)], ProtocolError>) {
+        let bytes = unhex(hex);
+        let expected = expected.map(<[_]>::to_vec);
+        for step in [bytes.len(), 1, 2, 3] {
+            let seen = read(&bytes, step).map(|all| {
+                all.into_iter()
+                    .map(|(c, t, k, m, body)| (c, t, k, m, body.len()))
+                    .collect()
+            });
+            assert_eq!(seen, expected, "in steps of {step}");
+        }
+    }
+
+    fn unhex(hex: &str) -> Vec<u8> {
+        let digits: Vec<u32> = hex.chars().filter_map(|c| c.to_digit(16)).collect();
+        digits
+            .chunks(2)
+            .map(|pair| u8::try_from(pair[0] << 4 | pair[1]).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn all_four_formats_build_on_the_header_before() {
+        check(
+            "04 000064 000002 08 01000000 AAAA  44 00000A 000001 09 BB  84 000005 CC  C4 DD",
+            Ok(&[
+                (4, 100, 8, 1, 2),
+                (4, 110, 9, 1, 1),
+                (4, 115, 9, 1, 1),
+                (4, 120, 9, 1, 1),
+            ]),
+        );
+    }
+
+    #[test]
+    fn chunk_stream_ids_have_three_encodings_and_alias() {
+        check("3F 000000 000001 08 00000000 00", Ok(&[(63, 0, 8, 0, 1)]));
+        check(
+            "00 00 000000 000001 08 00000000 00",
+            Ok(&[(64, 0, 8, 0, 1)]),
+        );
+        check(
+            "00 FF 000000 000001 08 00000000 00",
+            Ok(&[(319, 0, 8, 0, 1)]),
+        );
+        check(
+            "01 FF FF 000000 000001 08 00000000 00",
+            Ok(&[(65_599, 0, 8, 0, 1)]),
+        );
+        check(
+            "00 00 000007 000001 08 00000000 00  C1 00 00 11",
+            Ok(&[(64, 7, 8, 0, 1), (64, 7, 8, 0, 1)]),
+        );
+    }
+
+    #[test]
+    fn fmt_1_on_a_fresh_chunk_stream_is_the_librtmp_ping() {
+        check("42 000000 000006 04 0006 00000D0F", Ok(&[(2, 0, 4, 0, 6)]));
+    }
+
+    #[test]
+    fn fmt_2_and_3_on_a_fresh_chunk_stream_are_refused() {
+        check(
+            "83 000000",
+            Err(ProtocolError::NoPreviousHeader { csid: 3 }),
+        );
+        check("C3", Err(ProtocolError::NoPreviousHeader { csid: 3 }));
+    }
+
+    #[test]
+    fn a_header_inside_a_message_is_refused() {
+        let begun = format!("06 000000 000200 09 01000000 {}", "00".repeat(128));
+        let error = Err(ProtocolError::HeaderInsideMessage { csid: 6 });
+        for header in [
+            "06 000000 000200 09 01000000",
+            "46 000000 000001 09",
+            "86 000000",
+        ] {
+            check(&format!("{begun} {header}"), error);
+        }
+    }
+
+    #[test]
+    fn interleaved_audio_does_not_break_a_split_video_message() {
+        let video = format!("06 000000 0000C8 09 01000000 {}", "11".repeat(128));
+        let audio = "04 000000 000001 08 01000000 AF";
+        let rest = format!("C6 {}", "22".repeat(72));
+        check(
+            &format!("{video} {audio} {rest}"),
+            Ok(&[(4, 0, 8, 1, 1), (6, 0, 9, 1, 200)]),
+        );
+    }
+
+    #[test]
+    fn an_extended_timestamp_is_read_repeated_or_not() {
+        let head = format!("06 FFFFFF 000082 09 01000000 01000000 {}", "11".repeat(128));
+        check(
+            &format!("{head} C6 01000000 2222"),
+            Ok(&[(6, 0x0100_0000, 9, 1, 130)]),
+        );
+        check(
+            &format!("{head} C6 2222"),
+            Ok(&[(6, 0x0100_0000, 9, 1, 130)]),
+        );
+        // Left out, and the payload begins like it: 01 and then something else.
+        check(
+            &format!("{head} C6 0122  C6 {} C6 0133", "11".repeat(128)),
+            Ok(&[(6, 0x0100_0000, 9, 1, 130), (6, 0x0100_0000, 9, 1, 130)]),
+        );
+    }
+
+    #[test]
+    fn payload_found_in_the_carry_may_end_the_message_and_begin_the_next_header() {
+        // After C6 the bytes 01 00 look like the extended timestamp until the fourth byte; the
+        // message ends after one of them and the next header begins in the other.
+        let head = format!("06 FFFFFF 000081 09 01000000 0100C455 {}", "11".repeat(128));
+        let tail = "C6 01 00C4 000000 000001 08 01000000 AF";
+        check(
+            &format!("{head} {tail}"),
+            Ok(&[(6, 0x0100_C455, 9, 1, 129), (260, 0, 8, 1, 1)]),
+        );
+    }
+
+    #[test]
+    fn extended_fields_below_the_threshold_are_taken_as_they_are() {
+        for (field, time) in [
+            ("00000000", 0),
+            ("00FFFFFE", 0xFF_FFFE),
+            ("FFFFFFFF", u32::MAX),
+        ] {
+            check(
+                &format!("04 FFFFFF 000001 08 01000000 {field} 00"),
+                Ok(&[(4, time, 8, 1, 1)]),
+            );
+        }
+    }
+
+    #[test]
+    fn time_wraps_at_32_bits() {
+        check(
+            "04 FFFFFF 000001 08 01000000 FFFFFFFF 00  84 000001 00",
+            Ok(&[(4, u32::MAX, 8, 1, 1), (4, 0, 8, 1, 1)]),
+        );
+    }
+
+    #[test]
+    fn zero_length_messages_and_skipped_kinds() {
+        check("04 000000 000000 08 01000000", Ok(&[(4, 0, 8, 1, 0)]));
+        check("04 000000 000003 63 01000000 112233 C4 445566", Ok(&[]));
+    }
+
+    #[test]
+    fn limits_end_the_connection_before_memory_is_taken() {
+        let long = ProtocolError::MessageTooLong {
+            kind: 0x14,
+            got: 0xFF_FFFF,
+            limit: 1 << 16,
+        };
+        check("03 000000 FFFFFF 14 00000000 00", Err(long));
+        let mut begun = String::new();
+        for csid in 4..9 {
+            begun += &format!("{csid:02X} 000000 000200 08 01000000 {}", "00".repeat(128));
+        }
+        check(
+            &begun,
+            Err(ProtocolError::TooManyPartialMessages { limit: 4 }),
+        );
+        let mut many = String::new();
+        for csid in 3..20 {
+            many += &format!("{csid:02X} 000000 000001 08 01000000 00");
+        }
+        check(&many, Err(ProtocolError::TooManyChunkStreams { limit: 16 }));
+    }
+
+    #[test]
+    fn partial_bytes_are_bounded_and_aborts_give_them_back() {
+        let mut reader = ChunkReader::new(ReaderLimits {
+            partial_bytes: 300,
+            ..LIMITS
+        });
+        let begun = unhex(&format!(
+            "04 000000 000200 08 01000000 {}",
+            "00".repeat(128)
+        ));
+        let mut at = 0;
+        assert!(reader.next(&begun, &mut at).unwrap().is_none());
+        reader.hold(&begun);
+        assert_eq!(reader.partial_bytes(), 128);
+        reader.abort(4);
+        reader.abort(4);
+        reader.abort(99);
+        assert_eq!(reader.partial_bytes(), 0);
+        at = 0;
+        assert!(reader.next(&begun, &mut at).unwrap().is_none());
+        reader.hold(&begun);
+        let more = unhex(&format!("C4 {0} C4 {0}", "00".repeat(128)));
+        at = 0;
+        let end = reader.next(&more, &mut at);
+        assert_eq!(end.unwrap_err(), ProtocolError::PartialBytes { limit: 300 });
+    }
+
+    #[test]
+    fn a_chunk_size_change_holds_from_the_next_chunk() {
+        let mut reader = ChunkReader::new(LIMITS);
+        let begun = unhex(&format!(
+            "06 000000 0000C8 09 01000000 {}",
+            "11".repeat(128)
+        ));
+        let mut at = 0;
+        assert!(reader.next(&begun, &mut at).unwrap().is_none());
+        reader.hold(&begun);
+        reader.set_chunk_size(36);
+        let rest = unhex(&format!("C6 {0} C6 {0}", "22".repeat(36)));
+        at = 0;
+        let message = reader.next(&rest, &mut at).unwrap().unwrap();
+        assert_eq!(message.payload.len(), 200);
+    }
+
+    prop_compose! {
+        fn message()(
+            csid in prop_oneof![2u32..64, 64u32..320, 320u32..65_600],
+            time in prop_oneof![0u32..0x200, 0xFF_FF00u32..0x100_0100, any::<u32>()],
+            kind in prop_oneof![Just(kind::AUDIO), Just(kind::VIDEO), Just(kind::DATA)],
+            msid in any::<u32>(),
+            body in proptest::collection::vec(any::<u8>(), 0..700),
+        ) -> Seen {
+            (csid, time, kind, msid, body)
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_the_writer_writes_the_reader_reads_in_any_segmentation(
+            messages in proptest::collection::vec(message(), 1..12),
+            chunk_size in 1usize..900,
+            step in 1usize..2_000,
+        ) {
+            let mut wire = Vec::new();
+            for (csid, time, kind, msid, body) in &messages {
+                let header = MessageHeader {
+                    csid: *csid,
+                    timestamp: Timestamp(*time),
+                    kind: *kind,
+                    msid: *msid,
+                    len: body.len(),
+                };
+                let before = wire.len();
+                write_message(&mut wire, &header, &Payload::from_slice(body), chunk_size);
+                let encoded = crate::rtmp::writer::encoded_len(&header, chunk_size);
+                prop_assert_eq!(wire.len() - before, encoded);
+            }
+            let mut reader = ChunkReader::new(LIMITS);
+            reader.set_chunk_size(chunk_size);
+            prop_assert_eq!(read_with(reader, &wire, step).unwrap(), messages);
+        }
+
+        #[test]
+        fn any_bytes_end_the_same_way_in_any_segmentation(
+            bytes in proptest::collection::vec(any::<u8>(), 1..600),
+            step in 1usize..300,
+        ) {
+            prop_assert_eq!(read(&bytes, step), read(&bytes, bytes.len()));
+        }
+    }
+}

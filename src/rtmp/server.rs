@@ -1,0 +1,799 @@
+//! The server's side of a connection: bytes in, requests and media out, answers written to an
+//! outbox. RTMP 1.0 §7.2; E-RTMP v2 "Enhancing NetConnection connect Command".
+//!
+//! It owns no socket and decides no policy: who may publish or what is live is asked for with
+//! a [`Request`] and answered with `accept_*` or `reject_*`. Until then the message stream waits.
+//!
+//! ```text
+//!   handshake -> connect asked -> open      each message stream of an open connection:
+//!                     |                       idle -> publish asked -> publishing -> idle
+//!                     +-> rejected            idle -> play asked    -> playing    -> idle
+//! ```
+//!
+//! Rule of use: [`ServerSession::next`] until it gives None, then [`ServerSession::end_input`],
+//! then send [`ServerSession::out`].
+
+use std::fmt;
+
+use smallvec::SmallVec;
+
+use super::amf0::Value;
+use super::command::{Command, Status};
+use super::control::{Control, UserControl};
+use super::error::ProtocolError;
+use super::handshake::ServerHandshake;
+use super::link::{Link, Outbox, Step};
+use super::message::{Message, kind};
+use super::name::{AppName, StreamName, app_from_connect, stream_name};
+use super::reader::ReaderLimits;
+use crate::limits;
+
+/// What a client sends, or asks for.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// Audio, video or data of a message stream that is publishing.
+    Media(Message<'a>),
+    /// Something to be answered or followed.
+    Request(Request),
+}
+
+/// What a client asks for.
+#[derive(Debug)]
+pub enum Request {
+    /// connect; the app is [`ServerSession::app`]. Answer with
+    /// [`accept_connect`](ServerSession::accept_connect) or
+    /// [`reject_connect`](ServerSession::reject_connect).
+    Connect,
+    /// publish. Answer with [`accept_publish`](ServerSession::accept_publish) or
+    /// [`reject`](ServerSession::reject).
+    Publish {
+        /// The message stream.
+        msid: u32,
+        /// The stream to publish.
+        name: StreamName,
+        /// What the encoder wants done with it.
+        kind: PublishKind,
+    },
+    /// play. Answer with [`accept_play`](ServerSession::accept_play) or
+    /// [`reject`](ServerSession::reject). A play on a message stream that plays already replaces
+    /// what it plays.
+    Play {
+        /// The message stream.
+        msid: u32,
+        /// The stream to play.
+        name: StreamName,
+        /// Whether the client asked for NetStream.Play.Reset.
+        reset: bool,
+    },
+    /// play2: go over to another stream without a break.
+    Switch {
+        /// The message stream, which is playing.
+        msid: u32,
+        /// The stream to go over to.
+        name: StreamName,
+    },
+    /// pause or resume.
+    Pause {
+        /// The message stream, which is playing.
+        msid: u32,
+        /// True to pause.
+        paused: bool,
+    },
+    /// seek.
+    Seek {
+        /// The message stream, which is playing.
+        msid: u32,
+        /// Where to, in milliseconds of the stream's time.
+        position_ms: u32,
+    },
+    /// receiveAudio or receiveVideo.
+    Receive {
+        /// The message stream, which is playing or will be.
+        msid: u32,
+        /// Which half.
+        half: MediaHalf,
+        /// True to receive it.
+        on: bool,
+    },
+    /// The publish or play on this message stream has ended; the session has told the client.
+    Stop {
+        /// The message stream.
+        msid: u32,
+    },
+    /// An answer to a ping, with the time the ping carried.
+    Pong(u32),
+}
+
+/// The publishing type. RTMP 1.0 §7.2.2.6.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PublishKind {
+    /// Live only.
+    Live,
+    /// Live and recorded anew.
+    Record,
+    /// Live and appended to an earlier recording.
+    Append,
+}
+
+/// One of the two halves a player may turn off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MediaHalf {
+    /// receiveAudio, RTMP 1.0 §7.2.2.4.
+    Audio,
+    /// receiveVideo, RTMP 1.0 §7.2.2.5.
+    Video,
+}
+
+/// What the operator sets about the wire.
+#[derive(Clone, Copy, Debug)]
+pub struct WireSettings {
+    /// Payload bytes of the chunks we send.
+    pub chunk_size: u32,
+    /// The window we ask peers to acknowledge by, in bytes.
+    pub window_ack: u32,
+}
+
+/// See the module text.
+#[derive(Debug)]
+pub struct ServerSession {
+    phase: Phase,
+    link: Link,
+    app: Option<Box<AppName>>,
+    client: Box<ClientInfo>,
+    streams: SmallVec<[MessageStream; 1]>,
+    /// close was asked: every message stream is being ended.
+    closing: bool,
+    early_media: u64,
+}
+
+/// What a client says about itself in connect.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ClientInfo {
+    /// `flashVer`, cut short: the only thing that tells clients apart in a log.
+    pub flash_ver: String,
+    /// `capsEx` of E-RTMP: 1 reconnect, 2 multitrack, 4 ModEx, 8 nanosecond offsets.
+    pub caps_ex: u32,
+    object_encoding: f64,
+    transaction: f64,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Handshake(ServerHandshake),
+    /// Hands are shaken; connect comes first.
+    Fresh,
+    /// connect waits for its answer.
+    ConnectAsked,
+    Open,
+    /// connect was rejected.
+    Rejected,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct MessageStream {
+    id: u32,
+    role: Role,
+}
+
+/// What a message stream is used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    Idle,
+    PublishAsked,
+    Publishing,
+    PlayAsked,
+    Playing,
+}
+
+/// Longest piece of `flashVer` that is kept, in bytes.
+const FLASH_VER_BYTES_MAX: usize = 64;
+
+impl ServerSession {
+    /// A session at the first byte of a connection. `seed` fills the random part of the
+    /// handshake.
+    pub fn new(seed: u64) -> Self {
+        Self {
+            phase: Phase::Handshake(ServerHandshake::new(seed)),
+            link: Link::new(ReaderLimits::UNAUTHORISED),
+            app: None,
+            client: Box::default(),
+            streams: SmallVec::new(),
+            closing: false,
+            early_media: 0,
+        }
+    }
+
+    /// The next thing the client asks for or sends in `input` from `*at` on; None when there is
+    /// no more. `*at` moves over what was read.
+    ///
+    /// # Errors
+    /// The client broke the protocol. Send what is in [`out`](Self::out), which may hold the
+    /// status that says why, and close.
+    pub fn next<'a>(
+        &'a mut self,
+        input: &'a [u8],
+        at: &mut usize,
+    ) -> Result<Option<Event<'a>>, ProtocolError> {
+        if let Phase::Handshake(handshake) = &mut self.phase {
+            *at += handshake.handle_input(&input[*at..], self.link.out().writer())?;
+            if !handshake.is_done() {
+                return Ok(None);
+            }
+            self.phase = Phase::Fresh;
+        }
+        loop {
+            if self.closing {
+                match self.stop_any() {
+                    Some(request) => return Ok(Some(Event::Request(request))),
+                    None => self.closing = false,
+                }
+            }
+            match self.link.advance(input, at)? {
+                Step::Done => return Ok(None),
+                Step::User(UserControl::PingResponse(time)) => {
+                    return Ok(Some(Event::Request(Request::Pong(time))));
+                }
+                Step::User(_) => {}
+                Step::Message => {
+                    let header = self.link.message(input).header;
+                    if matches!(header.kind, kind::COMMAND | kind::COMMAND_AMF3) {
+                        let body = self.link.message(input).payload.to_vec();
+                        if let Some(request) = self.command(header.kind, header.msid, &body)? {
+                            return Ok(Some(Event::Request(request)));
+                        }
+                    } else if self.role(header.msid) == Some(Role::Publishing) {
+                        return Ok(Some(Event::Media(self.link.message(input))));
+                    } else {
+                        self.count_early_media(header.len)?;
+                    }
+                }
+            }
+        }
+    }
+
+    /// No more of `input` will be read; `count` bytes of it were. Keeps what is incomplete, so
+    /// that the input may go, and acknowledges when it is time.
+    ///
+    /// # Errors
+    /// Answers pile up because the client does not read them.
+    pub fn end_input(&mut self, input: &[u8], count: usize) -> Result<(), ProtocolError> {
+        if matches!(self.phase, Phase::Handshake(_)) {
+            self.link.count_received(count);
+            return Ok(());
+        }
+        self.link.end_input(input, count)
+    }
+
+    /// What is to be sent.
+    pub fn out(&mut self) -> &mut Outbox {
+        self.link.out()
+    }
+
+    /// The app of connect.
+    pub fn app(&self) -> Option<&AppName> {
+        self.app.as_deref()
+    }
+
+    /// What the client said about itself in connect.
+    pub fn client(&self) -> &ClientInfo {
+        &self.client
+    }
+
+    /// Whether the handshake is over.
+    pub fn is_handshaken(&self) -> bool {
+        !matches!(self.phase, Phase::Handshake(_))
+    }
+
+    /// Payload bytes of messages that are still incomplete.
+    pub fn partial_bytes(&mut self) -> usize {
+        self.link.reader().partial_bytes()
+    }
+
+    /// Gives back memory kept for reuse; for connections that have gone quiet.
+    pub fn release_spare(&mut self) {
+        self.link.reader().release_spare();
+    }
+
+    /// Answers connect: window acknowledgement size, peer bandwidth, chunk size, StreamBegin of
+    /// the connection, and the result with what this relay can do.
+    pub fn accept_connect(&mut self, settings: &WireSettings) {
+        debug_assert!(
+            matches!(self.phase, Phase::ConnectAsked),
+            "connect was asked"
+        );
+        self.phase = Phase::Open;
+        let window = settings.window_ack;
+        self.link.send(Control::WindowAckSize(window));
+        self.link
+            .send(Control::SetPeerBandwidth { window, limit: 2 });
+        // Before the result: OBS wants replies over 128 bytes in one chunk.
+        self.link.send_chunk_size(settings.chunk_size);
+        self.link.send(Control::User(UserControl::StreamBegin(0)));
+        let (transaction, encoding) = (self.client.transaction, self.client.object_encoding);
+        self.link.send_command(0, |amf| {
+            amf.string("_result").number(transaction);
+            amf.begin_object();
+            amf.string_property("fmsVer", "FMS/3,5,7,7009");
+            amf.number_property("capabilities", 31.0);
+            amf.number_property("mode", 1.0).end_object();
+            amf.begin_object();
+            amf.string_property("level", "status");
+            amf.string_property("code", "NetConnection.Connect.Success");
+            amf.string_property("description", "connection succeeded");
+            amf.number_property("objectEncoding", encoding);
+            amf.number_property("capsEx", f64::from(CAPS_EX));
+            for map in ["videoFourCcInfoMap", "audioFourCcInfoMap"] {
+                amf.key(map).begin_object();
+                amf.number_property("*", f64::from(CAN_FORWARD))
+                    .end_object();
+            }
+            amf.end_object();
+        });
+    }
+
+    /// Answers connect with `_error`; the connection is to be closed.
+    pub fn reject_connect(&mut self, description: &str) {
+        self.phase = Phase::Rejected;
+        let transaction = self.client.transaction;
+        self.call_error(transaction, "NetConnection.Connect.Rejected", description);
+    }
+
+    /// Answers publish: the client may send.
+    pub fn accept_publish(&mut self, msid: u32, name: &dyn fmt::Display) {
+        self.set_role(msid, Role::Publishing);
+        self.link.reader().set_limits(ReaderLimits::PUBLISHER);
+        self.link
+            .send(Control::User(UserControl::StreamBegin(msid)));
+        self.link
+            .send_status(msid, Status::PublishStart, &format!("publishing {name}"));
+    }
+
+    /// Answers play: the client is about to receive.
+    pub fn accept_play(&mut self, msid: u32, name: &dyn fmt::Display, reset: bool) {
+        self.set_role(msid, Role::Playing);
+        self.link
+            .send(Control::User(UserControl::StreamBegin(msid)));
+        if reset {
+            self.link
+                .send_status(msid, Status::PlayReset, &format!("playing {name} anew"));
+        }
+        self.link
+            .send_status(msid, Status::PlayStart, &format!("playing {name}"));
+    }
+
+    /// Playing on `msid` ends because its stream is over.
+    pub fn end_play(&mut self, msid: u32, description: &str) {
+        self.set_role(msid, Role::Idle);
+        self.link.send(Control::User(UserControl::StreamEof(msid)));
+        self.link
+            .send_status(msid, Status::PlayUnpublishNotify, description);
+    }
+
+    /// Answers publish or play with a refusal.
+    pub fn reject(&mut self, msid: u32, status: Status, description: &str) {
+        self.set_role(msid, Role::Idle);
+        self.link.send_status(msid, status, description);
+    }
+
+    /// Tells the client about its message stream.
+    pub fn send_status(&mut self, msid: u32, status: Status, description: &str) {
+        self.link.send_status(msid, status, description);
+    }
+
+    /// Sends a user control event.
+    pub fn send_user_control(&mut self, event: UserControl) {
+        self.link.send(Control::User(event));
+    }
+
+    /// The publish or play on `msid` ends from our side; the message stream stays.
+    pub fn end_stream(&mut self, msid: u32) {
+        self.set_role(msid, Role::Idle);
+    }
+
+    /// Chunk size of what we send.
+    pub fn out_chunk_size(&self) -> usize {
+        self.link.out_chunk_size()
+    }
+
+    fn command(
+        &mut self,
+        message_kind: u8,
+        msid: u32,
+        body: &[u8],
+    ) -> Result<Option<Request>, ProtocolError> {
+        let Some(command) = Command::decode(message_kind, body)? else {
+            return Ok(None);
+        };
+        match (command.name, &self.phase) {
+            ("connect", Phase::Fresh) => self.connect(&command),
+            // A second connect has no meaning, nor has anything before the first.
+            ("connect", _) => {
+                self.call_error(
+                    command.transaction,
+                    "NetConnection.Connect.Rejected",
+                    "already connected",
+                );
+                Err(ProtocolError::Unexpected {
+                    command: "connect",
+                    needs: "a new connection",
+                })
+            }
+            (_, Phase::Open) => self.open_command(&command, msid),
+            _ => Err(ProtocolError::Unexpected {
+                command: "command",
+                needs: "connect",
+            }),
+        }
+    }
+
+    fn connect(&mut self, command: &Command<'_>) -> Result<Option<Request>, ProtocolError> {
+        // Object, typed object and ECMA array all occur as the command object.
+        let object = command.object().and_then(|value| value.as_object());
+        let property = |key: &str| object.and_then(|object| object.get_ignore_case(key));
+        let bytes = |key: &str| property(key).and_then(|value| value.as_bytes());
+        let number = |key: &str| property(key).and_then(|value| value.as_number());
+        let flash_ver = bytes("flashVer").unwrap_or_default();
+        let cut = &flash_ver[..flash_ver.len().min(FLASH_VER_BYTES_MAX)];
+        *self.client = ClientInfo {
+            flash_ver: String::from_utf8_lossy(cut).into_owned(),
+            caps_ex: property("capsEx")
+                .and_then(|value| value.as_u32())
+                .unwrap_or(0),
+            object_encoding: if number("objectEncoding") == Some(3.0) {
+                3.0
+            } else {
+                0.0
+            },
+            transaction: command.transaction,
+        };
+        // `get_ignore_case`: some cameras write `tcurl`.
+        match app_from_connect(bytes("app"), bytes("tcUrl")) {
+            Ok(app) => {
+                self.app = Some(Box::new(app));
+                self.phase = Phase::ConnectAsked;
+                Ok(Some(Request::Connect))
+            }
+            Err(error) => {
+                self.reject_connect(&error.to_string());
+                Err(ProtocolError::Name(error))
+            }
+        }
+    }
+
+    fn open_command(
+        &mut self,
+        command: &Command<'_>,
+        msid: u32,
+    ) -> Result<Option<Request>, ProtocolError> {
+        let flag = |index| command.argument(index).and_then(|value| value.as_bool());
+        match command.name {
+            "createStream" => self.create_stream(command.transaction),
+            "publish" => return self.publish(command, msid),
+            "play" => return self.play(command, msid),
+            "play2" => return self.play2(command, msid),
+            "pause" | "pauseRaw" => {
+                let paused = flag(0).unwrap_or(true);
+                return Ok(self
+                    .playing(msid)
+                    .map(|msid| Request::Pause { msid, paused }));
+            }
+            "seek" => {
+                let position_ms = command
+                    .argument(0)
+                    .and_then(|value| value.as_u32())
+                    .unwrap_or(0);
+                return Ok(self
+                    .playing(msid)
+                    .map(|msid| Request::Seek { msid, position_ms }));
+            }
+            "receiveAudio" | "receiveVideo" => {
+                let audio = command.name == "receiveAudio";
+                let half = if audio {
+                    MediaHalf::Audio
+                } else {
+                    MediaHalf::Video
+                };
+                let on = flag(0).unwrap_or(true);
+                // May come before play, and then holds for it.
+                let known = self.stream_or_only(msid).map(|stream| stream.id);
+                return Ok(known.map(|msid| Request::Receive { msid, half, on }));
+            }
+            "closeStream" => return Ok(self.stop(msid, Keep::Stream)),
+            "deleteStream" => {
+                let id = command
+                    .argument(0)
+                    .and_then(|value| value.as_u32())
+                    .unwrap_or(msid);
+                return Ok(self.stop(id, Keep::Nothing));
+            }
+            "close" => self.closing = true,
+            _ => self.call(command),
+        }
+        Ok(None)
+    }
+
+    /// Commands that change nothing here but are owed an answer: FMLE and its descendants wait
+    /// for theirs before they go on. Unknown ones get `_error`, §7.2.1.2.
+    fn call(&mut self, command: &Command<'_>) {
+        let transaction = command.transaction;
+        let status_command = match command.name {
+            // These two are answers and need none.
+            "_result" | "_error" | "onStatus" => return,
+            "releaseStream" | "_checkbw" => None,
+            "FCPublish" => Some(("onFCPublish", "NetStream.Publish.Start")),
+            "FCUnpublish" => Some(("onFCUnpublish", "NetStream.Unpublish.Success")),
+            "FCSubscribe" => Some(("onFCSubscribe", "NetStream.Play.Start")),
+            "getStreamLength" => {
+                self.result(transaction, |amf| _ = amf.number(0.0));
+                return;
+            }
+            _ => {
+                self.call_error(transaction, "NetConnection.Call.Failed", "no such method");
+                return;
+            }
+        };
+        if let Some((name, code)) = status_command {
+            let stream = command
+                .argument(0)
+                .and_then(|value| value.as_str())
+                .unwrap_or("");
+            let stream = stream.split('?').next().unwrap_or("");
+            self.link.send_command(0, |amf| {
+                amf.string(name).number(transaction).null().begin_object();
+                amf.string_property("level", "status")
+                    .string_property("code", code);
+                amf.string_property("description", stream).end_object();
+            });
+        }
+        self.result(transaction, |amf| _ = amf.null());
+    }
+
+    fn create_stream(&mut self, transaction: f64) {
+        match self.free_id() {
+            Some(id) => {
+                self.streams.push(MessageStream {
+                    id,
+                    role: Role::Idle,
+                });
+                self.result(transaction, |amf| _ = amf.number(f64::from(id)));
+            }
+            None => self.call_error(
+                transaction,
+                "NetConnection.Call.Failed",
+                "no more message streams on this connection",
+            ),
+        }
+    }
+
+    fn publish(
+        &mut self,
+        command: &Command<'_>,
+        msid: u32,
+    ) -> Result<Option<Request>, ProtocolError> {
+        let msid = self.stream_for_role(msid)?;
+        if self.role(msid) != Some(Role::Idle) {
+            self.link
+                .send_status(msid, Status::Failed, "the message stream is in use");
+            return Ok(None);
+        }
+        let raw = command
+            .argument(0)
+            .and_then(|value| value.as_bytes())
+            .unwrap_or_default();
+        // The type may be missing, and Wirecast writes it in capitals.
+        let kind = match command.argument(1).and_then(|value| value.as_str()) {
+            Some(kind) if kind.eq_ignore_ascii_case("record") => PublishKind::Record,
+            Some(kind) if kind.eq_ignore_ascii_case("append") => PublishKind::Append,
+            _ => PublishKind::Live,
+        };
+        match self.stream_name(raw) {
+            Ok(name) => {
+                self.set_role(msid, Role::PublishAsked);
+                Ok(Some(Request::Publish { msid, name, kind }))
+            }
+            Err(error) => {
+                self.link
+                    .send_status(msid, Status::PublishBadName, &error.to_string());
+                Err(ProtocolError::Name(error))
+            }
+        }
+    }
+
+    fn play(&mut self, command: &Command<'_>, msid: u32) -> Result<Option<Request>, ProtocolError> {
+        let msid = self.stream_for_role(msid)?;
+        let name = match command.argument(0) {
+            // play(false) is how Flash stops.
+            Some(Value::Boolean(false)) => return Ok(self.stop(msid, Keep::Stream)),
+            name => name.and_then(|value| value.as_bytes()).unwrap_or_default(),
+        };
+        if matches!(self.role(msid), Some(Role::Publishing | Role::PublishAsked)) {
+            self.link
+                .send_status(msid, Status::Failed, "the message stream is publishing");
+            return Ok(None);
+        }
+        // `start` and `duration` mean recordings. rtmpdump without --live asks for start 0, so
+        // neither keeps a client from a live stream.
+        let reset = command
+            .argument(3)
+            .and_then(|value| value.as_bool())
+            .unwrap_or(true);
+        match self.stream_name(name) {
+            Ok(name) => {
+                self.set_role(msid, Role::PlayAsked);
+                Ok(Some(Request::Play { msid, name, reset }))
+            }
+            Err(error) => {
+                self.link
+                    .send_status(msid, Status::PlayStreamNotFound, &error.to_string());
+                Err(ProtocolError::Name(error))
+            }
+        }
+    }
+
+    fn play2(
+        &mut self,
+        command: &Command<'_>,
+        msid: u32,
+    ) -> Result<Option<Request>, ProtocolError> {
+        let Some(msid) = self.playing(msid) else {
+            self.link
+                .send_status(msid, Status::PlayFailed, "nothing plays on this stream");
+            return Ok(None);
+        };
+        let parameters = command.argument(0).and_then(|value| value.as_object());
+        let raw = parameters.and_then(|object| object.get("streamName")?.as_bytes());
+        match self.stream_name(raw.unwrap_or_default()) {
+            Ok(name) => Ok(Some(Request::Switch { msid, name })),
+            Err(error) => {
+                self.link
+                    .send_status(msid, Status::PlayFailed, &error.to_string());
+                Ok(None)
+            }
+        }
+    }
+
+    fn stream_name(&self, raw: &[u8]) -> Result<StreamName, super::name::NameError> {
+        let app = self.app.as_deref().ok_or(super::name::NameError::Empty)?;
+        stream_name(app, raw)
+    }
+
+    /// Ends what runs on `msid` and tells the client; None when nothing did.
+    fn stop(&mut self, msid: u32, keep: Keep) -> Option<Request> {
+        let index = self.streams.iter().position(|stream| stream.id == msid)?;
+        let role = std::mem::replace(&mut self.streams[index].role, Role::Idle);
+        if keep == Keep::Nothing {
+            self.streams.remove(index);
+        }
+        match role {
+            Role::Idle => return None,
+            Role::PublishAsked | Role::Publishing => {
+                self.link
+                    .send_status(msid, Status::UnpublishSuccess, "publishing has ended");
+            }
+            Role::PlayAsked | Role::Playing => {
+                self.link
+                    .send_status(msid, Status::PlayStop, "playing has ended");
+            }
+        }
+        Some(Request::Stop { msid })
+    }
+
+    /// close, §7.2.1.3: every stream of the connection ends, one a call. The connection stays
+    /// until the client closes it.
+    fn stop_any(&mut self) -> Option<Request> {
+        self.streams.retain(|stream| stream.role != Role::Idle);
+        let busy = self.streams.first()?.id;
+        self.stop(busy, Keep::Nothing)
+    }
+
+    fn result(&mut self, transaction: f64, value: impl FnOnce(&mut super::amf0::Encoder<'_>)) {
+        if transaction != 0.0 {
+            self.link.send_command(0, |amf| {
+                amf.string("_result").number(transaction).null();
+                value(amf);
+            });
+        }
+    }
+
+    fn call_error(&mut self, transaction: f64, code: &str, description: &str) {
+        if transaction != 0.0 {
+            self.link.send_command(0, |amf| {
+                amf.string("_error")
+                    .number(transaction)
+                    .null()
+                    .begin_object();
+                amf.string_property("level", "error")
+                    .string_property("code", code);
+                amf.string_property("description", description).end_object();
+            });
+        }
+    }
+
+    fn count_early_media(&mut self, bytes: usize) -> Result<(), ProtocolError> {
+        self.early_media += bytes as u64;
+        if self.early_media > limits::EARLY_MEDIA_BYTES_MAX {
+            return Err(ProtocolError::Unexpected {
+                command: "media",
+                needs: "publish",
+            });
+        }
+        Ok(())
+    }
+
+    fn role(&self, msid: u32) -> Option<Role> {
+        self.streams
+            .iter()
+            .find(|stream| stream.id == msid)
+            .map(|stream| stream.role)
+    }
+
+    fn set_role(&mut self, msid: u32, role: Role) {
+        if let Some(stream) = self.streams.iter_mut().find(|stream| stream.id == msid) {
+            stream.role = role;
+        }
+    }
+
+    fn playing(&self, msid: u32) -> Option<u32> {
+        let stream = self.stream_or_only(msid)?;
+        (stream.role == Role::Playing).then_some(stream.id)
+    }
+
+    /// The message stream `msid`; for commands sent on message stream 0 the only one there is.
+    fn stream_or_only(&self, msid: u32) -> Option<MessageStream> {
+        match (msid, &self.streams[..]) {
+            (0, [only]) => Some(*only),
+            _ => self
+                .streams
+                .iter()
+                .find(|stream| stream.id == msid)
+                .copied(),
+        }
+    }
+
+    /// The message stream that a publish or play on `msid` means. Defective clients play at
+    /// once without createStream, or on message stream 0: they get one made for them.
+    fn stream_for_role(&mut self, msid: u32) -> Result<u32, ProtocolError> {
+        if let Some(stream) = self.stream_or_only(msid) {
+            return Ok(stream.id);
+        }
+        let id = if msid == 0 {
+            self.free_id()
+        } else {
+            Some(msid)
+        };
+        match id {
+            Some(id) if self.streams.len() < limits::MESSAGE_STREAMS_MAX => {
+                self.streams.push(MessageStream {
+                    id,
+                    role: Role::Idle,
+                });
+                Ok(id)
+            }
+            _ => Err(ProtocolError::Unexpected {
+                command: "publish",
+                needs: "createStream",
+            }),
+        }
+    }
+
+    /// The smallest id no message stream has, while there may be one more.
+    fn free_id(&self) -> Option<u32> {
+        if self.streams.len() >= limits::MESSAGE_STREAMS_MAX {
+            return None;
+        }
+        (1..).find(|id| self.streams.iter().all(|stream| stream.id != *id))
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Keep {
+    Stream,
+    Nothing,
+}
+
+/// E-RTMP v2 `capsEx`: multitrack and ModEx pass through us; reconnect requests and nanosecond
+/// offsets are for those who make or show media.
+const CAPS_EX: u32 = 0x02 | 0x04;
+
+/// E-RTMP v2 FourCC info: any codec is forwarded, none decoded or encoded.
+const CAN_FORWARD: u32 = 0x04;

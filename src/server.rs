@@ -1,0 +1,391 @@
+//! The process: sockets bound, workers started and pinned, signals waited for, figures printed.
+//! The only place that starts threads.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use log::{info, warn};
+use mio::Waker;
+use mio::net::{TcpListener, TcpStream};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::config::{Config, Cpus};
+use crate::net::listener::{self, SocketOptions};
+use crate::net::process;
+use crate::stats::Gauges;
+use crate::worker::core::Shared;
+use crate::worker::event_loop::{EventLoop, Seat};
+use crate::worker::mail::Mail;
+
+/// Descriptors that are not connections: listeners, polls, standard streams, log files.
+const FILES_RESERVED: u64 = 64;
+
+/// Why the relay could not start.
+#[derive(Debug)]
+pub enum StartError {
+    /// An address cannot be listened on.
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// `--cpus` names a core that is not there.
+    Cpu {
+        /// The core.
+        cpu: usize,
+        /// Those there are.
+        available: Vec<usize>,
+    },
+    /// `--max-connections` needs more open files than the system allows.
+    OpenFiles {
+        /// How many are needed.
+        needed: u64,
+        /// How many are allowed.
+        allowed: u64,
+    },
+    /// Something else the system refused.
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// What the system says.
+        error: io::Error,
+    },
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Listen { address, error } => write!(f, "cannot listen on {address}: {error}"),
+            Self::Cpu { cpu, available } => {
+                write!(
+                    f,
+                    "--cpus: no core {cpu} for this process; available are {available:?}"
+                )
+            }
+            Self::OpenFiles { needed, allowed } => write!(
+                f,
+                "--max-connections: needs {needed} open files, the system allows {allowed}; \
+                 raise the hard limit (ulimit -Hn, LimitNOFILE=)"
+            ),
+            Self::System { what, error } => write!(f, "cannot {what}: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+fn system(what: &'static str) -> impl Fn(io::Error) -> StartError {
+    move |error| StartError::System { what, error }
+}
+
+/// Starts the relay and serves until SIGTERM or SIGINT; back when everything is closed. Each
+/// bound address is printed on standard output.
+///
+/// # Errors
+/// The relay could not start; nothing was served.
+pub fn run(config: Config) -> Result<(), StartError> {
+    let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(system("install signal handlers"))?;
+    let available = process::available_cpus().map_err(system("list the cores"))?;
+    let workers = config.workers.unwrap_or(available.len()).max(1);
+    let pins = pins(&config.cpus, &available, workers)?;
+    let max_connections = connection_limit(&config, workers)?;
+    let options = SocketOptions {
+        sndbuf: config.sndbuf.unwrap_or(0),
+        rcvbuf: config.rcvbuf.unwrap_or(0),
+        backlog: i32::from(config.backlog),
+        nodelay: config.nodelay.is_on(),
+    };
+    let (addresses, mut listeners) = listen(&config, &options, workers)?;
+    let stats_interval = config.stats_interval;
+    let shared = Arc::new(Shared::new(config, workers, max_connections));
+    let mut seats = Vec::new();
+    let mut wakers = Vec::new();
+    for _ in 0..workers {
+        let (poll, waker) = Seat::new().map_err(system("make a poll"))?.split();
+        seats.push(poll);
+        wakers.push(waker);
+    }
+    let wakers = Arc::new(wakers);
+    let mut threads = Vec::new();
+    for (worker, poll) in seats.into_iter().enumerate() {
+        let sockets = std::mem::take(&mut listeners[worker]);
+        let seed = seed(worker);
+        let event_loop = EventLoop::new(
+            worker,
+            shared.clone(),
+            wakers.clone(),
+            poll,
+            sockets,
+            options,
+            seed,
+        )
+        .map_err(system("watch the listeners"))?;
+        threads.push(start_worker(worker, event_loop, pins[worker])?);
+    }
+    announce(&addresses).map_err(system("print the addresses"))?;
+    info!("started workers={workers} max_connections={max_connections} pins={pins:?}");
+    if let Some(interval) = stats_interval {
+        start_stats(shared.clone(), interval)?;
+    }
+    let signal = signals.forever().next();
+    info!("signal={} stopping", signal.unwrap_or(0));
+    drain(&shared, &wakers);
+    start_impatience(signals)?;
+    for thread in threads {
+        if thread.join().is_err() {
+            warn!("a worker ended badly");
+        }
+    }
+    info!("stopped");
+    Ok(())
+}
+
+/// The core each worker is pinned to, if any.
+fn pins(
+    cpus: &Cpus,
+    available: &[usize],
+    workers: usize,
+) -> Result<Vec<Option<usize>>, StartError> {
+    let list = match cpus {
+        Cpus::Unpinned => return Ok(vec![None; workers]),
+        Cpus::Available => available,
+        Cpus::List(list) => list,
+    };
+    if let Some(&cpu) = list.iter().find(|cpu| !available.contains(cpu)) {
+        return Err(StartError::Cpu {
+            cpu,
+            available: available.to_vec(),
+        });
+    }
+    Ok(list
+        .iter()
+        .copied()
+        .map(Some)
+        .cycle()
+        .take(workers)
+        .collect())
+}
+
+/// How many connections are served at most.
+fn connection_limit(config: &Config, workers: usize) -> Result<usize, StartError> {
+    let allowed = process::raise_open_files();
+    let reserved = FILES_RESERVED + 4 * workers as u64;
+    let room = allowed.saturating_sub(reserved);
+    match config.max_connections {
+        Some(wanted) if wanted as u64 > room => Err(StartError::OpenFiles {
+            needed: wanted as u64 + reserved,
+            allowed,
+        }),
+        Some(wanted) => Ok(wanted),
+        None => Ok(usize::try_from(room).unwrap_or(usize::MAX)),
+    }
+}
+
+/// Every worker's listeners, all on the same addresses, and the addresses as bound.
+fn listen(
+    config: &Config,
+    options: &SocketOptions,
+    workers: usize,
+) -> Result<(Vec<SocketAddr>, Vec<Vec<TcpListener>>), StartError> {
+    let mut addresses = Vec::new();
+    let mut listeners: Vec<Vec<TcpListener>> = (0..workers).map(|_| Vec::new()).collect();
+    for &wanted in &config.listen {
+        let failed = |error| StartError::Listen {
+            address: wanted,
+            error,
+        };
+        let first = listener::bind(wanted, options).map_err(failed)?;
+        // With port 0 the first socket finds out which.
+        let bound = first
+            .local_addr()
+            .map_err(failed)?
+            .as_socket()
+            .unwrap_or(wanted);
+        let mut sockets = vec![first];
+        for _ in 1..workers {
+            sockets.push(listener::bind(bound, options).map_err(failed)?);
+        }
+        for (socket, list) in sockets.into_iter().zip(&mut listeners) {
+            list.push(listener::listen(socket, options).map_err(failed)?);
+        }
+        addresses.push(bound);
+    }
+    Ok((addresses, listeners))
+}
+
+#[expect(clippy::print_stdout, reason = "the documented lines for scripts")]
+fn announce(addresses: &[SocketAddr]) -> io::Result<()> {
+    for address in addresses {
+        println!("listening rtmp {address}");
+    }
+    io::stdout().flush()
+}
+
+/// Something else for each worker and each start: fills handshakes, guards nothing.
+fn seed(worker: usize) -> u64 {
+    use std::hash::{BuildHasher, Hasher, RandomState};
+    let mut hasher = RandomState::new().build_hasher();
+    hasher.write_usize(worker);
+    hasher.finish()
+}
+
+/// A relay with a dead worker would keep its port and serve some of its clients: better none,
+/// and a restart.
+struct AbortOnPanic;
+
+impl Drop for AbortOnPanic {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            std::process::abort();
+        }
+    }
+}
+
+fn start_worker(
+    worker: usize,
+    mut event_loop: EventLoop,
+    pin: Option<usize>,
+) -> Result<JoinHandle<()>, StartError> {
+    let body = move || {
+        let _abort = AbortOnPanic;
+        if let Some(cpu) = pin
+            && let Err(error) = process::pin_thread(cpu)
+        {
+            warn!("worker={worker} cannot be pinned to core {cpu}: {error}");
+        }
+        if let Err(error) = event_loop.run() {
+            log::error!("worker={worker} poll failed: {error}");
+            std::process::abort();
+        }
+    };
+    spawn(format!("worker-{worker}"), body)
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place where threads are started"
+)]
+fn spawn(name: String, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {
+    thread::Builder::new()
+        .name(name)
+        .spawn(body)
+        .map_err(system("start a thread"))
+}
+
+fn drain(shared: &Shared<TcpStream>, wakers: &[Waker]) {
+    for (mailbox, waker) in shared.mailboxes.iter().zip(wakers) {
+        mailbox.post(std::iter::once(Mail::Drain));
+        if let Err(error) = waker.wake() {
+            warn!("a worker cannot be woken: {error}");
+        }
+    }
+}
+
+/// A second signal while stopping ends the process at once.
+fn start_impatience(mut signals: Signals) -> Result<(), StartError> {
+    spawn("signals".into(), move || {
+        if signals.forever().next().is_some() {
+            warn!("second signal, stopping at once");
+            std::process::exit(1);
+        }
+    })
+    .map(drop)
+}
+
+/// Prints a line of figures every `interval`.
+fn start_stats(shared: Arc<Shared<TcpStream>>, interval: Duration) -> Result<(), StartError> {
+    spawn("stats".into(), move || {
+        let mut before = Gauges::default();
+        let mut since = clock();
+        loop {
+            thread::park_timeout(interval);
+            let elapsed = clock().saturating_duration_since(since).as_secs_f64();
+            if elapsed + 0.001 < interval.as_secs_f64() {
+                continue;
+            }
+            since = clock();
+            let now = shared
+                .stats
+                .iter()
+                .fold(Gauges::default(), |sum, worker| sum.plus(&worker.load()));
+            if print_stats(&now, &before, elapsed).is_err() {
+                return;
+            }
+            before = now;
+        }
+    })
+    .map(drop)
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "figures are per second of real time"
+)]
+fn clock() -> Instant {
+    Instant::now()
+}
+
+fn print_stats(now: &Gauges, before: &Gauges, seconds: f64) -> io::Result<()> {
+    let rate = |now: u64, before: u64| 8.0 * now.saturating_sub(before) as f64 / seconds;
+    let mut out = io::stdout().lock();
+    writeln!(
+        out,
+        "stats streams={} publishers={} players={} connections={} in_bps={:.0} out_bps={:.0} \
+         dropped={} dropped_bytes={} violations={} refused={} pace_ms={}",
+        now.streams,
+        now.publishers,
+        now.players,
+        now.connections,
+        rate(now.bytes_in, before.bytes_in),
+        rate(now.bytes_out, before.bytes_out),
+        now.skips,
+        now.skipped_bytes,
+        now.violations,
+        now.refused,
+        now.pace_ms,
+    )?;
+    out.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workers_are_pinned_round_the_list_and_only_to_cores_there_are() {
+        let available = [0, 1, 4];
+        let pinned = |cpus, workers| pins(&cpus, &available, workers).unwrap();
+        assert_eq!(
+            pinned(Cpus::Available, 4),
+            [Some(0), Some(1), Some(4), Some(0)]
+        );
+        assert_eq!(
+            pinned(Cpus::List(vec![4, 1]), 3),
+            [Some(4), Some(1), Some(4)]
+        );
+        assert_eq!(pinned(Cpus::Unpinned, 2), [None, None]);
+        let error = pins(&Cpus::List(vec![2]), &available, 1).unwrap_err();
+        assert!(error.to_string().contains("no core 2"), "{error}");
+    }
+
+    #[test]
+    fn more_connections_than_open_files_are_refused_at_the_start() {
+        let config = Config {
+            max_connections: Some(usize::MAX / 2),
+            ..Config::default()
+        };
+        let error = connection_limit(&config, 1).unwrap_err();
+        assert!(error.to_string().contains("--max-connections"), "{error}");
+        let config = Config {
+            max_connections: Some(10),
+            ..Config::default()
+        };
+        assert_eq!(connection_limit(&config, 1).unwrap(), 10);
+    }
+}

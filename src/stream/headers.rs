@@ -1,0 +1,200 @@
+//! What a player needs before it can decode: metadata and sequence headers, the latest of each
+//! kind and track, in the order they came.
+//!
+//! A set is immutable and shared; a change makes a new one. It is bounded in entries and bytes.
+
+use bytes::Bytes;
+
+use crate::limits;
+use crate::rtmp::media::TrackSet;
+use crate::rtmp::message::{MessageHeader, Payload, Timestamp};
+use crate::rtmp::writer::write_message;
+
+/// Which header replaces which.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeaderKind {
+    /// onMetaData.
+    Metadata,
+    /// How to decode a video track.
+    VideoSequence,
+    /// E-RTMP video metadata such as HDR colour information.
+    VideoMetadata,
+    /// How to decode an audio track.
+    AudioSequence,
+    /// E-RTMP order of audio channels.
+    AudioChannels,
+}
+
+/// One header message.
+#[derive(Clone, Debug)]
+struct Header {
+    kind: HeaderKind,
+    message_kind: u8,
+    tracks: TrackSet,
+    payload: Bytes,
+}
+
+/// The headers in force at one place of a stream.
+#[derive(Clone, Debug, Default)]
+pub struct Headers {
+    entries: Vec<Header>,
+}
+
+impl Headers {
+    /// Whether this very header is in force already; repeats are no change.
+    pub fn contains(&self, kind: HeaderKind, tracks: &TrackSet, payload: &Payload<'_>) -> bool {
+        self.entries.iter().any(|entry| {
+            entry.kind == kind && entry.tracks == *tracks && is_same(&entry.payload, payload)
+        })
+    }
+
+    /// This set with one more header, which replaces those of its kind for its tracks. None
+    /// when the header is too long or too many are there: it is relayed, but not kept.
+    pub fn with(
+        &self,
+        kind: HeaderKind,
+        message_kind: u8,
+        tracks: TrackSet,
+        payload: &Payload<'_>,
+    ) -> Option<Self> {
+        if payload.len() > limits::SEQUENCE_HEADER_BYTES_MAX {
+            return None;
+        }
+        let mut entries: Vec<Header> = self
+            .entries
+            .iter()
+            .filter(|entry| {
+                entry.kind != kind || entry.tracks.iter().any(|track| !tracks.contains(track))
+            })
+            .cloned()
+            .collect();
+        if entries.len() >= limits::HEADERS_MAX {
+            return None;
+        }
+        entries.push(Header {
+            kind,
+            message_kind,
+            tracks,
+            payload: payload.to_vec().into(),
+        });
+        Some(Self { entries })
+    }
+
+    /// How many headers there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Writes all headers as messages at `timestamp` on message stream `msid`: metadata first,
+    /// then the others as they came.
+    pub fn write(&self, out: &mut Vec<u8>, msid: u32, timestamp: Timestamp, chunk_size: usize) {
+        let metadata = |header: &&Header| header.kind == HeaderKind::Metadata;
+        let first = self.entries.iter().filter(metadata);
+        let rest = self.entries.iter().filter(|header| !metadata(header));
+        for entry in first.chain(rest) {
+            let header = MessageHeader {
+                csid: super::log::csid_of(entry.message_kind),
+                timestamp,
+                kind: entry.message_kind,
+                msid,
+                len: entry.payload.len(),
+            };
+            write_message(
+                out,
+                &header,
+                &Payload::from_slice(&entry.payload),
+                chunk_size,
+            );
+        }
+    }
+}
+
+fn is_same(known: &[u8], payload: &Payload<'_>) -> bool {
+    let mut rest = known;
+    payload.len() == known.len()
+        && payload
+            .slices()
+            .all(|piece| match rest.strip_prefix(piece) {
+                Some(after) => {
+                    rest = after;
+                    true
+                }
+                None => false,
+            })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rtmp::message::kind;
+
+    fn tracks(ids: &[u8]) -> TrackSet {
+        let mut set = TrackSet::default();
+        for &id in ids {
+            set.insert(id);
+        }
+        set
+    }
+
+    fn put(headers: &Headers, kind: HeaderKind, ids: &[u8], body: &[u8]) -> Headers {
+        headers
+            .with(kind, kind::VIDEO, tracks(ids), &Payload::from_slice(body))
+            .unwrap()
+    }
+
+    fn bodies(headers: &Headers) -> Vec<&[u8]> {
+        headers
+            .entries
+            .iter()
+            .map(|entry| &entry.payload[..])
+            .collect()
+    }
+
+    #[test]
+    fn a_new_header_replaces_those_of_its_kind_and_tracks() {
+        let set = put(&Headers::default(), HeaderKind::VideoSequence, &[0], b"a");
+        let set = put(&set, HeaderKind::VideoSequence, &[1], b"b");
+        let set = put(&set, HeaderKind::VideoMetadata, &[0], b"hdr");
+        assert_eq!(bodies(&set), [&b"a"[..], b"b", b"hdr"]);
+        let set = put(&set, HeaderKind::VideoSequence, &[0], b"c");
+        assert_eq!(bodies(&set), [&b"b"[..], b"hdr", b"c"]);
+        let set = put(&set, HeaderKind::VideoSequence, &[0, 1, 2], b"all");
+        assert_eq!(bodies(&set), [&b"hdr"[..], b"all"]);
+        let set = put(&set, HeaderKind::VideoSequence, &[1], b"one of three");
+        assert_eq!(bodies(&set), [&b"hdr"[..], b"all", b"one of three"]);
+    }
+
+    #[test]
+    fn repeats_are_recognised_in_pieces_too() {
+        let set = put(&Headers::default(), HeaderKind::VideoSequence, &[0], b"abc");
+        let range = [1..3];
+        let pieces = Payload::new(b"a", b"_bc", &range);
+        assert!(set.contains(HeaderKind::VideoSequence, &tracks(&[0]), &pieces));
+        assert!(!set.contains(HeaderKind::VideoSequence, &tracks(&[1]), &pieces));
+        assert!(!set.contains(HeaderKind::AudioSequence, &tracks(&[0]), &pieces));
+        let other = Payload::from_slice(b"abd");
+        assert!(!set.contains(HeaderKind::VideoSequence, &tracks(&[0]), &other));
+    }
+
+    #[test]
+    fn count_and_length_are_bounded() {
+        let mut set = Headers::default();
+        let long = vec![0; limits::SEQUENCE_HEADER_BYTES_MAX + 1];
+        let kind = HeaderKind::VideoSequence;
+        assert!(
+            set.with(kind, 9, tracks(&[0]), &Payload::from_slice(&long))
+                .is_none()
+        );
+        for id in 0..u8::try_from(limits::HEADERS_MAX).unwrap() {
+            set = put(&set, kind, &[id], b"x");
+        }
+        let body = Payload::from_slice(b"x");
+        assert!(set.with(kind, 9, tracks(&[200]), &body).is_none());
+        assert!(set.with(kind, 9, tracks(&[3]), &body).is_some());
+    }
+}

@@ -1,0 +1,267 @@
+//! From a published message to the log: what it is, whether a player may start at it, which
+//! headers it changes, and what its time is on the stream's own timeline.
+//!
+//! Nothing is decoded and nothing is refused: what is not understood is relayed as it came.
+
+use std::sync::Arc;
+
+use super::block::BlockPool;
+use super::headers::{HeaderKind, Headers};
+use super::log::StreamLog;
+use crate::rtmp::amf0::{Decoder, Limits, strip_amf3_prefix};
+use crate::rtmp::media::{
+    Codec, FrameKind, Inspection, TrackSet, inspect_audio, inspect_video, needs_whole_audio,
+    needs_whole_video,
+};
+use crate::rtmp::message::{HEAD_BYTES, Message, Payload, Timestamp, kind};
+
+/// Audio without a video message for so many milliseconds counts as audio only: players may
+/// start at any of its messages again.
+const VIDEO_GONE_MS: i32 = 5_000;
+
+/// See the module text.
+#[derive(Debug, Default)]
+pub struct Intake {
+    headers: Arc<Headers>,
+    timeline: Timeline,
+    /// When the last video message came, if any did.
+    last_video: Option<Timestamp>,
+    video: Option<Codec>,
+    audio: Option<Codec>,
+    key_frames: u64,
+}
+
+impl Intake {
+    /// A publisher begins, the first or the next one. `elapsed_ms`: how long the stream has been
+    /// without one; the time of its players goes on from there.
+    pub fn begin_publish(&mut self, log: &mut StreamLog, elapsed_ms: u32) {
+        self.headers = Arc::default();
+        log.set_headers(self.headers.clone());
+        self.last_video = None;
+        self.video = None;
+        self.audio = None;
+        self.timeline.begin(log.last_timestamp(), elapsed_ms);
+    }
+
+    /// The video codec, once known.
+    pub fn video(&self) -> Option<Codec> {
+        self.video
+    }
+
+    /// The audio codec, once known.
+    pub fn audio(&self) -> Option<Codec> {
+        self.audio
+    }
+
+    /// Key frames since the stream began.
+    pub fn key_frames(&self) -> u64 {
+        self.key_frames
+    }
+
+    /// Puts a message of the publisher into the log. Kinds other than audio, video and data are
+    /// left out. `scratch` is used when a body has to be in one piece.
+    pub fn take(
+        &mut self,
+        log: &mut StreamLog,
+        pool: &mut BlockPool,
+        scratch: &mut Vec<u8>,
+        message: &Message<'_>,
+    ) {
+        let Message { header, payload } = message;
+        match header.kind {
+            kind::VIDEO => self.take_video(log, pool, scratch, header.timestamp, payload),
+            kind::AUDIO => self.take_audio(log, pool, scratch, header.timestamp, payload),
+            kind::DATA | kind::DATA_AMF3 => {
+                let body = payload.contiguous(scratch);
+                self.take_data(log, pool, header.kind, header.timestamp, body);
+            }
+            _ => {}
+        }
+    }
+
+    fn take_video(
+        &mut self,
+        log: &mut StreamLog,
+        pool: &mut BlockPool,
+        scratch: &mut Vec<u8>,
+        time: Timestamp,
+        payload: &Payload<'_>,
+    ) {
+        let mut head_scratch = [0; HEAD_BYTES];
+        let mut head = payload.head(&mut head_scratch);
+        if needs_whole_video(head) {
+            head = payload.contiguous(scratch);
+        }
+        let seen = inspect_video(head, payload.len());
+        self.video = seen.codec.or(self.video);
+        self.key_frames += u64::from(seen.sync);
+        let time = self.timeline.map(time, is_coded(&seen));
+        self.last_video = Some(time);
+        log.append(pool, kind::VIDEO, time, seen.sync, payload);
+        let header = match seen.kind {
+            FrameKind::SequenceHeader => HeaderKind::VideoSequence,
+            FrameKind::Metadata => HeaderKind::VideoMetadata,
+            _ => return,
+        };
+        self.keep(log, header, kind::VIDEO, seen.tracks, payload);
+    }
+
+    fn take_audio(
+        &mut self,
+        log: &mut StreamLog,
+        pool: &mut BlockPool,
+        scratch: &mut Vec<u8>,
+        time: Timestamp,
+        payload: &Payload<'_>,
+    ) {
+        let mut head_scratch = [0; HEAD_BYTES];
+        let mut head = payload.head(&mut head_scratch);
+        if needs_whole_audio(head) {
+            head = payload.contiguous(scratch);
+        }
+        let seen = inspect_audio(head, payload.len());
+        self.audio = seen.codec.or(self.audio);
+        let time = self.timeline.map(time, is_coded(&seen));
+        let alone = self
+            .last_video
+            .is_none_or(|video| time.since(video) > VIDEO_GONE_MS);
+        let sync = alone && is_coded(&seen);
+        log.append(pool, kind::AUDIO, time, sync, payload);
+        let header = match seen.kind {
+            FrameKind::SequenceHeader => HeaderKind::AudioSequence,
+            FrameKind::ChannelConfig => HeaderKind::AudioChannels,
+            _ => return,
+        };
+        self.keep(log, header, kind::AUDIO, seen.tracks, payload);
+    }
+
+    fn take_data(
+        &mut self,
+        log: &mut StreamLog,
+        pool: &mut BlockPool,
+        message_kind: u8,
+        time: Timestamp,
+        body: &[u8],
+    ) {
+        // Data labelled AMF3 carries AMF0 in practice and is relayed as what it is.
+        let body = if message_kind == kind::DATA_AMF3 {
+            strip_amf3_prefix(body)
+        } else {
+            body
+        };
+        let mut decoder = Decoder::new(body, Limits::DEFAULT);
+        let mut name = || {
+            decoder
+                .next()
+                .ok()
+                .flatten()
+                .and_then(|value| value.as_bytes())
+        };
+        let first = name();
+        let (handler, body) = match first {
+            Some(b"@setDataFrame") => {
+                let rest = body.len() - SET_DATA_FRAME_BYTES;
+                let body = &body[body.len() - rest.min(body.len())..];
+                (name(), body)
+            }
+            // Nothing to relay: players have no word for it, and what follows replaces it.
+            Some(b"@clearDataFrame") => return,
+            other => (other, body),
+        };
+        if body.is_empty() {
+            return;
+        }
+        let payload = Payload::from_slice(body);
+        let time = self.timeline.map(time, false);
+        log.append(pool, kind::DATA, time, false, &payload);
+        if handler == Some(b"onMetaData") {
+            self.keep(
+                log,
+                HeaderKind::Metadata,
+                kind::DATA,
+                TrackSet::default(),
+                &payload,
+            );
+        }
+    }
+
+    /// Keeps a header for players that come later, unless it is in force already.
+    fn keep(
+        &mut self,
+        log: &mut StreamLog,
+        header: HeaderKind,
+        message_kind: u8,
+        tracks: TrackSet,
+        payload: &Payload<'_>,
+    ) {
+        if self.headers.contains(header, &tracks, payload) {
+            return;
+        }
+        if let Some(headers) = self.headers.with(header, message_kind, tracks, payload) {
+            self.headers = Arc::new(headers);
+            log.set_headers(self.headers.clone());
+        }
+    }
+}
+
+/// Length of the AMF0 string `@setDataFrame`: marker, two bytes of length, thirteen characters.
+const SET_DATA_FRAME_BYTES: usize = 3 + 13;
+
+fn is_coded(seen: &Inspection) -> bool {
+    matches!(
+        seen.kind,
+        FrameKind::Keyframe
+            | FrameKind::Inter
+            | FrameKind::Disposable
+            | FrameKind::Audio
+            | FrameKind::Unknown
+    )
+}
+
+/// The stream's own time. A first publisher's stamps pass as they are. When a publisher comes
+/// back, its stamps are shifted so that time goes on for the players that stayed.
+#[derive(Debug, Default)]
+struct Timeline {
+    /// Added to what the publisher says.
+    shift: u32,
+    /// A returned publisher has sent no coded media yet: where its first is to be put.
+    resume_at: Option<Timestamp>,
+    /// No time before this one is given out; set while a publisher has returned.
+    floor: Option<Timestamp>,
+}
+
+impl Timeline {
+    fn begin(&mut self, last: Option<Timestamp>, elapsed_ms: u32) {
+        self.shift = 0;
+        self.resume_at = last.map(|last| last.plus(elapsed_ms.max(1)));
+        self.floor = last;
+    }
+
+    fn map(&mut self, time: Timestamp, coded: bool) -> Timestamp {
+        match (self.resume_at, self.floor) {
+            // Metadata and sequence headers often come with time 0: they tell nothing about
+            // where media begins.
+            (Some(_), Some(floor)) if !coded => return floor,
+            (Some(resume_at), _) => {
+                self.shift = resume_at.0.wrapping_sub(time.0);
+                self.resume_at = None;
+            }
+            (None, _) => {}
+        }
+        let mapped = time.plus(self.shift);
+        match self.floor {
+            Some(floor) if mapped.since(floor) < 0 => floor,
+            _ => {
+                // Audio may begin a little before the first picture; once time has moved on,
+                // the publisher's own order holds again.
+                self.floor = self
+                    .floor
+                    .filter(|floor| mapped.since(*floor) < FLOOR_KEPT_MS);
+                mapped
+            }
+        }
+    }
+}
+
+/// How long after a publisher's return time is kept from stepping back, in milliseconds.
+const FLOOR_KEPT_MS: i32 = 60_000;

@@ -1,0 +1,627 @@
+//! The log of a live stream: an append-only run of wire bytes, `[base, end)` in absolute
+//! offsets, with an index of where its messages end.
+//!
+//! Each message is encoded once, as chunks with absolute time on message stream 1, and every
+//! player is sent the same bytes. The log knows no player: who reads is a cursor (cursor.rs).
+//! Trimming is told how far back readers are and never cuts what the newest sync point needs,
+//! unless that alone is beyond the limits.
+//!
+//! ```text
+//!   base                                       visible          end
+//!    |  segment  |   segment   |    segment    |  open block     |
+//!    +-----------+-------------+---------------+-----------------+
+//!    frames:  | a | v |  a  |  V  | a | v | a |  v |              V: sync point
+//! ```
+//!
+//! Messages enter the open block whole; [`StreamLog::flush`] freezes it and makes them visible.
+//! A segment is one flush (or the end of a block), so that a player that follows is served by
+//! one contiguous slice.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+
+use super::block::BlockPool;
+use super::headers::Headers;
+use crate::limits;
+use crate::rtmp::message::{MessageHeader, Payload, Timestamp, kind};
+use crate::rtmp::writer::{Sink, write_message};
+
+/// The message stream id in the log; the first createStream of every client gets it.
+pub const MSID: u32 = 1;
+
+/// One logged message in wire form, as the index knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// Offset behind its last byte; it begins where the one before ends.
+    pub end: u64,
+    /// Its time.
+    pub timestamp: Timestamp,
+    /// Its message type id: audio, video or data.
+    pub kind: u8,
+    /// A player may start here.
+    pub sync: bool,
+}
+
+/// How much of the past a log keeps.
+#[derive(Clone, Copy, Debug)]
+pub struct LogLimits {
+    /// Payload bytes of each chunk on the wire.
+    pub chunk_size: usize,
+    /// Bytes kept at most.
+    pub bytes: u64,
+    /// A reader may be so many bytes behind before it has to jump.
+    pub lag_bytes: u64,
+    /// Milliseconds of the past kept for seeking.
+    pub window_ms: u32,
+}
+
+/// See the module text.
+#[derive(Debug)]
+pub struct StreamLog {
+    limits: LogLimits,
+    segments: VecDeque<Segment>,
+    open: BytesMut,
+    /// Offset behind the last segment, where `open` begins.
+    frozen: u64,
+    /// Offset behind the last whole message that was flushed. `visible <= frozen`.
+    visible: u64,
+    /// First offset a reader may be at. `base <= visible`.
+    base: u64,
+    /// The messages of `[base, end)`, oldest first.
+    frames: VecDeque<Frame>,
+    /// Position in `frames` of the newest sync point, counted from the first frame ever.
+    newest_sync: Option<u64>,
+    /// How many frames were trimmed, ever; `frames[0]` is number `trimmed`.
+    trimmed: u64,
+    /// Headers in force from an offset on, oldest first; those before `base` but the last are
+    /// gone.
+    headers: VecDeque<(u64, Arc<Headers>)>,
+    /// How many header sets were trimmed, ever.
+    headers_trimmed: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Segment {
+    start: u64,
+    bytes: Bytes,
+}
+
+impl Segment {
+    fn end(&self) -> u64 {
+        self.start + self.bytes.len() as u64
+    }
+
+    /// The part of this segment that lies in `[from, to)`.
+    fn between(&self, from: u64, to: u64) -> &[u8] {
+        let within = |offset: u64| {
+            let inside = offset.clamp(self.start, self.end()) - self.start;
+            usize::try_from(inside).unwrap_or(self.bytes.len())
+        };
+        self.bytes.get(within(from)..within(to)).unwrap_or_default()
+    }
+}
+
+/// Where a player may start.
+#[derive(Clone, Debug)]
+pub struct SyncPoint {
+    /// Offset of its first message.
+    pub offset: u64,
+    /// The time of that message.
+    pub timestamp: Timestamp,
+    /// What has to be sent before it.
+    pub headers: Arc<Headers>,
+}
+
+/// A copy of a log's recent part by reference, for another worker.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    base: u64,
+    segments: Vec<Bytes>,
+    first_start: u64,
+    frames: Vec<Frame>,
+    headers: Vec<(u64, Arc<Headers>)>,
+}
+
+impl StreamLog {
+    /// An empty log.
+    pub fn new(limits: LogLimits) -> Self {
+        Self {
+            limits,
+            segments: VecDeque::new(),
+            open: BytesMut::new(),
+            frozen: 0,
+            visible: 0,
+            base: 0,
+            frames: VecDeque::new(),
+            newest_sync: None,
+            trimmed: 0,
+            headers: VecDeque::new(),
+            headers_trimmed: 0,
+        }
+    }
+
+    /// First offset a reader may be at.
+    pub fn base(&self) -> u64 {
+        self.base
+    }
+
+    /// Offset behind the last byte a reader may have.
+    pub fn visible(&self) -> u64 {
+        self.visible
+    }
+
+    /// Offset behind the last byte appended.
+    pub fn end(&self) -> u64 {
+        self.frozen + self.open.len() as u64
+    }
+
+    /// Whether something was appended that no flush has made visible.
+    pub fn has_unflushed(&self) -> bool {
+        self.end() > self.visible
+    }
+
+    /// Time of the last message, if there is one.
+    pub fn last_timestamp(&self) -> Option<Timestamp> {
+        self.frames.back().map(|frame| frame.timestamp)
+    }
+
+    /// The headers in force for what is appended next.
+    pub fn headers_now(&self) -> Option<&Arc<Headers>> {
+        self.headers.back().map(|(_, headers)| headers)
+    }
+
+    /// Appends one message; it becomes visible with the next flush. `sync`: a player may start
+    /// at it.
+    pub fn append(
+        &mut self,
+        pool: &mut BlockPool,
+        message_kind: u8,
+        timestamp: Timestamp,
+        sync: bool,
+        payload: &Payload<'_>,
+    ) -> Frame {
+        let header = MessageHeader {
+            csid: csid_of(message_kind),
+            timestamp,
+            kind: message_kind,
+            msid: MSID,
+            len: payload.len(),
+        };
+        let chunk_size = self.limits.chunk_size;
+        write_message(
+            &mut OpenBlock { log: self, pool },
+            &header,
+            payload,
+            chunk_size,
+        );
+        let frame = Frame {
+            end: self.end(),
+            timestamp,
+            kind: message_kind,
+            sync,
+        };
+        self.index(frame);
+        frame
+    }
+
+    /// The headers in force from here on are `headers`.
+    pub fn set_headers(&mut self, headers: Arc<Headers>) {
+        self.set_headers_from(self.end(), headers);
+    }
+
+    /// The headers in force from `offset` on, which is no earlier than any told before.
+    pub fn set_headers_from(&mut self, offset: u64, headers: Arc<Headers>) {
+        self.headers.push_back((offset, headers));
+    }
+
+    /// How often headers were set, ever.
+    pub fn header_changes(&self) -> u64 {
+        self.headers_trimmed + self.headers.len() as u64
+    }
+
+    /// What headers were set after the first `changes` times, and from which offsets on.
+    pub fn headers_since(&self, changes: u64) -> impl Iterator<Item = (u64, &Arc<Headers>)> + '_ {
+        let first = changes.saturating_sub(self.headers_trimmed);
+        let first = usize::try_from(first).unwrap_or(usize::MAX);
+        self.headers
+            .iter()
+            .skip(first)
+            .map(|(offset, headers)| (*offset, headers))
+    }
+
+    /// Gives all memory back.
+    pub fn recycle(self, pool: &mut BlockPool) {
+        for segment in self.segments {
+            pool.give(segment.bytes);
+        }
+        pool.give(self.open.freeze());
+    }
+
+    /// Players that come from now on wait for the next sync point.
+    pub fn forget_sync(&mut self) {
+        self.newest_sync = None;
+    }
+
+    /// Makes everything appended visible; true when there was something.
+    pub fn flush(&mut self) -> bool {
+        if !self.has_unflushed() {
+            return false;
+        }
+        self.freeze_open();
+        self.visible = self.frozen;
+        self.check_invariants();
+        true
+    }
+
+    /// Appends what another worker has flushed: a piece of wire bytes and the messages that end
+    /// in it. Visible at once up to the last message end.
+    pub fn append_fed(&mut self, bytes: Bytes, frames: &[Frame]) {
+        self.push_segment(bytes);
+        for &frame in frames {
+            self.index(frame);
+            self.visible = frame.end;
+        }
+        self.check_invariants();
+    }
+
+    /// Frees what lies before every reader's need. `readers_min`: the offset of the hindmost
+    /// reader, `u64::MAX` when there is none. Keeps the newest sync point and the seek window,
+    /// but never more than the limits.
+    pub fn trim(&mut self, pool: &mut BlockPool, readers_min: u64) {
+        self.drop_overlong_group();
+        let end = self.end();
+        let lagging = readers_min.max(end.saturating_sub(self.limits.lag_bytes));
+        let mut keep = lagging.min(self.visible);
+        if let Some(sync) = self.newest_sync_start() {
+            keep = keep.min(sync);
+        }
+        if self.limits.window_ms > 0 {
+            keep = keep.min(self.window_start());
+        }
+        keep = keep.max(end.saturating_sub(self.limits.bytes));
+        while let Some(frame) = self.frames.front()
+            && frame.end <= keep
+        {
+            self.base = frame.end;
+            self.frames.pop_front();
+            self.trimmed += 1;
+        }
+        while let Some(segment) = self.segments.front()
+            && segment.end() <= self.base
+        {
+            if let Some(segment) = self.segments.pop_front() {
+                pool.give(segment.bytes);
+            }
+        }
+        while let Some((next, _)) = self.headers.get(1)
+            && *next <= self.base
+        {
+            self.headers.pop_front();
+            self.headers_trimmed += 1;
+        }
+        self.check_invariants();
+    }
+
+    /// The newest visible sync point.
+    pub fn newest_sync(&self) -> Option<SyncPoint> {
+        let number = self.newest_sync?;
+        self.sync_point(self.index_of(number)?)
+    }
+
+    /// The first visible sync point at or after `offset`.
+    pub fn sync_from(&self, offset: u64) -> Option<SyncPoint> {
+        // Sync points are looked for from the newest back, because that is where readers are.
+        let mut found = None;
+        for index in (0..self.frames.len()).rev() {
+            if self.start_of(index) < offset {
+                break;
+            }
+            if self.frames[index].sync && self.frames[index].end <= self.visible {
+                found = Some(index);
+            }
+        }
+        self.sync_point(found?)
+    }
+
+    /// The last visible sync point at or before `time`, for seeking.
+    pub fn sync_before(&self, time: Timestamp) -> Option<SyncPoint> {
+        let found = (0..self.frames.len()).rev().find(|&index| {
+            let frame = &self.frames[index];
+            frame.sync && frame.end <= self.visible && time.since(frame.timestamp) >= 0
+        });
+        self.sync_point(found?)
+    }
+
+    /// Fills `slices` with the visible bytes from `offset` on, as many segments as fit; how many
+    /// slices were filled. `base <= offset <= visible`.
+    pub fn slices<'a>(&'a self, offset: u64, slices: &mut [IoSlice<'a>]) -> usize {
+        debug_assert!(
+            self.base <= offset && offset <= self.visible,
+            "a reader is inside the log"
+        );
+        if offset == self.visible {
+            return 0;
+        }
+        let first = self.segment_at(offset);
+        let mut count = 0;
+        for (slot, segment) in slices.iter_mut().zip(self.segments.range(first..)) {
+            let bytes = segment.between(offset, self.visible);
+            if bytes.is_empty() {
+                break;
+            }
+            *slot = IoSlice::new(bytes);
+            count += 1;
+        }
+        count
+    }
+
+    /// The bytes `[from, to)` by reference, pushed to `pieces`; both lie in the visible part.
+    pub fn share(&self, from: u64, to: u64, pieces: &mut impl Extend<Bytes>) {
+        debug_assert!(
+            self.base <= from && from <= to && to <= self.visible,
+            "a visible range"
+        );
+        if from == to {
+            return;
+        }
+        let first = self.segment_at(from);
+        let within = self
+            .segments
+            .range(first..)
+            .take_while(|segment| segment.start < to);
+        pieces.extend(within.map(|segment| segment.bytes.slice_ref(segment.between(from, to))));
+    }
+
+    /// The end of the message that `offset` lies in; `offset` itself at a boundary.
+    pub fn message_end(&self, offset: u64) -> u64 {
+        if offset <= self.base {
+            return offset;
+        }
+        let index = self.frames.partition_point(|frame| frame.end < offset);
+        self.frames.get(index).map_or(offset, |frame| frame.end)
+    }
+
+    /// The visible messages from `offset`, a message boundary, on: each with where it begins.
+    pub fn frames_from(&self, offset: u64) -> impl Iterator<Item = (u64, Frame)> + '_ {
+        let first = self.frames.partition_point(|frame| frame.end <= offset);
+        (first..self.frames.len())
+            .map(|index| (self.start_of(index), self.frames[index]))
+            .take_while(|(_, frame)| frame.end <= self.visible)
+    }
+
+    /// The pieces from `from`, a segment boundary, on: each with the messages that end in it. To
+    /// be called after a flush, to feed another worker.
+    pub fn pieces_from(
+        &self,
+        from: u64,
+    ) -> impl Iterator<Item = (&Bytes, impl Iterator<Item = Frame> + '_)> + '_ {
+        debug_assert!(!self.has_unflushed(), "flushed before it is fed");
+        let first = self
+            .segments
+            .partition_point(|segment| segment.end() <= from);
+        self.segments.range(first..).map(|segment| {
+            let begin = self
+                .frames
+                .partition_point(|frame| frame.end <= segment.start);
+            let end = self
+                .frames
+                .partition_point(|frame| frame.end <= segment.end());
+            (&segment.bytes, self.frames.range(begin..end).copied())
+        })
+    }
+
+    /// The visible part from the newest sync point on (or just its end), by reference.
+    pub fn snapshot(&self) -> Snapshot {
+        let base = self
+            .newest_sync_start()
+            .unwrap_or(self.visible)
+            .min(self.visible);
+        let first = self
+            .segments
+            .partition_point(|segment| segment.end() <= base);
+        let kept: Vec<&Segment> = self.segments.range(first..).collect();
+        let from = self.frames.partition_point(|frame| frame.end <= base);
+        let to = self
+            .frames
+            .partition_point(|frame| frame.end <= self.visible);
+        let old = self
+            .headers
+            .partition_point(|(from, _)| *from <= base)
+            .saturating_sub(1);
+        Snapshot {
+            base,
+            first_start: kept.first().map_or(base, |segment| segment.start),
+            segments: kept.iter().map(|segment| segment.bytes.clone()).collect(),
+            frames: self.frames.range(from..to).copied().collect(),
+            headers: self.headers.range(old..).cloned().collect(),
+        }
+    }
+
+    /// A log that goes on where `snapshot` was taken.
+    pub fn from_snapshot(limits: LogLimits, snapshot: Snapshot) -> Self {
+        let mut log = Self::new(limits);
+        log.base = snapshot.base;
+        log.visible = snapshot.base;
+        log.frozen = snapshot.first_start;
+        for bytes in snapshot.segments {
+            log.push_segment(bytes);
+        }
+        for frame in snapshot.frames {
+            log.index(frame);
+            log.visible = frame.end;
+        }
+        log.headers = snapshot.headers.into();
+        log.check_invariants();
+        log
+    }
+
+    /// Memory of the visible and the open part in bytes, index not counted.
+    pub fn held_bytes(&self) -> u64 {
+        self.end()
+            - self
+                .segments
+                .front()
+                .map_or(self.frozen, |segment| segment.start)
+    }
+
+    fn index(&mut self, frame: Frame) {
+        self.frames.push_back(frame);
+        if frame.sync {
+            self.newest_sync = Some(self.trimmed + self.frames.len() as u64 - 1);
+        }
+    }
+
+    /// A group of pictures beyond the limits is no good start any more.
+    fn drop_overlong_group(&mut self) {
+        let Some(index) = self.newest_sync.and_then(|number| self.index_of(number)) else {
+            self.newest_sync = None;
+            return;
+        };
+        let frames = self.frames.len() - index;
+        let bytes = self.end() - self.start_of(index);
+        let age = self
+            .last_timestamp()
+            .map_or(0, |last| last.since(self.frames[index].timestamp));
+        let age_max = limits::GOP_AGE_MAX.as_millis();
+        if frames > limits::GOP_FRAMES_MAX
+            || bytes > self.limits.bytes.min(limits::GOP_BYTES_MAX as u64)
+            || u128::try_from(age).is_ok_and(|age| age > age_max)
+        {
+            self.newest_sync = None;
+        }
+    }
+
+    /// Where the newest sync point begins, visible or not.
+    fn newest_sync_start(&self) -> Option<u64> {
+        let index = self.index_of(self.newest_sync?)?;
+        Some(self.start_of(index))
+    }
+
+    /// Start of the first message inside the seek window.
+    fn window_start(&self) -> u64 {
+        let Some(last) = self.last_timestamp() else {
+            return self.base;
+        };
+        let window = i64::from(self.limits.window_ms);
+        let first = self
+            .frames
+            .partition_point(|frame| i64::from(last.since(frame.timestamp)) > window);
+        // From the sync point before it, so that the whole window can be reached.
+        let sync = (0..first.min(self.frames.len()))
+            .rev()
+            .find(|&index| self.frames[index].sync);
+        self.start_of(sync.unwrap_or(first))
+    }
+
+    fn sync_point(&self, index: usize) -> Option<SyncPoint> {
+        let frame = self.frames.get(index)?;
+        if frame.end > self.visible {
+            return None;
+        }
+        let offset = self.start_of(index);
+        let known = self.headers.partition_point(|(from, _)| *from <= offset);
+        let headers = known
+            .checked_sub(1)
+            .map(|last| self.headers[last].1.clone());
+        let headers = headers.unwrap_or_default();
+        Some(SyncPoint {
+            offset,
+            timestamp: frame.timestamp,
+            headers,
+        })
+    }
+
+    fn index_of(&self, number: u64) -> Option<usize> {
+        usize::try_from(number.checked_sub(self.trimmed)?).ok()
+    }
+
+    fn start_of(&self, index: usize) -> u64 {
+        match index.checked_sub(1) {
+            Some(before) => self.frames.get(before).map_or(self.base, |frame| frame.end),
+            None => self.base,
+        }
+    }
+
+    /// Index of the segment that holds the visible byte `offset`.
+    fn segment_at(&self, offset: u64) -> usize {
+        // Most readers follow live: the last segment begins where they are.
+        match self.segments.back() {
+            Some(last) if last.start <= offset => self.segments.len() - 1,
+            _ => self
+                .segments
+                .partition_point(|segment| segment.end() <= offset),
+        }
+    }
+
+    fn freeze_open(&mut self) {
+        let bytes = self.open.split().freeze();
+        if !bytes.is_empty() {
+            self.push_segment(bytes);
+        }
+    }
+
+    fn push_segment(&mut self, bytes: Bytes) {
+        let start = self.frozen;
+        self.frozen += bytes.len() as u64;
+        self.segments.push_back(Segment { start, bytes });
+    }
+
+    fn check_invariants(&self) {
+        debug_assert!(self.base <= self.visible);
+        debug_assert!(self.visible <= self.end());
+        debug_assert!(
+            self.frames
+                .front()
+                .is_none_or(|frame| frame.end > self.base)
+        );
+        debug_assert!(
+            self.frames
+                .back()
+                .is_none_or(|frame| frame.end <= self.end())
+        );
+        debug_assert!(
+            self.segments
+                .back()
+                .is_none_or(|last| last.end() == self.frozen)
+        );
+        debug_assert!(
+            self.segments
+                .front()
+                .is_none_or(|first| first.start <= self.base)
+        );
+    }
+}
+
+/// Writes into the open block and goes on in a new one when it is full.
+struct OpenBlock<'a> {
+    log: &'a mut StreamLog,
+    pool: &'a mut BlockPool,
+}
+
+impl Sink for OpenBlock<'_> {
+    fn put(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let log = &mut *self.log;
+            if log.open.len() == log.open.capacity() {
+                log.freeze_open();
+                log.open = self.pool.take();
+            }
+            let room = log.open.capacity() - log.open.len();
+            let (now, later) = bytes.split_at(room.min(bytes.len()));
+            log.open.extend_from_slice(now);
+            bytes = later;
+        }
+    }
+}
+
+/// The chunk stream a kind of message travels on, the same for every player.
+pub(super) fn csid_of(message_kind: u8) -> u32 {
+    match message_kind {
+        kind::AUDIO => 4,
+        kind::VIDEO => 6,
+        _ => 5,
+    }
+}

@@ -1,0 +1,8 @@
+//! What is live: the log of each stream, its headers and memory, and where players stand in it.
+//! No socket and no clock in here.
+
+pub mod block;
+pub mod cursor;
+pub mod headers;
+pub mod intake;
+pub mod log;

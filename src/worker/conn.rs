@@ -1,0 +1,307 @@
+//! One connection as its worker keeps it: socket, session, what waits to be sent, and what it
+//! is used for. Small when idle: no receive buffer, no send queue.
+
+use std::fmt;
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::{Buf, Bytes};
+use smallvec::SmallVec;
+
+use crate::net::ring::Ring;
+use crate::net::transport::Transport;
+use crate::rtmp::error::ProtocolError;
+use crate::rtmp::name::StreamName;
+use crate::rtmp::server::{PublishKind, ServerSession};
+
+/// Slices one write may have.
+pub(super) const SLICES_MAX: usize = 64;
+
+/// See the module text.
+#[derive(Debug)]
+pub struct Conn<S> {
+    /// Unique in the process; what logs call the connection by.
+    pub(super) id: u64,
+    pub(super) socket: S,
+    pub(super) peer: SocketAddr,
+    pub(super) session: ServerSession,
+    /// Bytes that were received and not parsed; none when there are none.
+    pub(super) ring: Option<Ring>,
+    /// The rest of messages that a full socket cut, in order. Nothing else may be sent before.
+    pub(super) half_sent: SmallVec<[Bytes; 2]>,
+    /// The socket may have something to read.
+    pub(super) readable: bool,
+    /// The socket took everything so far.
+    pub(super) writable: bool,
+    /// On the list of connections to read.
+    pub(super) in_ready: bool,
+    /// On the list of connections to write.
+    pub(super) in_woken: bool,
+    pub(super) publications: SmallVec<[Publication; 1]>,
+    pub(super) plays: SmallVec<[Play; 1]>,
+    /// What receiveAudio and receiveVideo said before play.
+    pub(super) wants_audio: bool,
+    pub(super) wants_video: bool,
+    /// A publish that the worker which has the stream decides on.
+    pub(super) moving: Option<Box<MovingPublish>>,
+    /// Set when the connection is being closed: drop it then at the latest.
+    pub(super) closing: Option<Instant>,
+    /// When the last role ended, or the connection was accepted.
+    pub(super) idle_since: Instant,
+    pub(super) accepted_at: Instant,
+    pub(super) last_read: Instant,
+    pub(super) last_ping: Instant,
+    /// Since when data waits for a socket that takes none.
+    pub(super) blocked_since: Option<Instant>,
+    /// The one timer that counts.
+    pub(super) armed: Instant,
+    pub(super) bytes_in: u64,
+    pub(super) bytes_out: u64,
+}
+
+/// A message stream that publishes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Publication {
+    pub(super) msid: u32,
+    /// Slab key of the stream.
+    pub(super) stream: usize,
+}
+
+/// A message stream that plays, or waits for its stream.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Play {
+    pub(super) msid: u32,
+    /// Slab key of the stream.
+    pub(super) stream: usize,
+    /// Index among the stream's players.
+    pub(super) slot: usize,
+    /// play2: this is where the player goes; it still plays from another stream.
+    pub(super) switching: bool,
+    /// Give up at this time when the stream has not begun; None once it has.
+    pub(super) wait_until: Option<Instant>,
+}
+
+/// A publish on its way to another worker.
+#[derive(Debug)]
+pub(super) struct MovingPublish {
+    pub(super) msid: u32,
+    pub(super) name: StreamName,
+    pub(super) kind: PublishKind,
+}
+
+/// What a write came to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Sent {
+    /// Bytes of the log that were taken.
+    pub(super) log_bytes: usize,
+    /// Bytes taken in all.
+    pub(super) bytes: usize,
+}
+
+impl<S: Transport> Conn<S> {
+    pub(super) fn new(id: u64, socket: S, peer: SocketAddr, seed: u64, now: Instant) -> Self {
+        Self {
+            id,
+            socket,
+            peer,
+            session: ServerSession::new(seed),
+            ring: None,
+            half_sent: SmallVec::new(),
+            readable: true,
+            writable: true,
+            in_ready: false,
+            in_woken: false,
+            publications: SmallVec::new(),
+            plays: SmallVec::new(),
+            wants_audio: true,
+            wants_video: true,
+            moving: None,
+            closing: None,
+            idle_since: now,
+            accepted_at: now,
+            last_read: now,
+            last_ping: now,
+            blocked_since: None,
+            armed: now,
+            bytes_in: 0,
+            bytes_out: 0,
+        }
+    }
+
+    /// The socket, to be watched or no longer.
+    pub fn socket_mut(&mut self) -> &mut S {
+        &mut self.socket
+    }
+
+    /// Whether anything waits besides what a log has.
+    pub(super) fn has_pending(&mut self) -> bool {
+        !self.half_sent.is_empty() || !self.session.out().is_empty()
+    }
+
+    /// One write: half-sent messages, then replies, then `log`. Notes whether the socket is
+    /// full. What is taken of the log is the caller's to remember.
+    pub(super) fn send(&mut self, log: &[IoSlice<'_>], now: Instant) -> Result<Sent, CloseReason> {
+        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+        let mut count = 0;
+        let mut total = 0;
+        let replies = self.session.out().pending();
+        let pieces = self.half_sent.iter().map(|piece| &piece[..]);
+        let before = pieces
+            .chain(std::iter::once(replies))
+            .filter(|piece| !piece.is_empty());
+        for piece in before
+            .chain(log.iter().map(|slice| &**slice))
+            .take(SLICES_MAX)
+        {
+            slices[count] = IoSlice::new(piece);
+            count += 1;
+            total += piece.len();
+        }
+        if total == 0 {
+            return Ok(Sent::default());
+        }
+        let written = loop {
+            let result = match &slices[..count] {
+                [only] => self.socket.write(only),
+                many => self.socket.write_vectored(many),
+            };
+            match result {
+                Ok(0) => return Err(CloseReason::PeerClosed),
+                Ok(written) => break written,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break 0,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // Out of socket memory: the kernel does not say when there is more, but the
+                // next acknowledgement of the peer makes the socket writable.
+                Err(error) if crate::net::listener::is_exhausted(&error) => break 0,
+                Err(error) => return Err(CloseReason::Io(error.kind())),
+            }
+        };
+        if written < total {
+            self.writable = false;
+            if written > 0 || self.blocked_since.is_none() {
+                self.blocked_since = Some(now);
+            }
+        } else {
+            self.blocked_since = None;
+        }
+        self.bytes_out += written as u64;
+        Ok(Sent {
+            log_bytes: self.take_sent(written),
+            bytes: written,
+        })
+    }
+
+    /// Takes `written` bytes off what waits; what is left over was the log's.
+    fn take_sent(&mut self, mut written: usize) -> usize {
+        if !self.half_sent.is_empty() {
+            let mut whole = 0;
+            for piece in &mut self.half_sent {
+                let part = written.min(piece.len());
+                piece.advance(part);
+                written -= part;
+                if !piece.is_empty() {
+                    break;
+                }
+                whole += 1;
+            }
+            self.half_sent.drain(..whole);
+        }
+        let out = self.session.out();
+        let replies = written.min(out.pending().len());
+        if replies > 0 {
+            out.advance(replies);
+        }
+        written - replies
+    }
+
+    /// What the connection is used for, for logs.
+    pub(super) fn role(&self) -> &'static str {
+        match (self.publications.is_empty(), self.plays.is_empty()) {
+            (false, true) => "publisher",
+            (true, false) => "player",
+            (false, false) => "both",
+            (true, true) => "none",
+        }
+    }
+}
+
+/// Why a connection ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CloseReason {
+    /// The peer closed it.
+    PeerClosed,
+    /// The peer broke the protocol.
+    Protocol(ProtocolError),
+    /// The socket failed.
+    Io(io::ErrorKind),
+    /// A deadline passed.
+    TimedOut(Deadline),
+    /// The relay refused what was asked.
+    Rejected(&'static str),
+    /// Another publisher took the stream over.
+    TakenOver(Arc<str>),
+    /// The stream it played is over.
+    StreamEnded,
+    /// The relay stops.
+    Shutdown,
+}
+
+/// The deadlines of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deadline {
+    /// The handshake took too long.
+    Handshake,
+    /// Nothing was published or played.
+    Setup,
+    /// The publisher sent nothing.
+    PublishIdle,
+    /// The player took nothing.
+    Send,
+}
+
+impl CloseReason {
+    /// The metric label and log key of this reason; stable.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::PeerClosed => "peer_closed",
+            Self::Protocol(error) => error.code(),
+            Self::Io(_) => "io",
+            Self::TimedOut(Deadline::Handshake) => "handshake_timeout",
+            Self::TimedOut(Deadline::Setup) => "setup_timeout",
+            Self::TimedOut(Deadline::PublishIdle) => "publish_idle",
+            Self::TimedOut(Deadline::Send) => "send_timeout",
+            Self::Rejected(_) => "rejected",
+            Self::TakenOver(_) => "taken_over",
+            Self::StreamEnded => "stream_ended",
+            Self::Shutdown => "shutdown",
+        }
+    }
+
+    /// Whether the peer is there to be told anything.
+    pub(super) fn peer_listens(&self) -> bool {
+        !matches!(
+            self,
+            Self::PeerClosed | Self::Io(_) | Self::TimedOut(Deadline::Send)
+        )
+    }
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PeerClosed => write!(f, "closed by the peer"),
+            Self::Protocol(error) => write!(f, "{error}"),
+            Self::Io(kind) => write!(f, "{kind}"),
+            Self::TimedOut(Deadline::Handshake) => write!(f, "no handshake in time"),
+            Self::TimedOut(Deadline::Setup) => write!(f, "nothing published or played in time"),
+            Self::TimedOut(Deadline::PublishIdle) => write!(f, "the publisher went silent"),
+            Self::TimedOut(Deadline::Send) => write!(f, "the player takes nothing"),
+            Self::Rejected(why) => write!(f, "{why}"),
+            Self::TakenOver(name) => write!(f, "another publisher took {name} over"),
+            Self::StreamEnded => write!(f, "the stream is over"),
+            Self::Shutdown => write!(f, "the relay stops"),
+        }
+    }
+}

@@ -1,0 +1,535 @@
+//! A worker without its event loop: connections, streams and everything that happens between
+//! them. Sockets come as a [`Transport`], time as an argument and letters as a list, so that a
+//! simulation can be the world.
+//!
+//! ```text
+//!   accept, adopt --> conns --ingress--> streams (log) --egress--> conns
+//!                        |                    ^  |
+//!                     request              feed  feed
+//!                        v                    |  v
+//!                  publish, play           other workers
+//! ```
+//!
+//! One turn: `receive` letters, `ingress`, `feed`, `egress`, `serve_woken`, `expire`; then what
+//! is in `outbound` is posted.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use log::{debug, info};
+use slab::Slab;
+
+use super::conn::{CloseReason, Conn, Deadline};
+use super::mail::{Mail, Mailbox};
+use super::pace::Pacer;
+use super::registry::Registry;
+use super::table::Stream;
+use super::timers::{Timer, Timers};
+use crate::config::Config;
+use crate::net::ring::RingPool;
+use crate::net::transport::Transport;
+use crate::rtmp::command::Status;
+use crate::rtmp::server::WireSettings;
+use crate::stats::{Gauges, WorkerStats};
+use crate::stream::block::BlockPool;
+use crate::stream::log::LogLimits;
+
+/// How long a connection that was told why it is closed may take to read that.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// How often a connection with no other deadline is looked at.
+const CHECK_EVERY: Duration = Duration::from_secs(10);
+
+/// What all workers share.
+#[derive(Debug)]
+pub struct Shared<S> {
+    /// The settings.
+    pub config: Config,
+    /// Who has which stream.
+    pub registry: Registry,
+    /// Where each worker receives.
+    pub mailboxes: Vec<Mailbox<S>>,
+    /// Open connections of the process.
+    pub connections: AtomicUsize,
+    /// How many there may be.
+    pub max_connections: usize,
+    /// The id of the next connection.
+    pub next_id: AtomicU64,
+    /// What each worker has counted.
+    pub stats: Vec<WorkerStats>,
+}
+
+impl<S> Shared<S> {
+    /// What `workers` workers share.
+    pub fn new(config: Config, workers: usize, max_connections: usize) -> Self {
+        Self {
+            config,
+            registry: Registry::default(),
+            mailboxes: (0..workers).map(|_| Mailbox::default()).collect(),
+            connections: AtomicUsize::new(0),
+            max_connections,
+            next_id: AtomicU64::new(1),
+            stats: (0..workers).map(|_| WorkerStats::default()).collect(),
+        }
+    }
+}
+
+/// See the module text.
+#[derive(Debug)]
+pub struct Core<S> {
+    pub(super) worker: usize,
+    pub(super) shared: Arc<Shared<S>>,
+    pub(super) wire: WireSettings,
+    pub(super) log_limits: LogLimits,
+    pub(super) now: Instant,
+    pub(super) conns: Slab<Conn<S>>,
+    pub(super) streams: Slab<Stream>,
+    pub(super) by_name: HashMap<Arc<str>, usize>,
+    pub(super) rings: RingPool,
+    pub(super) blocks: BlockPool,
+    /// For message bodies that have to be in one piece.
+    pub(super) scratch: Vec<u8>,
+    /// Connections that may have something to read.
+    pub(super) ready: Vec<usize>,
+    /// Connections that have something to send or may send again.
+    pub(super) woken: Vec<usize>,
+    /// Streams with something new, for players and for other workers.
+    pub(super) dirty: Vec<usize>,
+    pub(super) timers: Timers,
+    pub(super) outbound: Vec<(usize, Mail<S>)>,
+    /// Connections whose publish was accepted, for the event loop to gather reads of.
+    pub(super) new_publishers: Vec<usize>,
+    pub(super) pacer: Pacer,
+    pub(super) gauges: Gauges,
+    pub(super) draining: bool,
+    /// Players here, waiting ones included.
+    pub(super) players: usize,
+    /// Publishers here.
+    pub(super) publishers: usize,
+    accept_warned: Option<Instant>,
+    seed: u64,
+}
+
+impl<S: Transport> Core<S> {
+    /// Worker `worker` of those that share `shared`. `seed` fills handshakes.
+    pub fn new(worker: usize, shared: Arc<Shared<S>>, seed: u64, now: Instant) -> Self {
+        let config = &shared.config;
+        let wire = WireSettings {
+            chunk_size: config.chunk_size,
+            window_ack: config.window_ack,
+        };
+        let log_limits = LogLimits {
+            chunk_size: config.chunk_size as usize,
+            bytes: config.log_bytes as u64,
+            lag_bytes: config.lag_max as u64,
+            window_ms: u32::try_from(config.window.as_millis()).unwrap_or(u32::MAX),
+        };
+        Self {
+            worker,
+            pacer: Pacer::new(config, now),
+            shared,
+            wire,
+            log_limits,
+            now,
+            conns: Slab::new(),
+            streams: Slab::new(),
+            by_name: HashMap::new(),
+            rings: RingPool::default(),
+            blocks: BlockPool::default(),
+            scratch: Vec::new(),
+            ready: Vec::new(),
+            woken: Vec::new(),
+            dirty: Vec::new(),
+            timers: Timers::default(),
+            outbound: Vec::new(),
+            new_publishers: Vec::new(),
+            gauges: Gauges::default(),
+            draining: false,
+            players: 0,
+            publishers: 0,
+            accept_warned: None,
+            seed,
+        }
+    }
+
+    /// The clock of this turn.
+    pub fn set_now(&mut self, now: Instant) {
+        self.now = now;
+    }
+
+    /// Takes a new connection; its slab key, or None when there are too many.
+    pub fn accept(&mut self, socket: S, peer: SocketAddr) -> Option<usize> {
+        let open = self.shared.connections.fetch_add(1, Ordering::Relaxed);
+        if open >= self.shared.max_connections || self.draining {
+            self.shared.connections.fetch_sub(1, Ordering::Relaxed);
+            self.gauges.refused += 1;
+            return None;
+        }
+        let id = self.shared.next_id.fetch_add(1, Ordering::Relaxed);
+        self.gauges.accepted += 1;
+        self.seed = self
+            .seed
+            .wrapping_mul(0x5851_F42D_4C95_7F2D)
+            .wrapping_add(id);
+        let conn = Conn::new(id, socket, peer, self.seed, self.now);
+        debug!("conn={id} accepted peer={peer} worker={}", self.worker);
+        Some(self.insert(conn))
+    }
+
+    /// Takes a connection that wants to publish a stream of this worker; its slab key. The
+    /// event loop registers the socket, then calls [`resume_publish`](Self::resume_publish).
+    pub fn adopt(&mut self, mut conn: Conn<S>) -> usize {
+        conn.in_ready = false;
+        conn.in_woken = false;
+        // Its timers stayed where it was.
+        conn.armed = self.now;
+        self.insert(conn)
+    }
+
+    fn insert(&mut self, conn: Conn<S>) -> usize {
+        let key = self.conns.insert(conn);
+        self.arm(key, self.now + self.shared.config.handshake_timeout);
+        self.mark_ready(key);
+        key
+    }
+
+    /// The socket of a connection, for the event loop to register.
+    pub fn socket_mut(&mut self, key: usize) -> Option<&mut S> {
+        self.conns.get_mut(key).map(|conn| &mut conn.socket)
+    }
+
+    /// What tells a connection from one that had the same key before: the low 31 bits of its
+    /// id.
+    pub fn generation(&self, key: usize) -> Option<u32> {
+        let id = self.conns.get(key)?.id;
+        u32::try_from(id & 0x7FFF_FFFF).ok()
+    }
+
+    /// A connection cannot go on because its socket cannot be watched.
+    pub fn drop_conn(&mut self, key: usize, kind: std::io::ErrorKind) {
+        self.close(key, &CloseReason::Io(kind));
+    }
+
+    /// `accept` found no descriptor; true when that is worth a line: at most every ten seconds.
+    pub fn count_accept_pause(&mut self) -> bool {
+        self.gauges.accept_pauses += 1;
+        let tell = self
+            .accept_warned
+            .is_none_or(|at| self.now >= at + CHECK_EVERY);
+        if tell {
+            self.accept_warned = Some(self.now);
+        }
+        tell
+    }
+
+    /// The socket of connection `key` is ready.
+    pub fn on_ready(&mut self, key: usize, readable: bool, writable: bool) {
+        let Some(conn) = self.conns.get_mut(key) else {
+            return;
+        };
+        if readable {
+            conn.readable = true;
+            self.mark_ready(key);
+        }
+        if writable && !self.conns[key].writable {
+            self.conns[key].writable = true;
+            self.wake(key);
+        }
+    }
+
+    pub(super) fn mark_ready(&mut self, key: usize) {
+        if let Some(conn) = self.conns.get_mut(key)
+            && !conn.in_ready
+        {
+            conn.in_ready = true;
+            self.ready.push(key);
+        }
+    }
+
+    pub(super) fn wake(&mut self, key: usize) {
+        if let Some(conn) = self.conns.get_mut(key)
+            && !conn.in_woken
+        {
+            conn.in_woken = true;
+            self.woken.push(key);
+        }
+    }
+
+    pub(super) fn mark_dirty(&mut self, stream: usize) {
+        if let Some(entry) = self.streams.get_mut(stream)
+            && !entry.dirty
+        {
+            entry.dirty = true;
+            self.dirty.push(stream);
+        }
+    }
+
+    /// Whether a turn is needed at once: something was left over.
+    pub fn has_leftovers(&self) -> bool {
+        !self.ready.is_empty() || !self.woken.is_empty()
+    }
+
+    /// When the next turn is needed if nothing happens.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let round = (!self.dirty.is_empty()).then(|| self.pacer.due(self.now));
+        [self.timers.next(), round].into_iter().flatten().min()
+    }
+
+    /// What is to be posted, and to whom.
+    pub fn outbound(&mut self) -> &mut Vec<(usize, Mail<S>)> {
+        &mut self.outbound
+    }
+
+    /// Connections whose publish was accepted since the last call.
+    pub fn new_publishers(&mut self) -> &mut Vec<usize> {
+        &mut self.new_publishers
+    }
+
+    /// The pace controller.
+    pub fn pacer(&mut self) -> &mut Pacer {
+        &mut self.pacer
+    }
+
+    /// How many connections there are.
+    pub fn connections(&self) -> usize {
+        self.conns.len()
+    }
+
+    /// Whether everything is told and closed.
+    pub fn is_drained(&self) -> bool {
+        self.draining && self.conns.is_empty()
+    }
+
+    /// How many publishers and players there are: `(publishers, players)`.
+    pub fn census(&self) -> (usize, usize) {
+        (self.publishers, self.players)
+    }
+
+    /// Ends the roles of a connection and closes it, once it has been told why.
+    pub(super) fn close(&mut self, key: usize, reason: &CloseReason) {
+        let Some(conn) = self.conns.get(key) else {
+            return;
+        };
+        if conn.closing.is_some() {
+            return;
+        }
+        let seconds = self
+            .now
+            .saturating_duration_since(conn.accepted_at)
+            .as_secs_f64();
+        let (id, role, code) = (conn.id, conn.role(), reason.code());
+        let (bytes_in, bytes_out) = (conn.bytes_in, conn.bytes_out);
+        if role == "none" {
+            debug!("conn={id} closed reason={code} why={reason:?}");
+        } else {
+            info!(
+                "conn={id} closed role={role} reason={code} why=\"{reason}\" \
+                 bytes_in={bytes_in} bytes_out={bytes_out} seconds={seconds:.1}"
+            );
+        }
+        self.gauges.count_close(code);
+        self.end_roles(key);
+        let conn = &mut self.conns[key];
+        conn.closing = Some(self.now + LINGER);
+        if reason.peer_listens() {
+            self.arm(key, self.now + LINGER);
+            self.wake(key);
+        } else {
+            self.remove(key);
+        }
+    }
+
+    /// Drops a connection that has no roles.
+    pub(super) fn remove(&mut self, key: usize) {
+        if let Some(conn) = self.conns.try_remove(key) {
+            debug_assert!(conn.publications.is_empty() && conn.plays.is_empty());
+            if let Some(ring) = conn.ring {
+                self.rings.give_back(ring);
+            }
+            self.shared.connections.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    fn end_roles(&mut self, key: usize) {
+        while let Some(play) = self.conns[key].plays.pop() {
+            self.remove_player(play.stream, play.slot);
+        }
+        while let Some(publication) = self.conns[key].publications.pop() {
+            self.publisher_left(publication.stream);
+        }
+    }
+
+    /// The connection is looked at again at `at` at the latest.
+    pub(super) fn arm(&mut self, key: usize, at: Instant) {
+        let conn = &mut self.conns[key];
+        if conn.armed <= self.now || at < conn.armed {
+            conn.armed = at;
+            self.timers.set(at, Timer::Conn(key, conn.id));
+        }
+    }
+
+    /// Acts on every deadline that has passed.
+    pub fn expire(&mut self) {
+        while let Some((at, timer)) = self.timers.pop_due(self.now) {
+            match timer {
+                Timer::Conn(key, id) => {
+                    if self
+                        .conns
+                        .get(key)
+                        .is_some_and(|conn| conn.id == id && conn.armed == at)
+                    {
+                        self.check_conn(key);
+                    }
+                }
+                Timer::Stream(key, epoch) => self.check_stream(key, epoch),
+            }
+        }
+    }
+
+    /// Closes a connection whose deadline has passed, or arms its next.
+    fn check_conn(&mut self, key: usize) {
+        let now = self.now;
+        if self.conns[key].closing.is_some_and(|until| until <= now) {
+            self.remove(key);
+            return;
+        }
+        if self.give_up_waiting(key) {
+            return;
+        }
+        let config = &self.shared.config;
+        let conn = &self.conns[key];
+        let playing = conn.plays.iter().any(|play| play.wait_until.is_none());
+        let mut next = now + CHECK_EVERY;
+        let mut limit = |since: Instant, timeout: Duration, which: Deadline| {
+            let until = since + timeout;
+            next = next.min(until);
+            (until <= now).then_some(CloseReason::TimedOut(which))
+        };
+        let verdict = if let Some(until) = conn.closing {
+            next = until;
+            None
+        } else if !conn.session.is_handshaken() {
+            limit(
+                conn.accepted_at,
+                config.handshake_timeout,
+                Deadline::Handshake,
+            )
+        } else if conn.publications.is_empty() && conn.plays.is_empty() {
+            limit(conn.idle_since, config.setup_timeout, Deadline::Setup)
+        } else if !conn.publications.is_empty() {
+            limit(conn.last_read, config.publish_idle, Deadline::PublishIdle)
+        } else if let (true, Some(since)) = (playing, conn.blocked_since) {
+            limit(since, config.send_timeout, Deadline::Send)
+        } else {
+            None
+        };
+        for play in &conn.plays {
+            next = play.wait_until.map_or(next, |until| next.min(until));
+        }
+        match verdict {
+            Some(reason) => self.close(key, &reason),
+            None => {
+                self.tidy(key);
+                self.arm(key, next);
+            }
+        }
+    }
+
+    /// Small duties towards a connection that goes on: memory given back, a ping when quiet.
+    fn tidy(&mut self, key: usize) {
+        let now = self.now;
+        let Some(conn) = self.conns.get_mut(key) else {
+            return;
+        };
+        if now.saturating_duration_since(conn.last_read) >= CHECK_EVERY {
+            conn.session.release_spare();
+        }
+        let Some(interval) = self.shared.config.ping else {
+            return;
+        };
+        let quiet_since = conn.last_read.max(conn.last_ping);
+        let open = !conn.plays.is_empty() || !conn.publications.is_empty();
+        if open && conn.closing.is_none() && now.saturating_duration_since(quiet_since) >= interval
+        {
+            conn.last_ping = now;
+            let uptime = now.saturating_duration_since(conn.accepted_at).as_millis();
+            let time = u32::try_from(uptime & u128::from(u32::MAX)).unwrap_or(0);
+            conn.session
+                .send_user_control(crate::rtmp::control::UserControl::PingRequest(time));
+            self.wake(key);
+        }
+    }
+
+    /// Refuses plays whose stream has not begun in time; true when the connection is closing.
+    fn give_up_waiting(&mut self, key: usize) -> bool {
+        let now = self.now;
+        let overdue = |wait: Option<Instant>| wait.is_some_and(|until| until <= now);
+        while let Some(index) = self.conns[key]
+            .plays
+            .iter()
+            .position(|play| overdue(play.wait_until))
+        {
+            let play = self.conns[key].plays.remove(index);
+            self.remove_player(play.stream, play.slot);
+            let conn = &mut self.conns[key];
+            if play.switching {
+                let why = "the stream to switch to is not live";
+                conn.session.send_status(play.msid, Status::PlayFailed, why);
+                self.wake(key);
+                continue;
+            }
+            conn.session
+                .reject(play.msid, Status::PlayStreamNotFound, "no such stream");
+            if conn.plays.is_empty() && conn.publications.is_empty() {
+                // Clients freeze when they are refused without a close.
+                self.close(key, &CloseReason::Rejected("no such stream"));
+                return true;
+            }
+            self.wake(key);
+        }
+        false
+    }
+
+    /// Takes no more connections and tells everybody that the relay stops.
+    pub(super) fn drain(&mut self) {
+        self.draining = true;
+        let keys: Vec<usize> = self.conns.iter().map(|(key, _)| key).collect();
+        for key in keys {
+            self.say_goodbye(key);
+            self.close(key, &CloseReason::Shutdown);
+        }
+    }
+
+    /// The statuses a client is owed before the relay stops.
+    fn say_goodbye(&mut self, key: usize) {
+        let conn = &mut self.conns[key];
+        for play in conn.plays.clone() {
+            if play.wait_until.is_none() {
+                conn.session.end_play(play.msid, "the relay stops");
+            }
+        }
+        for publication in conn.publications.clone() {
+            let why = "the relay stops";
+            conn.session
+                .send_status(publication.msid, Status::UnpublishSuccess, why);
+        }
+    }
+
+    /// Writes down what there is for those who look from outside.
+    pub fn publish_stats(&mut self) {
+        let streams = self
+            .streams
+            .iter()
+            .filter(|(_, stream)| stream.is_owned())
+            .count();
+        self.gauges.streams = streams as u64;
+        self.gauges.publishers = self.publishers as u64;
+        self.gauges.players = self.players as u64;
+        self.gauges.connections = self.conns.len() as u64;
+        self.gauges.pace_ms = u64::try_from(self.pacer.pace().as_millis()).unwrap_or(u64::MAX);
+        self.shared.stats[self.worker].store(&self.gauges);
+    }
+}

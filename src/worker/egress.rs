@@ -1,0 +1,349 @@
+//! Egress: from logs to sockets. One of the two files that hold the control flow of the data
+//! path (the other is ingress.rs).
+//!
+//! ```text
+//!   stream with something new -> flush -> every player: one write from its cursor -> trim
+//! ```
+//!
+//! A player that follows live is written one contiguous slice of shared memory: nothing is
+//! queued, copied or counted per message. When the socket is full in the middle of a message,
+//! the rest of that message is held by reference, so that the cursor stays at a boundary and
+//! may jump.
+
+use std::io::IoSlice;
+
+use bytes::Bytes;
+
+use super::conn::SLICES_MAX;
+use super::core::Core;
+use super::table::{Player, Video};
+use crate::net::transport::Transport;
+use crate::rtmp::command::Status;
+use crate::rtmp::message::kind;
+use crate::stream::cursor::Place;
+use crate::stream::log::{Frame, MSID, StreamLog};
+
+/// Writes one player may get in one turn: one for what is new, more when it catches up.
+const WRITES_PER_TURN: usize = 4;
+
+/// Bytes that are put together for a player with a form of its own before they are written.
+const FILTERED_BYTES: usize = 256 * 1024;
+
+/// What came of serving a player.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Served {
+    /// It has everything, or its socket is full, or it waits.
+    Done,
+    /// There is more to write at once.
+    More,
+    /// The connection is gone.
+    Gone,
+}
+
+impl<S: Transport> Core<S> {
+    /// Writes to the players of every stream with something new, if that is due.
+    pub fn egress(&mut self) {
+        if self.dirty.is_empty() || self.pacer.due(self.now) > self.now {
+            return;
+        }
+        self.pacer.begin_round(self.now);
+        let mut dirty = std::mem::take(&mut self.dirty);
+        for index in dirty.drain(..) {
+            if let Some(stream) = self.streams.get_mut(index) {
+                stream.dirty = false;
+                self.round(index);
+            }
+        }
+        dirty.append(&mut self.dirty);
+        self.dirty = dirty;
+    }
+
+    /// Writes to every player of one stream, then trims its log.
+    pub(super) fn round(&mut self, index: usize) {
+        self.streams[index].log.flush();
+        let mut slot = 0;
+        while let Some(player) = self.streams.get(index).and_then(|s| s.players.get(slot)) {
+            let key = player.conn;
+            self.serve_fully(index, slot);
+            // A player that was closed is replaced by the last one, which is served next.
+            let stays = |player: &Player| player.conn == key;
+            if self
+                .streams
+                .get(index)
+                .and_then(|s| s.players.get(slot))
+                .is_some_and(stays)
+            {
+                slot += 1;
+            }
+        }
+        self.trim(index);
+    }
+
+    /// Frees what no player of the stream needs any more.
+    fn trim(&mut self, index: usize) {
+        let Some(stream) = self.streams.get_mut(index) else {
+            return;
+        };
+        let needs = stream
+            .players
+            .iter()
+            .filter_map(|player| player.cursor.needs_from());
+        let readers_min = needs.min().unwrap_or(u64::MAX);
+        stream.log.trim(&mut self.blocks, readers_min);
+    }
+
+    /// Writes to every connection on the woken list.
+    pub fn serve_woken(&mut self) {
+        let mut woken = std::mem::take(&mut self.woken);
+        for key in woken.drain(..) {
+            let Some(conn) = self.conns.get_mut(key) else {
+                continue;
+            };
+            conn.in_woken = false;
+            if conn.closing.is_some() {
+                self.finish(key);
+                continue;
+            }
+            let plays = conn.plays.clone();
+            if plays.iter().all(|play| play.wait_until.is_some()) && !self.send_replies(key) {
+                continue;
+            }
+            for play in plays {
+                if self
+                    .conns
+                    .get(key)
+                    .is_none_or(|conn| conn.closing.is_some())
+                {
+                    break;
+                }
+                // Slots may have changed while the others were served.
+                let conn = &self.conns[key];
+                let now = conn
+                    .plays
+                    .iter()
+                    .find(|p| p.stream == play.stream && p.msid == play.msid);
+                if let Some(now) = now.copied() {
+                    self.serve_fully(now.stream, now.slot);
+                }
+            }
+        }
+        woken.append(&mut self.woken);
+        self.woken = woken;
+    }
+
+    /// Sends replies of a connection that no log feeds; false when it is gone.
+    fn send_replies(&mut self, key: usize) -> bool {
+        let conn = &mut self.conns[key];
+        if !conn.writable || !conn.has_pending() {
+            return true;
+        }
+        match conn.send(&[], self.now) {
+            Ok(sent) => {
+                self.gauges.bytes_out += sent.bytes as u64;
+                true
+            }
+            Err(reason) => {
+                self.close(key, &reason);
+                false
+            }
+        }
+    }
+
+    /// Sends what a closing connection is owed, then the end of the stream.
+    fn finish(&mut self, key: usize) {
+        let conn = &mut self.conns[key];
+        if conn.writable && conn.has_pending() {
+            match conn.send(&[], self.now) {
+                Ok(sent) => self.gauges.bytes_out += sent.bytes as u64,
+                Err(_) => {
+                    self.remove(key);
+                    return;
+                }
+            }
+        }
+        let conn = &mut self.conns[key];
+        if !conn.has_pending() {
+            conn.socket.shutdown_write();
+            conn.readable = true;
+            self.mark_ready(key);
+        }
+    }
+
+    /// Serves one player until it has everything or its turn is over.
+    fn serve_fully(&mut self, index: usize, slot: usize) {
+        for _ in 0..WRITES_PER_TURN {
+            match self.serve(index, slot) {
+                Served::Done | Served::Gone => return,
+                Served::More => {}
+            }
+        }
+        if let Some(player) = self.streams.get(index).and_then(|s| s.players.get(slot)) {
+            self.wake(player.conn);
+        }
+    }
+
+    /// One write to one player.
+    fn serve(&mut self, index: usize, slot: usize) -> Served {
+        let lag_bytes = self.log_limits.lag_bytes;
+        let stream = &mut self.streams[index];
+        let player = &mut stream.players[slot];
+        let key = player.conn;
+        let conn = &mut self.conns[key];
+        if !conn.writable || !player.started || conn.closing.is_some() {
+            return Served::Done;
+        }
+        let offset = match player.cursor.settle(&stream.log, lag_bytes) {
+            Place::Wait => None,
+            Place::Follow(offset) => Some(offset),
+            Place::Start { sync, skipped } => {
+                if self.complete_switch(index, slot) {
+                    return Served::Gone;
+                }
+                let msid = self.streams[index].players[slot].msid;
+                let session = &mut self.conns[key].session;
+                let chunk_size = session.out_chunk_size();
+                sync.headers
+                    .write(session.out().writer(), msid, sync.timestamp, chunk_size);
+                self.gauges.skips += u64::from(skipped > 0);
+                self.gauges.skipped_bytes += skipped;
+                Some(sync.offset)
+            }
+        };
+        let Self { streams, conns, .. } = self;
+        let stream = &mut streams[index];
+        let player = &mut stream.players[slot];
+        let conn = &mut conns[key];
+        let sent = match offset {
+            None => conn.send(&[], self.now),
+            Some(offset) if player.is_plain() => {
+                let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+                let count = stream.log.slices(offset, &mut slices);
+                let sent = conn.send(&slices[..count], self.now);
+                if let Ok(sent) = sent {
+                    let reached = offset + sent.log_bytes as u64;
+                    let end = stream.log.message_end(reached);
+                    stream.log.share(reached, end, &mut conn.half_sent);
+                    player.cursor.advance_to(end);
+                }
+                sent
+            }
+            Some(offset) => {
+                if conn.half_sent.is_empty() {
+                    let reached =
+                        collect_filtered(&stream.log, player, offset, &mut conn.half_sent);
+                    player.cursor.advance_to(reached);
+                }
+                conn.send(&[], self.now)
+            }
+        };
+        match sent {
+            Err(reason) => {
+                self.close(key, &reason);
+                Served::Gone
+            }
+            Ok(sent) => {
+                let behind = player
+                    .cursor
+                    .needs_from()
+                    .is_some_and(|at| at < stream.log.visible());
+                let more = conn.writable && (behind || conn.has_pending()) && sent.bytes > 0;
+                self.gauges.bytes_out += sent.bytes as u64;
+                self.pacer.work().writes += u64::from(sent.bytes > 0);
+                if more { Served::More } else { Served::Done }
+            }
+        }
+    }
+
+    /// A player that was to come over from another stream has reached a sync point here: it
+    /// leaves the other one. True when it is gone instead.
+    fn complete_switch(&mut self, index: usize, slot: usize) -> bool {
+        let player = &self.streams[index].players[slot];
+        let (key, msid) = (player.conn, player.msid);
+        let conn = &mut self.conns[key];
+        let Some(at) = conn
+            .plays
+            .iter()
+            .position(|p| p.stream == index && p.slot == slot)
+        else {
+            return true;
+        };
+        if !conn.plays[at].switching {
+            return false;
+        }
+        conn.plays[at].switching = false;
+        conn.plays[at].wait_until = None;
+        let why = &*self.streams[index].name;
+        conn.session
+            .send_status(msid, Status::PlayTransitionComplete, why);
+        let old = conn
+            .plays
+            .iter()
+            .position(|p| p.msid == msid && p.stream != index);
+        if let Some(old) = old {
+            let play = conn.plays.remove(old);
+            self.remove_player(play.stream, play.slot);
+        }
+        false
+    }
+}
+
+/// Puts together what a player with a form of its own gets from `offset` on: without the halves
+/// it does not want, and on its own message stream. Where it stands then.
+fn collect_filtered(
+    log: &StreamLog,
+    player: &mut Player,
+    offset: u64,
+    pieces: &mut smallvec::SmallVec<[Bytes; 2]>,
+) -> u64 {
+    let mut reached = offset;
+    let mut bytes = 0;
+    for (start, frame) in log.frames_from(offset) {
+        if bytes >= FILTERED_BYTES {
+            break;
+        }
+        reached = frame.end;
+        if is_wanted(player, &frame) {
+            bytes += usize::try_from(frame.end - start).unwrap_or(usize::MAX);
+            let first = pieces.len();
+            log.share(start, frame.end, pieces);
+            if player.msid != MSID {
+                readdress(pieces, first, player.msid);
+            }
+        }
+    }
+    reached
+}
+
+fn is_wanted(player: &mut Player, frame: &Frame) -> bool {
+    match frame.kind {
+        kind::AUDIO => player.audio,
+        kind::VIDEO => {
+            if player.video == Video::AtSync && frame.sync {
+                player.video = Video::On;
+            }
+            player.video == Video::On
+        }
+        _ => true,
+    }
+}
+
+/// Bytes of a type 0 chunk header up to and including the message stream id, RTMP 1.0 §5.3.1.2;
+/// all chunk stream ids in a log take one byte.
+const ADDRESSED_BYTES: usize = 12;
+
+/// Writes message stream id `msid` into the message that begins with `pieces[first]`.
+fn readdress(pieces: &mut smallvec::SmallVec<[Bytes; 2]>, first: usize, msid: u32) {
+    let mut header = [0; ADDRESSED_BYTES];
+    let mut filled = 0;
+    while filled < ADDRESSED_BYTES && first < pieces.len() {
+        let take = pieces[first].len().min(ADDRESSED_BYTES - filled);
+        let part = pieces[first].split_to(take);
+        header[filled..filled + take].copy_from_slice(&part);
+        filled += take;
+        if pieces[first].is_empty() {
+            pieces.remove(first);
+        }
+    }
+    header[ADDRESSED_BYTES - 4..].copy_from_slice(&msid.to_le_bytes());
+    pieces.insert(first, Bytes::copy_from_slice(&header[..filled]));
+}

@@ -1,0 +1,454 @@
+//! The event loop around a [`Core`]: poll, sockets, mail and the clock. One thread, pinned; it
+//! sleeps nowhere but in poll.
+//!
+//! ```text
+//!   poll -> letters -> accept -> ingress -> feed -> egress -> woken -> deadlines -> post
+//! ```
+//!
+//! Publishers have a poll of their own. While the pace is 0 it hangs in the main one and their
+//! packets wake the loop; with a pace in force it is looked at once a beat only, and each look
+//! takes what has come meanwhile: that is what makes ingest cheap.
+
+use std::io;
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use log::{error, warn};
+use mio::net::{TcpListener, TcpStream};
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token, Waker};
+
+use super::core::{Core, Shared};
+use super::mail::Mail;
+use crate::limits;
+use crate::net::listener::{self, SocketOptions};
+
+const WAKER: Token = Token(usize::MAX);
+const GATHER: Token = Token(usize::MAX - 1);
+/// Listener `i` has the token `LISTENERS - i`.
+const LISTENERS: usize = usize::MAX - 2;
+
+/// Connections accepted from one listener in one turn.
+const ACCEPTS_PER_TURN: usize = 256;
+
+/// How often the figures are written down for others.
+const STATS_EVERY: Duration = Duration::from_secs(1);
+
+/// See the module text.
+pub struct EventLoop {
+    core: Core<TcpStream>,
+    shared: Arc<Shared<TcpStream>>,
+    wakers: Arc<Vec<Waker>>,
+    worker: usize,
+    poll: Poll,
+    gather: Poll,
+    /// The gathering poll hangs in the main one.
+    gather_wakes: bool,
+    /// When the publishers are looked at next while it does not.
+    next_beat: Instant,
+    listeners: Vec<Listener>,
+    options: SocketOptions,
+    letters: Vec<Mail<TcpStream>>,
+    stats_due: Instant,
+    drain_until: Option<Instant>,
+}
+
+/// A listener and whether it may have more to accept.
+struct Listener {
+    socket: TcpListener,
+    ready: bool,
+    /// No descriptor was free: tried again then.
+    paused_until: Option<Instant>,
+}
+
+/// The poll of a worker, made before its thread starts, so that the others can wake it.
+pub struct Seat {
+    poll: Poll,
+    /// Wakes the worker that sits here.
+    pub waker: Waker,
+}
+
+impl Seat {
+    /// A poll with a waker.
+    ///
+    /// # Errors
+    /// No descriptors are left.
+    pub fn new() -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let waker = Waker::new(poll.registry(), WAKER)?;
+        Ok(Self { poll, waker })
+    }
+
+    /// The waker goes to everybody, the poll to the worker.
+    pub fn split(self) -> (Poll, Waker) {
+        (self.poll, self.waker)
+    }
+}
+
+/// The clock of the event loop; the only place where it is read.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the place where the clock is read"
+)]
+fn clock() -> Instant {
+    Instant::now()
+}
+
+impl EventLoop {
+    /// The loop of worker `worker`.
+    ///
+    /// # Errors
+    /// The kernel refuses to watch the listeners.
+    pub fn new(
+        worker: usize,
+        shared: Arc<Shared<TcpStream>>,
+        wakers: Arc<Vec<Waker>>,
+        poll: Poll,
+        listeners: Vec<TcpListener>,
+        options: SocketOptions,
+        seed: u64,
+    ) -> io::Result<Self> {
+        let now = clock();
+        let gather = Poll::new()?;
+        let mut event_loop = Self {
+            core: Core::new(worker, shared.clone(), seed, now),
+            shared,
+            wakers,
+            worker,
+            poll,
+            gather,
+            gather_wakes: false,
+            next_beat: now,
+            listeners: Vec::new(),
+            options,
+            letters: Vec::new(),
+            stats_due: now + STATS_EVERY,
+            drain_until: None,
+        };
+        event_loop.hang_gather()?;
+        for (index, mut socket) in listeners.into_iter().enumerate() {
+            let token = Token(LISTENERS - index);
+            event_loop
+                .poll
+                .registry()
+                .register(&mut socket, token, Interest::READABLE)?;
+            event_loop.listeners.push(Listener {
+                socket,
+                ready: true,
+                paused_until: None,
+            });
+        }
+        Ok(event_loop)
+    }
+
+    /// Runs until everything is drained after [`Mail::Drain`].
+    ///
+    /// # Errors
+    /// The kernel's poll failed, which it has no reason to.
+    pub fn run(&mut self) -> io::Result<()> {
+        let mut events = Events::with_capacity(limits::EVENTS_PER_POLL);
+        let mut now = clock();
+        loop {
+            match self.poll.poll(&mut events, self.timeout(now)) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                polled => polled?,
+            }
+            now = clock();
+            self.core.set_now(now);
+            self.read_mail();
+            let mut gather = !self.gather_wakes && now >= self.next_beat;
+            for event in &events {
+                match event.token() {
+                    WAKER => {}
+                    GATHER => gather = true,
+                    Token(raw) if raw <= LISTENERS && raw > LISTENERS - self.listeners.len() => {
+                        self.listeners[LISTENERS - raw].ready = true;
+                    }
+                    token => self.note(
+                        token,
+                        event.is_readable() || event.is_read_closed() || event.is_error(),
+                        event.is_writable(),
+                    ),
+                }
+            }
+            if gather {
+                self.gather(&mut events)?;
+                self.next_beat = now + self.core.pacer().pace();
+            }
+            self.accept(now);
+            now = self.turn();
+            if self.is_over(now) {
+                self.core.publish_stats();
+                return Ok(());
+            }
+        }
+    }
+
+    /// Everything a worker does between two polls; when it was done.
+    fn turn(&mut self) -> Instant {
+        let begun = clock();
+        self.core.set_now(begun);
+        self.core.ingress();
+        self.core.feed();
+        let read = clock();
+        self.core.egress();
+        self.core.serve_woken();
+        let written = clock();
+        let work = self.core.pacer().work();
+        work.ingress += read - begun;
+        work.egress += written - read;
+        self.core.expire();
+        self.register_publishers();
+        self.post();
+        let (publishers, players) = self.core.census();
+        self.core.pacer().review(written, players, publishers);
+        self.follow_pace();
+        if written >= self.stats_due {
+            self.stats_due = written + STATS_EVERY;
+            self.core.publish_stats();
+        }
+        written
+    }
+
+    /// How long poll may sleep.
+    fn timeout(&self, now: Instant) -> Option<Duration> {
+        let more_to_accept = self
+            .listeners
+            .iter()
+            .any(|l| l.ready && l.paused_until.is_none());
+        if self.core.has_leftovers() || more_to_accept {
+            return Some(Duration::ZERO);
+        }
+        let (publishers, _) = self.core.census();
+        let beat = (!self.gather_wakes && publishers > 0).then_some(self.next_beat);
+        let resumes = self
+            .listeners
+            .iter()
+            .filter_map(|listener| listener.paused_until)
+            .min();
+        let deadlines = [
+            self.core.next_deadline(),
+            beat,
+            resumes,
+            Some(self.stats_due),
+            self.drain_until,
+        ];
+        let next = deadlines.into_iter().flatten().min()?;
+        Some(next.saturating_duration_since(now))
+    }
+
+    /// Marks the connection an event is about; events of connections that are gone are ignored.
+    fn note(&mut self, token: Token, readable: bool, writable: bool) {
+        let (key, generation) = split_token(token);
+        if self.core.generation(key) == Some(generation) {
+            self.core.on_ready(key, readable, writable);
+        }
+    }
+
+    /// Notes everything the publishers' poll has.
+    fn gather(&mut self, events: &mut Events) -> io::Result<()> {
+        loop {
+            match self.gather.poll(events, Some(Duration::ZERO)) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                polled => polled?,
+            }
+            let mut count = 0;
+            for event in events.iter() {
+                count += 1;
+                let readable = event.is_readable() || event.is_read_closed() || event.is_error();
+                self.note(event.token(), readable, event.is_writable());
+            }
+            if count < limits::EVENTS_PER_POLL {
+                return Ok(());
+            }
+        }
+    }
+
+    fn read_mail(&mut self) {
+        let mut letters = std::mem::take(&mut self.letters);
+        self.shared.mailboxes[self.worker].collect(&mut letters);
+        for mail in letters.drain(..) {
+            match mail {
+                Mail::Adopt(conn) => {
+                    let key = self.core.adopt(*conn);
+                    if self.register(key) {
+                        self.core.resume_publish(key);
+                    }
+                }
+                Mail::Drain => {
+                    self.listeners.clear();
+                    self.drain_until = Some(clock() + self.shared.config.drain);
+                    self.core.receive(Mail::Drain);
+                }
+                other => self.core.receive(other),
+            }
+        }
+        self.letters = letters;
+    }
+
+    fn accept(&mut self, now: Instant) {
+        for index in 0..self.listeners.len() {
+            let listener = &mut self.listeners[index];
+            if listener.paused_until.is_some_and(|until| until <= now) {
+                listener.paused_until = None;
+            }
+            if listener.ready && listener.paused_until.is_none() {
+                self.accept_from(index, now);
+            }
+        }
+    }
+
+    fn accept_from(&mut self, index: usize, now: Instant) {
+        for _ in 0..ACCEPTS_PER_TURN {
+            match self.listeners[index].socket.accept() {
+                Ok((socket, peer)) => {
+                    if listener::prepare(&socket, &self.options).is_err() {
+                        continue;
+                    }
+                    if let Some(key) = self.core.accept(socket, peer) {
+                        self.register(key);
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.listeners[index].ready = false;
+                    return;
+                }
+                Err(error) if listener::is_exhausted(&error) => {
+                    // An edge-triggered poll does not tell again, so a timer has to.
+                    self.listeners[index].paused_until = Some(now + limits::ACCEPT_PAUSE);
+                    if self.core.count_accept_pause() {
+                        warn!("accept pauses: {error}; connections wait in the backlog");
+                    }
+                    return;
+                }
+                // The peer gave up while it waited, or the network did: the next one is fine.
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Watches the socket of a connection; false when the kernel will not.
+    fn register(&mut self, key: usize) -> bool {
+        let Some(generation) = self.core.generation(key) else {
+            return false;
+        };
+        let token = join_token(key, generation);
+        let Some(socket) = self.core.socket_mut(key) else {
+            return false;
+        };
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        match self.poll.registry().register(socket, token, interest) {
+            Ok(()) => true,
+            Err(error) => {
+                error!("a connection cannot be watched: {error}");
+                self.core.drop_conn(key, error.kind());
+                false
+            }
+        }
+    }
+
+    /// Moves new publishers to the poll that is gathered, unless every packet is to wake.
+    fn register_publishers(&mut self) {
+        let fixed_zero = self.shared.config.pace == crate::config::Pace::Fixed(Duration::ZERO);
+        for key in std::mem::take(self.core.new_publishers()) {
+            let Some(generation) = self.core.generation(key) else {
+                continue;
+            };
+            let Some(socket) = self.core.socket_mut(key) else {
+                continue;
+            };
+            if fixed_zero {
+                continue;
+            }
+            let interest = Interest::READABLE | Interest::WRITABLE;
+            let token = join_token(key, generation);
+            let moved = self
+                .poll
+                .registry()
+                .deregister(socket)
+                .and_then(|()| self.gather.registry().register(socket, token, interest));
+            if let Err(error) = moved {
+                error!("a publisher cannot be watched: {error}");
+                self.core.drop_conn(key, error.kind());
+            }
+        }
+    }
+
+    /// Hangs the publishers' poll into the main one while the pace is 0, and takes it out while
+    /// it is not.
+    fn follow_pace(&mut self) {
+        let wakes = self.core.pacer().pace().is_zero();
+        if wakes == self.gather_wakes {
+            return;
+        }
+        let changed = if wakes {
+            self.hang_gather()
+        } else {
+            self.gather_wakes = false;
+            let fd = self.gather.as_raw_fd();
+            self.poll.registry().deregister(&mut SourceFd(&fd))
+        };
+        if let Err(error) = changed {
+            error!("the publishers' poll cannot be watched: {error}");
+        }
+    }
+
+    fn hang_gather(&mut self) -> io::Result<()> {
+        self.gather_wakes = true;
+        let fd = self.gather.as_raw_fd();
+        self.poll
+            .registry()
+            .register(&mut SourceFd(&fd), GATHER, Interest::READABLE)
+    }
+
+    /// Posts what the turn has to say: one lock and at most one wake-up for each receiver.
+    fn post(&mut self) {
+        if self.core.outbound().is_empty() {
+            return;
+        }
+        let mut outbound = std::mem::take(self.core.outbound());
+        for (_, mail) in &mut outbound {
+            if let Mail::Adopt(conn) = mail {
+                // Whichever poll has it.
+                let socket = conn.socket_mut();
+                if self.poll.registry().deregister(socket).is_err() {
+                    let _: io::Result<()> = self.gather.registry().deregister(socket);
+                }
+            }
+        }
+        for worker in 0..self.wakers.len() {
+            if outbound.iter().any(|(to, _)| *to == worker) {
+                let letters = outbound.extract_if(.., |(to, _)| *to == worker);
+                if self.shared.mailboxes[worker].post(letters.map(|(_, mail)| mail))
+                    && let Err(error) = self.wakers[worker].wake()
+                {
+                    error!("worker {worker} cannot be woken: {error}");
+                }
+            }
+        }
+        *self.core.outbound() = outbound;
+    }
+
+    fn is_over(&self, now: Instant) -> bool {
+        self.core.is_drained() || self.drain_until.is_some_and(|until| until <= now)
+    }
+}
+
+/// A connection's token: its slab key below, its generation above, so that an event of one that
+/// is gone is never taken for one of its successor.
+fn join_token(key: usize, generation: u32) -> Token {
+    // The highest generation is left to the loop's own tokens.
+    Token(key & KEY_MASK | (generation as usize & GENERATION_MASK) << 32)
+}
+
+fn split_token(token: Token) -> (usize, u32) {
+    let generation = token.0 >> 32 & GENERATION_MASK;
+    (
+        token.0 & KEY_MASK,
+        u32::try_from(generation).unwrap_or(u32::MAX),
+    )
+}
+
+const KEY_MASK: usize = 0xFFFF_FFFF;
+const GENERATION_MASK: usize = 0x7FFF_FFFF;

@@ -1,0 +1,228 @@
+//! Ingress: from sockets to logs. One of the two files that hold the control flow of the data
+//! path (the other is egress.rs).
+//!
+//! ```text
+//!   socket --read--> ring --chunks--> session --media----> intake --> log (one copy)
+//!                                        |
+//!                                        +--request--> request.rs --> replies
+//! ```
+//!
+//! Reading only appends; nothing is sent here. What a connection may cost in one turn is
+//! bounded in bytes read and messages parsed; the rest waits on the ready list, because an
+//! edge-triggered poll does not tell again.
+
+use std::io;
+
+use super::conn::{CloseReason, Conn, MovingPublish};
+use super::core::Core;
+use crate::limits;
+use crate::net::ring::Ring;
+use crate::net::transport::Transport;
+use crate::rtmp::server::{Event, Request};
+
+/// What became of a connection that was served.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Flow {
+    /// It goes on.
+    Continue,
+    /// Its publish belongs to another worker: it goes there, with all it has.
+    Move(usize),
+    /// It ends.
+    Close(CloseReason),
+}
+
+/// Why reading stopped.
+enum Halt {
+    /// Nothing more to read for now.
+    Drained,
+    /// The budget of this turn is used up.
+    Budget,
+    Move(usize),
+    Close(CloseReason),
+}
+
+impl<S: Transport> Core<S> {
+    /// Reads every connection on the ready list.
+    pub fn ingress(&mut self) {
+        // Connections put on the list meanwhile are for the next turn.
+        let mut ready = std::mem::take(&mut self.ready);
+        for key in ready.drain(..) {
+            self.read_conn(key);
+        }
+        ready.append(&mut self.ready);
+        self.ready = ready;
+    }
+
+    fn read_conn(&mut self, key: usize) {
+        let Some(conn) = self.conns.get_mut(key) else {
+            return;
+        };
+        conn.in_ready = false;
+        if conn.closing.is_some() {
+            self.read_off(key);
+            return;
+        }
+        let mut ring = match conn.ring.take() {
+            Some(ring) => ring,
+            None => self.rings.lend(),
+        };
+        let halt = self.read_into(key, &mut ring);
+        let conn = &mut self.conns[key];
+        if ring.is_empty() {
+            self.rings.give_back(ring);
+        } else {
+            conn.ring = Some(ring);
+        }
+        if !conn.session.out().is_empty() {
+            self.wake(key);
+        }
+        match halt {
+            Halt::Drained => {}
+            Halt::Budget => self.mark_ready(key),
+            Halt::Move(worker) => self.move_away(key, worker),
+            Halt::Close(reason) => self.close(key, &reason),
+        }
+    }
+
+    /// Parses what is in the ring and reads more, until the socket is empty or the budget is.
+    fn read_into(&mut self, key: usize, ring: &mut Ring) -> Halt {
+        let mut bytes_left = self.shared.config.read_budget;
+        let mut messages_left = limits::MESSAGES_PER_TURN;
+        loop {
+            match self.parse(key, ring, &mut messages_left) {
+                Flow::Continue => {}
+                Flow::Move(worker) => return Halt::Move(worker),
+                Flow::Close(reason) => return Halt::Close(reason),
+            }
+            if bytes_left == 0 || messages_left == 0 {
+                return Halt::Budget;
+            }
+            let conn = &mut self.conns[key];
+            if !conn.readable {
+                return Halt::Drained;
+            }
+            let room = ring.room();
+            self.pacer.work().reads += 1;
+            match ring.read_from(&mut conn.socket) {
+                Ok(0) => return Halt::Close(CloseReason::PeerClosed),
+                Ok(count) => {
+                    // A short read emptied the socket: the next bytes come with a new event, so
+                    // that the read that would only say WouldBlock is saved.
+                    conn.readable = count == room;
+                    conn.last_read = self.now;
+                    conn.bytes_in += count as u64;
+                    self.gauges.bytes_in += count as u64;
+                    bytes_left = bytes_left.saturating_sub(count);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => conn.readable = false,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Halt::Close(CloseReason::Io(error.kind())),
+            }
+        }
+    }
+
+    /// Parses the ring; it is empty afterwards unless the budget ran out.
+    fn parse(&mut self, key: usize, ring: &mut Ring, messages_left: &mut usize) -> Flow {
+        while !ring.is_empty() && *messages_left > 0 {
+            let input = ring.front();
+            let mut at = 0;
+            let mut flow = Flow::Continue;
+            while flow == Flow::Continue && *messages_left > 0 {
+                *messages_left -= 1;
+                let conn = &mut self.conns[key];
+                match conn.session.next(input, &mut at) {
+                    Ok(None) => break,
+                    Ok(Some(Event::Media(message))) => {
+                        let msid = message.header.msid;
+                        let publication = conn.publications.iter().find(|p| p.msid == msid);
+                        let Some(index) = publication.map(|publication| publication.stream) else {
+                            continue;
+                        };
+                        let stream = &mut self.streams[index];
+                        stream.intake.take(
+                            &mut stream.log,
+                            &mut self.blocks,
+                            &mut self.scratch,
+                            &message,
+                        );
+                        let work = self.pacer.work();
+                        work.messages += 1;
+                        work.fanned_out += stream.players.len() as u64;
+                        self.gauges.messages_in += 1;
+                        self.mark_dirty(index);
+                    }
+                    Ok(Some(Event::Request(request))) => flow = self.request(key, request),
+                    Err(error) => flow = Flow::Close(CloseReason::Protocol(error)),
+                }
+            }
+            let ended = self.conns[key].session.end_input(input, at);
+            ring.consume(at);
+            if let (Flow::Continue, Err(error)) = (&flow, ended) {
+                flow = Flow::Close(CloseReason::Protocol(error));
+            }
+            if flow != Flow::Continue {
+                return flow;
+            }
+        }
+        Flow::Continue
+    }
+
+    /// Reads and drops what a closing connection still sends: data left unread would make the
+    /// kernel reset the connection and lose the status that is on its way.
+    fn read_off(&mut self, key: usize) {
+        let mut ring = self.rings.lend();
+        let conn = &mut self.conns[key];
+        let mut gone = false;
+        for _ in 0..4 {
+            match ring.read_from(&mut conn.socket) {
+                Ok(0) => gone = true,
+                Ok(count) => {
+                    ring.consume(count);
+                    continue;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => gone = true,
+            }
+            self.rings.give_back(ring);
+            if gone {
+                self.remove(key);
+            }
+            return;
+        }
+        self.rings.give_back(ring);
+        self.mark_ready(key);
+    }
+
+    /// Hands a connection to the worker that has the stream it wants to publish.
+    fn move_away(&mut self, key: usize, worker: usize) {
+        if let Some(conn) = self.conns.try_remove(key) {
+            self.outbound
+                .push((worker, super::mail::Mail::Adopt(Box::new(conn))));
+        }
+    }
+
+    /// Goes on with the publish that brought a connection here.
+    pub fn resume_publish(&mut self, key: usize) {
+        let Some(conn) = self.conns.get_mut(key) else {
+            return;
+        };
+        let Some(moving) = conn.moving.take() else {
+            return;
+        };
+        let MovingPublish { msid, name, kind } = *moving;
+        match self.request(key, Request::Publish { msid, name, kind }) {
+            Flow::Continue => {
+                self.wake(key);
+                self.mark_ready(key);
+            }
+            Flow::Move(worker) => self.move_away(key, worker),
+            Flow::Close(reason) => self.close(key, &reason),
+        }
+    }
+}
+
+/// A connection can go to another thread.
+const _: fn() = || {
+    fn is_send<T: Send>() {}
+    is_send::<Conn<mio::net::TcpStream>>();
+};

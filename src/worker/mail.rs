@@ -1,0 +1,201 @@
+//! Mail between workers: the only way anything crosses from one to another.
+//!
+//! A worker collects what it has to say during a turn and posts it once at the end: one lock,
+//! held for a swap, and one wake-up for each receiver. Streams travel as references to frozen
+//! segments; how many of their bytes may be under way is bounded per feed (see [`Receipt`]).
+
+#![expect(
+    clippy::disallowed_types,
+    reason = "a mailbox is a list behind a lock held for a swap"
+)]
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+
+use super::conn::Conn;
+use crate::stream::headers::Headers;
+use crate::stream::log::{Frame, Snapshot};
+
+/// How many messages one [`Mail::Append`] indexes without allocating.
+const FRAMES_INLINE: usize = 8;
+
+/// What one worker tells another. `S` is the kind of socket.
+#[derive(Debug)]
+pub enum Mail<S> {
+    /// This connection wants to publish a stream that you have.
+    Adopt(Box<Conn<S>>),
+    /// I have players of a stream that you have: feed me.
+    Subscribe {
+        /// The stream.
+        name: Arc<str>,
+        /// Who asks.
+        from: usize,
+    },
+    /// I have no players of it any more.
+    Unsubscribe {
+        /// The stream.
+        name: Arc<str>,
+        /// Who says so.
+        from: usize,
+    },
+    /// The recent part of a stream you have players of; goes before anything else of an epoch,
+    /// and again when you fell behind.
+    Snapshot {
+        /// The stream.
+        name: Arc<str>,
+        /// Which life of the stream.
+        epoch: u64,
+        /// Who feeds you.
+        from: usize,
+        /// The log.
+        snapshot: Box<Snapshot>,
+    },
+    /// Headers in force from an offset on.
+    Headers {
+        /// The stream.
+        name: Arc<str>,
+        /// Which life of the stream.
+        epoch: u64,
+        /// The offset.
+        offset: u64,
+        /// The headers.
+        headers: Arc<Headers>,
+    },
+    /// The next piece of wire bytes, and the messages that end in it.
+    Append {
+        /// The stream.
+        name: Arc<str>,
+        /// Which life of the stream.
+        epoch: u64,
+        /// The bytes.
+        bytes: Bytes,
+        /// The index.
+        frames: SmallVec<[Frame; FRAMES_INLINE]>,
+        /// Tells the sender that it was taken.
+        receipt: Receipt,
+    },
+    /// The publisher is away; who joins now waits for it.
+    Away {
+        /// The stream.
+        name: Arc<str>,
+        /// Which life of the stream.
+        epoch: u64,
+    },
+    /// The stream is over.
+    End {
+        /// The stream.
+        name: Arc<str>,
+        /// Which life of the stream.
+        epoch: u64,
+    },
+    /// Stop: tell everybody and close.
+    Drain,
+}
+
+/// Bytes under way to one receiver, shared by both ends.
+pub type InFlight = Arc<AtomicUsize>;
+
+/// Counts bytes as under way until it is dropped.
+#[derive(Debug)]
+pub struct Receipt {
+    in_flight: InFlight,
+    bytes: usize,
+}
+
+impl Receipt {
+    /// `bytes` are on their way.
+    pub fn new(in_flight: &InFlight, bytes: usize) -> Self {
+        in_flight.fetch_add(bytes, Ordering::Relaxed);
+        Self {
+            in_flight: in_flight.clone(),
+            bytes,
+        }
+    }
+}
+
+impl Drop for Receipt {
+    fn drop(&mut self) {
+        self.in_flight.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// Where a worker receives.
+#[derive(Debug)]
+pub struct Mailbox<S> {
+    letters: Mutex<Vec<Mail<S>>>,
+    /// A wake-up is under way that the worker has not acted on.
+    woken: AtomicBool,
+}
+
+impl<S> Default for Mailbox<S> {
+    fn default() -> Self {
+        Self {
+            letters: Mutex::default(),
+            woken: AtomicBool::new(false),
+        }
+    }
+}
+
+impl<S> Mailbox<S> {
+    /// Puts `letters` in, in order; true when the receiver has to be woken.
+    pub fn post(&self, letters: impl Iterator<Item = Mail<S>>) -> bool {
+        self.letters
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend(letters);
+        !self.woken.swap(true, Ordering::AcqRel)
+    }
+
+    /// Takes everything out into `into`, which is empty.
+    pub fn collect(&self, into: &mut Vec<Mail<S>>) {
+        debug_assert!(into.is_empty(), "the last letters were read");
+        // First the flag: a letter posted after the swap below wakes again.
+        self.woken.store(false, Ordering::Release);
+        std::mem::swap(
+            &mut *self.letters.lock().unwrap_or_else(PoisonError::into_inner),
+            into,
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn letters_keep_their_order_and_wake_once() {
+        let mailbox: Mailbox<()> = Mailbox::default();
+        let end = |epoch| Mail::End {
+            name: "live/cam".into(),
+            epoch,
+        };
+        assert!(mailbox.post([end(1), end(2)].into_iter()));
+        assert!(!mailbox.post([end(3)].into_iter()));
+        let mut letters = Vec::new();
+        mailbox.collect(&mut letters);
+        let epochs: Vec<u64> = letters
+            .iter()
+            .map(|mail| match mail {
+                Mail::End { epoch, .. } => *epoch,
+                _ => 0,
+            })
+            .collect();
+        assert_eq!(epochs, [1, 2, 3]);
+        letters.clear();
+        assert!(mailbox.post([Mail::Drain].into_iter()));
+    }
+
+    #[test]
+    fn a_receipt_counts_until_it_is_dropped() {
+        let in_flight = InFlight::default();
+        let first = Receipt::new(&in_flight, 10);
+        let second = Receipt::new(&in_flight, 5);
+        drop(first);
+        assert_eq!(in_flight.load(Ordering::Relaxed), 5);
+        drop(second);
+        assert_eq!(in_flight.load(Ordering::Relaxed), 0);
+    }
+}

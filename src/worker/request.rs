@@ -1,0 +1,337 @@
+//! What clients ask for, decided: who may publish, where a play goes. Called from ingress with
+//! one request at a time; answers go to the client's outbox.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use log::{info, warn};
+
+use super::conn::{CloseReason, MovingPublish, Play, Publication};
+use super::core::Core;
+use super::ingress::Flow;
+use super::registry::Claim;
+use super::table::{Player, Source, Video};
+use crate::config::Takeover;
+use crate::net::transport::Transport;
+use crate::rtmp::command::Status;
+use crate::rtmp::control::UserControl;
+use crate::rtmp::message::Timestamp;
+use crate::rtmp::name::StreamName;
+use crate::rtmp::server::{MediaHalf, PublishKind, Request};
+use crate::stream::cursor::Cursor;
+
+/// A stream that lives on another worker has this long to arrive, even when plays do not wait.
+const FEED_WAIT: Duration = Duration::from_secs(2);
+
+impl<S: Transport> Core<S> {
+    /// Decides on one request of connection `key`.
+    pub(super) fn request(&mut self, key: usize, request: Request) -> Flow {
+        match request {
+            Request::Connect => self.connect(key),
+            Request::Publish { msid, name, kind } => self.publish(key, msid, name, kind),
+            Request::Play { msid, name, reset } => self.play(key, msid, &name, reset),
+            Request::Switch { msid, name } => self.switch(key, msid, &name),
+            Request::Pause { msid, paused } => self.pause(key, msid, paused),
+            Request::Seek { msid, position_ms } => self.seek(key, msid, Timestamp(position_ms)),
+            Request::Receive { msid, half, on } => self.receive_half(key, msid, half, on),
+            Request::Stop { msid } => {
+                self.stop(key, msid);
+                Flow::Continue
+            }
+            Request::Pong(_) => Flow::Continue,
+        }
+    }
+
+    fn connect(&mut self, key: usize) -> Flow {
+        let wire = self.wire;
+        let conn = &mut self.conns[key];
+        let app = conn
+            .session
+            .app()
+            .map(|app| app.app.clone())
+            .unwrap_or_default();
+        let served = &self.shared.config.app;
+        // An empty app is judged with the stream name, which then carries it.
+        if !app.is_empty() && !is_served(served, &app) {
+            conn.session.reject_connect("no such app");
+            return Flow::Close(CloseReason::Rejected("no such app"));
+        }
+        conn.session.accept_connect(&wire);
+        Flow::Continue
+    }
+
+    fn publish(&mut self, key: usize, msid: u32, name: StreamName, kind: PublishKind) -> Flow {
+        if !is_served(&self.shared.config.app, &name.app) {
+            return self.refuse_publish(key, msid, Status::PublishDenied, "no such app");
+        }
+        let stream_name: Arc<str> = name.key().into();
+        let (epoch, readers) = match self.shared.registry.claim(&stream_name, self.worker) {
+            Claim::Own { epoch, readers } => (epoch, readers),
+            Claim::Elsewhere { worker } => {
+                let moving = MovingPublish { msid, name, kind };
+                self.conns[key].moving = Some(Box::new(moving));
+                return Flow::Move(worker);
+            }
+        };
+        let index = self.stream_for(&stream_name);
+        if let Source::Publisher(old) = self.streams[index].source {
+            if self.shared.config.takeover == Takeover::Refuse || old == key {
+                let why = "the stream is being published";
+                return self.refuse_publish(key, msid, Status::PublishBadName, why);
+            }
+            self.take_over(old, &stream_name);
+        }
+        let conn = &mut self.conns[key];
+        conn.publications.push(Publication {
+            msid,
+            stream: index,
+        });
+        conn.session.accept_publish(msid, &stream_name);
+        let (id, peer, client) = (conn.id, conn.peer, &conn.session.client().flash_ver);
+        info!(
+            "conn={id} publish stream={stream_name} peer={peer} client={client:?} worker={}",
+            self.worker
+        );
+        if kind != PublishKind::Live {
+            warn!("conn={id} asks to record stream={stream_name}; it is live only");
+        }
+        self.new_publishers.push(key);
+        let idle = self.shared.config.publish_idle;
+        self.arm(key, self.now + idle);
+        self.begin_publish(index, key, epoch, readers);
+        Flow::Continue
+    }
+
+    fn refuse_publish(&mut self, key: usize, msid: u32, status: Status, why: &'static str) -> Flow {
+        self.conns[key].session.reject(msid, status, why);
+        // Encoders hang when they are refused without a close.
+        Flow::Close(CloseReason::Rejected(why))
+    }
+
+    /// The publisher `old` gives way to a new one.
+    fn take_over(&mut self, old: usize, name: &Arc<str>) {
+        let conn = &mut self.conns[old];
+        for publication in conn.publications.clone() {
+            let why = "another publisher has taken the stream over";
+            conn.session
+                .reject(publication.msid, Status::PublishBadName, why);
+        }
+        self.close(old, &CloseReason::TakenOver(name.clone()));
+    }
+
+    fn play(&mut self, key: usize, msid: u32, name: &StreamName, reset: bool) -> Flow {
+        self.stop(key, msid);
+        if !is_served(&self.shared.config.app, &name.app) {
+            self.conns[key]
+                .session
+                .reject(msid, Status::PlayStreamNotFound, "no such app");
+            return Flow::Close(CloseReason::Rejected("no such app"));
+        }
+        let stream_name: Arc<str> = name.key().into();
+        self.join(key, msid, &stream_name, reset, false);
+        Flow::Continue
+    }
+
+    fn switch(&mut self, key: usize, msid: u32, name: &StreamName) -> Flow {
+        let stream_name: Arc<str> = name.key().into();
+        let served = is_served(&self.shared.config.app, &name.app);
+        let conn = &mut self.conns[key];
+        // A switch that was under way is given up for this one.
+        if let Some(index) = conn
+            .plays
+            .iter()
+            .position(|play| play.msid == msid && play.switching)
+        {
+            let play = conn.plays.remove(index);
+            self.remove_player(play.stream, play.slot);
+        }
+        let plays_it = self
+            .player_of(key, msid)
+            .is_some_and(|(stream, _)| self.streams[stream].name == stream_name);
+        let session = &mut self.conns[key].session;
+        if plays_it {
+            session.send_status(msid, Status::PlayTransition, &stream_name);
+            session.send_status(msid, Status::PlayTransitionComplete, &stream_name);
+        } else if served {
+            session.send_status(msid, Status::PlayTransition, &stream_name);
+            self.join(key, msid, &stream_name, false, true);
+        } else {
+            session.send_status(msid, Status::PlayFailed, "no such app");
+        }
+        Flow::Continue
+    }
+
+    /// Adds a player to a stream, which may be live or not.
+    fn join(&mut self, key: usize, msid: u32, name: &Arc<str>, reset: bool, switching: bool) {
+        let index = self.stream_for(name);
+        let mut wait = self.shared.config.play_wait;
+        if self.streams[index].players.is_empty() {
+            let owner = self.shared.registry.join(name, self.worker);
+            if let Some(owner) = owner
+                && !self.streams[index].is_live()
+            {
+                self.subscribe(index, owner);
+                wait = wait.max(FEED_WAIT);
+            }
+        }
+        let stream = &mut self.streams[index];
+        let start = self.shared.config.start_at();
+        // A switching player goes over at the next sync point; the picture it has goes on.
+        let start = if switching {
+            crate::stream::cursor::StartAt::NextSync
+        } else {
+            start
+        };
+        let mut player = Player::new(key, msid, reset, Cursor::new(&stream.log, start));
+        player.audio = self.conns[key].wants_audio;
+        player.video = if self.conns[key].wants_video {
+            Video::On
+        } else {
+            Video::Off
+        };
+        let slot = stream.players.len();
+        stream.players.push(player);
+        self.players += 1;
+        let until = self.now + wait;
+        let play = Play {
+            msid,
+            stream: index,
+            slot,
+            switching,
+            wait_until: Some(until),
+        };
+        let conn = &mut self.conns[key];
+        conn.plays.push(play);
+        if switching || !self.streams[index].is_live() {
+            self.arm(key, until);
+        }
+        if self.streams[index].is_live() {
+            self.start_player(index, slot);
+        }
+    }
+
+    fn pause(&mut self, key: usize, msid: u32, paused: bool) -> Flow {
+        let Some((stream, slot)) = self.player_of(key, msid) else {
+            return Flow::Continue;
+        };
+        let cursor = &mut self.streams[stream].players[slot].cursor;
+        let session = &mut self.conns[key].session;
+        if paused {
+            cursor.pause();
+            session.send_user_control(UserControl::StreamEof(msid));
+            session.send_status(msid, Status::PauseNotify, "paused");
+        } else {
+            cursor.resume();
+            session.send_user_control(UserControl::StreamBegin(msid));
+            session.send_status(msid, Status::UnpauseNotify, "live again");
+        }
+        Flow::Continue
+    }
+
+    fn seek(&mut self, key: usize, msid: u32, time: Timestamp) -> Flow {
+        let Some((stream, slot)) = self.player_of(key, msid) else {
+            return Flow::Continue;
+        };
+        let Self { streams, conns, .. } = self;
+        let stream = &mut streams[stream];
+        let session = &mut conns[key].session;
+        stream.log.flush();
+        match stream.players[slot].cursor.seek(&stream.log, time) {
+            Some(sync) => {
+                let place = format!("playing from {} ms", sync.timestamp.0);
+                session.send_status(msid, Status::SeekNotify, &place);
+                session.send_status(msid, Status::PlayStart, &stream.name);
+                let chunk_size = session.out_chunk_size();
+                sync.headers
+                    .write(session.out().writer(), msid, sync.timestamp, chunk_size);
+            }
+            None => session.send_status(msid, Status::SeekFailed, "not within what is kept"),
+        }
+        Flow::Continue
+    }
+
+    fn receive_half(&mut self, key: usize, msid: u32, half: MediaHalf, on: bool) -> Flow {
+        let Some((stream, slot)) = self.player_of(key, msid) else {
+            return Flow::Continue;
+        };
+        let stream = &mut self.streams[stream];
+        let player = &mut stream.players[slot];
+        let before = match half {
+            MediaHalf::Audio => std::mem::replace(&mut player.audio, on),
+            MediaHalf::Video => {
+                let before = player.video != Video::Off;
+                player.video = match (on, player.video) {
+                    (false, _) => Video::Off,
+                    (true, Video::Off) => Video::AtSync,
+                    (true, now) => now,
+                };
+                before
+            }
+        };
+        if on && !before && player.started {
+            let session = &mut self.conns[key].session;
+            session.send_status(msid, Status::SeekNotify, "live");
+            session.send_status(msid, Status::PlayStart, &stream.name);
+        }
+        Flow::Continue
+    }
+
+    /// Ends what runs on `msid`; the session has told the client.
+    fn stop(&mut self, key: usize, msid: u32) {
+        while let Some(index) = self.conns[key]
+            .plays
+            .iter()
+            .position(|play| play.msid == msid)
+        {
+            let play = self.conns[key].plays.remove(index);
+            self.remove_player(play.stream, play.slot);
+            self.conns[key].idle_since = self.now;
+        }
+        let publications = &mut self.conns[key].publications;
+        if let Some(index) = publications
+            .iter()
+            .position(|publication| publication.msid == msid)
+        {
+            let stream = publications.remove(index).stream;
+            self.conns[key].idle_since = self.now;
+            info!(
+                "conn={} unpublish stream={}",
+                self.conns[key].id, self.streams[stream].name
+            );
+            self.publisher_left(stream);
+        }
+    }
+
+    /// The player on `msid`: stream and slot. While it switches, the stream it still plays.
+    fn player_of(&self, key: usize, msid: u32) -> Option<(usize, usize)> {
+        let plays = &self.conns[key].plays;
+        let play = plays
+            .iter()
+            .find(|play| play.msid == msid && !play.switching)?;
+        Some((play.stream, play.slot))
+    }
+}
+
+/// Whether `app`, or the app it is an instance of, is served.
+fn is_served(served: &[String], app: &str) -> bool {
+    let is_app = |name: &String| {
+        app.strip_prefix(name.as_str())
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    served.is_empty() || served.iter().any(is_app)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_app_is_served_with_its_instances_and_nothing_else() {
+        let served = ["live".to_owned()];
+        assert!(is_served(&[], "anything"));
+        assert!(is_served(&served, "live"));
+        assert!(is_served(&served, "live/room1"));
+        assert!(!is_served(&served, "lively"));
+        assert!(!is_served(&served, ""));
+    }
+}

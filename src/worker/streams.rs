@@ -1,0 +1,247 @@
+//! How streams live and die on a worker: a publisher comes, leaves, comes back or not; players
+//! join and go.
+//!
+//! ```text
+//!             publisher                    publisher leaves
+//!   Nobody ---------------> Publisher -----------------------> Away
+//!     |  ^                      ^                               |  |
+//!     |  | over                 +----- publisher comes back ----+  | grace has passed
+//!     |  +---------------------------------------------------------+
+//!     +--- another worker has it ---> Fed ---- it ends there ---> (over)
+//! ```
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use log::info;
+
+use super::conn::CloseReason;
+use super::core::Core;
+use super::mail::Mail;
+use super::registry::WorkerSet;
+use super::table::{Source, Stream};
+use super::timers::Timer;
+use crate::net::transport::Transport;
+use crate::stream::cursor::{Cursor, StartAt};
+
+impl<S: Transport> Core<S> {
+    /// The stream called `name`, made if it is not known here.
+    pub(super) fn stream_for(&mut self, name: &Arc<str>) -> usize {
+        if let Some(&index) = self.by_name.get(name) {
+            return index;
+        }
+        let index = self
+            .streams
+            .insert(Stream::new(name.clone(), self.log_limits));
+        self.by_name.insert(name.clone(), index);
+        index
+    }
+
+    /// Connection `key` publishes the stream from now on. `readers`: the other workers that
+    /// have players of it.
+    pub(super) fn begin_publish(
+        &mut self,
+        index: usize,
+        key: usize,
+        epoch: u64,
+        readers: WorkerSet,
+    ) {
+        let stream = &mut self.streams[index];
+        let elapsed = match stream.source {
+            Source::Away { since, .. } => self.now.saturating_duration_since(since).as_millis(),
+            _ => 0,
+        };
+        let elapsed_ms = u32::try_from(elapsed).unwrap_or(u32::MAX);
+        stream.intake.begin_publish(&mut stream.log, elapsed_ms);
+        stream.source = Source::Publisher(key);
+        self.publishers += 1;
+        stream.epoch = epoch;
+        for worker in readers.iter() {
+            self.add_feed(index, worker);
+        }
+        self.start_players(index);
+        self.mark_dirty(index);
+    }
+
+    /// Tells every player that waits that playing begins.
+    pub(super) fn start_players(&mut self, index: usize) {
+        for slot in 0..self.streams[index].players.len() {
+            if !self.streams[index].players[slot].started {
+                self.start_player(index, slot);
+            }
+        }
+    }
+
+    /// A player of a live stream begins, or, if it is to come over from another stream, may.
+    pub(super) fn start_player(&mut self, index: usize, slot: usize) {
+        let stream = &mut self.streams[index];
+        // A joiner freezes the open segment early and starts with what there is.
+        stream.log.flush();
+        let player = &mut stream.players[slot];
+        let (key, msid, reset) = (player.conn, player.msid, player.reset);
+        let Some(conn) = self.conns.get_mut(key) else {
+            return;
+        };
+        let Some(play) = conn
+            .plays
+            .iter_mut()
+            .find(|p| p.stream == index && p.slot == slot)
+        else {
+            return;
+        };
+        player.started = true;
+        if play.switching {
+            // It goes over when there is a sync point, and waits as long as a play would.
+            return;
+        }
+        play.wait_until = None;
+        conn.session.accept_play(msid, &stream.name, reset);
+        info!(
+            "conn={} play stream={} peer={} worker={}",
+            conn.id, stream.name, conn.peer, self.worker
+        );
+        self.mark_dirty(index);
+        self.wake(key);
+    }
+
+    /// Takes a player out of a stream. Its connection no longer knows of it.
+    pub(super) fn remove_player(&mut self, index: usize, slot: usize) {
+        let stream = &mut self.streams[index];
+        stream.players.swap_remove(slot);
+        self.players -= 1;
+        let last = stream.players.len();
+        if let Some(moved) = stream.players.get(slot)
+            && let Some(conn) = self.conns.get_mut(moved.conn)
+            && let Some(play) = conn
+                .plays
+                .iter_mut()
+                .find(|p| p.stream == index && p.slot == last)
+        {
+            play.slot = slot;
+        }
+        if self.streams[index].players.is_empty() {
+            self.last_player_left(index);
+        }
+    }
+
+    fn last_player_left(&mut self, index: usize) {
+        let stream = &self.streams[index];
+        let name = stream.name.clone();
+        let owner = self.shared.registry.leave(&name, self.worker);
+        if stream.is_owned() {
+            return;
+        }
+        if let (Some(owner), Source::Fed { .. }) = (owner, stream.source) {
+            let from = self.worker;
+            self.outbound
+                .push((owner, Mail::Unsubscribe { name, from }));
+        }
+        self.forget_stream(index);
+    }
+
+    /// The publisher of the stream has gone; it may come back.
+    pub(super) fn publisher_left(&mut self, index: usize) {
+        self.publishers -= 1;
+        let until = self.now + self.shared.config.grace;
+        let stream = &mut self.streams[index];
+        stream.source = Source::Away {
+            since: self.now,
+            until,
+        };
+        // Who joins now would start with a picture of the past and then see nothing.
+        stream.log.flush();
+        stream.log.forget_sync();
+        let epoch = stream.epoch;
+        self.mark_dirty(index);
+        self.timers.set(until, Timer::Stream(index, epoch));
+        self.tell_feeds(index, |name, epoch| Mail::Away { name, epoch });
+    }
+
+    /// Ends a stream whose publisher has not come back.
+    pub(super) fn check_stream(&mut self, index: usize, epoch: u64) {
+        let Some(stream) = self.streams.get(index) else {
+            return;
+        };
+        let over = |until: Instant| until <= self.now;
+        match stream.source {
+            Source::Away { until, .. } if stream.epoch == epoch && over(until) => {
+                info!(
+                    "stream={} over: its publisher has not come back",
+                    stream.name
+                );
+                self.end_stream(index);
+            }
+            _ => {}
+        }
+    }
+
+    /// Ends a stream of this worker: players are told and closed, other workers are told.
+    fn end_stream(&mut self, index: usize) {
+        // First what they are owed of it.
+        self.round(index);
+        self.tell_feeds(index, |name, epoch| Mail::End { name, epoch });
+        let name = self.streams[index].name.clone();
+        self.shared.registry.release(&name, self.worker);
+        self.streams[index].source = Source::Nobody;
+        self.streams[index].feeds.clear();
+        self.end_players(index);
+    }
+
+    /// Tells the players of a stream that it is over and closes them; forgets the stream unless
+    /// some still wait for it.
+    pub(super) fn end_players(&mut self, index: usize) {
+        // The stream must outlive its last player's removal: it is forgotten there.
+        while let Some(player) = self
+            .streams
+            .get(index)
+            .and_then(|stream| stream.players.iter().rev().find(|player| player.started))
+        {
+            let (key, msid) = (player.conn, player.msid);
+            self.end_player(index, key, msid);
+        }
+        let Some(stream) = self.streams.get_mut(index) else {
+            return;
+        };
+        if stream.players.is_empty() {
+            self.forget_stream(index);
+            return;
+        }
+        // Those that wait start anew with whoever publishes next.
+        stream.log = crate::stream::log::StreamLog::new(self.log_limits);
+        for player in &mut stream.players {
+            player.cursor = Cursor::new(&stream.log, StartAt::NewestSync);
+        }
+    }
+
+    fn end_player(&mut self, index: usize, key: usize, msid: u32) {
+        let conn = &mut self.conns[key];
+        let found = conn
+            .plays
+            .iter()
+            .position(|play| play.stream == index && play.msid == msid);
+        let Some(at) = found else { return };
+        let play = conn.plays.remove(at);
+        if play.switching {
+            let why = "the stream to switch to has ended";
+            conn.session
+                .send_status(msid, crate::rtmp::command::Status::PlayFailed, why);
+        } else {
+            conn.session.end_play(msid, "the stream is over");
+            conn.idle_since = self.now;
+        }
+        self.remove_player(play.stream, play.slot);
+        let conn = &self.conns[key];
+        if conn.plays.is_empty() && conn.publications.is_empty() {
+            self.close(key, &CloseReason::StreamEnded);
+        } else {
+            self.wake(key);
+        }
+    }
+
+    fn forget_stream(&mut self, index: usize) {
+        if let Some(stream) = self.streams.try_remove(index) {
+            self.by_name.remove(&stream.name);
+            stream.log.recycle(&mut self.blocks);
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! The streams of one worker, and their players.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use smallvec::SmallVec;
+
+use super::mail::InFlight;
+use crate::stream::cursor::Cursor;
+use crate::stream::intake::Intake;
+use crate::stream::log::{LogLimits, StreamLog};
+
+/// A stream that somebody here publishes or plays, or waits for.
+#[derive(Debug)]
+pub(super) struct Stream {
+    /// `app/name`.
+    pub(super) name: Arc<str>,
+    /// Which life of the stream; 0 before its first publisher.
+    pub(super) epoch: u64,
+    pub(super) source: Source,
+    pub(super) log: StreamLog,
+    pub(super) intake: Intake,
+    /// In no order; a player that goes is replaced by the last.
+    pub(super) players: Vec<Player>,
+    /// Other workers that have players of it; only where the publisher is.
+    pub(super) feeds: SmallVec<[Feed; 1]>,
+    /// On the worker's list of streams with something new.
+    pub(super) dirty: bool,
+}
+
+/// Where a stream comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// Nowhere yet: players wait.
+    Nobody,
+    /// A connection of this worker, by slab key.
+    Publisher(usize),
+    /// The publisher has left; it may come back until the time given.
+    Away { since: Instant, until: Instant },
+    /// Another worker.
+    Fed { worker: usize },
+}
+
+/// Someone who plays the stream, or will when it begins.
+#[derive(Debug)]
+pub(super) struct Player {
+    /// Slab key of the connection.
+    pub(super) conn: usize,
+    pub(super) msid: u32,
+    pub(super) cursor: Cursor,
+    /// The client has been told that playing begins.
+    pub(super) started: bool,
+    /// The client asked for NetStream.Play.Reset.
+    pub(super) reset: bool,
+    pub(super) audio: bool,
+    pub(super) video: Video,
+}
+
+/// Whether a player receives video.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Video {
+    On,
+    Off,
+    /// Wanted again: from the next sync point on.
+    AtSync,
+}
+
+impl Player {
+    pub(super) fn new(conn: usize, msid: u32, reset: bool, cursor: Cursor) -> Self {
+        Self {
+            conn,
+            msid,
+            cursor,
+            started: false,
+            reset,
+            audio: true,
+            video: Video::On,
+        }
+    }
+
+    /// Whether the player takes the log as it is.
+    pub(super) fn is_plain(&self) -> bool {
+        self.msid == crate::stream::log::MSID && self.audio && self.video == Video::On
+    }
+}
+
+/// What another worker has been sent of a stream.
+#[derive(Debug)]
+pub(super) struct Feed {
+    pub(super) worker: usize,
+    /// Everything before this offset is on its way.
+    pub(super) sent: u64,
+    /// How many header changes it was told of.
+    pub(super) headers_seen: u64,
+    pub(super) in_flight: InFlight,
+    /// Too much was under way: it is told nothing until all of it has arrived.
+    pub(super) lost: bool,
+}
+
+impl Stream {
+    pub(super) fn new(name: Arc<str>, limits: LogLimits) -> Self {
+        Self {
+            name,
+            epoch: 0,
+            source: Source::Nobody,
+            log: StreamLog::new(limits),
+            intake: Intake::default(),
+            players: Vec::new(),
+            feeds: SmallVec::new(),
+            dirty: false,
+        }
+    }
+
+    /// Whether players may start.
+    pub(super) fn is_live(&self) -> bool {
+        self.source != Source::Nobody
+    }
+
+    /// Whether this worker answers for the stream to the others.
+    pub(super) fn is_owned(&self) -> bool {
+        matches!(self.source, Source::Publisher(_) | Source::Away { .. })
+    }
+}
