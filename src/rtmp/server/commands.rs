@@ -1,0 +1,334 @@
+//! The commands of a client, decoded and followed: what the session can answer by itself is
+//! answered, everything else becomes a [`Request`]. RTMP 1.0 §7.2.1, §7.2.2.
+
+use super::super::amf0::{Encoder, Value};
+use super::super::command::{Command, Status};
+use super::super::error::ProtocolError;
+use super::super::name::{NameError, StreamName, app_from_connect, stream_name};
+use super::{
+    ClientInfo, FLASH_VER_BYTES_MAX, MediaHalf, MessageStream, Phase, PublishKind, Request, Role,
+    ServerSession,
+};
+
+impl ServerSession {
+    /// Follows one command message.
+    pub(super) fn command(
+        &mut self,
+        message_kind: u8,
+        msid: u32,
+        body: &[u8],
+    ) -> Result<Option<Request>, ProtocolError> {
+        let Some(command) = Command::decode(message_kind, body)? else {
+            return Ok(None);
+        };
+        match (command.name, &self.phase) {
+            ("connect", Phase::Fresh) => self.connect(&command),
+            // A second connect has no meaning, nor has anything before the first.
+            ("connect", _) => {
+                self.call_error(
+                    command.transaction,
+                    "NetConnection.Connect.Rejected",
+                    "already connected",
+                );
+                Err(ProtocolError::Unexpected {
+                    command: "connect",
+                    needs: "a new connection",
+                })
+            }
+            (_, Phase::Open) => self.open_command(&command, msid),
+            _ => Err(ProtocolError::Unexpected {
+                command: "command",
+                needs: "connect",
+            }),
+        }
+    }
+
+    fn connect(&mut self, command: &Command<'_>) -> Result<Option<Request>, ProtocolError> {
+        // Object, typed object and ECMA array all occur as the command object.
+        let object = command.object().and_then(|value| value.as_object());
+        let property = |key: &str| object.and_then(|object| object.get_ignore_case(key));
+        let bytes = |key: &str| property(key).and_then(|value| value.as_bytes());
+        let number = |key: &str| property(key).and_then(|value| value.as_number());
+        let flash_ver = bytes("flashVer").unwrap_or_default();
+        let cut = &flash_ver[..flash_ver.len().min(FLASH_VER_BYTES_MAX)];
+        *self.client = ClientInfo {
+            flash_ver: String::from_utf8_lossy(cut).into_owned(),
+            caps_ex: property("capsEx")
+                .and_then(|value| value.as_u32())
+                .unwrap_or(0),
+            object_encoding: if number("objectEncoding") == Some(3.0) {
+                3.0
+            } else {
+                0.0
+            },
+            transaction: command.transaction,
+        };
+        // `get_ignore_case`: some cameras write `tcurl`.
+        match app_from_connect(bytes("app"), bytes("tcUrl")) {
+            Ok(app) => {
+                self.app = Some(Box::new(app));
+                self.phase = Phase::ConnectAsked;
+                Ok(Some(Request::Connect))
+            }
+            Err(error) => {
+                self.reject_connect(&error.to_string());
+                Err(ProtocolError::Name(error))
+            }
+        }
+    }
+
+    fn open_command(
+        &mut self,
+        command: &Command<'_>,
+        msid: u32,
+    ) -> Result<Option<Request>, ProtocolError> {
+        let flag = |index| command.argument(index).and_then(|value| value.as_bool());
+        match command.name {
+            "createStream" => self.create_stream(command.transaction),
+            "publish" => return self.publish(command, msid),
+            "play" => return self.play(command, msid),
+            "play2" => return self.play2(command, msid),
+            "pause" | "pauseRaw" => {
+                let paused = flag(0).unwrap_or(true);
+                return Ok(self
+                    .playing(msid)
+                    .map(|msid| Request::Pause { msid, paused }));
+            }
+            "seek" => {
+                let position_ms = command
+                    .argument(0)
+                    .and_then(|value| value.as_u32())
+                    .unwrap_or(0);
+                return Ok(self
+                    .playing(msid)
+                    .map(|msid| Request::Seek { msid, position_ms }));
+            }
+            "receiveAudio" | "receiveVideo" => {
+                let audio = command.name == "receiveAudio";
+                let half = if audio {
+                    MediaHalf::Audio
+                } else {
+                    MediaHalf::Video
+                };
+                let on = flag(0).unwrap_or(true);
+                // May come before play, and then holds for it.
+                let known = self.stream_or_only(msid).map(|stream| stream.id);
+                return Ok(known.map(|msid| Request::Receive { msid, half, on }));
+            }
+            "closeStream" => return Ok(self.stop(msid, Keep::Stream)),
+            "deleteStream" => {
+                let id = command
+                    .argument(0)
+                    .and_then(|value| value.as_u32())
+                    .unwrap_or(msid);
+                return Ok(self.stop(id, Keep::Nothing));
+            }
+            "close" => self.closing = true,
+            _ => self.call(command),
+        }
+        Ok(None)
+    }
+
+    /// Commands that change nothing here but are owed an answer: FMLE and its descendants wait
+    /// for theirs before they go on. Unknown ones get `_error`, §7.2.1.2.
+    fn call(&mut self, command: &Command<'_>) {
+        let transaction = command.transaction;
+        let status_command = match command.name {
+            // These two are answers and need none.
+            "_result" | "_error" | "onStatus" => return,
+            "releaseStream" | "_checkbw" => None,
+            "FCPublish" => Some(("onFCPublish", "NetStream.Publish.Start")),
+            "FCUnpublish" => Some(("onFCUnpublish", "NetStream.Unpublish.Success")),
+            "FCSubscribe" => Some(("onFCSubscribe", "NetStream.Play.Start")),
+            "getStreamLength" => {
+                self.result(transaction, |amf| _ = amf.number(0.0));
+                return;
+            }
+            _ => {
+                self.call_error(transaction, "NetConnection.Call.Failed", "no such method");
+                return;
+            }
+        };
+        if let Some((name, code)) = status_command {
+            let stream = command
+                .argument(0)
+                .and_then(|value| value.as_str())
+                .unwrap_or("");
+            let stream = stream.split('?').next().unwrap_or("");
+            self.link.send_command(0, |amf| {
+                amf.string(name).number(transaction).null().begin_object();
+                amf.string_property("level", "status")
+                    .string_property("code", code);
+                amf.string_property("description", stream).end_object();
+            });
+        }
+        self.result(transaction, |amf| _ = amf.null());
+    }
+
+    fn create_stream(&mut self, transaction: f64) {
+        match self.free_id() {
+            Some(id) => {
+                self.streams.push(MessageStream {
+                    id,
+                    role: Role::Idle,
+                });
+                self.result(transaction, |amf| _ = amf.number(f64::from(id)));
+            }
+            None => self.call_error(
+                transaction,
+                "NetConnection.Call.Failed",
+                "no more message streams on this connection",
+            ),
+        }
+    }
+
+    fn publish(
+        &mut self,
+        command: &Command<'_>,
+        msid: u32,
+    ) -> Result<Option<Request>, ProtocolError> {
+        let msid = self.stream_for_role(msid)?;
+        if self.role(msid) != Some(Role::Idle) {
+            self.link
+                .send_status(msid, Status::Failed, "the message stream is in use");
+            return Ok(None);
+        }
+        let raw = command
+            .argument(0)
+            .and_then(|value| value.as_bytes())
+            .unwrap_or_default();
+        // The type may be missing, and Wirecast writes it in capitals.
+        let kind = match command.argument(1).and_then(|value| value.as_str()) {
+            Some(kind) if kind.eq_ignore_ascii_case("record") => PublishKind::Record,
+            Some(kind) if kind.eq_ignore_ascii_case("append") => PublishKind::Append,
+            _ => PublishKind::Live,
+        };
+        match self.stream_name(raw) {
+            Ok(name) => {
+                self.set_role(msid, Role::PublishAsked);
+                Ok(Some(Request::Publish { msid, name, kind }))
+            }
+            Err(error) => {
+                self.link
+                    .send_status(msid, Status::PublishBadName, &error.to_string());
+                Err(ProtocolError::Name(error))
+            }
+        }
+    }
+
+    fn play(&mut self, command: &Command<'_>, msid: u32) -> Result<Option<Request>, ProtocolError> {
+        let msid = self.stream_for_role(msid)?;
+        let name = match command.argument(0) {
+            // play(false) is how Flash stops.
+            Some(Value::Boolean(false)) => return Ok(self.stop(msid, Keep::Stream)),
+            name => name.and_then(|value| value.as_bytes()).unwrap_or_default(),
+        };
+        if matches!(self.role(msid), Some(Role::Publishing | Role::PublishAsked)) {
+            self.link
+                .send_status(msid, Status::Failed, "the message stream is publishing");
+            return Ok(None);
+        }
+        // `start` and `duration` mean recordings. rtmpdump without --live asks for start 0, so
+        // neither keeps a client from a live stream.
+        let reset = command
+            .argument(3)
+            .and_then(|value| value.as_bool())
+            .unwrap_or(true);
+        match self.stream_name(name) {
+            Ok(name) => {
+                self.set_role(msid, Role::PlayAsked);
+                Ok(Some(Request::Play { msid, name, reset }))
+            }
+            Err(error) => {
+                self.link
+                    .send_status(msid, Status::PlayStreamNotFound, &error.to_string());
+                Err(ProtocolError::Name(error))
+            }
+        }
+    }
+
+    fn play2(
+        &mut self,
+        command: &Command<'_>,
+        msid: u32,
+    ) -> Result<Option<Request>, ProtocolError> {
+        let Some(msid) = self.playing(msid) else {
+            self.link
+                .send_status(msid, Status::PlayFailed, "nothing plays on this stream");
+            return Ok(None);
+        };
+        let parameters = command.argument(0).and_then(|value| value.as_object());
+        let raw = parameters.and_then(|object| object.get("streamName")?.as_bytes());
+        match self.stream_name(raw.unwrap_or_default()) {
+            Ok(name) => Ok(Some(Request::Switch { msid, name })),
+            Err(error) => {
+                self.link
+                    .send_status(msid, Status::PlayFailed, &error.to_string());
+                Ok(None)
+            }
+        }
+    }
+
+    fn stream_name(&self, raw: &[u8]) -> Result<StreamName, NameError> {
+        let app = self.app.as_deref().ok_or(NameError::Empty)?;
+        stream_name(app, raw)
+    }
+
+    /// Ends what runs on `msid` and tells the client; None when nothing did.
+    fn stop(&mut self, msid: u32, keep: Keep) -> Option<Request> {
+        let index = self.streams.iter().position(|stream| stream.id == msid)?;
+        let role = std::mem::replace(&mut self.streams[index].role, Role::Idle);
+        if keep == Keep::Nothing {
+            self.streams.remove(index);
+        }
+        match role {
+            Role::Idle => return None,
+            Role::PublishAsked | Role::Publishing => {
+                self.link
+                    .send_status(msid, Status::UnpublishSuccess, "publishing has ended");
+            }
+            Role::PlayAsked | Role::Playing => {
+                self.link
+                    .send_status(msid, Status::PlayStop, "playing has ended");
+            }
+        }
+        Some(Request::Stop { msid })
+    }
+
+    /// close, §7.2.1.3: every stream of the connection ends, one a call. The connection stays
+    /// until the client closes it.
+    pub(super) fn stop_any(&mut self) -> Option<Request> {
+        self.streams.retain(|stream| stream.role != Role::Idle);
+        let busy = self.streams.first()?.id;
+        self.stop(busy, Keep::Nothing)
+    }
+
+    fn result(&mut self, transaction: f64, value: impl FnOnce(&mut Encoder<'_>)) {
+        if transaction != 0.0 {
+            self.link.send_command(0, |amf| {
+                amf.string("_result").number(transaction).null();
+                value(amf);
+            });
+        }
+    }
+
+    pub(super) fn call_error(&mut self, transaction: f64, code: &str, description: &str) {
+        if transaction != 0.0 {
+            self.link.send_command(0, |amf| {
+                amf.string("_error")
+                    .number(transaction)
+                    .null()
+                    .begin_object();
+                amf.string_property("level", "error")
+                    .string_property("code", code);
+                amf.string_property("description", description).end_object();
+            });
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Keep {
+    Stream,
+    Nothing,
+}
