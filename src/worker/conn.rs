@@ -41,6 +41,10 @@ pub struct Conn<S> {
     pub(super) in_woken: bool,
     pub(super) publications: SmallVec<[Publication; 1]>,
     pub(super) plays: SmallVec<[Play; 1]>,
+    /// It was an accepted publisher at some time.
+    pub(super) has_published: bool,
+    /// It was a player at some time.
+    pub(super) has_played: bool,
     /// What receiveAudio and receiveVideo said before play.
     pub(super) wants_audio: bool,
     pub(super) wants_video: bool,
@@ -115,6 +119,8 @@ impl<S: Transport> Conn<S> {
             in_woken: false,
             publications: SmallVec::new(),
             plays: SmallVec::new(),
+            has_published: false,
+            has_played: false,
             wants_audio: true,
             wants_video: true,
             moving: None,
@@ -216,13 +222,13 @@ impl<S: Transport> Conn<S> {
         written - replies
     }
 
-    /// What the connection is used for, for logs.
+    /// What the connection is or was used for, for logs.
     pub(super) fn role(&self) -> &'static str {
-        match (self.publications.is_empty(), self.plays.is_empty()) {
-            (false, true) => "publisher",
-            (true, false) => "player",
-            (false, false) => "both",
-            (true, true) => "none",
+        match (self.has_published, self.has_played) {
+            (true, false) => "publisher",
+            (false, true) => "player",
+            (true, true) => "both",
+            (false, false) => "none",
         }
     }
 }

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use log::{debug, info};
+use log::{Level, debug, log};
 use slab::Slab;
 
 use super::conn::{CloseReason, Conn, Deadline};
@@ -316,20 +316,25 @@ impl<S: Transport> Core<S> {
         if conn.closing.is_some() {
             return;
         }
-        let seconds = self
-            .now
-            .saturating_duration_since(conn.accepted_at)
-            .as_secs_f64();
-        let (id, role, code) = (conn.id, conn.role(), reason.code());
-        let (bytes_in, bytes_out) = (conn.bytes_in, conn.bytes_out);
-        if role == "none" {
-            debug!("conn={id} closed reason={code} why={reason:?}");
+        let code = reason.code();
+        // Thousands of players come and go; a publisher's end is what an operator looks for.
+        let level = if conn.has_published {
+            Level::Info
         } else {
-            info!(
-                "conn={id} closed role={role} reason={code} why=\"{reason}\" \
-                 bytes_in={bytes_in} bytes_out={bytes_out} seconds={seconds:.1}"
-            );
-        }
+            Level::Debug
+        };
+        log!(
+            level,
+            "conn={} closed role={} reason={code} why=\"{reason}\" bytes_in={} bytes_out={} \
+             seconds={:.1}",
+            conn.id,
+            conn.role(),
+            conn.bytes_in,
+            conn.bytes_out,
+            self.now
+                .saturating_duration_since(conn.accepted_at)
+                .as_secs_f64(),
+        );
         self.gauges.count_close(code);
         self.end_roles(key);
         let conn = &mut self.conns[key];

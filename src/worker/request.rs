@@ -86,6 +86,7 @@ impl<S: Transport> Core<S> {
             msid,
             stream: index,
         });
+        conn.has_published = true;
         conn.session.accept_publish(msid, &stream_name);
         let (id, peer, client) = (conn.id, conn.peer, &conn.session.client().flash_ver);
         info!(

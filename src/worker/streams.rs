@@ -13,7 +13,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use log::info;
+use log::{debug, info};
 
 use super::conn::CloseReason;
 use super::core::Core;
@@ -96,11 +96,11 @@ impl<S: Transport> Core<S> {
         }
         play.wait_until = None;
         conn.session.accept_play(msid, &stream.name, reset);
-        info!(
+        conn.has_played = true;
+        debug!(
             "conn={} play stream={} peer={} worker={}",
             conn.id, stream.name, conn.peer, self.worker
         );
-        self.mark_dirty(index);
         self.wake(key);
     }
 
