@@ -81,9 +81,9 @@ pub const AMF_NODES_MAX: u32 = 4096;
 const _: () = assert!(AMF_NODES_MAX > AMF_DEPTH_MAX as u32);
 
 /// The same for an unauthorised connection, of which only commands are decoded.
-pub const UNAUTHORISED_AMF_NODES_MAX: u32 = 1024;
-const _: () = assert!(UNAUTHORISED_AMF_NODES_MAX <= AMF_NODES_MAX);
-const _: () = assert!(UNAUTHORISED_AMF_NODES_MAX > AMF_DEPTH_MAX as u32);
+pub const COMMAND_AMF_NODES_MAX: u32 = 1024;
+const _: () = assert!(COMMAND_AMF_NODES_MAX <= AMF_NODES_MAX);
+const _: () = assert!(COMMAND_AMF_NODES_MAX > AMF_DEPTH_MAX as u32);
 
 /// Message streams one connection may have open; a further `createStream` gets `_error`.
 /// Clients use one, Flash players that call `createStream` repeatedly a few.
@@ -131,7 +131,8 @@ const _: () = assert!(SEQUENCE_HEADER_BYTES_MAX <= AUDIO_MESSAGE_BYTES_MAX);
 pub const HEADERS_MAX: usize = 32;
 
 /// Bytes of the group of pictures a stream keeps for new players; past it the cache starts
-/// again at the next key frame. The log bounds it too: see [`gop_bytes`].
+/// again at the next key frame. The log's own size
+/// (`--log-bytes`) bounds it too.
 pub const GOP_BYTES_MAX: usize = 16 * MIB;
 // What comes before the key frame must leave room for it.
 const _: () =
@@ -144,15 +145,6 @@ pub const GOP_FRAMES_MAX: usize = 2500;
 pub const GOP_AGE_MAX: Duration = Duration::from_secs(20);
 // At 60 pictures and 47 AAC frames (48 kHz) a second, age is reached before count.
 const _: () = assert!(GOP_FRAMES_MAX as u64 >= GOP_AGE_MAX.as_secs() * (60 + 47));
-
-/// Bytes of the group of pictures that is kept in a log of `log_bytes` (`--log-bytes`).
-pub const fn gop_bytes(log_bytes: usize) -> usize {
-    if log_bytes < GOP_BYTES_MAX {
-        log_bytes
-    } else {
-        GOP_BYTES_MAX
-    }
-}
 
 // Memory of a worker.
 
@@ -193,15 +185,3 @@ pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Bytes of a `--config` file; a longer one is the wrong file, or a device that never ends.
 pub const CONFIG_FILE_BYTES_MAX: usize = MIB;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_small_log_keeps_no_more_than_itself() {
-        assert_eq!(gop_bytes(256 * KIB), 256 * KIB);
-        assert_eq!(gop_bytes(GOP_BYTES_MAX), GOP_BYTES_MAX);
-        assert_eq!(gop_bytes(1024 * MIB), GOP_BYTES_MAX);
-    }
-}

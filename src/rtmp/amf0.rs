@@ -23,6 +23,8 @@
 
 use std::fmt;
 
+use crate::limits;
+
 const NUMBER: u8 = 0x00;
 const BOOLEAN: u8 = 0x01;
 const STRING: u8 = 0x02;
@@ -85,10 +87,16 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Far above the largest `connect` and `onMetaData` of real encoders.
+    /// For data messages: far above the largest `onMetaData` of real encoders.
     pub const DEFAULT: Self = Self {
-        depth: 16,
-        nodes: 4096,
+        depth: limits::AMF_DEPTH_MAX,
+        nodes: limits::AMF_NODES_MAX,
+    };
+
+    /// For commands, which come from anybody: far above the largest `connect`.
+    pub const COMMAND: Self = Self {
+        depth: limits::AMF_DEPTH_MAX,
+        nodes: limits::COMMAND_AMF_NODES_MAX,
     };
 }
 

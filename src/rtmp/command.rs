@@ -36,7 +36,7 @@ impl<'a> Command<'a> {
             kind::COMMAND_AMF3 => strip_amf3_prefix(body),
             _ => body,
         };
-        let mut decoder = Decoder::new(body, Limits::DEFAULT);
+        let mut decoder = Decoder::new(body, Limits::COMMAND);
         let Some(name) = decoder.next()?.and_then(|value| value.as_str()) else {
             return Ok(None);
         };

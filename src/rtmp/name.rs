@@ -24,10 +24,12 @@
 
 use std::fmt;
 
+use crate::limits;
+
 /// Longest key of a stream, in bytes.
-pub const KEY_MAX: usize = 256;
+pub const KEY_MAX: usize = limits::NAME_BYTES_MAX;
 /// Longest query of a stream, in bytes, what came with the application included.
-pub const QUERY_MAX: usize = 2048;
+pub const QUERY_MAX: usize = limits::QUERY_BYTES_MAX;
 /// Longest string of a client that is looked at, in bytes: key, query, and room for the host.
 const INPUT_MAX: usize = 4096;
 

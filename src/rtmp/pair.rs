@@ -56,8 +56,8 @@ enum Arg {
     B(bool),
     Null,
     Undefined,
-    Map(&'static [(&'static str, Arg)]),
-    Ecma(&'static [(&'static str, Arg)]),
+    Map(&'static [(&'static str, Self)]),
+    Ecma(&'static [(&'static str, Self)]),
 }
 
 fn write_arg(amf: &mut Encoder<'_>, arg: Arg) {

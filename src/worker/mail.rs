@@ -152,6 +152,10 @@ impl<S> Mailbox<S> {
     /// Takes everything out into `into`, which is empty.
     pub fn collect(&self, into: &mut Vec<Mail<S>>) {
         debug_assert!(into.is_empty(), "the last letters were read");
+        // Whoever posts sets the flag after its letters, and wakes when it was not set.
+        if !self.woken.load(Ordering::Acquire) {
+            return;
+        }
         // First the flag: a letter posted after the swap below wakes again.
         self.woken.store(false, Ordering::Release);
         std::mem::swap(
