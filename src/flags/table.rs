@@ -150,7 +150,8 @@ pub const OPTIONS: &[Opt] = &[
         default: "4 MiB",
         category: Category::Streams,
         meaning: "A player further behind than this jumps to the newest sync point.",
-        note: "Must not exceed --log-bytes, since players are served from there.",
+        note: "Must not exceed --log-bytes, since players are served from there; when it is not \
+               given, a smaller --log-bytes lowers it.",
         ..BLANK
     },
     Opt {
@@ -161,7 +162,7 @@ pub const OPTIONS: &[Opt] = &[
         category: Category::Streams,
         meaning: "Bytes that are kept of one stream at most.",
         note: "A stream keeps what new and slow players may need. Make it larger than the bytes \
-               between two key frames, and at least --lag-max.",
+               between two key frames.",
         ..BLANK
     },
     Opt {

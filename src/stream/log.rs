@@ -245,15 +245,17 @@ impl StreamLog {
         self.newest_sync = None;
     }
 
-    /// Makes everything appended visible; true when there was something.
+    /// Makes every whole message visible; true when there was one.
     pub fn flush(&mut self) -> bool {
         if !self.has_unflushed() {
             return false;
         }
         self.freeze_open();
-        self.visible = self.frozen;
+        let before = self.visible;
+        // A fed log may end inside a message, and may never be fed the rest of it.
+        self.visible = self.frames.back().map_or(before, |frame| frame.end);
         self.check_invariants();
-        true
+        self.visible > before
     }
 
     /// Appends what another worker has flushed: a piece of wire bytes and the messages that end
@@ -281,7 +283,10 @@ impl StreamLog {
         if self.limits.window_ms > 0 {
             keep = keep.min(self.window_start());
         }
-        keep = keep.max(end.saturating_sub(self.limits.bytes));
+        // What is not visible yet stays, whatever its length: readers stand before it.
+        keep = keep
+            .max(end.saturating_sub(self.limits.bytes))
+            .min(self.visible);
         while let Some(frame) = self.frames.front()
             && frame.end <= keep
         {
