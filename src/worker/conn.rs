@@ -33,6 +33,8 @@ pub struct Conn<S> {
     pub(super) half_sent: SmallVec<[Bytes; 2]>,
     /// The socket may have something to read.
     pub(super) readable: bool,
+    /// The peer has sent its last byte.
+    pub(super) hung_up: bool,
     /// The socket took everything so far.
     pub(super) writable: bool,
     /// On the list of connections to read.
@@ -114,6 +116,7 @@ impl<S: Transport> Conn<S> {
             ring: None,
             half_sent: SmallVec::new(),
             readable: true,
+            hung_up: false,
             writable: true,
             in_ready: false,
             in_woken: false,

@@ -225,6 +225,15 @@ impl<S: Transport> Core<S> {
         tell
     }
 
+    /// The peer of connection `key` sends no more, or the socket failed: what is left is to be
+    /// read to its end, since no further event will tell.
+    pub fn on_hangup(&mut self, key: usize) {
+        if let Some(conn) = self.conns.get_mut(key) {
+            conn.hung_up = true;
+            self.on_ready(key, true, false);
+        }
+    }
+
     /// The socket of connection `key` is ready.
     pub fn on_ready(&mut self, key: usize, readable: bool, writable: bool) {
         let Some(conn) = self.conns.get_mut(key) else {

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use log::{error, warn};
+use mio::event::Event;
 use mio::net::{TcpListener, TcpStream};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
@@ -165,11 +166,7 @@ impl EventLoop {
                     Token(raw) if raw <= LISTENERS && raw > LISTENERS - self.listeners.len() => {
                         self.listeners[LISTENERS - raw].ready = true;
                     }
-                    token => self.note(
-                        token,
-                        event.is_readable() || event.is_read_closed() || event.is_error(),
-                        event.is_writable(),
-                    ),
+                    _ => self.note(event),
                 }
             }
             if gather {
@@ -239,10 +236,15 @@ impl EventLoop {
     }
 
     /// Marks the connection an event is about; events of connections that are gone are ignored.
-    fn note(&mut self, token: Token, readable: bool, writable: bool) {
-        let (key, generation) = split_token(token);
-        if self.core.generation(key) == Some(generation) {
-            self.core.on_ready(key, readable, writable);
+    fn note(&mut self, event: &Event) {
+        let (key, generation) = split_token(event.token());
+        if self.core.generation(key) != Some(generation) {
+            return;
+        }
+        self.core
+            .on_ready(key, event.is_readable(), event.is_writable());
+        if event.is_read_closed() || event.is_error() {
+            self.core.on_hangup(key);
         }
     }
 
@@ -256,8 +258,7 @@ impl EventLoop {
             let mut count = 0;
             for event in events.iter() {
                 count += 1;
-                let readable = event.is_readable() || event.is_read_closed() || event.is_error();
-                self.note(event.token(), readable, event.is_writable());
+                self.note(event);
             }
             if count < limits::EVENTS_PER_POLL {
                 return Ok(());

@@ -107,8 +107,9 @@ impl<S: Transport> Core<S> {
                 Ok(0) => return Halt::Close(CloseReason::PeerClosed),
                 Ok(count) => {
                     // A short read emptied the socket: the next bytes come with a new event, so
-                    // that the read that would only say WouldBlock is saved.
-                    conn.readable = count == room;
+                    // that the read that would only say WouldBlock is saved. The end of the
+                    // stream may have been told already.
+                    conn.readable = count == room || conn.hung_up;
                     conn.last_read = self.now;
                     conn.bytes_in += count as u64;
                     self.gauges.bytes_in += count as u64;

@@ -1,4 +1,19 @@
-//! Workers: one thread, one event loop, one set of connections and streams each.
+//! Workers: one thread, one event loop, one set of connections and streams each. Nothing is
+//! shared between them but mail and the registry.
+//!
+//! ```text
+//!   event_loop   poll, sockets, clock: the only file here that knows mio
+//!     core       connections, streams, deadlines
+//!       ingress    sockets -> logs          the two files of the data path
+//!       egress     logs -> sockets
+//!       request    what clients ask for     leaves: they return and call nothing back
+//!       streams    publishers and players come and go
+//!       feed       streams from and to other workers
+//!     mail, registry, pace, timers, table, conn
+//! ```
+//!
+//! A turn: letters, ingress, feed, egress, deadlines, post. Reading only appends; every player
+//! gets one write a turn.
 
 pub mod conn;
 pub mod core;
