@@ -150,19 +150,10 @@ impl Intake {
             body
         };
         let mut decoder = Decoder::new(body, Limits::DEFAULT);
-        let mut name = || {
-            decoder
-                .next()
-                .ok()
-                .flatten()
-                .and_then(|value| value.as_bytes())
-        };
-        let first = name();
-        let (handler, body) = match first {
+        let (handler, body) = match name(&mut decoder) {
             Some(b"@setDataFrame") => {
-                let rest = body.len() - SET_DATA_FRAME_BYTES;
-                let body = &body[body.len() - rest.min(body.len())..];
-                (name(), body)
+                let body = decoder.rest();
+                (name(&mut decoder), body)
             }
             // Nothing to relay: players have no word for it, and what follows replaces it.
             Some(b"@clearDataFrame") => return,
@@ -204,8 +195,10 @@ impl Intake {
     }
 }
 
-/// Length of the AMF0 string `@setDataFrame`: marker, two bytes of length, thirteen characters.
-const SET_DATA_FRAME_BYTES: usize = 3 + 13;
+/// The next value of a data message, when it is a string.
+fn name<'a>(decoder: &mut Decoder<'a>) -> Option<&'a [u8]> {
+    decoder.next().ok().flatten()?.as_bytes()
+}
 
 fn is_coded(seen: &Inspection) -> bool {
     matches!(
@@ -228,6 +221,8 @@ struct Timeline {
     resume_at: Option<Timestamp>,
     /// No time before this one is given out; set while a publisher has returned.
     floor: Option<Timestamp>,
+    /// The latest time given to coded media of a publisher that has returned.
+    latest: Option<Timestamp>,
 }
 
 impl Timeline {
@@ -235,6 +230,7 @@ impl Timeline {
         self.shift = 0;
         self.resume_at = last.map(|last| last.plus(elapsed_ms.max(1)));
         self.floor = last;
+        self.latest = None;
     }
 
     fn map(&mut self, time: Timestamp, coded: bool) -> Timestamp {
@@ -245,21 +241,30 @@ impl Timeline {
             (Some(resume_at), _) => {
                 self.shift = resume_at.0.wrapping_sub(time.0);
                 self.resume_at = None;
+                self.latest = Some(resume_at);
             }
             (None, _) => {}
         }
         let mapped = time.plus(self.shift);
-        match self.floor {
-            Some(floor) if mapped.since(floor) < 0 => floor,
-            _ => {
-                // Audio may begin a little before the first picture; once time has moved on,
-                // the publisher's own order holds again.
-                self.floor = self
-                    .floor
-                    .filter(|floor| mapped.since(*floor) < FLOOR_KEPT_MS);
-                mapped
+        // And they come with time 0 at any time later, which the shift makes any time at all.
+        let floor = if coded { None } else { self.latest };
+        if let Some(floor) = floor.or(self.floor)
+            && mapped.since(floor) < 0
+        {
+            return floor;
+        }
+        if coded {
+            // Audio may begin a little before the first picture; once time has moved on, the
+            // publisher's own order holds again.
+            let is_kept = |floor: &Timestamp| mapped.since(*floor) < FLOOR_KEPT_MS;
+            self.floor = self.floor.filter(is_kept);
+            if let Some(latest) = &mut self.latest
+                && mapped.since(*latest) > 0
+            {
+                *latest = mapped;
             }
         }
+        mapped
     }
 }
 

@@ -61,6 +61,9 @@ impl<S: Transport> Core<S> {
     }
 
     fn publish(&mut self, key: usize, msid: u32, name: StreamName, kind: PublishKind) -> Flow {
+        if self.draining {
+            return self.refuse_publish(key, msid, Status::PublishDenied, "the relay stops");
+        }
         if !is_served(&self.shared.config.app, &name.app) {
             return self.refuse_publish(key, msid, Status::PublishDenied, "no such app");
         }
@@ -68,6 +71,12 @@ impl<S: Transport> Core<S> {
         let (epoch, readers) = match self.shared.registry.claim(&stream_name, self.worker) {
             Claim::Own { epoch, readers } => (epoch, readers),
             Claim::Elsewhere { worker } => {
+                let conn = &self.conns[key];
+                if !conn.plays.is_empty() || !conn.publications.is_empty() {
+                    // What it does already is tied to this worker.
+                    let why = "publish this stream on a connection of its own";
+                    return self.refuse_publish(key, msid, Status::PublishBadName, why);
+                }
                 let moving = MovingPublish { msid, name, kind };
                 self.conns[key].moving = Some(Box::new(moving));
                 return Flow::Move(worker);
