@@ -193,7 +193,8 @@ pub const OPTIONS: &[Opt] = &[
         default: "0 s",
         category: Category::Streams,
         meaning: "How much of the past of a live stream players can seek in.",
-        note: "Only as much as fits into --log-bytes is there. 0 refuses to seek.",
+        note: "Only as much as fits into --log-bytes is there. With 0 there is no more than new \
+               players need, the time since the last key frame.",
         ..BLANK
     },
     Opt {
@@ -202,8 +203,10 @@ pub const OPTIONS: &[Opt] = &[
         accepts: seconds(0, 3600),
         default: "5 s",
         category: Category::Timeouts,
-        meaning: "How long connections are still served after a request to stop.",
-        note: "New ones are not accepted meanwhile. 0 stops at once.",
+        meaning: "How long stopping may take after SIGTERM or SIGINT.",
+        note: "Nobody is accepted any more, and players and publishers are told at once; this is \
+               the time they have to read that. It ends earlier when all have left. A second \
+               signal stops at once.",
         ..BLANK
     },
     Opt {

@@ -28,6 +28,8 @@ mod link;
 pub mod media;
 pub mod message;
 pub mod name;
+#[cfg(test)]
+mod pair;
 pub mod reader;
 pub mod server;
 pub mod writer;
