@@ -70,6 +70,8 @@ pub(super) enum Step {
 pub(super) struct Link {
     reader: ChunkReader,
     out: Outbox,
+    /// Bytes of replies put into `out` since it was last seen empty.
+    replied: usize,
     out_chunk_size: usize,
     /// All bytes received, handshake included.
     received: u64,
@@ -85,6 +87,7 @@ impl Link {
         Self {
             reader: ChunkReader::new(limits),
             out: Outbox::default(),
+            replied: 0,
             out_chunk_size: super::reader::CHUNK_SIZE_INITIAL,
             received: 0,
             acknowledged: 0,
@@ -142,7 +145,10 @@ impl Link {
     pub(super) fn end_input(&mut self, input: &[u8], count: usize) -> Result<(), ProtocolError> {
         self.reader.hold(input);
         self.count_received(count);
-        if self.out.pending().len() > limits::OUT_BYTES_MAX {
+        if self.out.is_empty() {
+            self.replied = 0;
+        }
+        if self.replied > limits::OUT_BYTES_MAX {
             return Err(ProtocolError::TooManyReplies {
                 limit: limits::OUT_BYTES_MAX,
             });
@@ -189,7 +195,9 @@ impl Link {
     }
 
     pub(super) fn send(&mut self, control: Control) {
+        let before = self.out.pending().len();
         control.encode(self.out.writer());
+        self.replied += self.out.pending().len() - before;
     }
 
     /// Announces `bytes` as our chunk size and uses it from here on.
@@ -203,7 +211,9 @@ impl Link {
         msid: u32,
         body: impl FnOnce(&mut super::amf0::Encoder<'_>),
     ) {
+        let before = self.out.pending().len();
         write_command(self.out.writer(), msid, self.out_chunk_size, body);
+        self.replied += self.out.pending().len() - before;
     }
 
     /// onStatus, §7.2.2.
