@@ -294,7 +294,8 @@ impl ClientSession {
             }
             // nginx-rtmp and others refuse releaseStream and FCPublish; that means nothing.
             "_error"
-                if [TRANSACTION_CONNECT, TRANSACTION_CREATE].contains(&command.transaction) =>
+                if [TRANSACTION_CONNECT, TRANSACTION_CREATE, TRANSACTION_PUBLISH]
+                    .contains(&command.transaction) =>
             {
                 let (code, description) = (text("code"), text("description"));
                 Ok(Some(ClientEvent::Refused { code, description }))

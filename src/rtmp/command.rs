@@ -2,7 +2,7 @@
 //!
 //! Decoding takes just the leading values a command needs; what follows them is never looked at.
 
-use super::amf0::{Decoder, Encoder, Limits, Value, strip_amf3_prefix};
+use super::amf0::{AmfError, Decoder, Encoder, Limits, Value, strip_amf3_prefix};
 use super::error::ProtocolError;
 use super::message::{MessageHeader, Payload, Timestamp, kind};
 use super::writer::{Sink, write_message};
@@ -40,15 +40,24 @@ impl<'a> Command<'a> {
         let Some(name) = decoder.next()?.and_then(|value| value.as_str()) else {
             return Ok(None);
         };
-        // Some encoders leave the transaction id out of commands that need no answer.
-        let transaction = decoder
-            .next()?
-            .and_then(|value| value.as_number())
-            .unwrap_or(0.0);
         let mut values = [None; VALUES_MAX - 2];
-        for slot in &mut values {
-            *slot = decoder.next()?;
+        let mut filled = 0;
+        let second = decoder.next()?;
+        let transaction = second.and_then(|value| value.as_number());
+        if transaction.is_none() && second.is_some() {
+            // Some encoders leave the transaction id out of commands that need no answer: this
+            // is the command object already.
+            values[0] = second;
+            filled = 1;
         }
+        for slot in &mut values[filled..] {
+            *slot = match decoder.next() {
+                // An AMF3 value among the arguments (Flash) ends what can be read, no more.
+                Err(AmfError::Marker { .. }) => break,
+                value => value?,
+            };
+        }
+        let transaction = transaction.unwrap_or(0.0);
         Ok(Some(Self {
             name,
             transaction,
@@ -202,6 +211,23 @@ mod tests {
             let command = Command::decode(kind::COMMAND_AMF3, bytes).unwrap().unwrap();
             assert_eq!((command.name, command.transaction), ("createStream", 2.0));
         }
+    }
+
+    #[test]
+    fn a_missing_transaction_id_and_an_amf3_argument_are_lived_with() {
+        let bytes = body(|amf| {
+            amf.string("publish").null().string("cam").string("live");
+        });
+        let command = Command::decode(kind::COMMAND, &bytes).unwrap().unwrap();
+        assert_eq!(command.transaction, 0.0);
+        assert_eq!(command.argument(0).unwrap().as_str(), Some("cam"));
+        let mut bytes = body(|amf| {
+            amf.string("play").number(4.0).null().string("cam");
+        });
+        bytes.extend([0x11, 0x01]);
+        let command = Command::decode(kind::COMMAND, &bytes).unwrap().unwrap();
+        assert_eq!(command.argument(0).unwrap().as_str(), Some("cam"));
+        assert_eq!(command.argument(1), None);
     }
 
     #[test]

@@ -145,9 +145,6 @@ impl Link {
     pub(super) fn end_input(&mut self, input: &[u8], count: usize) -> Result<(), ProtocolError> {
         self.reader.hold(input);
         self.count_received(count);
-        if self.out.is_empty() {
-            self.replied = 0;
-        }
         if self.replied > limits::OUT_BYTES_MAX {
             return Err(ProtocolError::TooManyReplies {
                 limit: limits::OUT_BYTES_MAX,
@@ -195,9 +192,17 @@ impl Link {
     }
 
     pub(super) fn send(&mut self, control: Control) {
-        let before = self.out.pending().len();
+        let before = self.begin_reply();
         control.encode(self.out.writer());
         self.replied += self.out.pending().len() - before;
+    }
+
+    /// How much waits before a reply is added.
+    fn begin_reply(&mut self) -> usize {
+        if self.out.is_empty() {
+            self.replied = 0;
+        }
+        self.out.pending().len()
     }
 
     /// Announces `bytes` as our chunk size and uses it from here on.
@@ -211,7 +216,7 @@ impl Link {
         msid: u32,
         body: impl FnOnce(&mut super::amf0::Encoder<'_>),
     ) {
-        let before = self.out.pending().len();
+        let before = self.begin_reply();
         write_command(self.out.writer(), msid, self.out_chunk_size, body);
         self.replied += self.out.pending().len() - before;
     }
@@ -432,5 +437,19 @@ mod tests {
             link.end_input(&[], 0),
             Err(ProtocolError::TooManyReplies { limit })
         );
+    }
+
+    #[test]
+    fn a_peer_that_reads_its_answers_may_ask_for_ever() {
+        let mut link = Link::new(ReaderLimits::PUBLISHER);
+        for time in 0..40_000 {
+            assert_eq!(
+                link.obey(Control::User(UserControl::PingRequest(time))),
+                Ok(None)
+            );
+            assert_eq!(link.end_input(&[], 0), Ok(()));
+            let sent = link.out().pending().len();
+            link.out().advance(sent);
+        }
     }
 }

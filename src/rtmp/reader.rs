@@ -29,6 +29,9 @@ pub const CHUNK_SIZE_INITIAL: usize = 128;
 /// The longest chunk header: 3 bytes basic, 11 bytes message, 4 bytes extended timestamp.
 const HEADER_BYTES_MAX: usize = 18;
 
+/// The longest first frame in milliseconds that a type 3 chunk after a type 0 may repeat.
+const FIRST_DELTA_MAX: u32 = 1_000;
+
 /// A timestamp field with this value says that the extended timestamp follows. §5.3.1.3.
 const EXTENDED: u32 = 0xFF_FFFF;
 
@@ -47,6 +50,8 @@ pub struct ReaderLimits {
     pub partial_messages: usize,
     /// Bytes that all incomplete messages may hold together.
     pub partial_bytes: usize,
+    /// Nobody reads audio, video and data yet: they are counted and skipped, not kept.
+    pub skip_media: bool,
 }
 
 impl ReaderLimits {
@@ -58,6 +63,7 @@ impl ReaderLimits {
         chunk_streams: limits::CHUNK_STREAMS_MAX,
         partial_messages: limits::UNAUTHORISED_PARTIAL_MESSAGES_MAX,
         partial_bytes: limits::UNAUTHORISED_PARTIAL_BYTES_MAX,
+        skip_media: true,
     };
 
     /// For an accepted publisher, and for what we play from others.
@@ -68,6 +74,7 @@ impl ReaderLimits {
         chunk_streams: limits::CHUNK_STREAMS_MAX,
         partial_messages: limits::PARTIAL_MESSAGES_MAX,
         partial_bytes: limits::PARTIAL_BYTES_MAX,
+        skip_media: false,
     };
 
     fn message_bytes(&self, message_kind: u8) -> usize {
@@ -96,8 +103,10 @@ pub struct ChunkReader {
     carry_len: usize,
     /// Streams with a message begun and not ended.
     partial_messages: usize,
-    /// Sum of `received` over those.
+    /// Sum of `received` over those that are kept.
     partial_bytes: usize,
+    /// Bytes of audio, video and data that were skipped, ever.
+    skipped_media: u64,
 }
 
 /// What is remembered of one chunk stream: the last header, and the message it is in.
@@ -150,6 +159,7 @@ impl ChunkReader {
             carry_len: 0,
             partial_messages: 0,
             partial_bytes: 0,
+            skipped_media: 0,
         }
     }
 
@@ -171,7 +181,7 @@ impl ChunkReader {
             && stream.received > 0
         {
             self.partial_messages -= 1;
-            self.partial_bytes -= stream.received;
+            self.partial_bytes -= stream.kept();
             stream.clear();
         }
     }
@@ -179,6 +189,11 @@ impl ChunkReader {
     /// Payload bytes of incomplete messages, held or in the input at hand.
     pub fn partial_bytes(&self) -> usize {
         self.partial_bytes
+    }
+
+    /// Bytes of audio, video and data that came before anybody read them.
+    pub fn skipped_media(&self) -> u64 {
+        self.skipped_media
     }
 
     /// Gives back memory kept for reuse; for connections that have gone quiet.
@@ -226,7 +241,7 @@ impl ChunkReader {
             let stream = &self.streams[self.last];
             if stream.received == stream.len {
                 self.partial_messages -= 1;
-                self.partial_bytes -= stream.received;
+                self.partial_bytes -= stream.kept();
                 self.finished = true;
                 if !self.streams[self.last].discard {
                     return Ok(true);
@@ -377,6 +392,11 @@ impl ChunkReader {
         let stream = &mut self.streams[self.last];
         if stream.received == 0 {
             stream.begin_message(header);
+            let skipped = self.limits.skip_media && is_media(stream.kind);
+            stream.discard = skipped || !is_read_here(stream.kind);
+            if skipped {
+                self.skipped_media += stream.len as u64;
+            }
             let limit = self.limits.message_bytes(stream.kind);
             if !stream.discard && stream.len > limit {
                 let (kind, got) = (stream.kind, stream.len);
@@ -405,15 +425,15 @@ impl ChunkReader {
             if here > 0 {
                 stream.ranges.push(*at..*at + here);
             }
+            self.partial_bytes += carried + here;
         }
         stream.received += carried + here;
-        self.partial_bytes += carried + here;
         self.chunk_left -= carried + here;
         *at += here;
         if carried > 0 {
             self.drop_carried(carried);
         }
-        if self.partial_bytes > self.limits.partial_bytes && !self.streams[self.last].discard {
+        if self.partial_bytes > self.limits.partial_bytes {
             return Err(ProtocolError::PartialBytes {
                 limit: self.limits.partial_bytes,
             });
@@ -441,9 +461,14 @@ impl ChunkStream {
         match header.fmt {
             0 => {
                 self.timestamp = Timestamp(header.time);
-                // A type 3 chunk that begins a message right after a type 0: delta 0, which is
-                // what librtmp and ffmpeg mean by it. Peers split on the letter of §5.3.1.2.4.
-                self.delta = 0;
+                // A type 3 chunk that begins a message right after a type 0 adds the time of
+                // that again, §5.3.1.2.4, and ffmpeg and GStreamer send it so. A large time is
+                // no distance between frames: then it is librtmp, which means the same time.
+                self.delta = if header.time <= FIRST_DELTA_MAX {
+                    header.time
+                } else {
+                    0
+                };
                 self.msid = header.msid;
             }
             1 | 2 => {
@@ -455,11 +480,15 @@ impl ChunkStream {
         if header.fmt <= 1 {
             self.len = header.len;
             self.kind = header.kind;
-            self.discard = !is_read_here(header.kind);
         }
         if header.fmt <= 2 {
             self.extended = header.extended;
         }
+    }
+
+    /// Bytes of the message at hand that count as held.
+    fn kept(&self) -> usize {
+        if self.discard { 0 } else { self.received }
     }
 
     /// FMLE, ffmpeg and GStreamer repeat the extended timestamp on type 3 chunks; librtmp and
@@ -496,6 +525,13 @@ impl ChunkStream {
         self.held.clear();
         self.ranges.clear();
     }
+}
+
+fn is_media(message_kind: u8) -> bool {
+    matches!(
+        message_kind,
+        kind::AUDIO | kind::VIDEO | kind::DATA | kind::DATA_AMF3 | kind::AGGREGATE
+    )
 }
 
 /// Kinds that some layer above reads; shared objects and unknown types are skipped unread.
@@ -546,6 +582,7 @@ pub fn exercise(data: &[u8]) {
         chunk_streams: 16,
         partial_messages: 8,
         partial_bytes: 1 << 20,
+        skip_media: false,
     });
     for input in data.chunks(usize::from(step).max(1)) {
         let mut at = 0;
@@ -581,6 +618,7 @@ mod tests {
         chunk_streams: 16,
         partial_messages: 4,
         partial_bytes: 2 << 20,
+        skip_media: false,
     };
 
     type Seen = (u32, u32, u8, u32, Vec<u8>);
@@ -667,7 +705,7 @@ mod tests {
         );
         check(
             "00 00 000007 000001 08 00000000 00  C1 00 00 11",
-            Ok(&[(64, 7, 8, 0, 1), (64, 7, 8, 0, 1)]),
+            Ok(&[(64, 7, 8, 0, 1), (64, 14, 8, 0, 1)]),
         );
     }
 
@@ -751,6 +789,41 @@ mod tests {
                 Ok(&[(4, time, 8, 1, 1)]),
             );
         }
+    }
+
+    #[test]
+    fn fmt_3_after_fmt_0_repeats_a_frame_distance_and_no_large_time() {
+        let tail = "000001 08 00000000 00 C4 00";
+        check(
+            &format!("04 000028 {tail}"),
+            Ok(&[(4, 40, 8, 0, 1), (4, 80, 8, 0, 1)]),
+        );
+        check(
+            &format!("04 010000 {tail}"),
+            Ok(&[(4, 65_536, 8, 0, 1), (4, 65_536, 8, 0, 1)]),
+        );
+    }
+
+    #[test]
+    fn media_nobody_reads_is_skipped_without_being_held() {
+        let mut reader = ChunkReader::new(ReaderLimits {
+            skip_media: true,
+            ..LIMITS
+        });
+        let long = format!("06 000000 7FFFFF 09 01000000 {}", "00".repeat(128));
+        let input = unhex(&format!("{long} 03 000000 000001 14 00000000 05"));
+        let mut at = 0;
+        let message = reader.next(&input, &mut at).unwrap().unwrap();
+        assert_eq!(
+            (message.header.kind, message.header.len),
+            (kind::COMMAND, 1)
+        );
+        assert_eq!(
+            (reader.partial_bytes(), reader.skipped_media()),
+            (0, 0x7F_FFFF)
+        );
+        reader.abort(6);
+        assert_eq!(reader.partial_bytes(), 0);
     }
 
     #[test]

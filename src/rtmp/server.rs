@@ -24,7 +24,7 @@ use super::control::{Control, UserControl};
 use super::error::ProtocolError;
 use super::handshake::ServerHandshake;
 use super::link::{Link, Outbox, Step};
-use super::message::{Message, kind};
+use super::message::{Message, MessageHeader, kind};
 use super::name::{AppName, StreamName};
 use super::reader::ReaderLimits;
 use crate::limits;
@@ -144,7 +144,8 @@ pub struct ServerSession {
     streams: SmallVec<[MessageStream; 1]>,
     /// close was asked: every message stream is being ended.
     closing: bool,
-    early_media: u64,
+    /// What is published, so that FCUnpublish can name it.
+    published: Option<Box<str>>,
 }
 
 /// What a client says about itself in connect.
@@ -200,7 +201,7 @@ impl ServerSession {
             client: Box::default(),
             streams: SmallVec::new(),
             closing: false,
-            early_media: 0,
+            published: None,
         }
     }
 
@@ -242,10 +243,10 @@ impl ServerSession {
                         if let Some(request) = self.command(header.kind, header.msid, &body)? {
                             return Ok(Some(Event::Request(request)));
                         }
-                    } else if self.role(header.msid) == Some(Role::Publishing) {
-                        return Ok(Some(Event::Media(self.link.message(input))));
-                    } else {
-                        self.count_early_media(header.len)?;
+                    } else if let Some(msid) = self.publishing(header.msid) {
+                        let Message { header, payload } = self.link.message(input);
+                        let header = MessageHeader { msid, ..header };
+                        return Ok(Some(Event::Media(Message { header, payload })));
                     }
                 }
             }
@@ -261,6 +262,12 @@ impl ServerSession {
         if matches!(self.phase, Phase::Handshake(_)) {
             self.link.count_received(count);
             return Ok(());
+        }
+        if self.link.reader().skipped_media() > limits::EARLY_MEDIA_BYTES_MAX {
+            return Err(ProtocolError::Unexpected {
+                command: "media",
+                needs: "publish",
+            });
         }
         self.link.end_input(input, count)
     }
@@ -396,15 +403,19 @@ impl ServerSession {
         self.link.out_chunk_size()
     }
 
-    fn count_early_media(&mut self, bytes: usize) -> Result<(), ProtocolError> {
-        self.early_media += bytes as u64;
-        if self.early_media > limits::EARLY_MEDIA_BYTES_MAX {
-            return Err(ProtocolError::Unexpected {
-                command: "media",
-                needs: "publish",
-            });
+    /// The publishing message stream that media on `msid` belongs to: that one, or the only one
+    /// there is, since some clients send everything on message stream 0.
+    fn publishing(&self, msid: u32) -> Option<u32> {
+        let mut publishing = self
+            .streams
+            .iter()
+            .filter(|stream| stream.role == Role::Publishing);
+        let first = publishing.next()?.id;
+        match self.role(msid) {
+            Some(Role::Publishing) => Some(msid),
+            None if publishing.next().is_none() => Some(first),
+            _ => None,
         }
-        Ok(())
     }
 
     fn role(&self, msid: u32) -> Option<Role> {

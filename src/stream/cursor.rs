@@ -160,3 +160,382 @@ impl Cursor {
         Place::Start { sync, skipped }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rtmp::media::TrackSet;
+    use crate::rtmp::message::{Payload, kind};
+    use crate::stream::block::BlockPool;
+    use crate::stream::headers::{HeaderKind, Headers};
+    use crate::stream::log::LogLimits;
+    use proptest::prelude::*;
+    use proptest::test_runner::TestCaseResult;
+
+    const LAG_BYTES: u64 = 1_000;
+
+    /// A log to fill, 100 bytes a message.
+    struct Live {
+        log: StreamLog,
+        pool: BlockPool,
+    }
+
+    impl Live {
+        fn new() -> Self {
+            let limits = LogLimits {
+                chunk_size: 4_096,
+                bytes: 100_000,
+                lag_bytes: LAG_BYTES,
+                window_ms: 0,
+            };
+            Self {
+                log: StreamLog::new(limits),
+                pool: BlockPool::default(),
+            }
+        }
+
+        /// One message, visible at once; where it begins.
+        fn put(&mut self, sync: bool) -> u64 {
+            let start = self.append(sync);
+            self.log.flush();
+            start
+        }
+
+        fn append(&mut self, sync: bool) -> u64 {
+            let start = self.log.end();
+            let time = Timestamp(u32::try_from(start).unwrap());
+            let body = Payload::from_slice(&[0x27; 88]);
+            self.log
+                .append(&mut self.pool, kind::VIDEO, time, sync, &body);
+            assert_eq!(self.log.end(), start + 100);
+            start
+        }
+
+        /// A key frame and nine messages after it; where it begins.
+        fn group(&mut self) -> u64 {
+            let start = self.put(true);
+            (0..9).for_each(|_| _ = self.put(false));
+            start
+        }
+    }
+
+    /// What a cursor can do, in words.
+    fn told(place: &Place) -> String {
+        match place {
+            Place::Wait => "wait".to_owned(),
+            Place::Follow(offset) => format!("follow {offset}"),
+            Place::Start { sync, skipped } => format!("start {} skipped {skipped}", sync.offset),
+        }
+    }
+
+    #[track_caller]
+    fn check(cursor: &mut Cursor, live: &Live, expected: &str) {
+        assert_eq!(told(&cursor.settle(&live.log, LAG_BYTES)), expected);
+    }
+
+    #[test]
+    fn a_player_of_a_live_stream_starts_at_the_newest_sync_point_and_follows() {
+        let mut live = Live::new();
+        live.group();
+        let start = live.group();
+        let mut cursor = Cursor::new(&live.log, StartAt::NewestSync);
+        assert_eq!(cursor.needs_from(), None);
+        check(&mut cursor, &live, &format!("start {start} skipped 0"));
+        assert_eq!(cursor.needs_from(), Some(start));
+        // Asked again before it has read, it goes on from there without headers.
+        check(&mut cursor, &live, &format!("follow {start}"));
+        cursor.advance_to(start + 500);
+        check(&mut cursor, &live, &format!("follow {}", start + 500));
+        // At the end there is nothing to read, and nothing changes.
+        cursor.advance_to(live.log.visible());
+        check(
+            &mut cursor,
+            &live,
+            &format!("follow {}", live.log.visible()),
+        );
+        let next = live.put(true);
+        check(&mut cursor, &live, &format!("follow {next}"));
+    }
+
+    #[test]
+    fn a_player_that_starts_gets_the_headers_in_force_there() {
+        let mut live = Live::new();
+        let headers = |body: &[u8]| {
+            let (kind, body) = (HeaderKind::Metadata, Payload::from_slice(body));
+            let set = Headers::default().with(kind, 18, TrackSet::default(), &body);
+            std::sync::Arc::new(set.unwrap())
+        };
+        live.log.set_headers(headers(b"old"));
+        live.group();
+        let new = headers(b"new");
+        live.log.set_headers(new.clone());
+        live.group();
+        let mut cursor = Cursor::new(&live.log, StartAt::NewestSync);
+        let Place::Start { sync, .. } = cursor.settle(&live.log, LAG_BYTES) else {
+            panic!("there is a sync point");
+        };
+        assert!(std::sync::Arc::ptr_eq(&sync.headers, &new));
+    }
+
+    #[test]
+    fn a_player_waits_while_there_is_no_sync_point() {
+        let mut live = Live::new();
+        let mut cursor = Cursor::new(&live.log, StartAt::NewestSync);
+        check(&mut cursor, &live, "wait");
+        live.put(false);
+        check(&mut cursor, &live, "wait");
+        let key = live.append(true);
+        check(&mut cursor, &live, "wait");
+        live.log.flush();
+        check(&mut cursor, &live, &format!("start {key} skipped 0"));
+        // The one there was has been given up, as when the publisher is away.
+        let mut late = Cursor::new(&live.log, StartAt::NewestSync);
+        live.log.forget_sync();
+        check(&mut late, &live, "wait");
+    }
+
+    #[test]
+    fn a_player_that_wants_no_delay_waits_for_the_next_sync_point() {
+        let mut live = Live::new();
+        live.group();
+        // What is not visible yet counts as there.
+        live.append(true);
+        let mut cursor = Cursor::new(&live.log, StartAt::NextSync);
+        live.log.flush();
+        check(&mut cursor, &live, "wait");
+        live.put(false);
+        check(&mut cursor, &live, "wait");
+        let key = live.put(true);
+        check(&mut cursor, &live, &format!("start {key} skipped 0"));
+        // The very next message will do.
+        let mut cursor = Cursor::new(&live.log, StartAt::NextSync);
+        check(&mut cursor, &live, "wait");
+        let key = live.put(true);
+        check(&mut cursor, &live, &format!("start {key} skipped 0"));
+    }
+
+    #[test]
+    fn a_slow_player_skips_to_the_newest_sync_point() {
+        let mut live = Live::new();
+        let first = live.group();
+        let mut cursor = Cursor::at(first + 300);
+        live.group();
+        let newest = live.group();
+        // 2700 bytes behind, 1000 are allowed.
+        check(
+            &mut cursor,
+            &live,
+            &format!("start {newest} skipped {}", newest - first - 300),
+        );
+        check(&mut cursor, &live, &format!("follow {newest}"));
+    }
+
+    #[test]
+    fn the_lag_allowed_is_allowed_to_the_byte() {
+        let mut live = Live::new();
+        (0..5).for_each(|_| _ = live.put(false));
+        let key = live.put(true);
+        (0..5).for_each(|_| _ = live.put(false));
+        assert_eq!(live.log.visible() - LAG_BYTES, 100);
+        check(&mut Cursor::at(100), &live, "follow 100");
+        live.put(false);
+        check(
+            &mut Cursor::at(100),
+            &live,
+            &format!("start {key} skipped {}", key - 100),
+        );
+    }
+
+    #[test]
+    fn a_slow_player_without_a_sync_point_ahead_goes_on_where_it_is() {
+        let mut live = Live::new();
+        let key = live.group();
+        (0..30).for_each(|_| _ = live.put(false));
+        for offset in [key, key + 100, key + 2_000] {
+            check(&mut Cursor::at(offset), &live, &format!("follow {offset}"));
+        }
+        live.log.forget_sync();
+        check(&mut Cursor::at(key), &live, &format!("follow {key}"));
+    }
+
+    #[test]
+    fn a_player_that_lost_its_place_goes_on_at_a_sync_point() {
+        let mut live = Live::new();
+        (0..3).for_each(|_| _ = live.group());
+        let newest = live.group();
+        live.log.trim(&mut live.pool, u64::MAX);
+        assert_eq!(live.log.base(), newest);
+        let mut cursor = Cursor::at(700);
+        let skip = format!("start {newest} skipped {}", newest - 700);
+        check(&mut cursor, &live, &skip);
+        // Without one it waits, and is not served what it cannot decode.
+        let mut cursor = Cursor::at(700);
+        live.log.forget_sync();
+        live.log.trim(&mut live.pool, u64::MAX);
+        check(&mut cursor, &live, "wait");
+        assert_eq!(cursor.needs_from(), None);
+        live.put(false);
+        check(&mut cursor, &live, "wait");
+        let next = live.put(true);
+        check(&mut cursor, &live, &format!("start {next} skipped 0"));
+    }
+
+    #[test]
+    fn a_paused_player_needs_nothing_and_resumes_live() {
+        let mut live = Live::new();
+        let first = live.group();
+        let mut cursor = Cursor::at(first + 400);
+        cursor.pause();
+        assert!(cursor.is_paused());
+        assert_eq!(cursor.needs_from(), None);
+        let newest = live.group();
+        check(&mut cursor, &live, "wait");
+        cursor.resume();
+        assert!(!cursor.is_paused());
+        check(&mut cursor, &live, &format!("start {newest} skipped 0"));
+        // One that was not paused stays where it is.
+        cursor.advance_to(newest + 200);
+        cursor.resume();
+        check(&mut cursor, &live, &format!("follow {}", newest + 200));
+        // Resumed while there is no sync point, it waits for one.
+        cursor.pause();
+        live.log.forget_sync();
+        cursor.resume();
+        check(&mut cursor, &live, "wait");
+        let next = live.put(true);
+        check(&mut cursor, &live, &format!("start {next} skipped 0"));
+    }
+
+    #[test]
+    fn a_player_that_seeks_reads_on_from_the_sync_point_before() {
+        let mut live = Live::new();
+        let starts = [live.group(), live.group(), live.group()];
+        let at = |offset: u64| Timestamp(u32::try_from(offset).unwrap());
+        let mut cursor = Cursor::at(live.log.visible());
+        let sync = cursor.seek(&live.log, at(starts[1] + 950)).unwrap();
+        assert_eq!(sync.offset, starts[1]);
+        let lag = live.log.visible();
+        assert_eq!(
+            told(&cursor.settle(&live.log, lag)),
+            format!("follow {}", starts[1])
+        );
+        // A paused one as well; and it is not paused any more.
+        cursor.pause();
+        assert_eq!(
+            cursor.seek(&live.log, at(starts[0])).unwrap().offset,
+            starts[0]
+        );
+        assert!(!cursor.is_paused());
+        // Further back than the log reaches nothing changes, paused or not.
+        live.log.trim(&mut live.pool, starts[1]);
+        let mut cursor = Cursor::at(starts[2] + 100);
+        assert!(cursor.seek(&live.log, at(starts[0])).is_none());
+        check(&mut cursor, &live, &format!("follow {}", starts[2] + 100));
+        cursor.pause();
+        assert!(cursor.seek(&live.log, at(starts[0])).is_none());
+        assert!(cursor.is_paused());
+    }
+
+    #[test]
+    fn a_player_restarts_with_the_first_sync_point_of_another_log() {
+        let mut old = Live::new();
+        old.group();
+        let mut playing = Cursor::at(old.log.visible());
+        let mut paused = playing;
+        paused.pause();
+        let mut new = Live::new();
+        playing.restart();
+        paused.restart();
+        check(&mut playing, &new, "wait");
+        new.put(false);
+        let key = new.put(true);
+        check(&mut playing, &new, &format!("start {key} skipped 0"));
+        check(&mut paused, &new, "wait");
+        paused.resume();
+        check(&mut paused, &new, &format!("start {key} skipped 0"));
+    }
+
+    /// One thing that happens between a log and a player.
+    #[derive(Clone, Copy, Debug)]
+    enum Op {
+        Put(bool),
+        Flush,
+        Trim,
+        Forget,
+        /// Reads so many messages.
+        Read(usize),
+        Pause,
+        Resume,
+    }
+
+    fn op() -> impl Strategy<Value = Op> {
+        prop_oneof![
+            10 => prop::bool::weighted(0.1).prop_map(Op::Put),
+            4 => Just(Op::Flush),
+            2 => Just(Op::Trim),
+            1 => Just(Op::Forget),
+            4 => (0usize..12).prop_map(Op::Read),
+            1 => Just(Op::Pause),
+            1 => Just(Op::Resume),
+        ]
+    }
+
+    /// Settles and reads up to `count` messages.
+    fn read(cursor: &mut Cursor, log: &StreamLog, count: usize) -> TestCaseResult {
+        let stands = cursor.needs_from();
+        let offset = match cursor.settle(log, LAG_BYTES) {
+            Place::Wait => {
+                prop_assert_eq!(cursor.needs_from(), None);
+                return Ok(());
+            }
+            Place::Follow(offset) => {
+                prop_assert_eq!(Some(offset), stands);
+                offset
+            }
+            Place::Start { sync, skipped } => {
+                prop_assert_eq!(log.sync_from(sync.offset).unwrap().offset, sync.offset);
+                prop_assert!(skipped == 0 || stands.unwrap() + skipped == sync.offset);
+                // A player that reads never gets the same bytes twice.
+                prop_assert!(stands.is_none_or(|stands| sync.offset > stands));
+                sync.offset
+            }
+        };
+        prop_assert_eq!(cursor.needs_from(), Some(offset));
+        prop_assert!(log.base() <= offset && offset <= log.visible());
+        prop_assert_eq!(log.message_end(offset), offset);
+        if let Some((_, frame)) = log.frames_from(offset).take(count).last() {
+            cursor.advance_to(frame.end);
+        }
+        Ok(())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig {
+            failure_persistence: None,
+            ..ProptestConfig::default()
+        })]
+        #[test]
+        fn a_cursor_is_at_a_message_boundary_inside_the_log_whatever_happens(
+            ops in proptest::collection::vec(op(), 1..200),
+            next_sync in any::<bool>(),
+        ) {
+            let mut live = Live::new();
+            let start = if next_sync { StartAt::NextSync } else { StartAt::NewestSync };
+            let mut cursor = Cursor::new(&live.log, start);
+            for op in ops {
+                match op {
+                    Op::Put(sync) => _ = live.append(sync),
+                    Op::Flush => _ = live.log.flush(),
+                    Op::Trim => {
+                        let needs = cursor.needs_from().unwrap_or(u64::MAX);
+                        live.log.trim(&mut live.pool, needs);
+                    }
+                    Op::Forget => live.log.forget_sync(),
+                    Op::Read(count) => read(&mut cursor, &live.log, count)?,
+                    Op::Pause => cursor.pause(),
+                    Op::Resume => cursor.resume(),
+                }
+            }
+        }
+    }
+}

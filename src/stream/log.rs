@@ -72,6 +72,9 @@ pub struct StreamLog {
     base: u64,
     /// The messages of `[base, end)`, oldest first.
     frames: VecDeque<Frame>,
+    /// Time of the newest message ever; outlives it in `frames`, because a publisher that comes
+    /// back goes on from there.
+    last_timestamp: Option<Timestamp>,
     /// Position in `frames` of the newest sync point, counted from the first frame ever.
     newest_sync: Option<u64>,
     /// How many frames were trimmed, ever; `frames[0]` is number `trimmed`.
@@ -136,6 +139,7 @@ impl StreamLog {
             visible: 0,
             base: 0,
             frames: VecDeque::new(),
+            last_timestamp: None,
             newest_sync: None,
             trimmed: 0,
             headers: VecDeque::new(),
@@ -163,9 +167,9 @@ impl StreamLog {
         self.end() > self.visible
     }
 
-    /// Time of the last message, if there is one.
+    /// Time of the last message, if there was one, kept or not.
     pub fn last_timestamp(&self) -> Option<Timestamp> {
-        self.frames.back().map(|frame| frame.timestamp)
+        self.last_timestamp
     }
 
     /// The headers in force for what is appended next.
@@ -420,6 +424,7 @@ impl StreamLog {
 
     /// The visible part from the newest sync point on (or just its end), by reference.
     pub fn snapshot(&self) -> Snapshot {
+        debug_assert!(!self.has_unflushed(), "flushed before it is shared");
         let base = self
             .newest_sync_start()
             .unwrap_or(self.visible)
@@ -473,6 +478,7 @@ impl StreamLog {
     }
 
     fn index(&mut self, frame: Frame) {
+        self.last_timestamp = Some(frame.timestamp);
         self.frames.push_back(frame);
         if frame.sync {
             self.newest_sync = Some(self.trimmed + self.frames.len() as u64 - 1);
@@ -1310,7 +1316,8 @@ mod tests {
                 prop_assert!(same(&sync.headers, &in_force));
                 prop_assert_eq!(sync.timestamp, newest.unwrap().frame.timestamp);
             }
-            let last = self.known.last().filter(|known| known.frame.end > base);
+            // Kept or not.
+            let last = self.known.last();
             prop_assert_eq!(
                 self.log.last_timestamp(),
                 last.map(|known| known.frame.timestamp)

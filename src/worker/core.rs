@@ -29,6 +29,7 @@ use super::registry::Registry;
 use super::table::Stream;
 use super::timers::{Timer, Timers};
 use crate::config::Config;
+use crate::limits;
 use crate::net::ring::RingPool;
 use crate::net::transport::Transport;
 use crate::rtmp::command::Status;
@@ -84,6 +85,8 @@ pub struct Core<S> {
     pub(super) shared: Arc<Shared<S>>,
     pub(super) wire: WireSettings,
     pub(super) log_limits: LogLimits,
+    /// Bytes of one stream that may be under way to one worker.
+    pub(super) mail_bytes: usize,
     pub(super) now: Instant,
     pub(super) conns: Slab<Conn<S>>,
     pub(super) streams: Slab<Stream>,
@@ -133,6 +136,7 @@ impl<S: Transport> Core<S> {
             shared,
             wire,
             log_limits,
+            mail_bytes: limits::MAIL_BYTES_MAX,
             now,
             conns: Slab::new(),
             streams: Slab::new(),

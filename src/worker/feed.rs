@@ -14,7 +14,6 @@ use smallvec::SmallVec;
 use super::core::Core;
 use super::mail::{InFlight, Mail, Receipt};
 use super::table::{Feed, Source};
-use crate::limits;
 use crate::net::transport::Transport;
 use crate::stream::log::{Snapshot, StreamLog};
 
@@ -95,7 +94,10 @@ impl<S: Transport> Core<S> {
     /// Sends one worker the headers and pieces it has not been sent.
     fn send_news(&mut self, index: usize, position: usize) {
         let Self {
-            streams, outbound, ..
+            streams,
+            outbound,
+            mail_bytes,
+            ..
         } = self;
         let stream = &mut streams[index];
         let (name, epoch, log) = (&stream.name, stream.epoch, &stream.log);
@@ -114,7 +116,7 @@ impl<S: Transport> Core<S> {
         }
         feed.headers_seen = log.header_changes();
         for (bytes, frames) in log.pieces_from(feed.sent) {
-            if feed.in_flight.load(Ordering::Relaxed) > limits::MAIL_BYTES_MAX {
+            if feed.in_flight.load(Ordering::Relaxed) > *mail_bytes {
                 feed.lost = true;
                 return;
             }
@@ -240,6 +242,7 @@ impl<S: Transport> Core<S> {
         log.recycle(&mut self.blocks);
         stream.source = Source::Fed { worker: from };
         stream.epoch = epoch;
+        self.place_waiting(index);
         self.start_players(index);
         self.mark_dirty(index);
     }

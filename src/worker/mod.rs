@@ -25,6 +25,8 @@ pub mod mail;
 pub mod pace;
 pub mod registry;
 mod request;
+#[cfg(test)]
+mod sim;
 mod streams;
 mod table;
 mod timers;

@@ -124,6 +124,15 @@ impl Registry {
         self.lock().entries.len()
     }
 
+    /// Everything that is known: name, owner, epoch, workers with players.
+    #[cfg(test)]
+    pub(super) fn entries(&self) -> Vec<(Arc<str>, Option<usize>, u64, WorkerSet)> {
+        let told = |(name, entry): (&Arc<str>, &Entry)| {
+            (name.clone(), entry.owner, entry.epoch, entry.readers)
+        };
+        self.lock().entries.iter().map(told).collect()
+    }
+
     /// Whether no name is known.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

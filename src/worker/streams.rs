@@ -15,7 +15,7 @@ use std::time::Instant;
 
 use log::{debug, info};
 
-use super::conn::CloseReason;
+use super::conn::{CloseReason, Play};
 use super::core::Core;
 use super::mail::Mail;
 use super::registry::WorkerSet;
@@ -94,6 +94,11 @@ impl<S: Transport> Core<S> {
             // It goes over when there is a sync point, and waits as long as a play would.
             return;
         }
+        if stream.log.end() == 0 {
+            // It was there before the first message: it gets everything, so also the sound that
+            // some encoders send ahead of their first picture.
+            player.cursor = Cursor::at(0);
+        }
         play.wait_until = None;
         conn.session.accept_play(msid, &stream.name, reset);
         conn.has_played = true;
@@ -102,6 +107,24 @@ impl<S: Transport> Core<S> {
             conn.id, stream.name, conn.peer, self.worker
         );
         self.wake(key);
+    }
+
+    /// The log of the stream has come from another worker: those that wait for it start where
+    /// they would if they came now.
+    pub(super) fn place_waiting(&mut self, index: usize) {
+        let start = self.shared.config.start_at();
+        let Self { streams, conns, .. } = self;
+        let stream = &mut streams[index];
+        let waiting = stream.players.iter_mut().enumerate();
+        for (slot, player) in waiting.filter(|(_, player)| !player.started) {
+            let plays = &conns[player.conn].plays;
+            let is_it = |play: &&Play| play.stream == index && play.slot == slot;
+            let start = match plays.iter().find(is_it) {
+                Some(play) if play.switching => StartAt::NextSync,
+                _ => start,
+            };
+            player.cursor = Cursor::new(&stream.log, start);
+        }
     }
 
     /// Takes a player out of a stream. Its connection no longer knows of it.

@@ -95,10 +95,7 @@ impl ServerSession {
                     .map(|msid| Request::Pause { msid, paused }));
             }
             "seek" => {
-                let position_ms = command
-                    .argument(0)
-                    .and_then(|value| value.as_u32())
-                    .unwrap_or(0);
+                let position_ms = milliseconds(command.argument(0));
                 return Ok(self
                     .playing(msid)
                     .map(|msid| Request::Seek { msid, position_ms }));
@@ -115,7 +112,10 @@ impl ServerSession {
                 let known = self.stream_or_only(msid).map(|stream| stream.id);
                 return Ok(known.map(|msid| Request::Receive { msid, half, on }));
             }
-            "closeStream" => return Ok(self.stop(msid, Keep::Stream)),
+            "closeStream" => {
+                let msid = self.stream_or_only(msid).map_or(msid, |stream| stream.id);
+                return Ok(self.stop(msid, Keep::Stream));
+            }
             "deleteStream" => {
                 let id = command
                     .argument(0)
@@ -124,6 +124,10 @@ impl ServerSession {
                 return Ok(self.stop(id, Keep::Nothing));
             }
             "close" => self.closing = true,
+            "FCUnpublish" => {
+                self.call(command);
+                return Ok(self.stop_named(command.argument(0)));
+            }
             _ => self.call(command),
         }
         Ok(None)
@@ -188,6 +192,10 @@ impl ServerSession {
         msid: u32,
     ) -> Result<Option<Request>, ProtocolError> {
         let msid = self.stream_for_role(msid)?;
+        // publish(false) is how Flash stops.
+        if let Some(Value::Boolean(false)) = command.argument(0) {
+            return Ok(self.stop(msid, Keep::Stream));
+        }
         if self.role(msid) != Some(Role::Idle) {
             self.link
                 .send_status(msid, Status::Failed, "the message stream is in use");
@@ -206,6 +214,7 @@ impl ServerSession {
         match self.stream_name(raw) {
             Ok(name) => {
                 self.set_role(msid, Role::PublishAsked);
+                self.published = Some(name.key().into());
                 Ok(Some(Request::Publish { msid, name, kind }))
             }
             Err(error) => {
@@ -303,6 +312,22 @@ impl ServerSession {
         self.stop(busy, Keep::Nothing)
     }
 
+    /// FCUnpublish of what this connection publishes ends it: encoders of the FMLE family may
+    /// publish anew on the same message stream. Any other name is nobody's business.
+    fn stop_named(&mut self, name: Option<Value<'_>>) -> Option<Request> {
+        let name = self.stream_name(name?.as_bytes()?).ok()?.key();
+        if self.published.as_deref() != Some(&*name) {
+            return None;
+        }
+        let roles = [Role::PublishAsked, Role::Publishing];
+        let msid = self
+            .streams
+            .iter()
+            .find(|stream| roles.contains(&stream.role))?
+            .id;
+        self.stop(msid, Keep::Stream)
+    }
+
     fn result(&mut self, transaction: f64, value: impl FnOnce(&mut Encoder<'_>)) {
         if transaction != 0.0 {
             self.link.send_command(0, |amf| {
@@ -331,4 +356,11 @@ impl ServerSession {
 enum Keep {
     Stream,
     Nothing,
+}
+
+/// A position in milliseconds; fractions are cut off, and what is no position is the start.
+fn milliseconds(value: Option<Value<'_>>) -> u32 {
+    let number = value.and_then(|value| value.as_number()).unwrap_or(0.0);
+    let whole = Value::Number(number.trunc());
+    whole.as_u32().unwrap_or(0)
 }

@@ -1,0 +1,373 @@
+//! Scenarios of the sessions: joined.
+
+use super::*;
+
+/// A client and a server joined, and how their bytes are cut on the way.
+struct Pair {
+    client: ClientSession,
+    server: Server,
+    /// What the client tells.
+    lines: Vec<String>,
+    media: Vec<Vec<u8>>,
+    /// Bytes that went to the server and to the client.
+    moved: [usize; 2],
+    cuts: Cuts,
+}
+
+impl Pair {
+    fn new(action: Action, handshake: Mode, app: &str, stream: &str, cuts: Cuts) -> Self {
+        let request = ClientRequest {
+            app: app.to_owned(),
+            tc_url: format!("rtmp://localhost/{app}"),
+            stream: stream.to_owned(),
+            action,
+            handshake,
+            chunk_size: 4_096,
+        };
+        Self {
+            client: ClientSession::new(request, 3),
+            server: Server::new(),
+            lines: Vec::new(),
+            media: Vec::new(),
+            moved: [0; 2],
+            cuts,
+        }
+    }
+
+    /// Carries bytes to and fro until both are silent.
+    fn settle(&mut self) {
+        loop {
+            let to_server = self.client.out().pending().to_vec();
+            self.client.out().advance(to_server.len());
+            for input in self.pieces(0, &to_server) {
+                self.server.feed(input, false);
+            }
+            self.server.drain();
+            let to_client = std::mem::take(&mut self.server.sent);
+            for input in self.pieces(1, &to_client) {
+                self.feed_client(input);
+            }
+            if to_server.is_empty() && to_client.is_empty() {
+                return;
+            }
+        }
+    }
+
+    /// `bytes` as they arrive on the way number `way`.
+    fn pieces<'a>(&mut self, way: usize, bytes: &'a [u8]) -> Vec<&'a [u8]> {
+        let before = self.moved[way];
+        self.moved[way] += bytes.len();
+        let (step, first) = match self.cuts {
+            Cuts::Whole | Cuts::AfterEachEvent => (usize::MAX, 0),
+            Cuts::Steps(step) => (step, 0),
+            Cuts::InTwo(at) => (usize::MAX, at.saturating_sub(before).min(bytes.len())),
+        };
+        let (head, tail) = bytes.split_at(first);
+        head.chunks(step).chain(tail.chunks(step)).collect()
+    }
+
+    fn feed_client(&mut self, input: &[u8]) {
+        let mut at = 0;
+        while let Some(event) = self.client.next(input, &mut at).unwrap() {
+            let line = match event {
+                ClientEvent::Connected { caps_ex } => format!("connected {caps_ex}"),
+                ClientEvent::Refused { code, description } => {
+                    format!("refused {code}: {description}")
+                }
+                ClientEvent::Status {
+                    msid, level, code, ..
+                } => format!("{level}@{msid} {code}"),
+                ClientEvent::Control(event) => format!("{event:?}"),
+                ClientEvent::Media(message) => {
+                    self.media.push(message.payload.to_vec());
+                    told_media(&message)
+                }
+            };
+            self.lines.push(line);
+        }
+        assert_eq!(at, input.len());
+        self.client.end_input(input, at).unwrap();
+    }
+
+    fn lines(&self) -> Vec<&str> {
+        self.lines.iter().map(String::as_str).collect()
+    }
+}
+
+/// A header, a message longer than any chunk, one at a time beyond 24 bits.
+fn media() -> Vec<(MessageHeader, Vec<u8>)> {
+    let message = |csid, message_kind, time, body: Vec<u8>| {
+        let header = MessageHeader {
+            csid,
+            timestamp: Timestamp(time),
+            kind: message_kind,
+            msid: 1,
+            len: body.len(),
+        };
+        (header, body)
+    };
+    vec![
+        message(
+            5,
+            kind::DATA,
+            0,
+            b"\x02\0\x0aonMetaData\x03\0\0\x09".to_vec(),
+        ),
+        message(6, kind::VIDEO, 20, (0..=255).cycle().take(5_000).collect()),
+        message(4, kind::AUDIO, 0x0100_0000, b"\xAF\x01sound".to_vec()),
+    ]
+}
+
+const MEDIA: [&str; 3] = [
+    "= data 1 @0, 17 bytes",
+    "= video 1 @20, 5000 bytes",
+    "= audio 1 @16777216, 7 bytes",
+];
+
+/// Publishes; how many bytes went each way.
+#[track_caller]
+fn check_publish(handshake: Mode, cuts: Cuts) -> [usize; 2] {
+    let mut pair = Pair::new(Action::Publish, handshake, "live", "cam?key=1", cuts);
+    pair.settle();
+    let connected = ["StreamBegin(0)", "connected 6", "StreamBegin(1)"];
+    let begun = "status@1 NetStream.Publish.Start";
+    assert_eq!(
+        pair.lines(),
+        [&connected[..], &[begun]].concat(),
+        "{cuts:?}"
+    );
+    assert_eq!(pair.client.msid(), Some(1));
+    for (header, body) in media() {
+        pair.client.send_media(&header, &Payload::from_slice(&body));
+    }
+    pair.client.send_command(1, |amf| {
+        amf.string("closeStream").number(0.0).null();
+    });
+    pair.settle();
+    assert_eq!(
+        pair.lines().last(),
+        Some(&"status@1 NetStream.Unpublish.Success")
+    );
+    let asked = [
+        "_result 2 Null",
+        "onFCPublish 3 NetStream.Publish.Start cam",
+        "_result 3 Null",
+        "_result 4 1",
+        "? publish 1 live/cam Live",
+        "StreamBegin 1",
+        "onStatus@1 NetStream.Publish.Start",
+    ];
+    let ended = ["onStatus@1 NetStream.Unpublish.Success", "? stop 1"];
+    let expected = [&OPENED[..], &asked, &MEDIA, &ended].concat();
+    assert_eq!(pair.server.seen.lines, expected, "{cuts:?}");
+    let bodies: Vec<Vec<u8>> = media().into_iter().map(|(_, body)| body).collect();
+    assert_eq!(pair.server.seen.media, bodies);
+    pair.moved
+}
+
+/// Plays; how many bytes went each way.
+#[track_caller]
+fn check_play(handshake: Mode, cuts: Cuts) -> [usize; 2] {
+    let mut pair = Pair::new(Action::Play, handshake, "live", "cam", cuts);
+    pair.settle();
+    let chunk_size = pair.server.session.out_chunk_size();
+    for (header, body) in media() {
+        let out = pair.server.session.out().writer();
+        write_message(out, &header, &Payload::from_slice(&body), chunk_size);
+    }
+    pair.server
+        .session
+        .send_user_control(UserControl::PingRequest(5));
+    pair.server.session.end_play(1, "over");
+    pair.settle();
+    let begun = [
+        "StreamBegin(0)",
+        "connected 6",
+        "StreamBegin(1)",
+        "status@1 NetStream.Play.Reset",
+        "status@1 NetStream.Play.Start",
+    ];
+    let ended = ["StreamEof(1)", "status@1 NetStream.Play.UnpublishNotify"];
+    let expected = [&begun[..], &MEDIA, &ended].concat();
+    assert_eq!(pair.lines(), expected, "{cuts:?}");
+    let bodies: Vec<Vec<u8>> = media().into_iter().map(|(_, body)| body).collect();
+    assert_eq!(pair.media, bodies);
+    let last = pair.server.seen.lines.last().unwrap();
+    assert_eq!(last, "? pong 5");
+    pair.moved
+}
+
+const STEPS: [usize; 9] = [1, 2, 7, 128, 129, 1_536, 1_537, 3_073, 4_097];
+
+#[test]
+fn a_client_publishes_in_either_handshake_however_bytes_are_cut() {
+    for handshake in [Mode::Plain, Mode::Digest] {
+        check_publish(handshake, Cuts::Whole);
+        STEPS
+            .into_iter()
+            .for_each(|step| _ = check_publish(handshake, Cuts::Steps(step)));
+    }
+    let bytes = check_publish(Mode::Plain, Cuts::Whole)
+        .into_iter()
+        .max()
+        .unwrap();
+    // Inside the long message every seventh place will do.
+    let places = (HANDSHAKE_BYTES - 3..HANDSHAKE_BYTES + 1_200).chain((4_000..bytes).step_by(7));
+    places.for_each(|at| _ = check_publish(Mode::Plain, Cuts::InTwo(at)));
+}
+
+#[test]
+fn a_client_plays_in_either_handshake_however_bytes_are_cut() {
+    for handshake in [Mode::Plain, Mode::Digest] {
+        check_play(handshake, Cuts::Whole);
+        STEPS
+            .into_iter()
+            .for_each(|step| _ = check_play(handshake, Cuts::Steps(step)));
+    }
+    let bytes = check_play(Mode::Plain, Cuts::Whole)
+        .into_iter()
+        .max()
+        .unwrap();
+    let places = (HANDSHAKE_BYTES - 3..HANDSHAKE_BYTES + 1_200).chain((4_000..bytes).step_by(7));
+    places.for_each(|at| _ = check_play(Mode::Plain, Cuts::InTwo(at)));
+}
+
+#[track_caller]
+fn check_refusal(action: Action, app: &str, stream: &str, expected: &str) {
+    for handshake in [Mode::Plain, Mode::Digest] {
+        let mut pair = Pair::new(action, handshake, app, stream, Cuts::Whole);
+        pair.settle();
+        assert_eq!(pair.lines().last(), Some(&expected));
+    }
+}
+
+#[test]
+fn a_client_is_told_why_it_was_refused() {
+    for action in [Action::Publish, Action::Play] {
+        let closed = "refused NetConnection.Connect.Rejected: no such app";
+        check_refusal(action, "closed", "cam", closed);
+    }
+    check_refusal(
+        Action::Publish,
+        "live",
+        "taken",
+        "error@1 NetStream.Publish.BadName",
+    );
+    check_refusal(
+        Action::Publish,
+        "live",
+        "private",
+        "error@1 NetStream.Publish.Denied",
+    );
+    check_refusal(
+        Action::Publish,
+        "live",
+        "..",
+        "error@1 NetStream.Publish.BadName",
+    );
+    check_refusal(
+        Action::Play,
+        "live",
+        "missing",
+        "error@1 NetStream.Play.StreamNotFound",
+    );
+}
+
+/// What a client that publishes tells and sends, against a server's hand-written bytes.
+#[track_caller]
+fn check_client(server: &Script, told: &[&str], sent: &[&str]) {
+    let wire = &server.wire[..];
+    for step in [wire.len(), 1, 2, 7] {
+        let mut pair = Pair::new(Action::Publish, Mode::Plain, "live", "cam", Cuts::Whole);
+        wire.chunks(step).for_each(|input| pair.feed_client(input));
+        assert_eq!(pair.lines(), told, "in steps of {step}");
+        let mut answers = Answers::new();
+        let mut lines = Vec::new();
+        let out = pair.client.out().pending().to_vec();
+        answers.reader.set_chunk_size(128);
+        answers.handshake_left = HANDSHAKE_BYTES;
+        read_calls(&mut answers, &out, &mut lines);
+        assert_eq!(lines, sent, "in steps of {step}");
+    }
+}
+
+/// Names and transaction ids of what a client sends, and its control messages.
+fn read_calls(answers: &mut Answers, bytes: &[u8], lines: &mut Vec<String>) {
+    let mut at = answers.handshake_left;
+    while let Some(message) = answers.reader.next(bytes, &mut at).unwrap() {
+        let mut chunk_size = None;
+        if let Some(control) = Control::decode(&message).unwrap() {
+            if let Control::SetChunkSize(bytes) = control {
+                chunk_size = Some(bytes as usize);
+            }
+            lines.push(told_control(control));
+        } else {
+            let (msid, body) = (message.header.msid, message.payload.to_vec());
+            let command = Command::decode(kind::COMMAND, &body).unwrap().unwrap();
+            lines.push(format!("{}@{msid} {}", command.name, command.transaction));
+        }
+        if let Some(bytes) = chunk_size {
+            answers.reader.set_chunk_size(bytes);
+        }
+    }
+    assert_eq!(at, bytes.len());
+}
+
+const ASKED: [&str; 5] = [
+    "SetChunkSize 4096",
+    "connect@0 1",
+    "releaseStream@0 2",
+    "FCPublish@0 3",
+    "createStream@0 4",
+];
+
+/// A server that has let the client in.
+fn welcoming() -> Script {
+    let info = Map(&[
+        ("code", S("NetConnection.Connect.Success")),
+        ("capsEx", N(3.0)),
+    ]);
+    Script::fresh().call("_result", 1.0, &[info])
+}
+
+#[test]
+fn a_client_lives_with_what_servers_say_beside_the_answers() {
+    // nginx-rtmp refuses releaseStream and FCPublish; many send onBWDone.
+    let server = welcoming()
+        .call("onBWDone", 0.0, &[N(8192.0)])
+        .call("_error", 2.0, &[Map(&[("code", S("no"))])])
+        .call("_error", 3.0, &[])
+        .call("onFCPublish", 0.0, &[])
+        .control(Control::User(UserControl::PingRequest(4)))
+        .call("_result", 4.0, &[N(6.0)])
+        // A second result changes nothing, nor do commands for a server.
+        .call("_result", 4.0, &[N(9.0)])
+        .on(6, "publish", &[S("yours"), S("live")])
+        // xiu and livego send media on message stream 0.
+        .audio(0, 4, b"up");
+    let sent = [&ASKED[..], &["PingResponse 4", "publish@6 5"]].concat();
+    check_client(&server, &["connected 3", "= audio 0 @4, 2 bytes"], &sent);
+    // A result without a number.
+    let server = welcoming().call("_result", 4.0, &[]);
+    check_client(
+        &server,
+        &["connected 3"],
+        &[&ASKED[..], &["publish@1 5"]].concat(),
+    );
+}
+
+#[test]
+fn a_client_tells_refusals_of_any_form() {
+    let info = Map(&[
+        ("code", S("NetConnection.Call.Failed")),
+        ("description", S("full")),
+    ]);
+    let full = "refused NetConnection.Call.Failed: full";
+    let server = welcoming().call("_error", 4.0, &[info]);
+    check_client(&server, &["connected 3", full], &ASKED);
+    // The object in the place of the command object, or none at all.
+    let server = welcoming().values(kind::COMMAND, 0, &[S("_error"), N(4.0), info]);
+    check_client(&server, &["connected 3", full], &ASKED);
+    let server = Script::fresh().call("_error", 1.0, &[]);
+    check_client(&server, &["refused : "], &ASKED[..2]);
+}

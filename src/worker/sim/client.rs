@@ -1,0 +1,577 @@
+//! A simulated client: a real client session, what it does with it, and how well it behaves.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use super::encoder::Encoder;
+use super::player::{Half, Player};
+use super::rng::Rng;
+use super::truth::Truth;
+use super::wire::{End, Pipe, Wire};
+use crate::rtmp::client::{Action, ClientEvent, ClientRequest, ClientSession};
+use crate::rtmp::control::{Control, UserControl};
+use crate::rtmp::handshake::Mode;
+use crate::rtmp::message::{Message, kind};
+
+/// How fast a client reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Appetite {
+    /// Everything at once.
+    Fast,
+    /// So many bytes a step.
+    Slow(usize),
+    /// Nothing for so many steps.
+    Stalled(usize),
+}
+
+/// See the module text.
+#[derive(Debug)]
+pub(super) struct Client {
+    pub(super) id: usize,
+    pub(super) wire: Rc<RefCell<Wire>>,
+    session: ClientSession,
+    /// What the session has to send and the network has not taken.
+    sending: Pipe,
+    pub(super) action: Action,
+    /// Of what it sends.
+    chunk_size: usize,
+    pub(super) appetite: Appetite,
+    /// Unplugged: nothing goes in or out any more, and nobody is told.
+    pub(super) vanished: bool,
+    /// It ends like this when everything is sent.
+    pub(super) leaving: Option<End>,
+    /// It is over with this client.
+    pub(super) gone: bool,
+    pub(super) players: Vec<Player>,
+    /// Its publications: message stream, and index in the truth.
+    pub(super) publications: Vec<Published>,
+    /// Does something else besides on a second message stream.
+    second: Second,
+    /// A command was sent and its barrier has not come back.
+    barrier: Option<u32>,
+    barriers: u32,
+}
+
+/// A publish of a client.
+#[derive(Debug)]
+pub(super) struct Published {
+    msid: u32,
+    pub(super) publication: usize,
+    pub(super) stream: usize,
+    /// The relay has taken it, as it says itself.
+    pub(super) accepted: bool,
+    encoder: Option<Encoder>,
+}
+
+/// What a client does on message stream 2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Second {
+    Nothing,
+    Play { stream: usize, deaf: bool },
+    Publish { stream: usize },
+    Done,
+}
+
+/// The message streams in use.
+const FIRST: u32 = 1;
+const SECOND: u32 = 2;
+
+impl Client {
+    pub(super) fn new(
+        id: usize,
+        rng: &mut Rng,
+        truth: &mut Truth,
+        action: Action,
+        stream: usize,
+    ) -> Self {
+        let chunk_size = rng.pick(&[128, 128, 200, 4_096, 65_536]);
+        let request = ClientRequest {
+            app: "live".to_owned(),
+            tc_url: "rtmp://relay/live".to_owned(),
+            stream: truth.lines[stream].name.trim_start_matches("live/").to_owned(),
+            action,
+            handshake: rng.pick(&[Mode::Plain, Mode::Digest]),
+            chunk_size: u32::try_from(chunk_size).unwrap(),
+        };
+        let (mut players, mut publications) = (Vec::new(), Vec::new());
+        match action {
+            Action::Play => players.push(Player::new(FIRST, stream)),
+            Action::Publish => publications.push(Published::new(FIRST, truth, stream)),
+        }
+        let other = rng.below(truth.lines.len());
+        let second = match (action, rng.below(100)) {
+            (_, 0..5) => Second::Publish { stream: other },
+            (Action::Play, 5..15) | (Action::Publish, 5..10) => Second::Play {
+                stream: other,
+                deaf: rng.chance(300),
+            },
+            _ => Second::Nothing,
+        };
+        let appetite = match (action, rng.below(10)) {
+            (Action::Play, 0..2) => Appetite::Slow(rng.range(20, 3_000)),
+            (Action::Play, 2) => Appetite::Stalled(rng.range(10, 400)),
+            _ => Appetite::Fast,
+        };
+        let room = rng.pick(&[2_048, 16_384, 65_536, 262_144]);
+        Self {
+            id,
+            wire: Rc::new(RefCell::new(Wire::new(rng.pick(&[4_096, 65_536, 262_144]), room))),
+            session: ClientSession::new(request, rng.next()),
+            sending: Pipe::new(usize::MAX),
+            action,
+            chunk_size,
+            appetite,
+            vanished: false,
+            leaving: None,
+            gone: false,
+            players,
+            publications,
+            second,
+            barrier: None,
+            barriers: 0,
+        }
+    }
+
+    /// One step of whatever this client does.
+    pub(super) fn act(&mut self, rng: &mut Rng, truth: &mut Truth) -> Option<String> {
+        if self.gone || self.vanished || self.leaving.is_some() {
+            return None;
+        }
+        if self.session.msid().is_some() && self.second_asked(truth) {
+            return Some(format!("begins {:?}", self.second));
+        }
+        self.publish_some(rng, truth);
+        if rng.chance(2) {
+            self.appetite = rng.pick(&[Appetite::Fast, Appetite::Slow(500), Appetite::Stalled(150)]);
+        }
+        if let Appetite::Stalled(steps) = self.appetite {
+            self.appetite = match steps {
+                0 => Appetite::Fast,
+                _ => Appetite::Stalled(steps - 1),
+            };
+        }
+        let leaves = match self.action {
+            Action::Publish => 4,
+            Action::Play => 2,
+        };
+        if rng.chance(leaves) {
+            return Some(self.leave(rng, truth));
+        }
+        if self.barrier.is_none() && !self.players.is_empty() && rng.chance(25) {
+            return self.command(rng, truth);
+        }
+        if rng.chance(3) {
+            return self.publish_again(truth);
+        }
+        None
+    }
+
+    fn publish_some(&mut self, rng: &mut Rng, truth: &mut Truth) {
+        if self.sending.len() > 1 << 19 {
+            return;
+        }
+        for published in &mut self.publications {
+            if let Some(encoder) = &mut published.encoder {
+                for _ in 0..rng.pick(&[0, 0, 0, 1, 1, 2, 4]) {
+                    let out = self.session.out().writer();
+                    encoder.emit(rng, truth, &mut self.chunk_size, out);
+                }
+            }
+        }
+        self.collect();
+    }
+
+    /// Begins what it does besides, once it can.
+    fn second_asked(&mut self, truth: &mut Truth) -> bool {
+        let (name, stream) = match self.second {
+            Second::Nothing | Second::Done => return false,
+            Second::Play { stream, .. } => ("play", stream),
+            Second::Publish { stream } => ("publish", stream),
+        };
+        self.session.send_command(0, |amf| {
+            amf.string("createStream").number(77.0).null();
+        });
+        let key = truth.lines[stream].name.trim_start_matches("live/").to_owned();
+        let mut deaf = false;
+        if let Second::Play { deaf: true, .. } = self.second {
+            deaf = true;
+            self.session.send_command(SECOND, |amf| {
+                amf.string("receiveAudio").number(0.0).null().boolean(false);
+            });
+        }
+        self.session.send_command(SECOND, |amf| {
+            amf.string(name).number(0.0).null().string(&key);
+        });
+        match self.second {
+            Second::Publish { .. } => {
+                self.publications.push(Published::new(SECOND, truth, stream));
+            }
+            _ => {
+                let mut player = Player::new(SECOND, stream);
+                player.audio = if deaf { Half::Off } else { Half::On };
+                self.players.push(player);
+            }
+        }
+        self.second = Second::Done;
+        self.collect();
+        true
+    }
+
+    /// A publisher stops and asks for the same stream again on the same connection.
+    fn publish_again(&mut self, truth: &mut Truth) -> Option<String> {
+        let published = self.publications.iter_mut().find(|p| p.encoder.is_some())?;
+        let (msid, stream) = (published.msid, published.stream);
+        published.stop(truth);
+        *published = Published::new(msid, truth, stream);
+        let key = truth.lines[stream].name.trim_start_matches("live/").to_owned();
+        self.session.send_command(msid, |amf| {
+            amf.string("closeStream").number(0.0).null();
+        });
+        self.session.send_command(msid, |amf| {
+            amf.string("publish").number(0.0).null().string(&key).string("LIVE");
+        });
+        self.collect();
+        Some(format!("publishes {key} again"))
+    }
+
+    fn leave(&mut self, rng: &mut Rng, truth: &mut Truth) -> String {
+        for published in &mut self.publications {
+            published.stop(truth);
+        }
+        match rng.below(5) {
+            0 => {
+                self.vanished = true;
+                "is unplugged".to_owned()
+            }
+            1 => {
+                self.wire.borrow_mut().client_ends(End::Reset);
+                self.gone = true;
+                "resets".to_owned()
+            }
+            2 => {
+                self.leaving = Some(End::Fin);
+                "sends no more".to_owned()
+            }
+            3 => {
+                self.leaving = Some(End::Closed);
+                "closes".to_owned()
+            }
+            _ => {
+                for msid in [FIRST, SECOND] {
+                    self.session.send_command(0, |amf| {
+                        amf.string("deleteStream").number(0.0).null().number(f64::from(msid));
+                    });
+                }
+                self.players.clear();
+                self.collect();
+                self.leaving = Some(End::Closed);
+                "takes its leave".to_owned()
+            }
+        }
+    }
+
+    /// Everything this client does ends now, politely.
+    pub(super) fn quit(&mut self, truth: &mut Truth) {
+        for published in &mut self.publications {
+            published.stop(truth);
+        }
+        self.leaving.get_or_insert(End::Closed);
+    }
+
+    /// A command of a player, with a ping behind it whose answer says that it was read.
+    fn command(&mut self, rng: &mut Rng, truth: &mut Truth) -> Option<String> {
+        let index = rng.below(self.players.len());
+        let alone = self.players.len() == 1;
+        let player = &mut self.players[index];
+        let msid = player.msid;
+        let other = rng.below(truth.lines.len());
+        let key = truth.lines[other].name.trim_start_matches("live/").to_owned();
+        let session = &mut self.session;
+        let what = match rng.below(if player.playing { 9 } else { 1 }) {
+            0 if player.asked.is_none() => {
+                player.asked = Some(other);
+                session.send_command(msid, |amf| {
+                    amf.string("play").number(0.0).null().string(&key);
+                });
+                format!("plays {key}")
+            }
+            1 => {
+                session.send_command(msid, |amf| {
+                    amf.string("closeStream").number(0.0).null();
+                });
+                "stops".to_owned()
+            }
+            2 | 3 => {
+                let pause = !player.paused;
+                session.send_command(msid, |amf| {
+                    amf.string("pause").number(0.0).null().boolean(pause).number(0.0);
+                });
+                format!("pauses {pause}")
+            }
+            4 => {
+                let time = player.somewhere(rng);
+                session.send_command(msid, |amf| {
+                    amf.string("seek").number(0.0).null().number(f64::from(time));
+                });
+                format!("seeks {time}")
+            }
+            5 => {
+                player.switching = true;
+                session.send_command(msid, |amf| {
+                    amf.string("play2").number(0.0).null().begin_object();
+                    amf.string_property("streamName", &key).end_object();
+                });
+                format!("switches to {key}")
+            }
+            what @ (6 | 7) if alone => {
+                let (name, kind, half) = match what {
+                    6 => ("receiveAudio", kind::AUDIO, &mut player.audio),
+                    _ => ("receiveVideo", kind::VIDEO, &mut player.video),
+                };
+                let on = *half == Half::Off;
+                if !on {
+                    *half = Half::Either;
+                }
+                player.turns_on = on.then_some(kind);
+                session.send_command(msid, |amf| {
+                    amf.string(name).number(0.0).null().boolean(on);
+                });
+                format!("{name} {on}")
+            }
+            _ => return None,
+        };
+        self.barriers += 1;
+        self.barrier = Some(self.barriers);
+        let ping = Control::User(UserControl::PingRequest(self.barriers));
+        ping.encode(self.session.out().writer());
+        self.collect();
+        Some(format!("{what} on {msid}"))
+    }
+
+    /// Moves what the session has to send to the network's side.
+    fn collect(&mut self) {
+        let out = self.session.out();
+        self.sending.push(out.pending());
+        let count = out.pending().len();
+        out.advance(count);
+    }
+
+    /// The network and the client's kernel: up to `count` bytes go to the relay.
+    pub(super) fn send(&mut self, count: usize) -> bool {
+        if self.gone || self.vanished {
+            return false;
+        }
+        let mut wire = self.wire.borrow_mut();
+        let sent = wire.client_send(self.sending.front(), count);
+        self.sending.consume(sent);
+        if self.sending.is_empty()
+            && let Some(end) = self.leaving
+            && wire.client_end == End::Open
+        {
+            wire.client_ends(end);
+            self.gone = end == End::Closed;
+            return true;
+        }
+        sent > 0
+    }
+
+    /// The client reads up to `count` bytes, as many as it cares to; whether it read any.
+    pub(super) fn read(&mut self, truth: &mut Truth, count: usize) -> Result<bool, String> {
+        if self.gone || self.vanished {
+            return Ok(false);
+        }
+        let count = match self.appetite {
+            Appetite::Fast => count,
+            Appetite::Slow(bytes) => count.min(bytes),
+            Appetite::Stalled(_) => 0,
+        };
+        let input = {
+            let mut wire = self.wire.borrow_mut();
+            let count = count.min(wire.to_client.len());
+            if count == 0 && wire.to_client.is_empty() && wire.relay_fin {
+                drop(wire);
+                self.hear_end(truth);
+                return Ok(true);
+            }
+            let input = wire.to_client.front()[..count].to_vec();
+            wire.client_took(count);
+            input
+        };
+        if input.is_empty() {
+            return Ok(false);
+        }
+        self.decode(truth, &input)?;
+        self.collect();
+        Ok(true)
+    }
+
+    /// The relay has ended the connection.
+    fn hear_end(&mut self, truth: &mut Truth) {
+        for published in &mut self.publications {
+            published.stop(truth);
+        }
+        self.gone = true;
+        self.wire.borrow_mut().client_ends(End::Closed);
+    }
+
+    fn decode(&mut self, truth: &mut Truth, input: &[u8]) -> Result<(), String> {
+        let mut at = 0;
+        loop {
+            let event = self
+                .session
+                .next(input, &mut at)
+                .map_err(|error| format!("the relay broke the protocol: {error}"))?;
+            match event {
+                None => break,
+                Some(ClientEvent::Media(message)) => {
+                    judge(&mut self.players, truth, &message)?;
+                }
+                Some(ClientEvent::Status {
+                    msid,
+                    code,
+                    description,
+                    ..
+                }) => self.hear(truth, msid, &code, &description)?,
+                Some(ClientEvent::Control(UserControl::PingResponse(number))) => {
+                    self.pass_barrier(number);
+                }
+                Some(ClientEvent::Refused { code, .. }) => return Err(format!("refused: {code}")),
+                Some(ClientEvent::Connected { .. } | ClientEvent::Control(_)) => {}
+            }
+        }
+        self.session
+            .end_input(input, at)
+            .map_err(|error| format!("the client cannot answer: {error}"))
+    }
+
+    fn pass_barrier(&mut self, number: u32) {
+        if self.barrier == Some(number) {
+            self.barrier = None;
+            for player in &mut self.players {
+                for half in [&mut player.audio, &mut player.video] {
+                    if *half == Half::Either {
+                        *half = Half::Off;
+                    }
+                }
+            }
+        }
+    }
+
+    fn hear(
+        &mut self,
+        truth: &mut Truth,
+        msid: u32,
+        code: &str,
+        description: &str,
+    ) -> Result<(), String> {
+        if let Some(published) = self.publications.iter_mut().find(|p| p.msid == msid) {
+            match code {
+                "NetStream.Publish.Start" if published.encoder.is_none() => {
+                    if truth.publications[published.publication].open {
+                        let seed = truth.publications.len() + self.id;
+                        let rng = &mut Rng::new(seed as u64);
+                        published.encoder = Some(Encoder::new(rng, published.publication, msid));
+                    }
+                }
+                "NetStream.Publish.BadName" | "NetStream.Publish.Denied" => published.stop(truth),
+                _ => {}
+            }
+        }
+        match self.players.iter_mut().find(|player| player.msid == msid) {
+            Some(player) => player.hear(truth, code, description),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether everything that was sent has left the client.
+    pub(super) fn has_sent(&self) -> bool {
+        self.sending.is_empty()
+    }
+}
+
+fn judge(players: &mut [Player], truth: &mut Truth, message: &Message<'_>) -> Result<(), String> {
+    let msid = message.header.msid;
+    let player = players
+        .iter_mut()
+        .find(|player| player.msid == msid)
+        .ok_or_else(|| format!("media on message stream {msid}, where nothing plays"))?;
+    player.take(truth, message)
+}
+
+impl Published {
+    fn new(msid: u32, truth: &mut Truth, stream: usize) -> Self {
+        Self {
+            msid,
+            publication: truth.open(stream),
+            stream,
+            accepted: false,
+            encoder: None,
+        }
+    }
+
+    /// Whether it may still send.
+    pub(super) fn is_on(&self) -> bool {
+        self.accepted && self.encoder.is_some()
+    }
+
+    pub(super) fn stop(&mut self, truth: &mut Truth) {
+        truth.publications[self.publication].open = false;
+        self.encoder = None;
+    }
+}
+
+impl Player {
+    /// A status from the relay.
+    fn hear(&mut self, truth: &Truth, code: &str, description: &str) -> Result<(), String> {
+        self.forget_ahead();
+        match code.strip_prefix("NetStream.").unwrap_or(code) {
+            "Play.Start" if description.starts_with("playing ") => {
+                let stream = self.asked.take().ok_or("a play nobody asked for begins")?;
+                if !description.ends_with(&truth.lines[stream].name) {
+                    return Err(format!("{description}, and not {}", truth.lines[stream].name));
+                }
+                self.playing = true;
+                self.paused = false;
+                self.switching = false;
+                self.go_anywhere(truth, stream);
+            }
+            "Play.StreamNotFound" | "Play.UnpublishNotify" | "Play.Stop" => {
+                self.playing = false;
+                self.switching = false;
+                if code.ends_with("NotFound") {
+                    self.asked = None;
+                }
+            }
+            "Pause.Notify" => self.paused = true,
+            "Unpause.Notify" => {
+                self.paused = false;
+                self.go_anywhere(truth, self.stream);
+            }
+            "Seek.Notify" if description == "live" => match self.turns_on.take() {
+                Some(kind::AUDIO) => self.audio = Half::On,
+                Some(_) => self.video = Half::AtSync,
+                None => return Err("a half comes back that nobody asked for".to_owned()),
+            },
+            "Seek.Notify" => {
+                self.paused = false;
+                self.go_anywhere(truth, self.stream);
+            }
+            "Play.TransitionComplete" => {
+                let stream = truth.line(description).ok_or("to an unknown stream")?;
+                self.switching = false;
+                if stream != self.stream {
+                    self.paused = false;
+                    self.go_anywhere(truth, stream);
+                }
+            }
+            "Play.Failed" => self.switching = false,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn somewhere(&self, rng: &mut Rng) -> u32 {
+        let back = rng.millis(0, 8_000);
+        self.last_seen().wrapping_sub(back)
+    }
+}

@@ -1,0 +1,441 @@
+//! What one player may get, and what it has got: the judge of every message that arrives.
+//!
+//! It follows its stream message by message. It may jump only to a message a player may start
+//! at, with the headers that count there before it, and only when it asked for another place,
+//! was further behind than is allowed, or its worker was.
+
+use super::truth::{Entry, InForce, Need, Place, Publication, Truth, is_same};
+use crate::rtmp::message::{HEAD_BYTES, Message, Timestamp, kind};
+
+/// Whether one half of the media comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Half {
+    On,
+    Off,
+    /// The relay was told to leave it out and may not have read that yet.
+    Either,
+    /// Comes back with a key frame.
+    AtSync,
+}
+
+/// A header that was sent ahead of a jump.
+#[derive(Clone, Copy, Debug)]
+struct Ahead {
+    number: u32,
+    tag: u32,
+    time: u32,
+}
+
+/// See the module text.
+#[derive(Debug)]
+pub(super) struct Player {
+    pub(super) msid: u32,
+    /// What it plays, as an index of the truth's lines.
+    pub(super) stream: usize,
+    /// A play that was asked for and not answered.
+    pub(super) asked: Option<usize>,
+    pub(super) playing: bool,
+    pub(super) paused: bool,
+    /// A play2 that was asked for and neither done nor refused.
+    pub(super) switching: bool,
+    pub(super) audio: Half,
+    pub(super) video: Half,
+    /// The half it asked to have back, by message type id.
+    pub(super) turns_on: Option<u8>,
+    /// The last message it got.
+    pub(super) place: Option<Place>,
+    /// It may go on anywhere.
+    pub(super) fresh: bool,
+    /// How much had been sent when it was last allowed to go anywhere.
+    pub(super) fresh_from: (usize, usize),
+    /// Its worker has lost part of the stream.
+    pub(super) may_jump: bool,
+    last_time: Option<Timestamp>,
+    known: [Option<(u32, u32)>; 4],
+    ahead: [Option<Ahead>; 4],
+    pub(super) messages: u64,
+    pub(super) jumps: u64,
+}
+
+/// What is wrong.
+pub(super) type Verdict = Result<(), String>;
+
+impl Player {
+    pub(super) fn new(msid: u32, stream: usize) -> Self {
+        Self {
+            msid,
+            stream,
+            asked: Some(stream),
+            playing: false,
+            paused: false,
+            switching: false,
+            audio: Half::On,
+            video: Half::On,
+            turns_on: None,
+            place: None,
+            fresh: true,
+            fresh_from: (0, 0),
+            may_jump: false,
+            last_time: None,
+            known: [None; 4],
+            ahead: [None; 4],
+            messages: 0,
+            jumps: 0,
+        }
+    }
+
+    /// The next message may be from anywhere in `stream`.
+    pub(super) fn go_anywhere(&mut self, truth: &Truth, stream: usize) {
+        self.stream = stream;
+        self.fresh = true;
+        self.place = None;
+        self.last_time = None;
+        self.ahead = [None; 4];
+        let order = &truth.lines[stream].order;
+        self.fresh_from = match order.len().checked_sub(1) {
+            Some(last) => (last, truth.at(stream, last).entries.len()),
+            None => (0, 0),
+        };
+    }
+
+    /// The time of the last message it got.
+    pub(super) fn last_seen(&self) -> u32 {
+        self.last_time.map_or(0, |time| time.0)
+    }
+
+    /// What was sent ahead of a jump is of no use any more.
+    pub(super) fn forget_ahead(&mut self) {
+        self.ahead = [None; 4];
+    }
+
+    /// Judges one message.
+    pub(super) fn take(&mut self, truth: &mut Truth, message: &Message<'_>) -> Verdict {
+        if !self.playing || self.paused {
+            return Err(format!("media while {}", if self.paused { "paused" } else { "idle" }));
+        }
+        self.messages += 1;
+        let time = message.header.timestamp;
+        if let Some(last) = self.last_time
+            && time.since(last) < 0
+        {
+            return Err(format!("time steps back from {} to {}", last.0, time.0));
+        }
+        let next = match self.place {
+            Some(place) => self.next_place(truth, place, message),
+            None => self.first_place(truth, message),
+        };
+        if let Some(place) = next {
+            return self.follow(truth, place, message);
+        }
+        let mut head = [0; HEAD_BYTES];
+        let head = message.payload.head(&mut head);
+        let Some((at, tag)) = truth.identify(self.stream, message.header.kind, head) else {
+            if self.has_filter() {
+                // Too short to tell which one it is: where it stands is open again.
+                self.fresh = true;
+                return Ok(());
+            }
+            return Err(self.lost(truth, "a message nobody sent, or out of order"));
+        };
+        if Publication::header_index(tag).is_some() {
+            return self.take_ahead(truth, at, tag, message);
+        }
+        self.jump(truth, (at, tag as usize), message)
+    }
+
+    /// The place of `message` when it is one that may come next.
+    fn next_place(&self, truth: &Truth, (at, seq): Place, message: &Message<'_>) -> Option<Place> {
+        let order = truth.lines[self.stream].order.len();
+        self.place_in(truth, (at, seq + 1), message)
+            .or_else(|| (at + 1..order).find_map(|at| self.place_in(truth, (at, 0), message)))
+    }
+
+    /// The same for a player that was there before the first message.
+    fn first_place(&self, truth: &Truth, message: &Message<'_>) -> Option<Place> {
+        let is_first = |at: &usize| {
+            let epoch = |at: usize| truth.at(self.stream, at).epoch;
+            *at == 0 || epoch(*at) != epoch(*at - 1)
+        };
+        let order = truth.lines[self.stream].order.len();
+        if self.ahead.iter().any(Option::is_some) {
+            return None;
+        }
+        let place = (0..order)
+            .filter(is_first)
+            .find_map(|at| self.place_in(truth, (at, 0), message))?;
+        // Not one of the headers ahead of a jump, unless they have the same time.
+        (truth.entry(self.stream, place).time == message.header.timestamp.0).then_some(place)
+    }
+
+    /// The place of `message` from `from` on, with nothing left out that has to come.
+    fn place_in(&self, truth: &Truth, from: Place, message: &Message<'_>) -> Option<Place> {
+        let publication = truth.at(self.stream, from.0);
+        for (seq, entry) in publication.entries.iter().enumerate().skip(from.1) {
+            if self.is_it(publication, entry, message) {
+                return Some((from.0, seq));
+            }
+            if !self.may_skip(entry) {
+                return None;
+            }
+        }
+        None
+    }
+
+    /// Whether `message` is this very entry. A header ahead of a jump has the same bytes and
+    /// another time.
+    fn is_it(&self, publication: &Publication, entry: &Entry, message: &Message<'_>) -> bool {
+        let time = message.header.timestamp;
+        let shifted = |shift: u32| entry.time.wrapping_add(shift) == time.0;
+        let stays = self.last_time == Some(time) || self.has_filter();
+        let fits = match (entry.seen_at, publication.shift) {
+            (Some(seen), _) => seen == time.0,
+            (None, Some(shift)) => shifted(shift) || !entry.coded && stays,
+            (None, None) => entry.coded || shifted(0) || stays,
+        };
+        fits && entry.kind == message.header.kind && is_same(&message.payload, &entry.body)
+    }
+
+    /// Whether the player does not get this one, or may not.
+    pub(super) fn may_skip(&self, entry: &Entry) -> bool {
+        match entry.kind {
+            kind::AUDIO => self.audio != Half::On,
+            kind::VIDEO => match self.video {
+                Half::On => false,
+                Half::Off | Half::Either => true,
+                Half::AtSync => !entry.sync,
+            },
+            _ => false,
+        }
+    }
+
+    fn has_filter(&self) -> bool {
+        (self.audio, self.video) != (Half::On, Half::On)
+    }
+
+    /// Whether the player gets everything from here on.
+    pub(super) fn is_whole(&self) -> bool {
+        !self.has_filter()
+    }
+
+    fn follow(&mut self, truth: &mut Truth, place: Place, message: &Message<'_>) -> Verdict {
+        if let Some(before) = self.place
+            && before.0 != place.0
+        {
+            self.leave(truth, before, place)?;
+        }
+        if truth.entry(self.stream, place).coded {
+            self.fresh = false;
+        }
+        self.arrive(truth, place, message)
+    }
+
+    /// One publication is over and another goes on: nothing of the old one may be missing.
+    fn leave(&self, truth: &mut Truth, before: Place, next: Place) -> Verdict {
+        let epoch = truth.at(self.stream, next.0).epoch;
+        // It may be a jump as well as a step.
+        let is_open = self.may_jump || truth.entry(self.stream, next).sync;
+        let number = truth.at(self.stream, before.0).number as usize;
+        let old = &mut truth.publications[number];
+        if self.has_filter() || is_open || old.epoch != epoch || next.0 != before.0 + 1 {
+            return Ok(());
+        }
+        if *old.closed_at.get_or_insert(before.1) != before.1 || old.seen_to > old.closed_at {
+            let (seen, closed) = (old.seen_to, old.closed_at);
+            return Err(format!(
+                "publication {number} ended for one player behind message {}, others got up to \
+                 {seen:?} and {closed:?}",
+                before.1
+            ));
+        }
+        Ok(())
+    }
+
+    /// A header that comes before a jump.
+    fn take_ahead(
+        &mut self,
+        truth: &Truth,
+        at: usize,
+        tag: u32,
+        message: &Message<'_>,
+    ) -> Verdict {
+        let publication = truth.at(self.stream, at);
+        let index = Publication::header_index(tag).unwrap_or(usize::MAX);
+        let Some((need, body)) = publication.headers.get(index) else {
+            return Err(self.lost(truth, "a header nobody sent"));
+        };
+        if !is_same(&message.payload, body) {
+            return Err(self.lost(truth, "a header that was changed on the way"));
+        }
+        self.known[*need as usize] = Some((publication.number, tag));
+        self.ahead[*need as usize] = Some(Ahead {
+            number: publication.number,
+            tag,
+            time: message.header.timestamp.0,
+        });
+        Ok(())
+    }
+
+    fn jump(&mut self, truth: &mut Truth, place: Place, message: &Message<'_>) -> Verdict {
+        let publication = truth.at(self.stream, place.0);
+        let entries = &publication.entries;
+        let Some(entry) = entries.get(place.1) else {
+            return Err(self.lost(truth, "a message that was not sent yet"));
+        };
+        if !self.is_it(publication, entry, message) {
+            return Err(self.lost(truth, "a message that was changed on the way"));
+        }
+        // Where it starts it may be sent nothing that it does not want.
+        let mut sync = place.1;
+        while !entries[sync].sync {
+            if sync == 0 || !self.may_skip(&entries[sync - 1]) {
+                return Err(self.lost(truth, "a jump to where no player may start"));
+            }
+            sync -= 1;
+        }
+        if let Some(before) = self.place
+            && !self.fresh
+        {
+            if place <= before {
+                return Err(self.lost(truth, "a message again"));
+            }
+            let behind = truth.bytes_behind(self.stream, before);
+            if behind <= truth.lag_bytes && !self.may_jump {
+                let why = format!("a jump by a player {behind} bytes behind at most");
+                return Err(self.lost(truth, &why) + &format!("; it goes to {place:?}"));
+            }
+            self.jumps += 1;
+        }
+        self.judge_ahead(truth, (place.0, sync))?;
+        self.fresh = false;
+        self.may_jump = false;
+        self.arrive(truth, place, message)
+    }
+
+    /// The headers before a jump are those that count there, stamped like what they are for.
+    fn judge_ahead(&mut self, truth: &Truth, sync: Place) -> Verdict {
+        let publication = truth.at(self.stream, sync.0);
+        let entry = &publication.entries[sync.1];
+        for (index, ahead) in std::mem::take(&mut self.ahead).into_iter().enumerate() {
+            let Some(Ahead { number, tag, time }) = ahead else {
+                continue;
+            };
+            if (number, Some(tag)) != (publication.number, entry.in_force[index]) {
+                return Err(format!(
+                    "header {number}:{tag:x} comes before {sync:?} of publication {}, where {:x?} \
+                     count",
+                    publication.number, entry.in_force
+                ));
+            }
+            if entry.seen_at.is_some_and(|seen| seen != time) {
+                return Err(format!("headers at {time} go before {:?}", entry.seen_at));
+            }
+        }
+        self.judge_known(publication.number, &entry.in_force, &[0, 1, 2, 3])
+    }
+
+    fn judge_known(&self, number: u32, in_force: &InForce, needs: &[usize]) -> Verdict {
+        for &need in needs {
+            if let Some(tag) = in_force[need]
+                && self.known[need] != Some((number, tag))
+            {
+                let known = self.known[need];
+                return Err(format!(
+                    "header {number}:{tag:x} counts and the player has {known:x?}"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn arrive(&mut self, truth: &mut Truth, place: Place, message: &Message<'_>) -> Verdict {
+        let number = truth.at(self.stream, place.0).number;
+        let time = message.header.timestamp;
+        if self.ahead.iter().any(Option::is_some) && !self.fresh {
+            return Err(self.lost(truth, "headers ahead of no jump"));
+        }
+        let is_first = truth.lines[self.stream].order[0] == number;
+        let publication = &mut truth.publications[number as usize];
+        let entry = &mut publication.entries[place.1];
+        let seen = *entry.seen_at.get_or_insert(time.0);
+        if seen != time.0 {
+            return Err(format!("{place:?} is at {seen} for some, at {} for others", time.0));
+        }
+        let shift = time.0.wrapping_sub(entry.time);
+        if entry.coded || is_first {
+            let expected = *publication.shift.get_or_insert(shift);
+            if shift != expected || is_first && shift != 0 {
+                return Err(format!("{place:?} is shifted by {shift}, not by {expected}"));
+            }
+        }
+        if let Some((need, tag)) = entry.header {
+            self.known[need as usize] = Some((number, tag));
+        }
+        let in_force = entry.in_force;
+        let needs: &[usize] = match (entry.kind, entry.coded) {
+            (kind::VIDEO, true) => &[Need::Video as usize, Need::VideoMetadata as usize],
+            (kind::AUDIO, true) => &[Need::Audio as usize],
+            _ => &[],
+        };
+        if entry.kind == kind::VIDEO && entry.sync && self.video == Half::AtSync {
+            self.video = Half::On;
+        }
+        publication.seen_to = publication.seen_to.max(Some(place.1));
+        if publication.closed_at.is_some_and(|last| place.1 > last) {
+            return Err(format!("{place:?} comes after the end that others were given"));
+        }
+        self.judge_known(number, &in_force, needs)?;
+        self.judge_halves(message)?;
+        self.place = Some(place);
+        self.last_time = Some(time);
+        Ok(())
+    }
+
+    fn judge_halves(&self, message: &Message<'_>) -> Verdict {
+        match message.header.kind {
+            kind::AUDIO if self.audio == Half::Off => Err("audio that was turned off".to_owned()),
+            kind::VIDEO if matches!(self.video, Half::Off | Half::AtSync) => {
+                Err("video that was turned off".to_owned())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// After everything has come to rest: `open` is the publication that goes on.
+    pub(super) fn judge_rest(&self, truth: &Truth, open: usize) -> Verdict {
+        let entries = &truth.at(self.stream, open).entries;
+        let Some(place) = self.place.filter(|_| !self.fresh) else {
+            let first = match self.fresh_from {
+                (at, count) if at == open => count,
+                (at, _) if at < open => 0,
+                _ => return Ok(()),
+            };
+            let start = entries.iter().skip(first).position(|entry| entry.sure);
+            return match start {
+                Some(start) if !entries[first + start..].iter().all(|e| self.may_skip(e)) => {
+                    Err(self.lost(truth, "it could have started"))
+                }
+                _ => Ok(()),
+            };
+        };
+        let first = match place.0 {
+            at if at == open => place.1 + 1,
+            _ => 0,
+        };
+        let missing = entries.iter().skip(first).filter(|entry| !self.may_skip(entry));
+        match missing.count() {
+            0 => Ok(()),
+            count => Err(self.lost(truth, &format!("{count} messages did not come"))),
+        }
+    }
+
+    fn lost(&self, truth: &Truth, what: &str) -> String {
+        let line = &truth.lines[self.stream];
+        let lens: Vec<usize> = (0..line.order.len())
+            .map(|at| truth.at(self.stream, at).entries.len())
+            .collect();
+        format!(
+            "{what}; stream {} is at {:?} (fresh {}), sent so far {lens:?}",
+            line.name, self.place, self.fresh
+        )
+    }
+}

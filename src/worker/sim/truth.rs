@@ -1,0 +1,283 @@
+//! What publishers sent, message by message: what every player is measured against.
+//!
+//! A message carries the number of its publication and its own, where it is long enough for
+//! them, so that one that turns up anywhere can be looked up; and its bytes are its own, so that
+//! two of them are never taken for each other.
+
+use std::rc::Rc;
+
+use super::rng::fill;
+use crate::rtmp::message::{MessageHeader, Payload, Timestamp, kind};
+use crate::rtmp::writer::encoded_len;
+use crate::stream::log::MSID;
+
+/// What a player has to have before it can decode. The values are indices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Need {
+    Metadata = 0,
+    Video = 1,
+    VideoMetadata = 2,
+    Audio = 3,
+}
+
+/// Which header of each kind counts, by its number.
+pub(super) type InForce = [Option<u32>; 4];
+
+/// A message as players are to get it.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) kind: u8,
+    /// What the publisher stamped it with.
+    pub(super) time: u32,
+    pub(super) body: Rc<[u8]>,
+    pub(super) coded: bool,
+    /// A player may start here.
+    pub(super) sync: bool,
+    /// A player that waits has to start here.
+    pub(super) sure: bool,
+    pub(super) header: Option<(Need, u32)>,
+    /// The headers that count after this message.
+    pub(super) in_force: InForce,
+    /// The stamp players see, once one has seen it: all see the same.
+    pub(super) seen_at: Option<u32>,
+    pub(super) wire_bytes: u64,
+}
+
+/// What one publisher sends between publish and unpublish.
+#[derive(Debug)]
+pub(super) struct Publication {
+    pub(super) number: u32,
+    pub(super) stream: usize,
+    /// Which life of the stream it belongs to; known once it is accepted.
+    pub(super) epoch: Option<u64>,
+    pub(super) entries: Vec<Entry>,
+    pub(super) headers: Vec<(Need, Rc<[u8]>)>,
+    /// What is added to its times.
+    pub(super) shift: Option<u32>,
+    /// It has sent pictures.
+    pictures: bool,
+    last_video: Option<u32>,
+    /// The last message that anybody got before the next publication.
+    pub(super) closed_at: Option<usize>,
+    /// The last message that anybody got.
+    pub(super) seen_to: Option<usize>,
+    /// Whoever sends it still does.
+    pub(super) open: bool,
+}
+
+/// One stream name.
+#[derive(Debug)]
+pub(super) struct Line {
+    pub(super) name: String,
+    /// Accepted publications in order.
+    pub(super) order: Vec<u32>,
+}
+
+/// See the module text.
+#[derive(Debug)]
+pub(super) struct Truth {
+    pub(super) publications: Vec<Publication>,
+    pub(super) lines: Vec<Line>,
+    /// Chunk size of the relay, to know what a message takes in a log.
+    pub(super) chunk_size: usize,
+    pub(super) lag_bytes: u64,
+}
+
+/// A place in a stream: index among its publications, index among the messages of that one.
+pub(super) type Place = (usize, usize);
+
+/// A message that is about to be sent.
+#[derive(Debug)]
+pub(super) struct Draft {
+    pub(super) kind: u8,
+    pub(super) time: u32,
+    /// The first bytes, which say what it is.
+    pub(super) head: Vec<u8>,
+    /// Length of the body; head and numbers are left out of bodies shorter than them.
+    pub(super) len: usize,
+    pub(super) header: Option<Need>,
+    /// Sends a header again instead of a new one.
+    pub(super) again: Option<u32>,
+    pub(super) coded: bool,
+    pub(super) key: bool,
+}
+
+/// Bytes that number a message.
+pub(super) const NUMBER_BYTES: usize = 8;
+
+/// Set in the number of a header.
+const IS_HEADER: u32 = 1 << 31;
+
+/// Audio without video for so long counts as audio only.
+const VIDEO_GONE_MS: u32 = 5_000;
+
+impl Truth {
+    pub(super) fn line(&self, name: &str) -> Option<usize> {
+        self.lines.iter().position(|line| line.name == name)
+    }
+
+    /// A publisher is about to ask for the stream.
+    pub(super) fn open(&mut self, stream: usize) -> usize {
+        let number = u32::try_from(self.publications.len()).unwrap();
+        self.publications.push(Publication {
+            number,
+            stream,
+            epoch: None,
+            entries: Vec::new(),
+            headers: Vec::new(),
+            shift: None,
+            pictures: false,
+            last_video: None,
+            closed_at: None,
+            seen_to: None,
+            open: true,
+        });
+        self.publications.len() - 1
+    }
+
+    /// The publication at index `at` of a stream's order.
+    pub(super) fn at(&self, stream: usize, at: usize) -> &Publication {
+        &self.publications[self.lines[stream].order[at] as usize]
+    }
+
+    pub(super) fn entry(&self, stream: usize, place: Place) -> &Entry {
+        &self.at(stream, place.0).entries[place.1]
+    }
+
+    /// Writes `draft` down as the next message of a publication; its body.
+    pub(super) fn add(&mut self, publication: usize, draft: &Draft) -> Rc<[u8]> {
+        let chunk_size = self.chunk_size;
+        self.publications[publication].add(draft, chunk_size)
+    }
+
+    /// Which message of `stream` has this payload by its own account: place in the order, and
+    /// its number.
+    pub(super) fn identify(&self, stream: usize, kind: u8, body: &[u8]) -> Option<(usize, u32)> {
+        let at = match kind {
+            kind::VIDEO => 5,
+            kind::AUDIO if body.first()? >> 4 == 9 => 5,
+            kind::AUDIO => 2,
+            _ => 3 + usize::from(u16::from_be_bytes([*body.get(1)?, *body.get(2)?])),
+        };
+        let numbers = body.get(at..at + NUMBER_BYTES)?;
+        let half = |at: usize| u32::from_be_bytes(numbers[at..at + 4].try_into().unwrap());
+        let order = &self.lines[stream].order;
+        let place = order.iter().position(|number| *number == half(0))?;
+        Some((place, half(4)))
+    }
+
+    /// Bytes that a log has behind `place`, at most.
+    pub(super) fn bytes_behind(&self, stream: usize, place: Place) -> u64 {
+        let order = &self.lines[stream].order;
+        (place.0..order.len())
+            .map(|at| {
+                let first = if at == place.0 { place.1 + 1 } else { 0 };
+                let entries = self.at(stream, at).entries.iter().skip(first);
+                entries.map(|entry| entry.wire_bytes).sum::<u64>()
+            })
+            .sum()
+    }
+}
+
+impl Publication {
+    pub(super) fn in_force(&self) -> InForce {
+        self.entries.last().map_or([None; 4], |last| last.in_force)
+    }
+
+    /// Index among [`headers`](Self::headers) of the one that a number names.
+    pub(super) fn header_index(tag: u32) -> Option<usize> {
+        (tag & IS_HEADER != 0).then_some((tag & !IS_HEADER) as usize)
+    }
+
+    fn add(&mut self, draft: &Draft, chunk_size: usize) -> Rc<[u8]> {
+        let seq = u32::try_from(self.entries.len()).unwrap();
+        let mut in_force = self.in_force();
+        let mut header = None;
+        let body: Rc<[u8]> = match (draft.header, draft.again) {
+            (Some(need), Some(tag)) => {
+                header = Some((need, tag));
+                in_force[need as usize] = Some(tag);
+                self.headers[Self::header_index(tag).unwrap()].1.clone()
+            }
+            (Some(need), None) => {
+                let tag = IS_HEADER | u32::try_from(self.headers.len()).unwrap();
+                let body = self.body(draft, tag);
+                self.headers.push((need, body.clone()));
+                header = Some((need, tag));
+                in_force[need as usize] = Some(tag);
+                body
+            }
+            (None, _) => self.body(draft, seq),
+        };
+        let (sync, sure) = match draft.kind {
+            kind::VIDEO => (draft.key, draft.key),
+            kind::AUDIO if draft.coded => (self.may_be_alone(draft.time), self.last_video.is_none()),
+            _ => (false, false),
+        };
+        if draft.kind == kind::VIDEO {
+            self.last_video = Some(draft.time);
+            self.pictures |= draft.coded;
+        }
+        let message = MessageHeader {
+            csid: 4,
+            // The long form of a time takes four bytes more in every chunk; a bound is enough.
+            timestamp: Timestamp(u32::MAX),
+            kind: draft.kind,
+            msid: MSID,
+            len: body.len(),
+        };
+        self.entries.push(Entry {
+            kind: draft.kind,
+            time: draft.time,
+            body: body.clone(),
+            coded: draft.coded,
+            sync,
+            sure,
+            header,
+            in_force,
+            seen_at: None,
+            wire_bytes: encoded_len(&message, chunk_size) as u64,
+        });
+        body
+    }
+
+    /// Whether audio may stand for itself at `time`. A header of video does not count here,
+    /// though it does for the relay: how far it lies back on the stream's own time is another
+    /// matter when the publisher is one that has come back.
+    fn may_be_alone(&self, time: u32) -> bool {
+        !self.pictures
+            || self
+                .last_video
+                .is_none_or(|video| time.wrapping_sub(video) > VIDEO_GONE_MS)
+    }
+
+    fn body(&self, draft: &Draft, tag: u32) -> Rc<[u8]> {
+        let mut body = vec![0; draft.len];
+        fill(&mut body, u64::from(self.number) << 32 | u64::from(tag));
+        let head = draft.head.len();
+        if draft.len < head + NUMBER_BYTES {
+            let count = head.min(draft.len);
+            body[..count].copy_from_slice(&draft.head[..count]);
+        } else {
+            body[..head].copy_from_slice(&draft.head);
+            body[head..head + 4].copy_from_slice(&self.number.to_be_bytes());
+            body[head + 4..head + NUMBER_BYTES].copy_from_slice(&tag.to_be_bytes());
+        }
+        body.into()
+    }
+}
+
+/// Whether a payload has these bytes.
+pub(super) fn is_same(payload: &Payload<'_>, body: &[u8]) -> bool {
+    let mut rest = body;
+    payload.len() == body.len()
+        && payload
+            .slices()
+            .all(|piece| match rest.strip_prefix(piece) {
+                Some(after) => {
+                    rest = after;
+                    true
+                }
+                None => false,
+            })
+}

@@ -1,0 +1,276 @@
+//! A simulated connection: two pipes of bounded capacity, and what epoll would tell of the end
+//! that the relay has.
+//!
+//! Readiness is edge-triggered. Arriving bytes or an end put the socket on the list of its poll
+//! once; what is told when the poll looks is the state at that moment. A write that did not fit
+//! is followed by an event as soon as a third of the pipe is free again, and by none before.
+//! Reads give all there is, as the kernel does: a short read means that the pipe is empty.
+
+use std::cell::RefCell;
+use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Read, Write};
+use std::rc::Rc;
+
+use crate::net::transport::Transport;
+
+/// Bytes on their way in one direction.
+#[derive(Debug)]
+pub(super) struct Pipe {
+    bytes: Vec<u8>,
+    head: usize,
+    capacity: usize,
+}
+
+impl Pipe {
+    pub(super) fn new(capacity: usize) -> Self {
+        Self {
+            bytes: Vec::new(),
+            head: 0,
+            capacity,
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len() - self.head
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub(super) fn room(&self) -> usize {
+        self.capacity.saturating_sub(self.len())
+    }
+
+    pub(super) fn front(&self) -> &[u8] {
+        &self.bytes[self.head..]
+    }
+
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    pub(super) fn consume(&mut self, count: usize) {
+        self.head += count;
+        if self.head == self.bytes.len() {
+            self.bytes.clear();
+            self.head = 0;
+        } else if self.head > 1 << 18 {
+            self.bytes.drain(..self.head);
+            self.head = 0;
+        }
+    }
+}
+
+/// What the client has done to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    Open,
+    /// It sends no more, but may read on.
+    Fin,
+    /// It neither sends nor reads: the first byte written to it resets the connection.
+    Closed,
+    /// The connection is reset.
+    Reset,
+}
+
+/// See the module text.
+#[derive(Debug)]
+pub(super) struct Wire {
+    pub(super) to_relay: Pipe,
+    pub(super) to_client: Pipe,
+    pub(super) client_end: End,
+    /// The relay sends no more.
+    pub(super) relay_fin: bool,
+    /// The relay has dropped its socket.
+    pub(super) relay_gone: bool,
+    /// Worker and slab key, while a poll watches the socket.
+    pub(super) seat: Option<(usize, usize)>,
+    /// In the poll of publishers, which is looked at once a beat.
+    pub(super) gathered: bool,
+    /// On the list of the poll.
+    pub(super) event: bool,
+    /// The relay's last write did not fit, and it was not told since that there is room.
+    pub(super) full: bool,
+    /// Calls until one is interrupted by a signal.
+    pub(super) interrupt_in: u32,
+}
+
+/// What epoll tells.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Readiness {
+    pub(super) readable: bool,
+    pub(super) writable: bool,
+    pub(super) hangup: bool,
+}
+
+impl Wire {
+    pub(super) fn new(capacity_in: usize, capacity_out: usize) -> Self {
+        Self {
+            to_relay: Pipe::new(capacity_in),
+            to_client: Pipe::new(capacity_out),
+            client_end: End::Open,
+            relay_fin: false,
+            relay_gone: false,
+            seat: None,
+            gathered: false,
+            event: false,
+            full: false,
+            interrupt_in: 50,
+        }
+    }
+
+    /// What is true now, whether it was told or not.
+    pub(super) fn readiness(&self) -> Readiness {
+        let hangup = self.client_end != End::Open;
+        Readiness {
+            readable: !self.to_relay.is_empty() || hangup,
+            writable: self.to_client.room() * 3 >= self.to_client.capacity
+                || self.client_end == End::Reset,
+            hangup,
+        }
+    }
+
+    /// The poll looks: what it tells, if it tells anything.
+    pub(super) fn harvest(&mut self) -> Option<Readiness> {
+        if !std::mem::take(&mut self.event) {
+            return None;
+        }
+        let now = self.readiness();
+        // Who was looked at and is not writable is on the kernel's list to be told.
+        self.full = !now.writable;
+        Some(now)
+    }
+
+    /// A poll begins to watch the socket; it is told at once what is true.
+    pub(super) fn register(&mut self, worker: usize, key: usize) {
+        self.seat = Some((worker, key));
+        self.event = true;
+    }
+
+    /// The client's kernel sends up to `count` of `bytes`; how many.
+    pub(super) fn client_send(&mut self, bytes: &[u8], count: usize) -> usize {
+        let count = count.min(bytes.len()).min(self.to_relay.room());
+        if count > 0 && self.client_end == End::Open && !self.relay_gone {
+            self.to_relay.push(&bytes[..count]);
+            self.event = true;
+        }
+        count
+    }
+
+    /// The client has read `count` bytes.
+    pub(super) fn client_took(&mut self, count: usize) {
+        self.to_client.consume(count);
+        if self.full && self.to_client.room() * 3 >= self.to_client.capacity {
+            self.full = false;
+            self.event = true;
+        }
+    }
+
+    /// The client ends its side.
+    pub(super) fn client_ends(&mut self, end: End) {
+        if self.client_end != End::Reset {
+            self.client_end = end;
+            self.event = true;
+        }
+    }
+}
+
+/// The relay's end of a connection.
+#[derive(Debug)]
+pub(super) struct SimSocket {
+    /// Which client it is.
+    pub(super) client: usize,
+    pub(super) wire: Rc<RefCell<Wire>>,
+}
+
+impl SimSocket {
+    fn interrupted(&self) -> io::Result<()> {
+        let mut wire = self.wire.borrow_mut();
+        wire.interrupt_in = wire.interrupt_in.wrapping_sub(1);
+        if wire.interrupt_in.is_multiple_of(97) {
+            return Err(ErrorKind::Interrupted.into());
+        }
+        Ok(())
+    }
+}
+
+impl Read for SimSocket {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.read_vectored(&mut [IoSliceMut::new(buffer)])
+    }
+
+    fn read_vectored(&mut self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        self.interrupted()?;
+        let mut wire = self.wire.borrow_mut();
+        if wire.to_relay.is_empty() {
+            return match wire.client_end {
+                End::Open => Err(ErrorKind::WouldBlock.into()),
+                End::Fin | End::Closed => Ok(0),
+                End::Reset => Err(ErrorKind::ConnectionReset.into()),
+            };
+        }
+        let mut count = 0;
+        for buffer in buffers {
+            let now = buffer.len().min(wire.to_relay.len());
+            buffer[..now].copy_from_slice(&wire.to_relay.front()[..now]);
+            wire.to_relay.consume(now);
+            count += now;
+        }
+        Ok(count)
+    }
+}
+
+impl Write for SimSocket {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        self.write_vectored(&[IoSlice::new(buffer)])
+    }
+
+    fn write_vectored(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+        assert!(buffers.len() <= 1_024, "more slices than IOV_MAX");
+        self.interrupted()?;
+        let mut wire = self.wire.borrow_mut();
+        assert!(!wire.relay_fin, "the relay writes after its own end");
+        match wire.client_end {
+            End::Open | End::Fin => {}
+            End::Closed => {
+                wire.client_ends(End::Reset);
+                return Ok(buffers.iter().map(|buffer| buffer.len()).sum());
+            }
+            End::Reset => return Err(ErrorKind::BrokenPipe.into()),
+        }
+        let (mut written, mut total) = (0, 0);
+        for buffer in buffers {
+            let now = buffer.len().min(wire.to_client.room());
+            wire.to_client.push(&buffer[..now]);
+            written += now;
+            total += buffer.len();
+        }
+        if written < total {
+            wire.full = true;
+        }
+        if written == 0 && total > 0 {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Transport for SimSocket {
+    fn shutdown_write(&mut self) {
+        self.wire.borrow_mut().relay_fin = true;
+    }
+}
+
+impl Drop for SimSocket {
+    fn drop(&mut self) {
+        let mut wire = self.wire.borrow_mut();
+        wire.relay_gone = true;
+        wire.relay_fin = true;
+        wire.seat = None;
+        wire.event = false;
+    }
+}
