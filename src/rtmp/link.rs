@@ -100,6 +100,10 @@ impl Link {
         &mut self.out
     }
 
+    pub(super) fn pending(&self) -> &[u8] {
+        self.out.pending()
+    }
+
     pub(super) fn reader(&mut self) -> &mut ChunkReader {
         &mut self.reader
     }

@@ -202,6 +202,10 @@ impl std::fmt::Debug for Payload<'_> {
 pub const HEAD_BYTES: usize = 64;
 
 #[cfg(test)]
+#[expect(
+    clippy::single_range_in_vec_init,
+    reason = "payloads are lists of ranges"
+)]
 mod tests {
     use super::*;
 

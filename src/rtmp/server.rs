@@ -277,6 +277,11 @@ impl ServerSession {
         self.link.out()
     }
 
+    /// The bytes that are to be sent.
+    pub fn pending(&self) -> &[u8] {
+        self.link.pending()
+    }
+
     /// The app of connect.
     pub fn app(&self) -> Option<&AppName> {
         self.app.as_deref()

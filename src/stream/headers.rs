@@ -129,6 +129,10 @@ fn is_same(known: &[u8], payload: &Payload<'_>) -> bool {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::single_range_in_vec_init,
+    reason = "payloads are lists of ranges"
+)]
 mod tests {
     use super::*;
     use crate::rtmp::message::kind;

@@ -584,11 +584,7 @@ mod tests {
         // ffmpeg ends AAC so.
         desk.audio(100, &[0xAF, 0]);
         desk.video(100, &[0x17, 0, 0, 0, 0]);
-        let long = [
-            AVC_HEADER,
-            &vec![0; crate::limits::SEQUENCE_HEADER_BYTES_MAX],
-        ]
-        .concat();
+        let long = [AVC_HEADER, &vec![0; limits::SEQUENCE_HEADER_BYTES_MAX]].concat();
         desk.video(120, &long);
         assert_eq!(desk.headers(), [AAC_HEADER, AVC_HEADER]);
         // They are relayed all the same.

@@ -145,8 +145,8 @@ impl<S: Transport> Conn<S> {
     }
 
     /// Whether anything waits besides what a log has.
-    pub(super) fn has_pending(&mut self) -> bool {
-        !self.half_sent.is_empty() || !self.session.out().is_empty()
+    pub(super) fn has_pending(&self) -> bool {
+        !self.half_sent.is_empty() || !self.session.pending().is_empty()
     }
 
     /// One write: half-sent messages, then replies, then `log`. Notes whether the socket is
@@ -155,7 +155,7 @@ impl<S: Transport> Conn<S> {
         let mut slices = [IoSlice::new(&[]); SLICES_MAX];
         let mut count = 0;
         let mut total = 0;
-        let replies = self.session.out().pending();
+        let replies = self.session.pending();
         let pieces = self.half_sent.iter().map(|piece| &piece[..]);
         let before = pieces
             .chain(std::iter::once(replies))

@@ -73,7 +73,7 @@ impl<S: Transport> Core<S> {
         } else {
             conn.ring = Some(ring);
         }
-        if !conn.session.out().is_empty() {
+        if !conn.session.pending().is_empty() {
             self.wake(key);
         }
         match halt {
