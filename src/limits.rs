@@ -175,6 +175,33 @@ const _: () = assert!(BLOCKS_KEPT * BLOCK_BYTES >= GOP_BYTES_MAX);
 pub const MAIL_BYTES_MAX: usize = 8 * MIB;
 const _: () = assert!(MAIL_BYTES_MAX >= VIDEO_MESSAGE_BYTES_MAX);
 
+// Turns and deadlines of a worker.
+
+/// Connections accepted from one listener in one turn.
+pub const ACCEPTS_PER_TURN: usize = 256;
+
+/// Writes one player may get in one turn: one for what is new, more when it catches up.
+pub const WRITES_PER_TURN: usize = 4;
+
+/// Slices one write may have; the kernel takes 1,024.
+pub const SLICES_MAX: usize = 64;
+
+/// Bytes put together for a player with a form of its own (without audio or video, or on another
+/// message stream) before they are written.
+pub const FILTERED_BYTES: usize = 256 * KIB;
+
+/// How long a connection that was told why it is closed may take to read that.
+pub const LINGER: Duration = Duration::from_secs(1);
+
+/// How often a connection with no nearer deadline is looked at, at the least.
+pub const CHECK_EVERY: Duration = Duration::from_secs(10);
+
+/// A stream that lives on another worker has this long to arrive, even when plays do not wait.
+pub const FEED_WAIT: Duration = Duration::from_secs(2);
+
+/// A warning that may repeat is written at most this often.
+pub const WARN_EVERY: Duration = Duration::from_secs(10);
+
 // The listener.
 
 /// How long a listener rests after `accept` found no free descriptor (EMFILE, ENFILE). The

@@ -22,6 +22,9 @@ use crate::worker::core::Shared;
 use crate::worker::event_loop::{EventLoop, Seat};
 use crate::worker::mail::Mail;
 
+/// How much longer than `--send-timeout` the kernel waits for a peer that acknowledges nothing.
+const USER_TIMEOUT_MARGIN: Duration = Duration::from_secs(10);
+
 /// Descriptors that are not connections: listeners, polls, standard streams, log files.
 const FILES_RESERVED: u64 = 64;
 
@@ -100,6 +103,7 @@ pub fn run(config: Config) -> Result<(), StartError> {
         rcvbuf: config.rcvbuf.unwrap_or(0),
         backlog: i32::from(config.backlog),
         nodelay: config.nodelay.is_on(),
+        user_timeout: config.send_timeout + USER_TIMEOUT_MARGIN,
     };
     let (addresses, mut listeners) = listen(&config, &options, workers)?;
     let stats_interval = config.stats_interval;

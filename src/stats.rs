@@ -18,7 +18,7 @@ pub struct Gauges {
     pub accepted: u64,
     /// Connections refused for want of room.
     pub refused: u64,
-    /// Connections closed because a peer broke the protocol or was too slow.
+    /// Connections closed because a peer broke the protocol or let a deadline pass.
     pub violations: u64,
     /// Bytes received.
     pub bytes_in: u64,

@@ -1,1 +1,28 @@
-//! Benchmarks.
+//! The bench of tailwater: puts load on any RTMP server, measures what no relay can beat, and
+//! compares.
+//!
+//! ```text
+//!   main      subcommands
+//!     |
+//!   load   floor   compare      what each does with its flags
+//!      \     |
+//!     generator                 the event loop of publishers and players
+//!         |
+//!   client  check  media        one connection; what it receives; what is sent
+//!         |
+//!   measure  report  flags      the kernel's figures, tables, command lines
+//! ```
+
+pub mod check;
+pub mod client;
+pub mod coded;
+pub mod flags;
+pub mod floor;
+mod floor_server;
+pub mod generator;
+pub mod load;
+pub mod measure;
+pub mod media;
+pub mod micro;
+pub mod report;
+pub mod verdict;

@@ -333,7 +333,7 @@ pub const OPTIONS: &[Opt] = &[
         name: "log",
         hint: "LEVEL",
         accepts: Accepts::Text(
-            "error, warn, info, debug, trace, off, or a filter like info,tailwater::edge=debug",
+            "error, warn, info, debug, trace, off, or a filter like info,tailwater::worker=debug",
         ),
         default: "info",
         category: Category::General,

@@ -18,10 +18,11 @@ pub struct SocketOptions {
     pub backlog: i32,
     /// Send at once instead of waiting for a full segment.
     pub nodelay: bool,
+    /// How long a peer that acknowledges nothing keeps its connection. The kernel counts a peer
+    /// whose window stays closed as one, so that this is longer than any patience with players.
+    pub user_timeout: Duration,
 }
 
-/// How long a peer that acknowledges nothing keeps its connection.
-const USER_TIMEOUT: Duration = Duration::from_secs(20);
 /// A silent connection is probed after this time, ...
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(30);
 /// ... this often, ...
@@ -74,7 +75,7 @@ pub fn listen(socket: Socket, options: &SocketOptions) -> io::Result<TcpListener
 pub fn prepare(stream: &TcpStream, options: &SocketOptions) -> io::Result<()> {
     let socket = SockRef::from(stream);
     socket.set_tcp_nodelay(options.nodelay)?;
-    socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
+    socket.set_tcp_user_timeout(Some(options.user_timeout))?;
     let keepalive = TcpKeepalive::new()
         .with_time(KEEPALIVE_AFTER)
         .with_interval(KEEPALIVE_EVERY)
@@ -101,6 +102,7 @@ mod tests {
         rcvbuf: 0,
         backlog: 16,
         nodelay: true,
+        user_timeout: Duration::from_secs(20),
     };
 
     #[test]

@@ -105,6 +105,8 @@ pub enum Status {
     PublishBadName,
     /// The publish is not allowed.
     PublishDenied,
+    /// The publisher has sent nothing for too long.
+    PublishIdle,
     /// The publish has ended.
     UnpublishSuccess,
     /// The playlist was reset; only after a play that asked for it.
@@ -142,6 +144,7 @@ impl Status {
             Self::PublishStart => "NetStream.Publish.Start",
             Self::PublishBadName => "NetStream.Publish.BadName",
             Self::PublishDenied => "NetStream.Publish.Denied",
+            Self::PublishIdle => "NetStream.Publish.Idle",
             Self::UnpublishSuccess => "NetStream.Unpublish.Success",
             Self::PlayReset => "NetStream.Play.Reset",
             Self::PlayStart => "NetStream.Play.Start",

@@ -398,11 +398,6 @@ impl ServerSession {
         self.link.send(Control::User(event));
     }
 
-    /// The publish or play on `msid` ends from our side; the message stream stays.
-    pub fn end_stream(&mut self, msid: u32) {
-        self.set_role(msid, Role::Idle);
-    }
-
     /// Chunk size of what we send.
     pub fn out_chunk_size(&self) -> usize {
         self.link.out_chunk_size()

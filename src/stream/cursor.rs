@@ -146,14 +146,6 @@ impl Cursor {
         Some(sync)
     }
 
-    /// Waits for the first sync point of `log`: the log before it is gone.
-    pub fn restart(&mut self) {
-        if self.state != State::Paused {
-            self.state = State::Await;
-        }
-        self.offset = 0;
-    }
-
     fn start_at(&mut self, sync: SyncPoint, skipped: u64) -> Place {
         self.offset = sync.offset;
         self.state = State::Live;
@@ -434,25 +426,6 @@ mod tests {
         cursor.pause();
         assert!(cursor.seek(&live.log, at(starts[0])).is_none());
         assert!(cursor.is_paused());
-    }
-
-    #[test]
-    fn a_player_restarts_with_the_first_sync_point_of_another_log() {
-        let mut old = Live::new();
-        old.group();
-        let mut playing = Cursor::at(old.log.visible());
-        let mut paused = playing;
-        paused.pause();
-        let mut new = Live::new();
-        playing.restart();
-        paused.restart();
-        check(&mut playing, &new, "wait");
-        new.put(false);
-        let key = new.put(true);
-        check(&mut playing, &new, &format!("start {key} skipped 0"));
-        check(&mut paused, &new, "wait");
-        paused.resume();
-        check(&mut paused, &new, &format!("start {key} skipped 0"));
     }
 
     /// One thing that happens between a log and a player.

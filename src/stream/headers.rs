@@ -80,6 +80,13 @@ impl Headers {
         Some(Self { entries })
     }
 
+    /// Those that travel as messages of one kind: audio, video or data.
+    pub fn of(&self, message_kind: u8) -> Self {
+        let is_of = |entry: &&Header| entry.message_kind == message_kind;
+        let entries = self.entries.iter().filter(is_of).cloned().collect();
+        Self { entries }
+    }
+
     /// How many headers there are.
     pub fn len(&self) -> usize {
         self.entries.len()
@@ -90,13 +97,25 @@ impl Headers {
         self.entries.is_empty()
     }
 
-    /// Writes all headers as messages at `timestamp` on message stream `msid`: metadata first,
-    /// then the others as they came.
-    pub fn write(&self, out: &mut Vec<u8>, msid: u32, timestamp: Timestamp, chunk_size: usize) {
-        let metadata = |header: &&Header| header.kind == HeaderKind::Metadata;
-        let first = self.entries.iter().filter(metadata);
-        let rest = self.entries.iter().filter(|header| !metadata(header));
+    /// Writes all headers as messages on message stream `msid`: metadata first, at its own time,
+    /// then the others as they came, at `timestamp`.
+    pub fn write(
+        &self,
+        out: &mut Vec<u8>,
+        msid: u32,
+        metadata_at: Timestamp,
+        timestamp: Timestamp,
+        chunk_size: usize,
+    ) {
+        let is_metadata = |header: &&Header| header.kind == HeaderKind::Metadata;
+        let first = self.entries.iter().filter(is_metadata);
+        let rest = self.entries.iter().filter(|header| !is_metadata(header));
         for entry in first.chain(rest) {
+            let timestamp = if is_metadata(&entry) {
+                metadata_at
+            } else {
+                timestamp
+            };
             let header = MessageHeader {
                 csid: super::log::csid_of(entry.message_kind),
                 timestamp,

@@ -382,7 +382,7 @@ mod tests {
         fn headers(&self) -> Vec<Vec<u8>> {
             let mut wire = Vec::new();
             let headers = self.log.headers_now().unwrap();
-            headers.write(&mut wire, 1, Timestamp(0), CHUNK_SIZE);
+            headers.write(&mut wire, 1, Timestamp(0), Timestamp(0), CHUNK_SIZE);
             decoded(&wire)
                 .into_iter()
                 .map(|(_, _, body)| body)
@@ -568,7 +568,8 @@ mod tests {
             let sync = desk.log.sync_from(start).unwrap();
             assert_eq!(sync.offset, start);
             let mut wire = Vec::new();
-            sync.headers.write(&mut wire, 1, Timestamp(0), CHUNK_SIZE);
+            sync.headers
+                .write(&mut wire, 1, Timestamp(0), Timestamp(0), CHUNK_SIZE);
             assert_eq!(decoded(&wire)[0].2, header);
         }
         // All of them reach those who play already.

@@ -211,6 +211,13 @@ impl StreamLog {
         frame
     }
 
+    /// The headers in force for a message that begins at `offset`, which is in the log.
+    pub fn headers_at(&self, offset: u64) -> Arc<Headers> {
+        let known = self.headers.partition_point(|(from, _)| *from <= offset);
+        let last = known.checked_sub(1).and_then(|last| self.headers.get(last));
+        last.map(|(_, headers)| headers.clone()).unwrap_or_default()
+    }
+
     /// The headers in force from here on are `headers`.
     pub fn set_headers(&mut self, headers: Arc<Headers>) {
         self.set_headers_from(self.end(), headers);
@@ -386,7 +393,8 @@ impl StreamLog {
 
     /// The end of the message that `offset` lies in; `offset` itself at a boundary.
     pub fn message_end(&self, offset: u64) -> u64 {
-        if offset <= self.base {
+        // Most writes end where the log does.
+        if offset == self.visible || offset <= self.base {
             return offset;
         }
         let index = self.frames.partition_point(|frame| frame.end < offset);
@@ -533,15 +541,10 @@ impl StreamLog {
             return None;
         }
         let offset = self.start_of(index);
-        let known = self.headers.partition_point(|(from, _)| *from <= offset);
-        let headers = known
-            .checked_sub(1)
-            .map(|last| self.headers[last].1.clone());
-        let headers = headers.unwrap_or_default();
         Some(SyncPoint {
             offset,
             timestamp: frame.timestamp,
-            headers,
+            headers: self.headers_at(offset),
         })
     }
 
@@ -1348,8 +1351,13 @@ mod tests {
             for start in starts {
                 let sync = self.log.sync_from(start.start).unwrap();
                 let mut wire = Vec::new();
-                sync.headers
-                    .write(&mut wire, MSID, sync.timestamp, self.limits.chunk_size);
+                sync.headers.write(
+                    &mut wire,
+                    MSID,
+                    sync.timestamp,
+                    sync.timestamp,
+                    self.limits.chunk_size,
+                );
                 wire.extend(read_from(&self.log, sync.offset));
                 let mut reader = ChunkReader::new(ReaderLimits::PUBLISHER);
                 reader.set_chunk_size(self.limits.chunk_size);
@@ -1377,7 +1385,7 @@ mod tests {
     fn same(one: &Headers, other: &Headers) -> bool {
         let written = |headers: &Headers| {
             let mut wire = Vec::new();
-            headers.write(&mut wire, MSID, Timestamp(0), 128);
+            headers.write(&mut wire, MSID, Timestamp(0), Timestamp(0), 128);
             wire
         };
         written(one) == written(other)

@@ -10,14 +10,12 @@ use std::time::Instant;
 use bytes::{Buf, Bytes};
 use smallvec::SmallVec;
 
+use crate::limits::SLICES_MAX;
 use crate::net::ring::Ring;
 use crate::net::transport::Transport;
 use crate::rtmp::error::ProtocolError;
 use crate::rtmp::name::StreamName;
-use crate::rtmp::server::{PublishKind, ServerSession};
-
-/// Slices one write may have.
-pub(super) const SLICES_MAX: usize = 64;
+use crate::rtmp::server::{MediaHalf, PublishKind, ServerSession};
 
 /// See the module text.
 #[derive(Debug)]
@@ -47,9 +45,8 @@ pub struct Conn<S> {
     pub(super) has_published: bool,
     /// It was a player at some time.
     pub(super) has_played: bool,
-    /// What receiveAudio and receiveVideo said before play.
-    pub(super) wants_audio: bool,
-    pub(super) wants_video: bool,
+    /// What receiveAudio and receiveVideo turned off or on before play, which then takes it.
+    pub(super) halves: SmallVec<[(u32, MediaHalf, bool); 1]>,
     /// A publish that the worker which has the stream decides on.
     pub(super) moving: Option<Box<MovingPublish>>,
     /// Set when the connection is being closed: drop it then at the latest.
@@ -124,8 +121,7 @@ impl<S: Transport> Conn<S> {
             plays: SmallVec::new(),
             has_published: false,
             has_played: false,
-            wants_audio: true,
-            wants_video: true,
+            halves: SmallVec::new(),
             moving: None,
             closing: None,
             idle_since: now,

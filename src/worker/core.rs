@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use log::{Level, debug, log};
+use log::{Level, debug, log, warn};
 use slab::Slab;
 
 use super::conn::{CloseReason, Conn, Deadline};
@@ -37,12 +37,6 @@ use crate::rtmp::server::WireSettings;
 use crate::stats::{Gauges, WorkerStats};
 use crate::stream::block::BlockPool;
 use crate::stream::log::LogLimits;
-
-/// How long a connection that was told why it is closed may take to read that.
-const LINGER: Duration = Duration::from_secs(1);
-
-/// How often a connection with no other deadline is looked at.
-const CHECK_EVERY: Duration = Duration::from_secs(10);
 
 /// What all workers share.
 #[derive(Debug)]
@@ -113,6 +107,9 @@ pub struct Core<S> {
     /// Publishers here.
     pub(super) publishers: usize,
     accept_warned: Option<Instant>,
+    refusal_warned: Option<Instant>,
+    /// How often a connection is looked at when nothing nearer is due.
+    check_every: Duration,
     seed: u64,
 }
 
@@ -130,6 +127,10 @@ impl<S: Transport> Core<S> {
             lag_bytes: config.lag_max as u64,
             window_ms: u32::try_from(config.window.as_millis()).unwrap_or(u32::MAX),
         };
+        // Often enough that no deadline is missed by more than a quarter of itself.
+        let quarter = (config.send_timeout / 4).max(Duration::from_millis(100));
+        let ping = config.ping.unwrap_or(limits::CHECK_EVERY);
+        let check_every = limits::CHECK_EVERY.min(quarter).min(ping);
         Self {
             worker,
             pacer: Pacer::new(config, now),
@@ -155,6 +156,8 @@ impl<S: Transport> Core<S> {
             players: 0,
             publishers: 0,
             accept_warned: None,
+            refusal_warned: None,
+            check_every,
             seed,
         }
     }
@@ -170,6 +173,14 @@ impl<S: Transport> Core<S> {
         if open >= self.shared.max_connections || self.draining {
             self.shared.connections.fetch_sub(1, Ordering::Relaxed);
             self.gauges.refused += 1;
+            if self
+                .refusal_warned
+                .is_none_or(|at| self.now >= at + limits::WARN_EVERY)
+            {
+                self.refusal_warned = Some(self.now);
+                let limit = self.shared.max_connections;
+                warn!("connections are refused: open={open} limit={limit}");
+            }
             return None;
         }
         let id = self.shared.next_id.fetch_add(1, Ordering::Relaxed);
@@ -195,7 +206,9 @@ impl<S: Transport> Core<S> {
 
     fn insert(&mut self, conn: Conn<S>) -> usize {
         let key = self.conns.insert(conn);
-        self.arm(key, self.now + self.shared.config.handshake_timeout);
+        let config = &self.shared.config;
+        let first = config.handshake_timeout.min(config.setup_timeout);
+        self.arm(key, self.now + first);
         self.mark_ready(key);
         key
     }
@@ -222,7 +235,7 @@ impl<S: Transport> Core<S> {
         self.gauges.accept_pauses += 1;
         let tell = self
             .accept_warned
-            .is_none_or(|at| self.now >= at + CHECK_EVERY);
+            .is_none_or(|at| self.now >= at + limits::WARN_EVERY);
         if tell {
             self.accept_warned = Some(self.now);
         }
@@ -351,9 +364,16 @@ impl<S: Transport> Core<S> {
         self.gauges.count_close(code);
         self.end_roles(key);
         let conn = &mut self.conns[key];
-        conn.closing = Some(self.now + LINGER);
+        // While the relay stops there is the time that --drain gives, else a moment.
+        let linger = if self.draining {
+            self.shared.config.drain
+        } else {
+            limits::LINGER
+        };
+        let until = self.now + linger;
+        conn.closing = Some(until);
         if reason.peer_listens() {
-            self.arm(key, self.now + LINGER);
+            self.arm(key, until);
             self.wake(key);
         } else {
             self.remove(key);
@@ -420,7 +440,7 @@ impl<S: Transport> Core<S> {
         let config = &self.shared.config;
         let conn = &self.conns[key];
         let playing = conn.plays.iter().any(|play| play.wait_until.is_none());
-        let mut next = now + CHECK_EVERY;
+        let mut next = now + self.check_every;
         let mut limit = |since: Instant, timeout: Duration, which: Deadline| {
             let until = since + timeout;
             next = next.min(until);
@@ -430,11 +450,9 @@ impl<S: Transport> Core<S> {
             next = until;
             None
         } else if !conn.session.is_handshaken() {
-            limit(
-                conn.accepted_at,
-                config.handshake_timeout,
-                Deadline::Handshake,
-            )
+            let setup = limit(conn.accepted_at, config.setup_timeout, Deadline::Setup);
+            let timeout = config.handshake_timeout;
+            setup.or_else(|| limit(conn.accepted_at, timeout, Deadline::Handshake))
         } else if conn.publications.is_empty() && conn.plays.is_empty() {
             limit(conn.idle_since, config.setup_timeout, Deadline::Setup)
         } else if !conn.publications.is_empty() {
@@ -448,11 +466,24 @@ impl<S: Transport> Core<S> {
             next = play.wait_until.map_or(next, |until| next.min(until));
         }
         match verdict {
-            Some(reason) => self.close(key, &reason),
+            Some(reason) => {
+                self.tell_idle(key);
+                self.close(key, &reason);
+            }
             None => {
                 self.tidy(key);
                 self.arm(key, next);
             }
+        }
+    }
+
+    /// A publisher that is about to be closed is told so.
+    fn tell_idle(&mut self, key: usize) {
+        let conn = &mut self.conns[key];
+        for publication in conn.publications.clone() {
+            let why = "nothing was received for too long";
+            conn.session
+                .send_status(publication.msid, Status::PublishIdle, why);
         }
     }
 
@@ -462,7 +493,7 @@ impl<S: Transport> Core<S> {
         let Some(conn) = self.conns.get_mut(key) else {
             return;
         };
-        if now.saturating_duration_since(conn.last_read) >= CHECK_EVERY {
+        if now.saturating_duration_since(conn.last_read) >= limits::CHECK_EVERY {
             conn.session.release_spare();
         }
         let Some(interval) = self.shared.config.ping else {
@@ -496,6 +527,15 @@ impl<S: Transport> Core<S> {
             if play.switching {
                 let why = "the stream to switch to is not live";
                 conn.session.send_status(play.msid, Status::PlayFailed, why);
+                if !conn.plays.iter().any(|other| other.msid == play.msid) {
+                    // What it played has ended meanwhile.
+                    conn.session.end_play(play.msid, "the stream is over");
+                    conn.idle_since = now;
+                }
+                if conn.plays.is_empty() && conn.publications.is_empty() {
+                    self.close(key, &CloseReason::StreamEnded);
+                    return true;
+                }
                 self.wake(key);
                 continue;
             }
@@ -527,6 +567,10 @@ impl<S: Transport> Core<S> {
         for play in conn.plays.clone() {
             if play.wait_until.is_none() {
                 conn.session.end_play(play.msid, "the relay stops");
+            } else if !play.switching {
+                let why = "the relay stops";
+                conn.session
+                    .reject(play.msid, Status::PlayStreamNotFound, why);
             }
         }
         for publication in conn.publications.clone() {

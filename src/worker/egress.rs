@@ -14,20 +14,15 @@ use std::io::IoSlice;
 
 use bytes::Bytes;
 
-use super::conn::SLICES_MAX;
+use super::conn::{CloseReason, Sent};
 use super::core::Core;
 use super::table::{Player, Video};
+use crate::limits::{FILTERED_BYTES, SLICES_MAX, WRITES_PER_TURN};
 use crate::net::transport::Transport;
 use crate::rtmp::command::Status;
-use crate::rtmp::message::kind;
+use crate::rtmp::message::{Timestamp, kind};
 use crate::stream::cursor::Place;
 use crate::stream::log::{Frame, MSID, StreamLog};
-
-/// Writes one player may get in one turn: one for what is new, more when it catches up.
-const WRITES_PER_TURN: usize = 4;
-
-/// Bytes that are put together for a player with a form of its own before they are written.
-const FILTERED_BYTES: usize = 256 * 1024;
 
 /// What came of serving a player.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -184,72 +179,97 @@ impl<S: Transport> Core<S> {
 
     /// One write to one player.
     fn serve(&mut self, index: usize, slot: usize) -> Served {
-        let lag_bytes = self.log_limits.lag_bytes;
-        let stream = &mut self.streams[index];
-        let player = &mut stream.players[slot];
+        let player = &self.streams[index].players[slot];
         let key = player.conn;
-        let conn = &mut self.conns[key];
+        let conn = &self.conns[key];
         if !conn.writable || !player.started || conn.closing.is_some() {
             return Served::Done;
         }
-        let offset = match player.cursor.settle(&stream.log, lag_bytes) {
-            Place::Wait => None,
-            Place::Follow(offset) => Some(offset),
-            Place::Start { sync, skipped } => {
-                if self.complete_switch(index, slot) {
-                    return Served::Gone;
-                }
-                let msid = self.streams[index].players[slot].msid;
-                let session = &mut self.conns[key].session;
-                let chunk_size = session.out_chunk_size();
-                sync.headers
-                    .write(session.out().writer(), msid, sync.timestamp, chunk_size);
-                self.gauges.skips += u64::from(skipped > 0);
-                self.gauges.skipped_bytes += skipped;
-                Some(sync.offset)
+        let offset = match self.settle(index, slot) {
+            Ok(offset) => offset,
+            Err(served) => return served,
+        };
+        let sent = match self.write(index, slot, offset) {
+            Ok(sent) => sent,
+            Err(reason) => {
+                self.close(key, &reason);
+                return Served::Gone;
             }
         };
+        self.gauges.bytes_out += sent.bytes as u64;
+        self.pacer.work().writes += u64::from(sent.bytes > 0);
+        let stream = &self.streams[index];
+        let at = stream.players[slot].cursor.needs_from();
+        let behind = at.is_some_and(|at| at < stream.log.visible());
+        let conn = &self.conns[key];
+        let more = conn.writable && (behind || conn.has_pending()) && sent.bytes > 0;
+        if more { Served::More } else { Served::Done }
+    }
+
+    /// Where a player reads on, if it does. One that starts or jumps gets the headers first.
+    fn settle(&mut self, index: usize, slot: usize) -> Result<Option<u64>, Served> {
+        let stream = &mut self.streams[index];
+        let player = &mut stream.players[slot];
+        let (key, msid) = (player.conn, player.msid);
+        match player.cursor.settle(&stream.log, self.log_limits.lag_bytes) {
+            Place::Wait => Ok(None),
+            Place::Follow(offset) => Ok(Some(offset)),
+            Place::Start { sync, skipped } => {
+                let new = !std::mem::replace(&mut player.has_headers, true);
+                if self.complete_switch(index, slot) {
+                    return Err(Served::Gone);
+                }
+                let session = &mut self.conns[key].session;
+                let chunk_size = session.out_chunk_size();
+                let out = session.out().writer();
+                // ffmpeg takes metadata at any other time than 0 for a track of subtitles.
+                let metadata_at = if new { Timestamp(0) } else { sync.timestamp };
+                sync.headers
+                    .write(out, msid, metadata_at, sync.timestamp, chunk_size);
+                self.gauges.skips += u64::from(skipped > 0);
+                self.gauges.skipped_bytes += skipped;
+                Ok(Some(sync.offset))
+            }
+        }
+    }
+
+    /// Writes what waits for a player's connection, then the log from `offset` on.
+    fn write(
+        &mut self,
+        index: usize,
+        slot: usize,
+        offset: Option<u64>,
+    ) -> Result<Sent, CloseReason> {
         let Self { streams, conns, .. } = self;
         let stream = &mut streams[index];
         let player = &mut stream.players[slot];
-        let conn = &mut conns[key];
-        let sent = match offset {
+        let conn = &mut conns[player.conn];
+        match offset {
             None => conn.send(&[], self.now),
             Some(offset) if player.is_plain() => {
                 let mut slices = [IoSlice::new(&[]); SLICES_MAX];
                 let count = stream.log.slices(offset, &mut slices);
-                let sent = conn.send(&slices[..count], self.now);
-                if let Ok(sent) = sent {
-                    let reached = offset + sent.log_bytes as u64;
-                    let end = stream.log.message_end(reached);
-                    stream.log.share(reached, end, &mut conn.half_sent);
-                    player.cursor.advance_to(end);
-                }
-                sent
+                let sent = conn.send(&slices[..count], self.now)?;
+                let reached = offset + sent.log_bytes as u64;
+                let end = stream.log.message_end(reached);
+                stream.log.share(reached, end, &mut conn.half_sent);
+                player.cursor.advance_to(end);
+                Ok(sent)
             }
             Some(offset) => {
                 if conn.half_sent.is_empty() {
-                    let reached =
-                        collect_filtered(&stream.log, player, offset, &mut conn.half_sent);
+                    // What is to be said so far, headers among it, goes before what is collected.
+                    let replies = conn.session.out();
+                    let said = Bytes::copy_from_slice(replies.pending());
+                    replies.advance(said.len());
+                    conn.half_sent.push(said);
+                    let chunk_size = conn.session.out_chunk_size();
+                    let pieces = &mut conn.half_sent;
+                    let reached = collect_filtered(&stream.log, player, offset, chunk_size, pieces);
+                    pieces.retain(|piece| !piece.is_empty());
                     player.cursor.advance_to(reached);
                 }
                 conn.send(&[], self.now)
-            }
-        };
-        match sent {
-            Err(reason) => {
-                self.close(key, &reason);
-                Served::Gone
-            }
-            Ok(sent) => {
-                let behind = player
-                    .cursor
-                    .needs_from()
-                    .is_some_and(|at| at < stream.log.visible());
-                let more = conn.writable && (behind || conn.has_pending()) && sent.bytes > 0;
-                self.gauges.bytes_out += sent.bytes as u64;
-                self.pacer.work().writes += u64::from(sent.bytes > 0);
-                if more { Served::More } else { Served::Done }
             }
         }
     }
@@ -293,6 +313,7 @@ fn collect_filtered(
     log: &StreamLog,
     player: &mut Player,
     offset: u64,
+    chunk_size: usize,
     pieces: &mut smallvec::SmallVec<[Bytes; 2]>,
 ) -> u64 {
     let mut reached = offset;
@@ -302,6 +323,15 @@ fn collect_filtered(
             break;
         }
         reached = frame.end;
+        if player.video == Video::AtSync && frame.sync && frame.kind == kind::VIDEO {
+            player.video = Video::On;
+            // Those that changed meanwhile were left out with the pictures.
+            let headers = log.headers_at(start).of(kind::VIDEO);
+            let mut encoded = Vec::new();
+            let time = frame.timestamp;
+            headers.write(&mut encoded, player.msid, time, time, chunk_size);
+            pieces.push(encoded.into());
+        }
         if is_wanted(player, &frame) {
             bytes += usize::try_from(frame.end - start).unwrap_or(usize::MAX);
             let first = pieces.len();
@@ -314,15 +344,10 @@ fn collect_filtered(
     reached
 }
 
-fn is_wanted(player: &mut Player, frame: &Frame) -> bool {
+fn is_wanted(player: &Player, frame: &Frame) -> bool {
     match frame.kind {
         kind::AUDIO => player.audio,
-        kind::VIDEO => {
-            if player.video == Video::AtSync && frame.sync {
-                player.video = Video::On;
-            }
-            player.video == Video::On
-        }
+        kind::VIDEO => player.video == Video::On,
         _ => true,
     }
 }

@@ -30,11 +30,8 @@ const GATHER: Token = Token(usize::MAX - 1);
 /// Listener `i` has the token `LISTENERS - i`.
 const LISTENERS: usize = usize::MAX - 2;
 
-/// Connections accepted from one listener in one turn.
-const ACCEPTS_PER_TURN: usize = 256;
-
 /// How often the figures are written down for others.
-const STATS_EVERY: Duration = Duration::from_secs(1);
+const STATS_EVERY: Duration = Duration::from_millis(250);
 
 /// See the module text.
 pub struct EventLoop {
@@ -301,7 +298,7 @@ impl EventLoop {
     }
 
     fn accept_from(&mut self, index: usize, now: Instant) {
-        for _ in 0..ACCEPTS_PER_TURN {
+        for _ in 0..limits::ACCEPTS_PER_TURN {
             match self.listeners[index].socket.accept() {
                 Ok((socket, peer)) => {
                     if listener::prepare(&socket, &self.options).is_err() {
@@ -453,3 +450,9 @@ fn split_token(token: Token) -> (usize, u32) {
 
 const KEY_MASK: usize = 0xFFFF_FFFF;
 const GENERATION_MASK: usize = 0x7FFF_FFFF;
+
+/// A connection can go to another thread.
+const _: fn() = || {
+    fn is_send<T: Send>() {}
+    is_send::<super::conn::Conn<TcpStream>>();
+};

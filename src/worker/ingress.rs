@@ -13,7 +13,7 @@
 
 use std::io;
 
-use super::conn::{CloseReason, Conn, MovingPublish};
+use super::conn::{CloseReason, MovingPublish};
 use super::core::Core;
 use crate::limits;
 use crate::net::ring::Ring;
@@ -221,9 +221,3 @@ impl<S: Transport> Core<S> {
         }
     }
 }
-
-/// A connection can go to another thread.
-const _: fn() = || {
-    fn is_send<T: Send>() {}
-    is_send::<Conn<mio::net::TcpStream>>();
-};

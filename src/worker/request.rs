@@ -2,7 +2,6 @@
 //! one request at a time; answers go to the client's outbox.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use log::{info, warn};
 
@@ -12,16 +11,14 @@ use super::ingress::Flow;
 use super::registry::Claim;
 use super::table::{Player, Source, Video};
 use crate::config::Takeover;
+use crate::limits;
 use crate::net::transport::Transport;
 use crate::rtmp::command::Status;
 use crate::rtmp::control::UserControl;
-use crate::rtmp::message::Timestamp;
+use crate::rtmp::message::{Timestamp, kind};
 use crate::rtmp::name::StreamName;
 use crate::rtmp::server::{MediaHalf, PublishKind, Request};
 use crate::stream::cursor::Cursor;
-
-/// A stream that lives on another worker has this long to arrive, even when plays do not wait.
-const FEED_WAIT: Duration = Duration::from_secs(2);
 
 impl<S: Transport> Core<S> {
     /// Decides on one request of connection `key`.
@@ -53,6 +50,10 @@ impl<S: Transport> Core<S> {
         let served = &self.shared.config.app;
         // An empty app is judged with the stream name, which then carries it.
         if !app.is_empty() && !is_served(served, &app) {
+            info!(
+                "conn={} connect refused peer={} why=\"no such app\"",
+                conn.id, conn.peer
+            );
             conn.session.reject_connect("no such app");
             return Flow::Close(CloseReason::Rejected("no such app"));
         }
@@ -113,7 +114,12 @@ impl<S: Transport> Core<S> {
     }
 
     fn refuse_publish(&mut self, key: usize, msid: u32, status: Status, why: &'static str) -> Flow {
-        self.conns[key].session.reject(msid, status, why);
+        let conn = &mut self.conns[key];
+        info!(
+            "conn={} publish refused peer={} why=\"{why}\"",
+            conn.id, conn.peer
+        );
+        conn.session.reject(msid, status, why);
         // Encoders hang when they are refused without a close.
         Flow::Close(CloseReason::Rejected(why))
     }
@@ -181,7 +187,7 @@ impl<S: Transport> Core<S> {
                 && !self.streams[index].is_live()
             {
                 self.subscribe(index, owner);
-                wait = wait.max(FEED_WAIT);
+                wait = wait.max(limits::FEED_WAIT);
             }
         }
         let stream = &mut self.streams[index];
@@ -193,12 +199,16 @@ impl<S: Transport> Core<S> {
             start
         };
         let mut player = Player::new(key, msid, reset, Cursor::new(&stream.log, start));
-        player.audio = self.conns[key].wants_audio;
-        player.video = if self.conns[key].wants_video {
-            Video::On
-        } else {
-            Video::Off
-        };
+        // A switching player has had metadata, and its time goes on.
+        player.has_headers = switching;
+        self.conns[key].halves.retain(|&mut (of, half, on)| {
+            match half {
+                _ if of != msid => return true,
+                MediaHalf::Audio => player.audio = on,
+                MediaHalf::Video => player.video = if on { Video::On } else { Video::Off },
+            }
+            false
+        });
         let slot = stream.players.len();
         stream.players.push(player);
         self.players += 1;
@@ -252,8 +262,8 @@ impl<S: Transport> Core<S> {
                 session.send_status(msid, Status::SeekNotify, &place);
                 session.send_status(msid, Status::PlayStart, &stream.name);
                 let chunk_size = session.out_chunk_size();
-                sync.headers
-                    .write(session.out().writer(), msid, sync.timestamp, chunk_size);
+                let (out, time) = (session.out().writer(), sync.timestamp);
+                sync.headers.write(out, msid, time, time, chunk_size);
             }
             None => session.send_status(msid, Status::SeekFailed, "not within what is kept"),
         }
@@ -262,6 +272,9 @@ impl<S: Transport> Core<S> {
 
     fn receive_half(&mut self, key: usize, msid: u32, half: MediaHalf, on: bool) -> Flow {
         let Some((stream, slot)) = self.player_of(key, msid) else {
+            let halves = &mut self.conns[key].halves;
+            halves.retain(|(of, which, _)| (*of, *which) != (msid, half));
+            halves.push((msid, half, on));
             return Flow::Continue;
         };
         let stream = &mut self.streams[stream];
@@ -282,6 +295,18 @@ impl<S: Transport> Core<S> {
             let session = &mut self.conns[key].session;
             session.send_status(msid, Status::SeekNotify, "live");
             session.send_status(msid, Status::PlayStart, &stream.name);
+            // Sound goes on at once, and its header may have changed while it was off. Those of
+            // video are sent where it comes back, at a sync point.
+            if let (MediaHalf::Audio, Some(offset)) = (half, player.cursor.needs_from()) {
+                let next = stream.log.frames_from(offset).next();
+                let time = next.map(|(_, frame)| frame.timestamp);
+                let time = time
+                    .or_else(|| stream.log.last_timestamp())
+                    .unwrap_or_default();
+                let chunk_size = session.out_chunk_size();
+                let headers = stream.log.headers_at(offset).of(kind::AUDIO);
+                headers.write(session.out().writer(), msid, time, time, chunk_size);
+            }
         }
         Flow::Continue
     }

@@ -45,16 +45,15 @@ const STEPS: usize = 1_500;
 #[derive(Clone, Debug, Default)]
 struct Trace {
     lines: Option<Rc<RefCell<VecDeque<String>>>>,
+    /// Lines that are kept.
+    lines_max: usize,
 }
 
 impl Trace {
-    /// Lines that are kept.
-    const LINES_MAX: usize = 120;
-
     fn note(&self, line: impl FnOnce() -> String) {
         if let Some(lines) = &self.lines {
             let mut lines = lines.borrow_mut();
-            if lines.len() == Self::LINES_MAX {
+            if lines.len() == self.lines_max {
                 lines.pop_front();
             }
             lines.push_back(line());
@@ -82,15 +81,18 @@ fn try_seed(seed: u64, steps: usize, replay: bool) {
     }
     let trace = Trace {
         lines: Some(Rc::default()),
+        lines_max: if replay { usize::MAX } else { 150 },
     };
     let outcome = catch_unwind(AssertUnwindSafe(|| live(seed, steps, &trace)));
     for line in trace.lines.iter().flat_map(|lines| lines.take()) {
         println!("{line}");
     }
-    assert!(
-        outcome.is_ok(),
-        "TAILWATER_SIM_SEED={seed} TAILWATER_SIM_STEPS={steps} fails"
-    );
+    if let Err(what) = outcome {
+        let words = what.downcast_ref::<String>().map(String::as_str);
+        let words = words.or(what.downcast_ref::<&str>().copied());
+        let why = words.unwrap_or("a panic without words");
+        panic!("TAILWATER_SIM_SEED={seed} TAILWATER_SIM_STEPS={steps} fails: {why}");
+    }
 }
 
 fn setting(name: &str) -> Option<u64> {

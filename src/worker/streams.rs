@@ -106,6 +106,8 @@ impl<S: Transport> Core<S> {
             "conn={} play stream={} peer={} worker={}",
             conn.id, stream.name, conn.peer, self.worker
         );
+        // Nobody tells that a socket takes no more: it has to be looked at.
+        self.arm(key, self.now + self.shared.config.send_timeout);
         self.wake(key);
     }
 
@@ -154,7 +156,8 @@ impl<S: Transport> Core<S> {
         if stream.is_owned() {
             return;
         }
-        if let (Some(owner), Source::Fed { .. }) = (owner, stream.source) {
+        if let Some(owner) = owner {
+            // Also when nothing has come from there yet: it may be on its way.
             let from = self.worker;
             self.outbound
                 .push((owner, Mail::Unsubscribe { name, from }));
@@ -248,7 +251,9 @@ impl<S: Transport> Core<S> {
             let why = "the stream to switch to has ended";
             conn.session
                 .send_status(msid, crate::rtmp::command::Status::PlayFailed, why);
-        } else {
+        }
+        // One that is about to go over to another stream still does.
+        if !conn.plays.iter().any(|other| other.msid == msid) {
             conn.session.end_play(msid, "the stream is over");
             conn.idle_since = self.now;
         }

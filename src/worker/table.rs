@@ -50,6 +50,8 @@ pub(super) struct Player {
     pub(super) cursor: Cursor,
     /// The client has been told that playing begins.
     pub(super) started: bool,
+    /// It has been sent headers once.
+    pub(super) has_headers: bool,
     /// The client asked for NetStream.Play.Reset.
     pub(super) reset: bool,
     pub(super) audio: bool,
@@ -72,6 +74,7 @@ impl Player {
             msid,
             cursor,
             started: false,
+            has_headers: false,
             reset,
             audio: true,
             video: Video::On,

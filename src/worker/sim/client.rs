@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use super::Trace;
 use super::encoder::Encoder;
 use super::player::{Half, Player};
 use super::rng::Rng;
@@ -29,6 +30,7 @@ pub(super) enum Appetite {
 pub(super) struct Client {
     pub(super) id: usize,
     pub(super) wire: Rc<RefCell<Wire>>,
+    trace: Trace,
     session: ClientSession,
     /// What the session has to send and the network has not taken.
     sending: Pipe,
@@ -81,14 +83,17 @@ impl Client {
         id: usize,
         rng: &mut Rng,
         truth: &mut Truth,
-        action: Action,
-        stream: usize,
+        (action, stream): (Action, usize),
+        trace: Trace,
     ) -> Self {
         let chunk_size = rng.pick(&[128, 128, 200, 4_096, 65_536]);
         let request = ClientRequest {
             app: "live".to_owned(),
             tc_url: "rtmp://relay/live".to_owned(),
-            stream: truth.lines[stream].name.trim_start_matches("live/").to_owned(),
+            stream: truth.lines[stream]
+                .name
+                .trim_start_matches("live/")
+                .to_owned(),
             action,
             handshake: rng.pick(&[Mode::Plain, Mode::Digest]),
             chunk_size: u32::try_from(chunk_size).unwrap(),
@@ -115,7 +120,11 @@ impl Client {
         let room = rng.pick(&[2_048, 16_384, 65_536, 262_144]);
         Self {
             id,
-            wire: Rc::new(RefCell::new(Wire::new(rng.pick(&[4_096, 65_536, 262_144]), room))),
+            wire: Rc::new(RefCell::new(Wire::new(
+                rng.pick(&[4_096, 65_536, 262_144]),
+                room,
+            ))),
+            trace,
             session: ClientSession::new(request, rng.next()),
             sending: Pipe::new(usize::MAX),
             action,
@@ -137,12 +146,14 @@ impl Client {
         if self.gone || self.vanished || self.leaving.is_some() {
             return None;
         }
-        if self.session.msid().is_some() && self.second_asked(truth) {
+        let is_settled = self.players.iter().all(|player| player.asked.is_none());
+        if self.session.msid().is_some() && is_settled && self.second_asked(truth) {
             return Some(format!("begins {:?}", self.second));
         }
         self.publish_some(rng, truth);
         if rng.chance(2) {
-            self.appetite = rng.pick(&[Appetite::Fast, Appetite::Slow(500), Appetite::Stalled(150)]);
+            self.appetite =
+                rng.pick(&[Appetite::Fast, Appetite::Slow(500), Appetite::Stalled(150)]);
         }
         if let Appetite::Stalled(steps) = self.appetite {
             self.appetite = match steps {
@@ -191,7 +202,10 @@ impl Client {
         self.session.send_command(0, |amf| {
             amf.string("createStream").number(77.0).null();
         });
-        let key = truth.lines[stream].name.trim_start_matches("live/").to_owned();
+        let key = truth.lines[stream]
+            .name
+            .trim_start_matches("live/")
+            .to_owned();
         let mut deaf = false;
         if let Second::Play { deaf: true, .. } = self.second {
             deaf = true;
@@ -204,11 +218,12 @@ impl Client {
         });
         match self.second {
             Second::Publish { .. } => {
-                self.publications.push(Published::new(SECOND, truth, stream));
+                self.publications
+                    .push(Published::new(SECOND, truth, stream));
             }
             _ => {
                 let mut player = Player::new(SECOND, stream);
-                player.audio = if deaf { Half::Off } else { Half::On };
+                player.is_deaf = deaf;
                 self.players.push(player);
             }
         }
@@ -223,12 +238,19 @@ impl Client {
         let (msid, stream) = (published.msid, published.stream);
         published.stop(truth);
         *published = Published::new(msid, truth, stream);
-        let key = truth.lines[stream].name.trim_start_matches("live/").to_owned();
+        let key = truth.lines[stream]
+            .name
+            .trim_start_matches("live/")
+            .to_owned();
         self.session.send_command(msid, |amf| {
             amf.string("closeStream").number(0.0).null();
         });
         self.session.send_command(msid, |amf| {
-            amf.string("publish").number(0.0).null().string(&key).string("LIVE");
+            amf.string("publish")
+                .number(0.0)
+                .null()
+                .string(&key)
+                .string("LIVE");
         });
         self.collect();
         Some(format!("publishes {key} again"))
@@ -259,7 +281,10 @@ impl Client {
             _ => {
                 for msid in [FIRST, SECOND] {
                     self.session.send_command(0, |amf| {
-                        amf.string("deleteStream").number(0.0).null().number(f64::from(msid));
+                        amf.string("deleteStream")
+                            .number(0.0)
+                            .null()
+                            .number(f64::from(msid));
                     });
                 }
                 self.players.clear();
@@ -270,12 +295,17 @@ impl Client {
         }
     }
 
-    /// Everything this client does ends now, politely.
+    /// Everything this client does ends now.
     pub(super) fn quit(&mut self, truth: &mut Truth) {
         for published in &mut self.publications {
             published.stop(truth);
         }
         self.leaving.get_or_insert(End::Closed);
+        if self.sending.len() > 1 << 17 {
+            // It does not wait for the last byte.
+            self.wire.borrow_mut().client_ends(End::Reset);
+            self.gone = true;
+        }
     }
 
     /// A command of a player, with a ping behind it whose answer says that it was read.
@@ -285,7 +315,10 @@ impl Client {
         let player = &mut self.players[index];
         let msid = player.msid;
         let other = rng.below(truth.lines.len());
-        let key = truth.lines[other].name.trim_start_matches("live/").to_owned();
+        let key = truth.lines[other]
+            .name
+            .trim_start_matches("live/")
+            .to_owned();
         let session = &mut self.session;
         let what = match rng.below(if player.playing { 9 } else { 1 }) {
             0 if player.asked.is_none() => {
@@ -304,14 +337,21 @@ impl Client {
             2 | 3 => {
                 let pause = !player.paused;
                 session.send_command(msid, |amf| {
-                    amf.string("pause").number(0.0).null().boolean(pause).number(0.0);
+                    amf.string("pause")
+                        .number(0.0)
+                        .null()
+                        .boolean(pause)
+                        .number(0.0);
                 });
                 format!("pauses {pause}")
             }
             4 => {
                 let time = player.somewhere(rng);
                 session.send_command(msid, |amf| {
-                    amf.string("seek").number(0.0).null().number(f64::from(time));
+                    amf.string("seek")
+                        .number(0.0)
+                        .null()
+                        .number(f64::from(time));
                 });
                 format!("seeks {time}")
             }
@@ -323,7 +363,7 @@ impl Client {
                 });
                 format!("switches to {key}")
             }
-            what @ (6 | 7) if alone => {
+            what @ (6 | 7) if alone && player.asked.is_none() => {
                 let (name, kind, half) = match what {
                     6 => ("receiveAudio", kind::AUDIO, &mut player.audio),
                     _ => ("receiveVideo", kind::VIDEO, &mut player.video),
@@ -424,6 +464,15 @@ impl Client {
             match event {
                 None => break,
                 Some(ClientEvent::Media(message)) => {
+                    let id = self.id;
+                    self.trace.note(|| {
+                        let header = message.header;
+                        let (kind, time, len) = (header.kind, header.timestamp.0, header.len);
+                        format!(
+                            "    client {id} gets {kind} @{time} on {}, {len} bytes",
+                            header.msid
+                        )
+                    });
                     judge(&mut self.players, truth, &message)?;
                 }
                 Some(ClientEvent::Status {
@@ -447,12 +496,10 @@ impl Client {
     fn pass_barrier(&mut self, number: u32) {
         if self.barrier == Some(number) {
             self.barrier = None;
-            for player in &mut self.players {
-                for half in [&mut player.audio, &mut player.video] {
-                    if *half == Half::Either {
-                        *half = Half::Off;
-                    }
-                }
+            let players = self.players.iter_mut();
+            let halves = players.flat_map(|player| [&mut player.audio, &mut player.video]);
+            for half in halves.filter(|half| **half == Half::Either) {
+                *half = Half::Off;
             }
         }
     }
@@ -464,6 +511,9 @@ impl Client {
         code: &str,
         description: &str,
     ) -> Result<(), String> {
+        let id = self.id;
+        self.trace
+            .note(|| format!("    client {id} hears {code} on {msid}: {description}"));
         if let Some(published) = self.publications.iter_mut().find(|p| p.msid == msid) {
             match code {
                 "NetStream.Publish.Start" if published.encoder.is_none() => {
@@ -528,11 +578,15 @@ impl Player {
             "Play.Start" if description.starts_with("playing ") => {
                 let stream = self.asked.take().ok_or("a play nobody asked for begins")?;
                 if !description.ends_with(&truth.lines[stream].name) {
-                    return Err(format!("{description}, and not {}", truth.lines[stream].name));
+                    return Err(format!(
+                        "{description}, and not {}",
+                        truth.lines[stream].name
+                    ));
                 }
                 self.playing = true;
                 self.paused = false;
                 self.switching = false;
+                self.begin_whole();
                 self.go_anywhere(truth, stream);
             }
             "Play.StreamNotFound" | "Play.UnpublishNotify" | "Play.Stop" => {
@@ -547,11 +601,14 @@ impl Player {
                 self.paused = false;
                 self.go_anywhere(truth, self.stream);
             }
-            "Seek.Notify" if description == "live" => match self.turns_on.take() {
-                Some(kind::AUDIO) => self.audio = Half::On,
-                Some(_) => self.video = Half::AtSync,
-                None => return Err("a half comes back that nobody asked for".to_owned()),
-            },
+            "Seek.Notify" if description == "live" => {
+                self.refreshes = self.turns_on.take();
+                match self.refreshes {
+                    Some(kind::AUDIO) => self.audio = Half::Back,
+                    Some(_) => self.video = Half::AtSync,
+                    None => return Err("a half comes back that nobody asked for".to_owned()),
+                }
+            }
             "Seek.Notify" => {
                 self.paused = false;
                 self.go_anywhere(truth, self.stream);
@@ -560,6 +617,7 @@ impl Player {
                 let stream = truth.line(description).ok_or("to an unknown stream")?;
                 self.switching = false;
                 if stream != self.stream {
+                    self.begin_whole();
                     self.paused = false;
                     self.go_anywhere(truth, stream);
                 }

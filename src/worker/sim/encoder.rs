@@ -287,11 +287,18 @@ impl Encoder {
             len: payload.len(),
         };
         let mut bytes = Vec::new();
-        write_message(&mut bytes, &header, &Payload::from_slice(payload), chunk_size);
+        write_message(
+            &mut bytes,
+            &header,
+            &Payload::from_slice(payload),
+            chunk_size,
+        );
         let empty = MessageHeader { len: 0, ..header };
         let head = encoded_len(&empty, chunk_size);
         let more = payload.len().div_ceil(chunk_size).saturating_sub(1);
-        let continued = (bytes.len() - head - payload.len()).checked_div(more).unwrap_or(0);
+        let continued = (bytes.len() - head - payload.len())
+            .checked_div(more)
+            .unwrap_or(0);
         Chunks {
             first: head + payload.len().min(chunk_size),
             next: continued + chunk_size,

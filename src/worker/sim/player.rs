@@ -16,6 +16,8 @@ pub(super) enum Half {
     Either,
     /// Comes back with a key frame.
     AtSync,
+    /// Comes back with the next message there is.
+    Back,
 }
 
 /// A header that was sent ahead of a jump.
@@ -40,8 +42,12 @@ pub(super) struct Player {
     pub(super) switching: bool,
     pub(super) audio: Half,
     pub(super) video: Half,
+    /// It said that it wants no audio before it said what to play.
+    pub(super) is_deaf: bool,
     /// The half it asked to have back, by message type id.
     pub(super) turns_on: Option<u8>,
+    /// The half it has got back, whose headers come first.
+    pub(super) refreshes: Option<u8>,
     /// The last message it got.
     pub(super) place: Option<Place>,
     /// It may go on anywhere.
@@ -71,7 +77,9 @@ impl Player {
             switching: false,
             audio: Half::On,
             video: Half::On,
+            is_deaf: false,
             turns_on: None,
+            refreshes: None,
             place: None,
             fresh: true,
             fresh_from: (0, 0),
@@ -98,6 +106,14 @@ impl Player {
         };
     }
 
+    /// What was turned off before comes back with another stream; what was turned off for it
+    /// stays off.
+    pub(super) fn begin_whole(&mut self) {
+        let is_deaf = std::mem::take(&mut self.is_deaf);
+        self.audio = if is_deaf { Half::Off } else { Half::On };
+        self.video = Half::On;
+    }
+
     /// The time of the last message it got.
     pub(super) fn last_seen(&self) -> u32 {
         self.last_time.map_or(0, |time| time.0)
@@ -111,7 +127,10 @@ impl Player {
     /// Judges one message.
     pub(super) fn take(&mut self, truth: &mut Truth, message: &Message<'_>) -> Verdict {
         if !self.playing || self.paused {
-            return Err(format!("media while {}", if self.paused { "paused" } else { "idle" }));
+            return Err(format!(
+                "media while {}",
+                if self.paused { "paused" } else { "idle" }
+            ));
         }
         self.messages += 1;
         let time = message.header.timestamp;
@@ -120,16 +139,22 @@ impl Player {
         {
             return Err(format!("time steps back from {} to {}", last.0, time.0));
         }
+        let mut head = [0; HEAD_BYTES];
+        let head = message.payload.head(&mut head);
+        let known = truth.identify(self.stream, message.header.kind, head);
+        let is_header = known.is_some_and(|(_, tag)| Publication::header_index(tag).is_some());
+        // Those that changed while video was off come before the key frame it comes back with.
+        let is_ahead =
+            is_header && message.header.kind == kind::VIDEO && self.video == Half::AtSync;
         let next = match self.place {
+            Some(_) if is_ahead || self.fresh && self.ahead.iter().any(Option::is_some) => None,
             Some(place) => self.next_place(truth, place, message),
             None => self.first_place(truth, message),
         };
         if let Some(place) = next {
             return self.follow(truth, place, message);
         }
-        let mut head = [0; HEAD_BYTES];
-        let head = message.payload.head(&mut head);
-        let Some((at, tag)) = truth.identify(self.stream, message.header.kind, head) else {
+        let Some((at, tag)) = known else {
             if self.has_filter() {
                 // Too short to tell which one it is: where it stands is open again.
                 self.fresh = true;
@@ -137,7 +162,7 @@ impl Player {
             }
             return Err(self.lost(truth, "a message nobody sent, or out of order"));
         };
-        if Publication::header_index(tag).is_some() {
+        if is_header {
             return self.take_ahead(truth, at, tag, message);
         }
         self.jump(truth, (at, tag as usize), message)
@@ -163,7 +188,7 @@ impl Player {
         let place = (0..order)
             .filter(is_first)
             .find_map(|at| self.place_in(truth, (at, 0), message))?;
-        // Not one of the headers ahead of a jump, unless they have the same time.
+        // Not one of the headers ahead of a jump, unless it has the same time.
         (truth.entry(self.stream, place).time == message.header.timestamp.0).then_some(place)
     }
 
@@ -186,7 +211,7 @@ impl Player {
     fn is_it(&self, publication: &Publication, entry: &Entry, message: &Message<'_>) -> bool {
         let time = message.header.timestamp;
         let shifted = |shift: u32| entry.time.wrapping_add(shift) == time.0;
-        let stays = self.last_time == Some(time) || self.has_filter();
+        let stays = !self.fresh && (self.last_time == Some(time) || self.has_filter());
         let fits = match (entry.seen_at, publication.shift) {
             (Some(seen), _) => seen == time.0,
             (None, Some(shift)) => shifted(shift) || !entry.coded && stays,
@@ -201,7 +226,7 @@ impl Player {
             kind::AUDIO => self.audio != Half::On,
             kind::VIDEO => match self.video {
                 Half::On => false,
-                Half::Off | Half::Either => true,
+                Half::Off | Half::Either | Half::Back => true,
                 Half::AtSync => !entry.sync,
             },
             _ => false,
@@ -251,13 +276,7 @@ impl Player {
     }
 
     /// A header that comes before a jump.
-    fn take_ahead(
-        &mut self,
-        truth: &Truth,
-        at: usize,
-        tag: u32,
-        message: &Message<'_>,
-    ) -> Verdict {
+    fn take_ahead(&mut self, truth: &Truth, at: usize, tag: u32, message: &Message<'_>) -> Verdict {
         let publication = truth.at(self.stream, at);
         let index = Publication::header_index(tag).unwrap_or(usize::MAX);
         let Some((need, body)) = publication.headers.get(index) else {
@@ -285,13 +304,19 @@ impl Player {
             return Err(self.lost(truth, "a message that was changed on the way"));
         }
         // Where it starts it may be sent nothing that it does not want.
-        let mut sync = place.1;
-        while !entries[sync].sync {
-            if sync == 0 || !self.may_skip(&entries[sync - 1]) {
-                return Err(self.lost(truth, "a jump to where no player may start"));
+        let mut verdict = Err(self.lost(truth, "a jump to where no player may start"));
+        for sync in (0..=place.1).rev() {
+            if sync < place.1 && !self.may_skip(&entries[sync]) {
+                break;
             }
-            sync -= 1;
+            if entries[sync].sync {
+                verdict = self.judge_ahead(truth, (place.0, sync));
+            }
+            if verdict.is_ok() {
+                break;
+            }
         }
+        verdict?;
         if let Some(before) = self.place
             && !self.fresh
         {
@@ -305,17 +330,17 @@ impl Player {
             }
             self.jumps += 1;
         }
-        self.judge_ahead(truth, (place.0, sync))?;
+        self.ahead = [None; 4];
         self.fresh = false;
         self.may_jump = false;
         self.arrive(truth, place, message)
     }
 
     /// The headers before a jump are those that count there, stamped like what they are for.
-    fn judge_ahead(&mut self, truth: &Truth, sync: Place) -> Verdict {
+    fn judge_ahead(&self, truth: &Truth, sync: Place) -> Verdict {
         let publication = truth.at(self.stream, sync.0);
         let entry = &publication.entries[sync.1];
-        for (index, ahead) in std::mem::take(&mut self.ahead).into_iter().enumerate() {
+        for (index, ahead) in self.ahead.into_iter().enumerate() {
             let Some(Ahead { number, tag, time }) = ahead else {
                 continue;
             };
@@ -326,7 +351,9 @@ impl Player {
                     publication.number, entry.in_force
                 ));
             }
-            if entry.seen_at.is_some_and(|seen| seen != time) {
+            // Metadata goes to a new player at time 0.
+            let is_metadata = index == Need::Metadata as usize;
+            if entry.seen_at.is_some_and(|seen| seen != time) && !(is_metadata && time == 0) {
                 return Err(format!("headers at {time} go before {:?}", entry.seen_at));
             }
         }
@@ -340,7 +367,7 @@ impl Player {
             {
                 let known = self.known[need];
                 return Err(format!(
-                    "header {number}:{tag:x} counts and the player has {known:x?}"
+                    "header {need} {number}:{tag:x} counts and the player has {known:x?}"
                 ));
             }
         }
@@ -350,21 +377,34 @@ impl Player {
     fn arrive(&mut self, truth: &mut Truth, place: Place, message: &Message<'_>) -> Verdict {
         let number = truth.at(self.stream, place.0).number;
         let time = message.header.timestamp;
-        if self.ahead.iter().any(Option::is_some) && !self.fresh {
+        let is_open = self.fresh || self.refreshes.is_some();
+        if self.ahead.iter().any(Option::is_some) && !is_open {
             return Err(self.lost(truth, "headers ahead of no jump"));
+        }
+        if self
+            .refreshes
+            .is_some_and(|kind| kind == message.header.kind)
+        {
+            self.refreshes = None;
+            self.ahead = [None; 4];
         }
         let is_first = truth.lines[self.stream].order[0] == number;
         let publication = &mut truth.publications[number as usize];
         let entry = &mut publication.entries[place.1];
         let seen = *entry.seen_at.get_or_insert(time.0);
         if seen != time.0 {
-            return Err(format!("{place:?} is at {seen} for some, at {} for others", time.0));
+            return Err(format!(
+                "{place:?} is at {seen} for some, at {} for others",
+                time.0
+            ));
         }
         let shift = time.0.wrapping_sub(entry.time);
         if entry.coded || is_first {
             let expected = *publication.shift.get_or_insert(shift);
             if shift != expected || is_first && shift != 0 {
-                return Err(format!("{place:?} is shifted by {shift}, not by {expected}"));
+                return Err(format!(
+                    "{place:?} is shifted by {shift}, not by {expected}"
+                ));
             }
         }
         if let Some((need, tag)) = entry.header {
@@ -379,9 +419,14 @@ impl Player {
         if entry.kind == kind::VIDEO && entry.sync && self.video == Half::AtSync {
             self.video = Half::On;
         }
+        if entry.kind == kind::AUDIO && self.audio == Half::Back {
+            self.audio = Half::On;
+        }
         publication.seen_to = publication.seen_to.max(Some(place.1));
         if publication.closed_at.is_some_and(|last| place.1 > last) {
-            return Err(format!("{place:?} comes after the end that others were given"));
+            return Err(format!(
+                "{place:?} comes after the end that others were given"
+            ));
         }
         self.judge_known(number, &in_force, needs)?;
         self.judge_halves(message)?;
@@ -421,7 +466,10 @@ impl Player {
             at if at == open => place.1 + 1,
             _ => 0,
         };
-        let missing = entries.iter().skip(first).filter(|entry| !self.may_skip(entry));
+        let missing = entries
+            .iter()
+            .skip(first)
+            .filter(|entry| !self.may_skip(entry));
         match missing.count() {
             0 => Ok(()),
             count => Err(self.lost(truth, &format!("{count} messages did not come"))),

@@ -211,7 +211,9 @@ impl Publication {
         };
         let (sync, sure) = match draft.kind {
             kind::VIDEO => (draft.key, draft.key),
-            kind::AUDIO if draft.coded => (self.may_be_alone(draft.time), self.last_video.is_none()),
+            kind::AUDIO if draft.coded => {
+                (self.may_be_alone(draft.time), self.last_video.is_none())
+            }
             _ => (false, false),
         };
         if draft.kind == kind::VIDEO {

@@ -39,19 +39,24 @@ pub(super) struct Seat {
     pub(super) core: Core<SimSocket>,
     /// The mailbox said that it is to be woken.
     pub(super) mail: bool,
+    /// Connections in its mailbox.
+    arriving: usize,
     next_beat: Instant,
     /// It gets no turn for so many steps.
     asleep: usize,
 }
 
 impl World {
-    #[expect(clippy::disallowed_methods, reason = "any instant will do to count from")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "any instant will do to count from"
+    )]
     pub(super) fn new(seed: u64, trace: Trace) -> Self {
         let mut rng = Rng::new(seed);
         let workers = rng.range(1, 5);
         let config = config(&mut rng);
         let max_connections = rng.pick(&[1_000, 1_000, 1_000, 12]);
-        trace.note(|| format!("{workers} workers, {max_connections} connections, {config:#?}"));
+        trace.note(|| format!("{workers} workers, {max_connections} connections, {config:?}"));
         let names = rng.range(1, 4);
         let truth = Truth {
             publications: Vec::new(),
@@ -73,6 +78,7 @@ impl World {
             Seat {
                 core,
                 mail: false,
+                arriving: 0,
                 next_beat: now,
                 asleep: 0,
             }
@@ -179,7 +185,10 @@ impl World {
             8..60 if !is_served => Action::Publish,
             _ => Action::Play,
         };
-        let client = Client::new(id, &mut self.rng, &mut self.truth, action, stream);
+        let Self {
+            rng, truth, trace, ..
+        } = self;
+        let client = Client::new(id, rng, truth, (action, stream), trace.clone());
         let worker = self.rng.below(self.workers.len());
         self.note(|| format!("client {id} comes to worker {worker}: {action:?} s{stream}"));
         let socket = SimSocket {
@@ -211,6 +220,7 @@ impl World {
                 while !self.transit[from][to].is_empty() && self.rng.chance(permille) {
                     let letters = self.transit[from][to].pop_front().unwrap_or_default();
                     self.note(|| format!("{} letters from {from} to {to}", letters.len()));
+                    self.workers[to].arriving += letters.iter().filter(is_conn).count();
                     if self.shared.mailboxes[to].post(letters.into_iter()) {
                         self.workers[to].mail = true;
                     }
@@ -304,6 +314,7 @@ impl World {
         let mut letters = Vec::new();
         let seat = &mut self.workers[worker];
         seat.mail = false;
+        seat.arriving = 0;
         self.shared.mailboxes[worker].collect(&mut letters);
         for mail in letters {
             match mail {
@@ -367,9 +378,8 @@ impl World {
                         .order
                         .push(u32::try_from(number).unwrap());
                     self.truth.publications[number].epoch = Some(stream.epoch);
-                    self.trace.note(|| {
-                        format!("client {client} publishes {} as {number}", stream.name)
-                    });
+                    self.trace
+                        .note(|| format!("client {client} publishes {} as {number}", stream.name));
                 }
             }
         }
@@ -381,6 +391,7 @@ impl World {
             (0..self.workers.len()).map(|_| Vec::new()).collect();
         for (to, mut mail) in outbound {
             assert_ne!(to, worker, "nobody writes to itself: {mail:?}");
+            self.note(|| format!("    from {worker} to {to}: {}", told(&mail)));
             if let Mail::Adopt(conn) = &mut mail {
                 let mut wire = conn.socket_mut().wire.borrow_mut();
                 wire.seat = None;
@@ -399,11 +410,9 @@ impl World {
     /// Connections that are on their way to another worker, and letters at all.
     pub(super) fn in_transit(&self) -> (usize, usize) {
         let letters = self.transit.iter().flatten().flatten().flatten();
-        let moving = letters
-            .clone()
-            .filter(|mail| matches!(mail, Mail::Adopt(_)))
-            .count();
-        (moving, letters.count())
+        let moving = letters.clone().filter(is_conn).count();
+        let arriving: usize = self.workers.iter().map(|seat| seat.arriving).sum();
+        (moving + arriving, letters.count())
     }
 
     /// Nobody begins anything new until everything has come to rest; then every player has what
@@ -469,7 +478,10 @@ impl World {
         while self.now < until {
             while self.flow() {}
             self.check();
-            let deadlines = self.workers.iter().filter_map(|seat| seat.core.next_deadline());
+            let deadlines = self
+                .workers
+                .iter()
+                .filter_map(|seat| seat.core.next_deadline());
             let next = deadlines.min().unwrap_or(until);
             self.now = next.clamp(self.now + Duration::from_millis(1), until);
         }
@@ -494,6 +506,24 @@ impl World {
     }
 }
 
+fn is_conn(mail: &&Mail<SimSocket>) -> bool {
+    matches!(mail, Mail::Adopt(_))
+}
+
+fn told(mail: &Mail<SimSocket>) -> String {
+    match mail {
+        Mail::Adopt(_) => "a connection".to_owned(),
+        Mail::Subscribe { name, .. } => format!("feed me {name}"),
+        Mail::Unsubscribe { name, .. } => format!("no more of {name}"),
+        Mail::Snapshot { name, epoch, .. } => format!("snapshot of {name} {epoch}"),
+        Mail::Headers { name, epoch, .. } => format!("headers of {name} {epoch}"),
+        Mail::Append { name, epoch, .. } => format!("more of {name} {epoch}"),
+        Mail::Away { name, epoch } => format!("away {name} {epoch}"),
+        Mail::End { name, epoch } => format!("end of {name} {epoch}"),
+        Mail::Drain => "stop".to_owned(),
+    }
+}
+
 fn config(rng: &mut Rng) -> Config {
     let seconds = |rng: &mut Rng, values: &[u64]| Duration::from_secs(rng.pick(values));
     let millis = |rng: &mut Rng, values: &[u64]| Duration::from_millis(rng.pick(values));
@@ -514,7 +544,9 @@ fn config(rng: &mut Rng) -> Config {
             _ => Pace::Auto,
         },
         pace_max: millis(rng, &[100, 350]),
-        ping: rng.pick(&[None, Some(1), Some(60)]).map(Duration::from_secs),
+        ping: rng
+            .pick(&[None, Some(1), Some(60)])
+            .map(Duration::from_secs),
         play_wait: millis(rng, &[0, 500, 2_000, 10_000]),
         publish_idle: seconds(rng, &[3, 15]),
         read_budget: rng.pick(&[4 << 10, 64 << 10, 256 << 10]),

@@ -1,0 +1,475 @@
+//! `load`: publishers and players against an RTMP server given by URL.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+
+use serde_json::{Map, Value, json};
+
+use crate::client::Wire;
+use crate::flags::{Asked, Flag, FlagError, Values, read};
+use crate::generator::{Generator, Outcome, Plan};
+use crate::measure;
+use crate::media::Shape;
+use crate::report::Report;
+use crate::verdict::{self, Patience};
+
+/// What a subcommand ended with.
+#[derive(Debug, PartialEq, Eq)]
+pub enum End {
+    /// Figures were reported, or help was.
+    Done,
+    /// The flags are wrong.
+    Usage(String),
+    /// The load could not be put on.
+    Failed(String),
+    /// The generator was the bottleneck, so nothing is reported.
+    Refused(Vec<String>),
+}
+
+impl From<FlagError> for End {
+    fn from(error: FlagError) -> Self {
+        Self::Usage(error.to_string())
+    }
+}
+
+const ABOUT: &str = "\
+usage: tailwater-bench load [--url URL] [--publishers P] [--players N] ...
+
+Publishes synthetic streams (H.264 and AAC that decoders take) to an RTMP server and plays them
+from it, for a few seconds, in real time. A few players check every message; the others drop what
+they receive in the kernel, so that one core can stand for thousands of players.";
+
+const EXAMPLES: &str = "\
+phases: publishers connect; one second of rest; players join; warm-up; measurement; table.
+
+Server CPU comes from /proc and is found by the listening port, so the server has to run on this
+machine for those figures. Put it on another core than the generator:
+
+  taskset -c 0 tailwater --listen 127.0.0.1:1935 --pace 0 &
+  tailwater-bench load --players 500 --cpu 1
+
+  tailwater-bench load --publishers 500 --players 0 --cpu 1      ingest only
+  tailwater-bench load --players 100 --storm 5000 --cpu 1        a storm of joins
+  tailwater-bench load --players 2000 --stall 500 --cpu 1        a quarter never reads
+
+exit status: 0 figures were reported; 1 the load could not be put on; 2 wrong flags;
+3 refused: the generator itself was the bottleneck, so that figures would be its own.";
+
+/// Flags that shape the load; the floor has them too.
+pub const SHARED_FLAGS: [Flag; 14] = [
+    flag("players", "N", "10", "Players, over all streams."),
+    flag(
+        "checked",
+        "K",
+        "8",
+        "Players that check every message; at most all of them.",
+    ),
+    flag(
+        "bitrate",
+        "BITS",
+        "600k",
+        "Bits a second of one stream, audio included.",
+    ),
+    flag(
+        "frame-rate",
+        "N",
+        "25",
+        "Video messages a second; audio has 43.",
+    ),
+    flag(
+        "key-interval",
+        "N",
+        "50",
+        "Frames from one key frame to the next.",
+    ),
+    flag("ramp", "N", "1000", "New connections a second."),
+    flag(
+        "warm-up",
+        "S",
+        "3",
+        "Seconds from the last join to the measurement.",
+    ),
+    flag("seconds", "S", "10", "Seconds measured."),
+    flag("cpu", "N", "", "Pin the generator to this core."),
+    flag(
+        "late-max",
+        "MS",
+        "20",
+        "Refuse when one message in a hundred was sent this late.",
+    ),
+    flag(
+        "busy-max",
+        "PERCENT",
+        "90",
+        "Refuse when the generator used more of its core.",
+    ),
+    flag(
+        "json",
+        "FILE",
+        "",
+        "Write the figures as JSON, too; - is standard output.",
+    ),
+    flag("quiet", "", "", "No progress lines."),
+    flag("note", "TEXT", "", "Put into the JSON as it is."),
+];
+
+const FLAGS: [Flag; 9] = [
+    flag(
+        "url",
+        "URL",
+        "rtmp://127.0.0.1:1935/live",
+        "The server and application.",
+    ),
+    flag(
+        "play-url",
+        "URL",
+        "",
+        "Play from here instead, such as an edge of --url.",
+    ),
+    flag(
+        "name",
+        "NAME",
+        "",
+        "Streams are NAME-0, NAME-1 ... (default: bench and the process id)",
+    ),
+    flag(
+        "publishers",
+        "P",
+        "1",
+        "Streams, each with a publisher; players are spread over them.",
+    ),
+    flag(
+        "stall",
+        "N",
+        "0",
+        "Of the players, how many never read once they play.",
+    ),
+    flag(
+        "storm",
+        "N",
+        "0",
+        "More players, which join within one second while measuring.",
+    ),
+    flag(
+        "chunk-size",
+        "BYTES",
+        "4096",
+        "Chunk size of the publishers.",
+    ),
+    flag(
+        "idle",
+        "",
+        "",
+        "Publishers send headers and one key frame, and nothing after it.",
+    ),
+    flag(
+        "server-pid",
+        "PIDS",
+        "",
+        "Measure these processes, separated by commas.",
+    ),
+];
+
+/// A row of a table of flags.
+pub const fn flag(
+    name: &'static str,
+    hint: &'static str,
+    default: &'static str,
+    meaning: &'static str,
+) -> Flag {
+    Flag {
+        name,
+        hint,
+        default,
+        meaning,
+    }
+}
+
+/// Runs the subcommand.
+pub fn run(arguments: &[String]) -> End {
+    let flags: Vec<Flag> = FLAGS.into_iter().chain(SHARED_FLAGS).collect();
+    let values = match read(&flags, arguments, ABOUT, EXAMPLES) {
+        Ok(Asked::Run(values)) => values,
+        Ok(Asked::Help(text)) => {
+            say(&text);
+            return End::Done;
+        }
+        Err(error) => return error.into(),
+    };
+    match plan(&values) {
+        Ok(plan) => measure_and_report(plan, &values, "load"),
+        Err(error) => error.into(),
+    }
+}
+
+fn plan(values: &Values) -> Result<Plan, FlagError> {
+    let url = Url::parse(values, "url")?;
+    let play_url = match values.optional("play-url") {
+        Some(_) => Url::parse(values, "play-url")?,
+        None => url.clone(),
+    };
+    if play_url.app != url.app {
+        return Err(values.wrong("play-url", "the same app as in --url"));
+    }
+    let name = values.optional("name").map(str::to_owned);
+    let publishers = values.count("publishers", 1..=20_000)?;
+    let mut plan = Plan {
+        publish_to: url.address,
+        play_from: play_url.address,
+        wire: Wire::Rtmp {
+            app: url.app,
+            tc_url: url.text,
+        },
+        name: name.unwrap_or_else(|| format!("bench-{}", std::process::id())),
+        publishes: true,
+        stalled: values.count("stall", 0..=values.count("players", 0..=100_000)?)?,
+        storm: values.count("storm", 0..=50_000)?,
+        idle: values.is_set("idle"),
+        chunk_size: values.count("chunk-size", 128..=0xFF_FFFF)?,
+        ..shared_plan(values, publishers)?
+    };
+    plan.checked = plan.checked.min(plan.players - plan.stalled);
+    plan.server_pids = server_pids(values, &plan)?;
+    Ok(plan)
+}
+
+/// The part of a plan that [`SHARED_FLAGS`] tell, for `streams` streams; the rest is empty.
+///
+/// # Errors
+/// A value is out of range.
+pub fn shared_plan(values: &Values, streams: usize) -> Result<Plan, FlagError> {
+    let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+    let players = values.count("players", 0..=100_000)?;
+    Ok(Plan {
+        publish_to: nowhere,
+        play_from: nowhere,
+        wire: Wire::Bare { chunk_size: 65_536 },
+        name: String::new(),
+        streams,
+        publishes: false,
+        players,
+        stalled: 0,
+        checked: values.count("checked", 0..=100_000)?.min(players),
+        storm: 0,
+        ramp: values.number("ramp", 1..=100_000)?,
+        warm_up: values.number("warm-up", 0..=3_600)?,
+        seconds: values.number("seconds", 1..=86_400)?,
+        shape: shape(values)?,
+        idle: false,
+        chunk_size: 4_096,
+        server_pids: Vec::new(),
+    })
+}
+
+/// What the streams look like.
+///
+/// # Errors
+/// A value is out of range.
+pub fn shape(values: &Values) -> Result<Shape, FlagError> {
+    Ok(Shape {
+        bitrate: values.number("bitrate", 50_000..=200_000_000)?,
+        frame_rate: values.number("frame-rate", 1..=240)?,
+        key_interval: values.number("key-interval", 1..=10_000)?,
+    })
+}
+
+fn server_pids(values: &Values, plan: &Plan) -> Result<Vec<u32>, FlagError> {
+    if let Some(list) = values.optional("server-pid") {
+        let pids: Result<Vec<u32>, _> = list.split(',').map(str::parse).collect();
+        let pids = pids.map_err(|_| values.wrong("server-pid", "process ids"))?;
+        measure::usage(&pids).map_err(|_| values.wrong("server-pid", "running processes"))?;
+        return Ok(pids);
+    }
+    let server = match plan.players {
+        0 => plan.publish_to,
+        _ => plan.play_from,
+    };
+    if !server.ip().is_loopback() {
+        return Ok(Vec::new());
+    }
+    Ok(measure::listeners(server.port()))
+}
+
+/// Puts the load on and reports.
+pub fn measure_and_report(plan: Plan, values: &Values, command: &str) -> End {
+    match measured(plan, values, command) {
+        Ok(()) => End::Done,
+        Err(end) => end,
+    }
+}
+
+fn measured(plan: Plan, values: &Values, command: &str) -> Result<(), End> {
+    let patience = Patience {
+        busy_max: values.number("busy-max", 1..=100)? as f64 / 100.0,
+        late_ms_max: values.number("late-max", 1..=10_000)? as f64,
+    };
+    prepare_process(values)?;
+    if plan.server_pids.is_empty() {
+        eprintln!("no process of this machine listens there: its CPU and memory are not measured");
+    }
+    let quiet = values.is_set("quiet");
+    let generator = Generator::new(plan.clone()).map_err(|error| End::Failed(error.to_string()))?;
+    let outcome = generator
+        .run(|line| {
+            if !quiet {
+                eprintln!("{line}");
+            }
+        })
+        .map_err(End::Failed)?;
+    let refused = verdict::refusals(&outcome, &patience);
+    let mut report = verdict::report(&plan, &outcome);
+    if plan.server_pids.is_empty() {
+        report = report.without(|key| {
+            key.starts_with("server") || key.contains("cpu_") || key.starts_with("rss")
+        });
+    }
+    if let Some(file) = values.optional("json") {
+        let text = to_json(command, values, &plan, &report, &refused, &outcome).to_string() + "\n";
+        write_json(file, &text).map_err(|error| End::Failed(format!("--json: {file}: {error}")))?;
+    }
+    if !refused.is_empty() {
+        return Err(End::Refused(refused));
+    }
+    if values.text("json") != "-" {
+        say(&report.table());
+    }
+    if let Some(why) = &outcome.closed_why {
+        eprintln!(
+            "{} connections closed early; the first: {why}",
+            outcome.closed
+        );
+    }
+    Ok(())
+}
+
+/// Pins and raises the limit of open files, as asked.
+fn prepare_process(values: &Values) -> Result<(), End> {
+    tailwater::net::process::raise_open_files();
+    if values.optional("cpu").is_some() {
+        let cpu = values.count("cpu", 0..=1_023)?;
+        tailwater::net::process::pin_thread(cpu)
+            .map_err(|error| End::Usage(format!("--cpu: no core {cpu} for us: {error}")))?;
+    }
+    Ok(())
+}
+
+/// The figures, or why there are none.
+fn to_json(
+    command: &str,
+    values: &Values,
+    plan: &Plan,
+    report: &Report,
+    refused: &[String],
+    outcome: &Outcome,
+) -> Value {
+    let mut all = Map::new();
+    all.insert("command".into(), command.into());
+    if let Some(note) = values.optional("note") {
+        all.insert("note".into(), note.into());
+    }
+    all.insert(
+        "plan".into(),
+        json!({
+            "streams": plan.streams,
+            "players": plan.players,
+            "stall": plan.stalled,
+            "storm": plan.storm,
+            "bitrate": plan.shape.bitrate,
+            "frame_rate": plan.shape.frame_rate,
+            "key_interval": plan.shape.key_interval,
+        }),
+    );
+    if refused.is_empty() {
+        all.insert("figures".into(), report.json().into());
+    } else {
+        all.insert("refused".into(), refused.into());
+    }
+    if let Some(why) = &outcome.closed_why {
+        all.insert("closed_why".into(), why.as_str().into());
+    }
+    Value::Object(all)
+}
+
+fn write_json(file: &str, text: &str) -> std::io::Result<()> {
+    if file == "-" {
+        say(text);
+        return Ok(());
+    }
+    std::fs::write(file, text)
+}
+
+#[expect(clippy::print_stdout, reason = "what the user asked for")]
+pub(crate) fn say(text: &str) {
+    print!("{text}");
+}
+
+/// `rtmp://HOST[:PORT]/APP`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Url {
+    text: String,
+    address: SocketAddr,
+    app: String,
+}
+
+impl Url {
+    fn parse(values: &Values, flag: &str) -> Result<Self, FlagError> {
+        let wrong = || values.wrong(flag, "rtmp://HOST[:PORT]/APP");
+        let text = values.text(flag).trim_end_matches('/');
+        let rest = text.strip_prefix("rtmp://").ok_or_else(wrong)?;
+        let (host, app) = rest.split_once('/').ok_or_else(wrong)?;
+        let has_port = host.rsplit(':').next().is_some_and(|end| {
+            host.contains(':') && !host.ends_with(']') && end.parse::<u16>().is_ok()
+        });
+        let with_port = match has_port {
+            true => host.to_owned(),
+            false => format!("{host}:1935"),
+        };
+        let mut addresses = with_port.to_socket_addrs().map_err(|_| wrong())?;
+        let address = addresses.next().ok_or_else(wrong)?;
+        Ok(Self {
+            text: text.to_owned(),
+            address,
+            app: app.to_owned(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan_of(line: &[&str]) -> Result<Plan, FlagError> {
+        let flags: Vec<Flag> = FLAGS.into_iter().chain(SHARED_FLAGS).collect();
+        let line: Vec<String> = line.iter().map(|&word| word.to_owned()).collect();
+        match read(&flags, &line, ABOUT, EXAMPLES)? {
+            Asked::Run(values) => plan(&values),
+            Asked::Help(text) => panic!("{text}"),
+        }
+    }
+
+    #[test]
+    fn a_url_tells_address_and_app() {
+        for (url, address, app) in [
+            ("rtmp://127.0.0.1:1936/live", "127.0.0.1:1936", "live"),
+            ("rtmp://127.0.0.1/a/b/", "127.0.0.1:1935", "a/b"),
+            ("rtmp://[::1]/x", "[::1]:1935", "x"),
+        ] {
+            let plan = plan_of(&["--url", url]).unwrap();
+            assert_eq!(plan.publish_to, address.parse().unwrap());
+            assert_eq!(plan.play_from, plan.publish_to);
+            let Wire::Rtmp { app: found, tc_url } = plan.wire else {
+                panic!("no rtmp");
+            };
+            assert_eq!((&*found, &*tc_url), (app, url.trim_end_matches('/')));
+        }
+        for url in ["http://127.0.0.1/live", "rtmp://127.0.0.1", "rtmp:///x"] {
+            assert!(plan_of(&["--url", url]).is_err(), "{url}");
+        }
+    }
+
+    #[test]
+    fn players_that_stall_are_players_and_are_not_checked() {
+        let plan = plan_of(&["--players", "5", "--stall", "3", "--checked", "9"]).unwrap();
+        assert_eq!((plan.players, plan.stalled, plan.checked), (5, 3, 2));
+        assert!(plan_of(&["--players", "5", "--stall", "6"]).is_err());
+    }
+}

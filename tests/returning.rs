@@ -1,0 +1,286 @@
+//! A publisher that dies and comes back, or is replaced, or has to give way: its players stay,
+//! and time goes on for them.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that fails panics, and says where"
+)]
+
+mod support;
+
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use support::media::{self, H264_AAC};
+use support::packets::{Track, assert_list, assert_same, of_file};
+use support::players::{Player, Program as PlayerProgram};
+use support::publishers::{Program, Speed};
+use support::relay::Relay;
+use support::wire::{Film, Media, Seen, Wire, media_of, signals_of};
+use support::{A_WHILE, wait_for};
+use tailwater::rtmp::client::Action;
+use tailwater::rtmp::control::UserControl;
+use tailwater::rtmp::message::kind;
+
+/// Fails unless `got` is a beginning of the file, then the whole file, with time that never
+/// steps back.
+#[track_caller]
+fn assert_two_runs(what: &str, got: &[Track], file: &[Track]) {
+    assert_eq!(got.len(), file.len(), "{what}: tracks");
+    for (got, file) in got.iter().zip(file) {
+        let what = format!("{what}: {}", got.codec);
+        assert_eq!(got.configuration, file.configuration, "{what}");
+        let (contents, whole) = (got.contents(), file.contents());
+        let first = contents.len().saturating_sub(whole.len());
+        assert!(first > 0, "{what}: {} packets in all", contents.len());
+        assert_list(
+            &format!("{what}, the first run"),
+            &contents[..first],
+            &whole[..first.min(whole.len())],
+        );
+        assert_list(
+            &format!("{what}, the second run"),
+            &contents[first..],
+            &whole,
+        );
+        let steps = got.packets.windows(2);
+        let back = steps.clone().position(|pair| pair[1].dts < pair[0].dts);
+        assert_eq!(back, None, "{what}: time steps back behind this packet");
+        // The second run begins after the first, and its own steps are those of the file.
+        let own: Vec<i64> = got.packets[first..]
+            .windows(2)
+            .map(|pair| pair[1].dts - pair[0].dts)
+            .collect();
+        let of_file: Vec<i64> = file
+            .packets
+            .windows(2)
+            .map(|pair| pair[1].dts - pair[0].dts)
+            .collect();
+        assert_list(&format!("{what}, steps of time"), &own, &of_file);
+    }
+}
+
+/// Time never steps back from one message to the next of its kind.
+#[track_caller]
+fn assert_time_goes_on(media: &[Media]) {
+    for media_kind in [kind::AUDIO, kind::VIDEO, kind::DATA] {
+        let times: Vec<u32> = media
+            .iter()
+            .filter(|media| media.kind == media_kind)
+            .map(|media| media.time)
+            .collect();
+        let back = times.windows(2).find(|pair| pair[1] < pair[0]);
+        assert_eq!(back, None, "type {media_kind}: {times:?}");
+    }
+}
+
+/// A publisher is started, and when it is well under way, `change` makes way for another.
+#[track_caller]
+fn players_stay_when(flags: &[&str], change: impl FnOnce(&mut support::process::Process)) {
+    let file = media::file(&H264_AAC);
+    let relay = Relay::start(flags);
+    let url = relay.url("film");
+    let programs = [
+        PlayerProgram::Ffmpeg5,
+        PlayerProgram::Ffmpeg9,
+        PlayerProgram::Gstreamer,
+    ];
+    let mut players = programs.map(|program| Player::start(program, &url, relay.dir(), "film"));
+    let mut wire = Wire::play(relay.address(), "film");
+    relay.wait_players(players.len() + 1);
+    let mut first = Program::Ffmpeg5.publish(&file, &url, Speed::RealTime, relay.dir());
+    let mut seen = wire.until("a second and a half of film", |seen| {
+        seen.media().is_some_and(|media| media.time >= 1_500)
+    });
+    change(&mut first);
+    let mut second = Program::Ffmpeg9.publish(&file, &url, Speed::RealTime, relay.dir());
+    let status = first.wait(A_WHILE);
+    assert!(!status.success(), "the first publisher: {status}");
+    second.succeed(A_WHILE);
+    seen.extend(wire.until_closed());
+    let starts = |seen: &&Seen| **seen == Seen::status("NetStream.Play.Start");
+    assert_eq!(seen.iter().filter(starts).count(), 1, "starts of the play");
+    let media = media_of(&seen);
+    assert_time_goes_on(&media);
+    // The new publisher's headers come before its first picture, though they are the same.
+    let headers: Vec<usize> = media
+        .iter()
+        .enumerate()
+        .filter(|(_, media)| media.kind == kind::VIDEO && media.is_header())
+        .map(|(at, _)| at)
+        .collect();
+    assert_eq!(headers.len(), 2, "headers of the video");
+    let next = media[headers[1]..]
+        .iter()
+        .find(|media| media.kind == kind::VIDEO && !media.is_header());
+    assert!(next.is_some_and(Media::is_key), "{next:?}");
+    for player in &mut players {
+        let what = format!("{:?}", player.program());
+        let file = of_file(player.program().judge(), &file);
+        assert_two_runs(&what, &player.tracks(), &file);
+    }
+}
+
+#[test]
+fn a_publisher_that_was_killed_comes_back() {
+    players_stay_when(&["--grace", "3"], |first| {
+        first.signal(Signal::KILL);
+        first.wait(support::SOON);
+    });
+}
+
+#[test]
+fn a_second_publisher_replaces_the_first() {
+    players_stay_when(&["--grace", "1", "--takeover", "replace"], |_| {});
+}
+
+#[test]
+fn a_second_publisher_is_refused() {
+    let file = media::file(&H264_AAC);
+    let relay = Relay::start(&["--grace", "1"]);
+    let url = relay.url("film");
+    let mut player = Player::start(PlayerProgram::Ffmpeg5, &url, relay.dir(), "film");
+    relay.wait_players(1);
+    let mut first = Program::Ffmpeg5.publish(&file, &url, Speed::RealTime, relay.dir());
+    relay.wait_log(&["publish stream=live/film"]);
+    let mut others = [Program::Ffmpeg9, Program::Gstreamer]
+        .map(|program| program.publish(&file, &url, Speed::RealTime, relay.dir()));
+    let mut wire = Wire::connect(
+        relay.address(),
+        "film",
+        Action::Publish,
+        &support::wire::Settings::default(),
+    );
+    let seen = wire.until_closed();
+    assert_eq!(
+        signals_of(&seen).last_chunk::<2>(),
+        Some(&[
+            Seen::status("NetStream.Publish.BadName"),
+            Seen::Closed(true)
+        ])
+    );
+    for other in &mut others {
+        let status = other.wait(A_WHILE);
+        assert!(!status.success(), "{other:?} was not refused: {status}");
+        assert!(first.ended().is_none(), "{other:?} came too late");
+    }
+    first.succeed(A_WHILE);
+    let file = of_file(player.program().judge(), &file);
+    assert_same("the first publisher's player", &player.tracks(), &file);
+}
+
+#[test]
+fn players_of_a_publisher_that_stays_away_are_told_and_closed() {
+    let relay = Relay::start(&["--workers", "2", "--grace", "1"]);
+    let mut players = relay.on_each_worker(2, || Wire::play(relay.address(), "film"));
+    let mut film = Film::new("film", 0);
+    let mut publisher = Wire::publish(relay.address(), "film");
+    let mut sent = film.headers.clone();
+    sent.extend(film.group(5));
+    publisher.send_all(&sent);
+    publisher.settle();
+    drop(publisher);
+    let left = support::now();
+    for player in &mut players {
+        let seen = player.until_closed();
+        assert_list("media", &media_of(&seen), &sent);
+        assert_eq!(
+            signals_of(&seen).last_chunk::<3>(),
+            Some(&[
+                Seen::Control(UserControl::StreamEof(1)),
+                Seen::status("NetStream.Play.UnpublishNotify"),
+                Seen::Closed(true)
+            ])
+        );
+    }
+    let waited = left.elapsed();
+    assert!(waited >= Duration::from_millis(900), "waited {waited:?}");
+}
+
+#[test]
+fn who_joins_while_the_publisher_is_away_starts_with_its_return() {
+    let relay = Relay::start(&["--workers", "2", "--grace", "20"]);
+    let mut film = Film::new("first", 50_000);
+    let mut publisher = Wire::publish(relay.address(), "film");
+    let mut early = relay.on_each_worker(2, || Wire::play(relay.address(), "film"));
+    let mut sent = film.headers.clone();
+    sent.extend(film.group(30));
+    publisher.send_all(&sent);
+    for player in &mut early {
+        let last = sent.last().unwrap();
+        player.until_number(last.kind, last.number().unwrap());
+    }
+    drop(publisher);
+    relay.wait_stat("publishers", 0);
+    let mut late = relay.on_each_worker(2, || Wire::play(relay.address(), "film"));
+    for player in &mut late {
+        assert_eq!(media_of(&player.settle()), [], "pictures of the past");
+    }
+
+    // Another film, which begins with pictures that cannot be decoded.
+    let mut film = Film::new("second", 0).numbered_from(500);
+    let mut publisher = Wire::publish(relay.address(), "film");
+    let headers = film.headers.clone();
+    let undecodable = film.more(3);
+    let group = film.group(10);
+    publisher.send_all(headers.iter().chain(&undecodable).chain(&group));
+    let contents =
+        |media: &[Media]| -> Vec<Media> { media.iter().map(|media| media.at(0)).collect() };
+    let (last, number) = {
+        let last = group.last().unwrap();
+        (last.kind, last.number().unwrap())
+    };
+    for player in &mut late {
+        let got = media_of(&player.until_number(last, number));
+        let wanted = [contents(&headers), contents(&group)].concat();
+        assert_list("a late player's media", &contents(&got), &wanted);
+        assert_time_goes_on(&got);
+        assert!(got[0].time > 51_000, "time begins anew: {:?}", got[0]);
+    }
+    for player in &mut early {
+        let got = media_of(&player.until_number(last, number));
+        let wanted = [contents(&headers), contents(&undecodable), contents(&group)].concat();
+        assert_list("an early player's media", &contents(&got), &wanted);
+        assert_time_goes_on(&got);
+        assert!(got[0].time > 51_000, "time steps back: {:?}", got[0]);
+    }
+}
+
+#[test]
+fn a_publisher_that_returns_to_another_worker_is_brought_to_its_stream() {
+    let relay = Relay::start(&["--workers", "2", "--grace", "20", "--takeover", "replace"]);
+    let mut player = Wire::play(relay.address(), "film");
+    let mut film = Film::new("film", 0);
+    // Taken over by a publisher on each worker in turn.
+    let mut publishers = Vec::new();
+    let mut workers = Vec::new();
+    for _ in 0..40 {
+        let mut publisher = Wire::publish(relay.address(), "film");
+        workers.push(relay.worker_of(&publisher));
+        let group = film.group(3);
+        publisher.send_all(film.headers.iter().chain(&group));
+        let last = group.last().unwrap();
+        let got = media_of(&player.until_number(last.kind, last.number().unwrap()));
+        assert_eq!(got.len(), film.headers.len() + group.len(), "{got:?}");
+        publishers.push(publisher);
+        if publishers.len() >= 6 && workers.contains(&0) && workers.contains(&1) {
+            break;
+        }
+    }
+    assert!(workers.contains(&0) && workers.contains(&1), "{workers:?}");
+    let last = publishers.pop();
+    for mut publisher in publishers {
+        let seen = publisher.until_closed();
+        let told = Seen::status("NetStream.Publish.BadName");
+        assert!(seen.contains(&told), "{seen:?}");
+    }
+    // And it is the last one that plays.
+    let mut last = last.unwrap();
+    let group = film.group(1);
+    last.send_all(&group);
+    player.until_number(kind::AUDIO, group[1].number().unwrap());
+    wait_for("one publisher left", support::SOON, || {
+        (relay.stats().get("publishers") == Some(&1)).then_some(())
+    });
+}

@@ -1,0 +1,74 @@
+//! What the end-to-end tests share: the relay as a process, clients as processes, media files to
+//! publish, what a file or a player got as packet hashes, and a client of our own for what no
+//! real one does.
+//!
+//! Everything waits for an event, a line or an exit, and never longer than a bound that is told
+//! where it waits. What a process wrote is shown when its test fails.
+
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+pub(crate) mod media;
+pub(crate) mod nginx;
+pub(crate) mod packets;
+pub(crate) mod players;
+pub(crate) mod process;
+pub(crate) mod publishers;
+pub(crate) mod relay;
+pub(crate) mod wire;
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// How long anything may take that ought to happen at once. Generous: the machine may be busy.
+pub(crate) const SOON: Duration = Duration::from_secs(15);
+
+/// How long a client may take for a whole file of a few seconds.
+pub(crate) const A_WHILE: Duration = Duration::from_secs(40);
+
+/// The clock of the tests.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests run in real time, against real clients"
+)]
+pub(crate) fn now() -> Instant {
+    Instant::now()
+}
+
+/// Lets time pass: between two looks at something that cannot be waited for, and where the
+/// passing of time is what a test is about.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "files and processes of others can only be looked at again"
+)]
+pub(crate) fn pause(time: Duration) {
+    std::thread::sleep(time);
+}
+
+/// Looks until `look` gives something; fails after `limit`.
+#[track_caller]
+pub(crate) fn wait_for<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Option<T>) -> T {
+    let until = now() + limit;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(now() < until, "no {what} within {limit:?}");
+        pause(Duration::from_millis(10));
+    }
+}
+
+/// A directory of its own for what one test leaves behind; its path names the test.
+pub(crate) fn scratch(name: &str) -> PathBuf {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let test = std::thread::current()
+        .name()
+        .unwrap_or("main")
+        .replace("::", "-");
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
+        .join("runs")
+        .join(format!("{}-{test}-{name}-{number}", std::process::id()));
+    std::fs::create_dir_all(&path).expect("the target directory can be written to");
+    path
+}

@@ -1,0 +1,66 @@
+//! nginx with its RTMP module: pushes what is published to it into a relay, or pulls what is
+//! played from it out of one.
+
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::Command;
+
+use super::process::Process;
+use super::{SOON, wait_for};
+
+/// nginx at work.
+#[derive(Debug)]
+pub(crate) struct Nginx {
+    process: Process,
+    address: SocketAddr,
+}
+
+impl Nginx {
+    /// Starts nginx: what is published to its app `push` goes to app `live` of the relay at
+    /// `relay`; what is played from its app `pull` comes from there.
+    pub(crate) fn start(relay: SocketAddr, dir: &Path) -> Self {
+        let address = free_address();
+        let module = std::env::var_os("TAILWATER_NGINX_RTMP")
+            .unwrap_or_else(|| "/usr/lib/nginx/modules/ngx_rtmp_module.so".into());
+        let config = dir.join("nginx.conf");
+        let text = format!(
+            "load_module {};
+            daemon off;
+            master_process off;
+            pid {dir}/nginx.pid;
+            error_log {dir}/nginx.log info;
+            events {{ worker_connections 64; }}
+            rtmp {{ server {{
+                listen {address};
+                application push {{ live on; push rtmp://{relay}/live; }}
+                application pull {{ live on; pull rtmp://{relay}/live; }}
+            }} }}
+            ",
+            module.display(),
+            dir = dir.display(),
+        );
+        std::fs::write(&config, text).expect("the directory is there");
+        let program =
+            std::env::var_os("TAILWATER_NGINX").unwrap_or_else(|| "/usr/sbin/nginx".into());
+        let mut command = Command::new(program);
+        command.arg("-e").arg(dir.join("nginx.log"));
+        command.arg("-c").arg(&config);
+        let mut process = Process::start("nginx", dir, &mut command);
+        wait_for("nginx on its port", SOON, || {
+            assert!(process.ended().is_none(), "nginx did not start");
+            TcpStream::connect(address).ok()
+        });
+        Self { process, address }
+    }
+
+    /// The URL of `stream` in `app`.
+    pub(crate) fn url(&self, app: &str, stream: &str) -> String {
+        format!("rtmp://{}/{app}/{stream}", self.address)
+    }
+}
+
+/// An address nobody listens on; nginx cannot tell which port it was given.
+fn free_address() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("it is bound")
+}

@@ -1,0 +1,251 @@
+//! The relay under test: the real binary on a port of its own.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use super::process::Process;
+use super::wire::Wire;
+use super::{SOON, scratch, wait_for};
+
+/// A running relay. It is stopped and its exit checked when the test is over.
+#[derive(Debug)]
+pub(crate) struct Relay {
+    process: Process,
+    addresses: Vec<SocketAddr>,
+    dir: PathBuf,
+    stopped: bool,
+}
+
+/// The binary as cargo built it for these tests.
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_tailwater");
+
+/// How long a relay may take to stop beyond its `--drain`.
+const STOP_SLACK: Duration = Duration::from_secs(5);
+
+impl Relay {
+    /// Starts a relay with `flags` on a free port of the loopback.
+    pub(crate) fn start(flags: &[&str]) -> Self {
+        Self::start_on(&["127.0.0.1:0"], flags)
+    }
+
+    /// Starts a relay with `flags` on `listen`.
+    pub(crate) fn start_on(listen: &[&str], flags: &[&str]) -> Self {
+        let mut command = Command::new(BINARY);
+        for address in listen {
+            command.args(["--listen", address]);
+        }
+        command.args(["--stats-interval", "200ms"]);
+        if !flags.contains(&"--log") {
+            command.args(["--log", "debug"]);
+        }
+        command.args(flags);
+        Self::start_command(&mut command, listen.len())
+    }
+
+    /// Starts `command`, which becomes a relay that listens on `listeners` addresses.
+    pub(crate) fn start_command(command: &mut Command, listeners: usize) -> Self {
+        let dir = scratch("relay");
+        command.env_remove("RUST_LOG");
+        let mut process = Process::start("tailwater", &dir, command);
+        let addresses = wait_for("address of the relay", SOON, || {
+            let out = process.out();
+            let lines: Vec<SocketAddr> = out
+                .lines()
+                .filter_map(|line| line.strip_prefix("listening rtmp ")?.parse().ok())
+                .collect();
+            assert!(process.ended().is_none(), "the relay did not start");
+            (lines.len() == listeners).then_some(lines)
+        });
+        Self {
+            process,
+            addresses,
+            dir,
+            stopped: false,
+        }
+    }
+
+    /// Where it listens first.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.addresses[0]
+    }
+
+    /// All addresses it listens on.
+    pub(crate) fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// The URL of a stream of app `live`.
+    pub(crate) fn url(&self, stream: &str) -> String {
+        format!("rtmp://{}/live/{stream}", self.address())
+    }
+
+    /// A directory for files of this test.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Its log so far.
+    pub(crate) fn log(&self) -> String {
+        self.process.err()
+    }
+
+    /// What it printed so far.
+    pub(crate) fn out(&self) -> String {
+        self.process.out()
+    }
+
+    /// Waits for a line of the log that has all of `parts`.
+    #[track_caller]
+    pub(crate) fn wait_log(&self, parts: &[&str]) -> String {
+        wait_for(&format!("line {parts:?} in the log"), SOON, || {
+            let log = self.log();
+            let line = log
+                .lines()
+                .find(|line| parts.iter().all(|part| line.contains(part)))?;
+            Some(line.to_owned())
+        })
+    }
+
+    /// The newest line of figures.
+    pub(crate) fn stats(&self) -> HashMap<String, u64> {
+        let out = self.out();
+        let whole = out.rfind('\n').map_or("", |end| &out[..end]);
+        let last = whole.lines().rfind(|line| line.starts_with("stats "));
+        last.unwrap_or_default()
+            .split(' ')
+            .filter_map(|pair| {
+                let (name, value) = pair.split_once('=')?;
+                Some((name.to_owned(), value.parse().ok()?))
+            })
+            .collect()
+    }
+
+    /// Waits until a figure is `value`; the figures are a second old at most.
+    #[track_caller]
+    pub(crate) fn wait_stat(&self, name: &str, value: u64) {
+        wait_for(&format!("{name}={value} in the figures"), SOON, || {
+            (self.stats().get(name) == Some(&value)).then_some(())
+        });
+    }
+
+    /// Waits until there are so many players, those that wait for their stream included.
+    #[track_caller]
+    pub(crate) fn wait_players(&self, count: usize) {
+        self.wait_stat("players", count as u64);
+    }
+
+    /// Processor time it has used.
+    pub(crate) fn cpu_time(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id()))
+            .expect("the relay still runs");
+        // Behind the name in brackets: fields 14 and 15 of proc(5) in ticks of 10 ms.
+        let (_, fields) = stat.rsplit_once(") ").expect("a name in brackets");
+        let ticks: u64 = fields
+            .split(' ')
+            .skip(11)
+            .take(2)
+            .filter_map(|field| field.parse::<u64>().ok())
+            .sum();
+        Duration::from_millis(10 * ticks)
+    }
+
+    /// How many descriptors it has open.
+    pub(crate) fn open_files(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.id()))
+            .expect("the relay still runs")
+            .count()
+    }
+
+    /// Memory in use, in bytes.
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id()))
+            .expect("the relay still runs");
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .expect("a line for it");
+        let kib: u64 = line
+            .trim()
+            .trim_end_matches(" kB")
+            .parse()
+            .expect("a number");
+        kib * 1024
+    }
+
+    /// Sends the relay a signal.
+    pub(crate) fn signal(&mut self, signal: Signal) {
+        self.process.signal(signal);
+    }
+
+    /// Waits until it has ended by itself or by a signal, which has to be with exit code 0 and
+    /// without an error in its log.
+    #[track_caller]
+    pub(crate) fn ended(&mut self, limit: Duration) {
+        self.stopped = true;
+        self.process.succeed(limit);
+        let log = self.log();
+        for bad in [" ERROR ", "panicked", "ended badly"] {
+            assert!(!log.contains(bad), "the log has {bad:?}");
+        }
+    }
+
+    /// Stops it with SIGTERM and checks how it ends.
+    #[track_caller]
+    pub(crate) fn stop(&mut self) {
+        self.signal(Signal::TERM);
+        self.ended(Duration::from_secs(5) + STOP_SLACK);
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        if !self.stopped && !std::thread::panicking() {
+            self.stop();
+        }
+        if !std::thread::panicking() {
+            // What a failed test left behind is of use, the rest is not.
+            let _: std::io::Result<()> = std::fs::remove_dir_all(&self.dir);
+        }
+    }
+}
+
+impl Relay {
+    /// The worker a connection of ours landed on.
+    #[track_caller]
+    pub(crate) fn worker_of(&self, wire: &Wire) -> usize {
+        let peer = format!("peer={} ", wire.local_address());
+        let line = self.wait_log(&["accepted", &peer]);
+        let (_, worker) = line.rsplit_once("worker=").expect("accepted by a worker");
+        worker.trim().parse().expect("the number of a worker")
+    }
+
+    /// One of what `connect` makes on each of `workers`, in their order. The kernel chooses where
+    /// a connection lands, so that some more are made and dropped.
+    #[track_caller]
+    pub(crate) fn on_each_worker(
+        &self,
+        workers: usize,
+        mut connect: impl FnMut() -> Wire,
+    ) -> Vec<Wire> {
+        let mut found: Vec<Option<Wire>> = (0..workers).map(|_| None).collect();
+        for _ in 0..40 * workers {
+            let wire = connect();
+            let worker = self.worker_of(&wire);
+            found[worker].get_or_insert(wire);
+            if found.iter().all(Option::is_some) {
+                return found.into_iter().flatten().collect();
+            }
+        }
+        panic!("the kernel left out one of {workers} workers");
+    }
+}

@@ -1,0 +1,398 @@
+//! What a reviewer would otherwise have to say twice: which part may know which, and that the
+//! documents say what the code says.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that fails panics, and says where"
+)]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use support::relay::Relay;
+use support::wait_for;
+
+/// The widest line, in characters.
+const COLUMNS: usize = 100;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(name: &str) -> String {
+    let path = root().join(name);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Every Rust file below `dir`, its path counted from the root.
+fn rust_files(dir: &str) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    let mut dirs = vec![root().join(dir)];
+    while let Some(dir) = dirs.pop() {
+        for entry in fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                dirs.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                files.push(path.strip_prefix(root()).unwrap().to_owned());
+            }
+        }
+    }
+    files.sort();
+    files
+}
+
+/// The code of a file: without comments and strings, and without its unit tests.
+fn code(file: &Path) -> String {
+    let text = fs::read_to_string(root().join(file)).unwrap();
+    let tests = text.find("#[cfg(test)]\nmod tests").unwrap_or(text.len());
+    text[..tests]
+        .lines()
+        .map(|line| line.split("//").next().unwrap_or_default())
+        .map(without_strings)
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+fn without_strings(line: &str) -> String {
+    line.split('"').step_by(2).collect::<Vec<_>>().join("\"\"")
+}
+
+/// Files and directories that are compiled for tests only, without their `.rs`.
+fn test_only() -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for file in rust_files("src") {
+        let text = fs::read_to_string(root().join(&file)).unwrap();
+        for part in text.split("#[cfg(test)]\n").skip(1) {
+            let line = part.lines().next().unwrap_or_default();
+            if let Some(name) = line.strip_suffix(';').and_then(|l| l.strip_prefix("mod ")) {
+                let dir = if file.file_name().unwrap() == "mod.rs" {
+                    file.parent().unwrap().to_owned()
+                } else {
+                    file.with_extension("")
+                };
+                found.push(dir.join(name));
+            }
+        }
+    }
+    found
+}
+
+/// The files of the program itself.
+fn program_files() -> Vec<PathBuf> {
+    let test_only = test_only();
+    assert!(!test_only.is_empty(), "there are such modules");
+    let is_test = |file: &PathBuf| {
+        let module = file.with_extension("");
+        test_only.iter().any(|path| module.starts_with(path))
+    };
+    let mut files = rust_files("src");
+    files.retain(|file| !is_test(file));
+    files
+}
+
+/// The module a file is: `src/rtmp/server/commands.rs` is rtmp, server, commands.
+fn module_of(file: &Path) -> Vec<String> {
+    let mut path: Vec<String> = file
+        .with_extension("")
+        .iter()
+        .skip(1)
+        .map(|part| part.to_string_lossy().into_owned())
+        .collect();
+    if path
+        .last()
+        .is_some_and(|last| last == "mod" || last == "lib")
+    {
+        path.pop();
+    }
+    path
+}
+
+/// What a file names by path, from the root of what it belongs to: `crate::stream::log`,
+/// `std::time`, `mio::net`; groups in braces are taken apart.
+fn paths_in(file: &Path) -> BTreeSet<String> {
+    let code = code(file);
+    let module = module_of(file);
+    let mut found = BTreeSet::new();
+    let is_part = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
+    let mut rest = &code[..];
+    while let Some(begin) = rest.find(is_part) {
+        rest = &rest[begin..];
+        let end = rest.find(|c| !is_part(c)).unwrap_or(rest.len());
+        let (word, after) = rest.split_at(end);
+        rest = after;
+        if let Some(stem) = word.strip_suffix("::")
+            && let Some(group) = after.strip_prefix('{')
+        {
+            let group = &group[..group.find("};").unwrap_or(0)];
+            for name in group.split(|c: char| !is_part(c)).filter(|n| !n.is_empty()) {
+                found.insert(absolute(&format!("{stem}::{name}"), &module));
+            }
+        } else if word.contains("::") {
+            found.insert(absolute(word, &module));
+        }
+    }
+    found
+}
+
+/// `super` taken off, so that the path begins with `crate`.
+fn absolute(path: &str, module: &[String]) -> String {
+    let ups = path.split("::").take_while(|part| *part == "super").count();
+    if ups == 0 {
+        return path.to_owned();
+    }
+    let above = &module[..module.len().saturating_sub(ups)];
+    let below = path.split("::").skip(ups);
+    let parts = std::iter::once("crate")
+        .chain(above.iter().map(String::as_str))
+        .chain(below);
+    parts.collect::<Vec<_>>().join("::")
+}
+
+fn begins_with(path: &str, prefix: &str) -> bool {
+    path.strip_prefix(prefix)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+}
+
+#[test]
+fn imports_point_one_way() {
+    // Where the code is, and which other parts of the crate it may name.
+    let layers: [(&str, &[&str]); 9] = [
+        ("rtmp", &["rtmp", "limits"]),
+        ("stream", &["stream", "rtmp", "limits"]),
+        ("net", &["net", "limits"]),
+        (
+            "worker",
+            &[
+                "worker", "net", "stream", "rtmp", "limits", "stats", "config",
+            ],
+        ),
+        ("limits", &[]),
+        ("stats", &[]),
+        ("flags", &["flags", "config", "limits", "rtmp"]),
+        ("config", &["config", "flags", "stream", "limits"]),
+        (
+            "server",
+            &["server", "worker", "net", "stats", "config", "limits"],
+        ),
+    ];
+    let test_only = test_only();
+    let mut seen = BTreeSet::new();
+    for file in rust_files("src") {
+        if test_only
+            .iter()
+            .any(|path| file.with_extension("").starts_with(path))
+        {
+            continue;
+        }
+        let module = module_of(&file);
+        let Some(top) = module.first() else { continue };
+        let Some((_, allowed)) = layers.iter().find(|(name, _)| name == top) else {
+            assert!(top == "main", "{}: no layer is said", file.display());
+            continue;
+        };
+        for path in paths_in(&file) {
+            let Some(inside) = path.strip_prefix("crate::") else {
+                continue;
+            };
+            let part = inside.split("::").next().unwrap();
+            seen.insert((top.clone(), part.to_owned()));
+            assert!(
+                allowed.contains(&part),
+                "{} names {path}; {top} may name {allowed:?}",
+                file.display()
+            );
+        }
+    }
+    // That the paths are found at all.
+    for (from, to) in [("worker", "stream"), ("stream", "rtmp"), ("rtmp", "limits")] {
+        assert!(seen.contains(&(from.to_owned(), to.to_owned())), "{seen:?}");
+    }
+}
+
+#[test]
+fn the_core_knows_no_sockets_no_clock_and_no_log() {
+    let not_in_rtmp = [
+        "std::net",
+        "std::time",
+        "std::io",
+        "std::thread",
+        "log",
+        "mio",
+        "socket2",
+        "rustix",
+    ];
+    let not_in_stream = [
+        "std::net",
+        "std::time",
+        "std::thread",
+        "log",
+        "mio",
+        "socket2",
+        "rustix",
+    ];
+    let mut checked = 0;
+    for file in program_files() {
+        let forbidden = match module_of(&file).first().map(String::as_str) {
+            Some("rtmp") => &not_in_rtmp[..],
+            Some("stream") => &not_in_stream,
+            _ => continue,
+        };
+        for path in paths_in(&file) {
+            checked += 1;
+            let named = forbidden.iter().find(|name| begins_with(&path, name));
+            assert_eq!(named, None, "{} names {path}", file.display());
+        }
+    }
+    assert!(checked > 100, "{checked} paths found");
+}
+
+#[test]
+fn mio_and_the_clock_have_few_homes() {
+    let event_loop = Path::new("src/worker/event_loop.rs");
+    let server = Path::new("src/server.rs");
+    let mut homes = BTreeSet::new();
+    for file in program_files() {
+        let paths = paths_in(&file);
+        if paths.iter().any(|path| begins_with(path, "mio")) {
+            homes.insert(file.clone());
+            let at_home = file.starts_with("src/net") || file == event_loop || file == server;
+            assert!(at_home, "{} names mio", file.display());
+        }
+        if code(&file).contains("Instant::now") {
+            let at_home = file == event_loop || file == server;
+            assert!(at_home, "{} reads the clock", file.display());
+        }
+    }
+    assert!(
+        homes.contains(event_loop) && homes.contains(server),
+        "{homes:?}"
+    );
+}
+
+#[test]
+fn no_line_is_too_long() {
+    for dir in ["src", "tests", "bench"] {
+        for file in rust_files(dir) {
+            let text = fs::read_to_string(root().join(&file)).unwrap();
+            for (number, line) in text.lines().enumerate() {
+                let columns = line.chars().count();
+                let place = format!("{}:{}", file.display(), number + 1);
+                assert!(columns <= COLUMNS, "{place} has {columns} columns");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_file_says_what_it_is() {
+    for dir in ["src", "tests", "bench"] {
+        for file in rust_files(dir) {
+            let text = fs::read_to_string(root().join(&file)).unwrap();
+            let doc = text.lines().take_while(|line| line.starts_with("//!"));
+            let lines = doc.count();
+            let place = file.display();
+            assert!(
+                (1..=30).contains(&lines),
+                "{place} opens with {lines} lines of it"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_table_of_flags_in_the_readme_is_that_of_the_program() {
+    let readme = read("README.md");
+    let (_, table) = readme
+        .split_once("<!-- flags -->\n")
+        .expect("where it begins");
+    let (table, _) = table.split_once("<!-- /flags -->").expect("where it ends");
+    let wanted = tailwater::flags::markdown_table();
+    for (got, wanted) in table.trim_end().lines().zip(wanted.trim_end().lines()) {
+        assert_eq!(got, wanted, "a row of the table");
+    }
+    assert_eq!(table.trim_end(), wanted.trim_end());
+}
+
+/// The strings that `fn code` of a file gives.
+fn codes_in(file: &str) -> Vec<String> {
+    let text = read(file);
+    let (_, body) = text
+        .split_once("pub fn code(&self) -> &'static str {")
+        .expect("the function");
+    let (body, _) = body.split_once("\n    }").expect("its end");
+    body.split('"')
+        .skip(1)
+        .step_by(2)
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn every_close_reason_is_in_the_readme() {
+    let readme = read("README.md");
+    let mut codes = codes_in("src/worker/conn.rs");
+    codes.extend(codes_in("src/rtmp/error.rs"));
+    assert!(codes.len() >= 25, "{codes:?}");
+    for code in codes {
+        assert!(readme.contains(&format!("`{code}`")), "no `{code}`");
+    }
+}
+
+#[test]
+fn every_figure_is_in_the_readme() {
+    let readme = read("README.md");
+    let relay = Relay::start(&[]);
+    let names: Vec<String> = wait_for("figures", support::SOON, || {
+        let stats = relay.stats();
+        (!stats.is_empty()).then(|| stats.into_keys().collect())
+    });
+    assert!(names.len() >= 10, "{names:?}");
+    for name in names {
+        assert!(readme.contains(&format!("`{name}`")), "no `{name}`");
+    }
+}
+
+#[test]
+fn every_dependency_has_its_reason() {
+    let (manifest, architecture) = (read("Cargo.toml"), read("ARCHITECTURE.md"));
+    let mut section = "";
+    let mut names = Vec::new();
+    for line in manifest.lines() {
+        if line.starts_with('[') {
+            section = line;
+        } else if ["[dependencies]", "[dev-dependencies]"].contains(&section)
+            && let Some((name, _)) = line.split_once('=')
+        {
+            names.push(name.trim());
+        }
+    }
+    assert!(names.contains(&"mio"), "{names:?}");
+    for name in names {
+        let reason = architecture
+            .lines()
+            .find(|line| line.starts_with('|') && line.contains(&format!("`{name}`")));
+        assert!(reason.is_some(), "no row says why there is {name}");
+    }
+}
+
+#[test]
+fn what_the_documents_point_to_is_there() {
+    let mut pointers = 0;
+    for document in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"] {
+        for quoted in read(document).split('`').skip(1).step_by(2) {
+            let path = quoted.split([' ', ':']).next().unwrap_or_default();
+            let is_path = ["src/", "tests/", "scripts/", "bench/"]
+                .iter()
+                .any(|dir| path.starts_with(dir));
+            if is_path && !path.contains(['*', '{', '<']) {
+                pointers += 1;
+                assert!(root().join(path).exists(), "{document} names {path}");
+            }
+        }
+    }
+    assert!(pointers >= 5, "{pointers} pointers found");
+}
