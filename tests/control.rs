@@ -155,7 +155,7 @@ fn a_paused_player_gets_nothing_and_goes_on_live() {
         let seen = player.until_status("NetStream.Unpause.Notify");
         let begin = Seen::Control(UserControl::StreamBegin(player.msid));
         assert_eq!(seen, [begin, player.status("NetStream.Unpause.Notify")]);
-        let mut wanted = film.headers_at(group[0].time);
+        let mut wanted = film.headers_again(group[0].time);
         wanted.extend(group.clone());
         player.expect("from the newest key frame on", &wanted);
     }
@@ -330,7 +330,7 @@ fn play2_goes_over_at_a_key_frame_of_the_other_stream() {
     }
     let group = other.group(3);
     other_publisher.send_all(&group);
-    let mut wanted = other.headers_at(group[0].time);
+    let mut wanted = other.headers_again(group[0].time);
     wanted.extend(group);
     for player in &mut players {
         let seen = player.until_status("NetStream.Play.TransitionComplete");
@@ -401,7 +401,7 @@ fn a_seek_within_the_window_goes_to_the_key_frame_before() {
         let seen = player.until_status("NetStream.Play.Start");
         let notify = player.status("NetStream.Seek.Notify");
         assert_eq!(seen, [notify, player.status("NetStream.Play.Start")]);
-        let mut wanted = film.headers_at(target[0].time);
+        let mut wanted = film.headers_again(target[0].time);
         wanted.extend_from_slice(target);
         player.expect("from there on", &wanted);
     }
@@ -518,7 +518,7 @@ fn a_player_that_closes_its_stream_plays_another_on_it() {
         let seen = player.wire.settle();
         assert_eq!(seen, [player.status("NetStream.Play.Stop")]);
         play_again(&mut player.wire, player.msid, "other");
-        let mut wanted = other.headers_at(sent[3].time);
+        let mut wanted = other.headers_for_new(sent[3].time);
         wanted.extend_from_slice(&sent[3..]);
         player.expect("the other stream", &wanted);
     }

@@ -98,7 +98,7 @@ fn players_come_and_go_on_every_worker_while_a_stream_is_live() {
             staying.clear();
         }
         let mut players = relay.on_each_worker(4, || Wire::play(relay.address(), "film"));
-        let mut wanted = film.headers_at(group[0].time);
+        let mut wanted = film.headers_for_new(group[0].time);
         wanted.extend(group);
         let more = film.more(4);
         publisher.send_all(&more);

@@ -68,7 +68,7 @@ fn a_player_that_joins_in_the_middle_starts_at_the_newest_key_frame() {
     publisher.settle();
     // No other key frame comes until each has its picture.
     let mut players = relay.on_each_worker(WORKERS, || Wire::play(relay.address(), "film"));
-    let mut wanted = film.headers_at(group[0].time);
+    let mut wanted = film.headers_for_new(group[0].time);
     wanted.extend(group);
     for player in &mut players {
         assert_list("first media", &media_up_to(player, &wanted), &wanted);
@@ -102,7 +102,7 @@ fn without_a_cache_a_player_waits_for_the_next_key_frame() {
     }
     let group = film.group(10);
     publisher.send_all(&group);
-    let mut wanted = film.headers_at(group[0].time);
+    let mut wanted = film.headers_for_new(group[0].time);
     wanted.extend(group);
     for player in &mut players {
         assert_list("first media", &media_up_to(player, &wanted), &wanted);
@@ -147,9 +147,8 @@ fn headers_that_change_reach_everybody_before_the_next_picture() {
         assert_list("late", rest, &group);
         let mut headers = headers.to_vec();
         headers.sort_by_key(|header| header.kind);
-        let mut now: Vec<Media> = [&metadata, &avc, &aac]
-            .map(|header| header.at(group[0].time))
-            .to_vec();
+        let time = group[0].time;
+        let mut now = [metadata.at(0), avc.at(time), aac.at(time)];
         now.sort_by_key(|header| header.kind);
         assert_list("late headers", &headers, &now);
     }

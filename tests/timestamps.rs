@@ -120,7 +120,7 @@ fn check(boundary: u32, style: Style) {
     let (headers, rest) = got.split_at(got.len() - tail.len());
     assert_list(&format!("{style:?}, the late player"), rest, tail);
     let times: Vec<u32> = headers.iter().map(|header| header.time).collect();
-    assert_eq!(times, [tail[0].time; 3], "times of the headers");
+    assert_eq!(times, [0, tail[0].time, tail[0].time], "of the headers");
     let file = media::file(&H264_AAC);
     for player in &mut programs {
         let what = format!("{style:?} to {:?}", player.program());

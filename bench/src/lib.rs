@@ -16,6 +16,7 @@
 pub mod check;
 pub mod client;
 pub mod coded;
+pub mod compare;
 pub mod flags;
 pub mod floor;
 mod floor_server;

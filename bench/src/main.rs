@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use tailwater_bench::floor;
 use tailwater_bench::load::{self, End};
+use tailwater_bench::{compare, floor};
 
 const USAGE: &str = "\
 usage: tailwater-bench load|floor|compare [FLAG]...
@@ -24,6 +24,7 @@ fn main() -> ExitCode {
     let end = match &*command {
         "load" => load::run(&rest),
         "floor" => floor::run(&rest),
+        "compare" => compare::run(&rest),
         "--help" | "-h" | "help" => {
             println!("{USAGE}");
             End::Done

@@ -20,6 +20,9 @@ use crate::rtmp::message::Timestamp;
 pub struct Cursor {
     offset: u64,
     state: State,
+    /// How far back a seek went, in bytes, as far as that is not caught up with: it may be so
+    /// much further behind than others.
+    sought: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +69,7 @@ impl Cursor {
         Self {
             offset,
             state: State::Await,
+            sought: 0,
         }
     }
 
@@ -74,6 +78,7 @@ impl Cursor {
         Self {
             offset,
             state: State::Live,
+            sought: 0,
         }
     }
 
@@ -93,7 +98,9 @@ impl Cursor {
             },
             State::Live => {
                 let lost = self.offset < log.base();
-                if !lost && log.visible().saturating_sub(self.offset) <= lag_bytes {
+                let behind = log.visible().saturating_sub(self.offset);
+                self.sought = self.sought.min(behind);
+                if !lost && behind <= lag_bytes.saturating_add(self.sought) {
                     return Place::Follow(self.offset);
                 }
                 match log.newest_sync() {
@@ -143,12 +150,14 @@ impl Cursor {
         let sync = log.sync_before(time)?;
         self.offset = sync.offset;
         self.state = State::Live;
+        self.sought = log.visible().saturating_sub(sync.offset);
         Some(sync)
     }
 
     fn start_at(&mut self, sync: SyncPoint, skipped: u64) -> Place {
         self.offset = sync.offset;
         self.state = State::Live;
+        self.sought = 0;
         Place::Start { sync, skipped }
     }
 }
@@ -396,6 +405,31 @@ mod tests {
         check(&mut cursor, &live, "wait");
         let next = live.put(true);
         check(&mut cursor, &live, &format!("start {next} skipped 0"));
+    }
+
+    #[test]
+    fn regression_a_seek_beyond_the_lag_is_not_undone() {
+        let mut live = Live::new();
+        let starts: Vec<u64> = (0..4).map(|_| live.group()).collect();
+        let mut cursor = Cursor::at(live.log.visible());
+        let time = Timestamp(u32::try_from(starts[0]).unwrap());
+        assert!(cursor.seek(&live.log, time).is_some());
+        check(&mut cursor, &live, &format!("follow {}", starts[0]));
+        // It may fall further behind by as much as others may be, and no more.
+        let newest = live.group();
+        check(&mut cursor, &live, &format!("follow {}", starts[0]));
+        let last = live.put(false);
+        let skip = format!("start {newest} skipped {}", newest - starts[0]);
+        check(&mut cursor, &live, &skip);
+        // What is caught up with does not count any more.
+        let mut cursor = Cursor::at(last);
+        assert!(cursor.seek(&live.log, time).is_some());
+        cursor.advance_to(last);
+        check(&mut cursor, &live, &format!("follow {last}"));
+        let newest = live.group();
+        live.put(false);
+        let skip = format!("start {newest} skipped {}", newest - last);
+        check(&mut cursor, &live, &skip);
     }
 
     #[test]

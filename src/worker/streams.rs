@@ -98,6 +98,7 @@ impl<S: Transport> Core<S> {
             // It was there before the first message: it gets everything, so also the sound that
             // some encoders send ahead of their first picture.
             player.cursor = Cursor::at(0);
+            player.has_headers = true;
         }
         play.wait_until = None;
         conn.session.accept_play(msid, &stream.name, reset);

@@ -168,8 +168,16 @@ impl Film {
         self
     }
 
-    /// The headers as they go before a picture at `time`.
-    pub(crate) fn headers_at(&self, time: u32) -> Vec<Media> {
+    /// The headers as a player that has just come gets them before a picture at `time`: metadata
+    /// at time 0, because ffmpeg takes it for subtitles at any other.
+    pub(crate) fn headers_for_new(&self, time: u32) -> Vec<Media> {
+        let mut headers = self.headers_again(time);
+        headers[0].time = 0;
+        headers
+    }
+
+    /// The headers as they go before a picture at `time` when a player goes on there.
+    pub(crate) fn headers_again(&self, time: u32) -> Vec<Media> {
         self.headers.iter().map(|header| header.at(time)).collect()
     }
 

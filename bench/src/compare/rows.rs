@@ -2,7 +2,7 @@
 //! that do it side by side and the goals for tailwater's figures.
 
 /// One kind of work.
-pub struct Row {
+pub(super) struct Row {
     /// Short name, for `--rows` and the samples.
     pub key: &'static str,
     /// In words.
@@ -20,7 +20,7 @@ pub struct Row {
 }
 
 /// What is done.
-pub enum Work {
+pub(super) enum Work {
     /// Put this load on a server.
     Load(Load),
     /// Read messages in chunks of this size, in memory.
@@ -32,7 +32,7 @@ pub enum Work {
 
 /// The load of a row; see `tailwater-bench load --help`.
 #[derive(Clone, Copy)]
-pub struct Load {
+pub(super) struct Load {
     /// Streams, each with a publisher.
     pub streams: usize,
     /// Players over all streams.
@@ -54,7 +54,7 @@ pub struct Load {
 }
 
 /// A program with its settings.
-pub struct Entrant {
+pub(super) struct Entrant {
     /// What it is called in tables.
     pub name: &'static str,
     /// What is started.
@@ -62,7 +62,7 @@ pub struct Entrant {
 }
 
 /// What can be started.
-pub enum Program {
+pub(super) enum Program {
     /// The relay with these flags, on as many cores as workers.
     Tailwater {
         /// Beside the address and the number of workers.
@@ -88,7 +88,7 @@ pub enum Program {
 
 /// How often the floor writes or reads.
 #[derive(Clone, Copy)]
-pub enum Pace {
+pub(super) enum Pace {
     /// Every so many milliseconds, 0 at once.
     Fixed(u64),
     /// As often as tailwater settled on in the same row.
@@ -96,7 +96,7 @@ pub enum Pace {
 }
 
 /// What must be reached, by medians over the rounds.
-pub enum Goal {
+pub(super) enum Goal {
     /// A figure is at most this.
     AtMost(&'static str, f64),
     /// A figure is at most so many times that of another entrant.
@@ -118,7 +118,7 @@ const CPU_PLAYER: &str = "cpu_us_per_player_s";
 const CPU_STREAM: &str = "cpu_us_per_stream_s";
 const CPU_GB: &str = "cpu_s_per_gb";
 /// The figure of the rows that read in memory.
-pub const NS_PER_MESSAGE: &str = "ns_per_message";
+pub(super) const NS_PER_MESSAGE: &str = "ns_per_message";
 
 const LOAD: Load = Load {
     streams: 1,
@@ -175,7 +175,7 @@ const fn ratio(figure: &'static str, of: &'static str, at_most: f64) -> Goal {
 }
 
 /// The rows, in the order they are run and shown.
-pub const ROWS: &[Row] = &[
+pub(super) const ROWS: &[Row] = &[
     Row {
         key: "fan-2000-paced",
         title: "1 stream, 2,000 players, 600 kbit/s, `--pace 350`",
@@ -268,7 +268,11 @@ pub const ROWS: &[Row] = &[
         key: "ingest-500-paced",
         title: "500 publishers, no players, `--pace 100`",
         work: Work::Load(INGEST),
-        entrants: &[tailwater(&["--pace", "100"]), floor(Pace::Fixed(100)), NGINX],
+        entrants: &[
+            tailwater(&["--pace", "100"]),
+            floor(Pace::Fixed(100)),
+            NGINX,
+        ],
         figure: CPU_STREAM,
         goals: &[
             ratio(CPU_STREAM, "floor", 1.5),
@@ -437,7 +441,7 @@ const fn reader_row(
 
 impl Load {
     /// A load of a twentieth, for seeing that everything works.
-    pub fn quick(self) -> Self {
+    pub(super) fn quick(self) -> Self {
         let few = |count: usize| count.div_ceil(20);
         Self {
             streams: few(self.streams),
@@ -452,7 +456,7 @@ impl Load {
     }
 
     /// As arguments of `load`; those that `floor` has, too, first.
-    pub fn arguments(&self) -> Vec<String> {
+    pub(super) fn arguments(&self) -> Vec<String> {
         let mut line = Vec::new();
         for (flag, value) in [
             ("--publishers", self.streams as u64),
@@ -469,7 +473,7 @@ impl Load {
     }
 
     /// The rest of the arguments, which only `load` has.
-    pub fn more_arguments(&self) -> Vec<String> {
+    pub(super) fn more_arguments(&self) -> Vec<String> {
         let mut line = Vec::new();
         for (flag, value) in [("--stall", self.stall), ("--storm", self.storm)] {
             if value > 0 {
@@ -496,7 +500,11 @@ mod tests {
             for goal in row.goals {
                 if let Goal::Ratio { of, .. } = goal {
                     let others = &row.entrants[1..];
-                    assert!(others.iter().any(|entrant| entrant.name == *of), "{}", row.key);
+                    assert!(
+                        others.iter().any(|entrant| entrant.name == *of),
+                        "{}",
+                        row.key
+                    );
                 }
             }
         }
@@ -512,7 +520,11 @@ mod tests {
 
     #[test]
     fn a_load_is_told_in_flags_of_the_commands() {
-        let load = Load { stall: 500, idle: true, ..LOAD };
+        let load = Load {
+            stall: 500,
+            idle: true,
+            ..LOAD
+        };
         let line = load.arguments().join(" ");
         assert!(line.starts_with("--publishers 1 --players 500"), "{line}");
         assert_eq!(load.more_arguments().join(" "), "--stall 500 --idle");

@@ -15,7 +15,7 @@ use crate::measure::{listeners, median, now_ns};
 
 /// Where the programs are; a path that is missing means that the program does not take part.
 #[derive(Clone, Debug, Default)]
-pub struct Programs {
+pub(super) struct Programs {
     /// The relay.
     pub tailwater: Option<PathBuf>,
     /// nginx.
@@ -30,7 +30,7 @@ pub struct Programs {
 
 impl Programs {
     /// Whether `program` can be started.
-    pub fn has(&self, program: &Program) -> bool {
+    pub(super) fn has(&self, program: &Program) -> bool {
         match program {
             Program::Tailwater { .. } => self.tailwater.is_some(),
             Program::Nginx => self.nginx.is_some() && self.nginx_module.is_some(),
@@ -42,7 +42,7 @@ impl Programs {
 }
 
 /// A server that runs.
-pub struct Server {
+pub(super) struct Server {
     child: Child,
     /// Where it listens, on 127.0.0.1.
     pub port: u16,
@@ -57,7 +57,7 @@ impl Server {
     ///
     /// # Errors
     /// It cannot be started or does not listen: why.
-    pub fn start(
+    pub(super) fn start(
         program: &Program,
         programs: &Programs,
         cpus: &[usize],
@@ -104,11 +104,13 @@ impl Server {
     }
 
     /// The pace tailwater was at in the last `seconds`, by its own figures; None for others.
-    pub fn pace_ms(&self, seconds: u64) -> Option<f64> {
+    pub(super) fn pace_ms(&self, seconds: u64) -> Option<f64> {
         let out = fs::read_to_string(self.dir.join("out")).ok()?;
         let pace = |line: &str| line.split("pace_ms=").nth(1)?.trim().parse().ok();
         let paces: Vec<f64> = out.lines().filter_map(pace).collect();
-        let last = usize::try_from(seconds).unwrap_or(usize::MAX).min(paces.len());
+        let last = usize::try_from(seconds)
+            .unwrap_or(usize::MAX)
+            .min(paces.len());
         median(&paces[paces.len() - last..])
     }
 }
@@ -212,7 +214,7 @@ fn nms_config(port: u16, dir: &Path) -> String {
 ///
 /// # Errors
 /// There are no such cores, or what `spawn` gives.
-pub fn on_cpus<T>(cpus: &[usize], spawn: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+pub(super) fn on_cpus<T>(cpus: &[usize], spawn: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
     let before = sched_getaffinity(None)?;
     let mut set = CpuSet::new();
     for &cpu in cpus.iter().filter(|&&cpu| cpu < CpuSet::MAX_CPU) {

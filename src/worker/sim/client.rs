@@ -347,6 +347,7 @@ impl Client {
             }
             4 => {
                 let time = player.somewhere(rng);
+                player.seek = (truth.bytes_sent(player.stream), None);
                 session.send_command(msid, |amf| {
                     amf.string("seek")
                         .number(0.0)
@@ -598,6 +599,7 @@ impl Player {
             }
             "Pause.Notify" => self.paused = true,
             "Unpause.Notify" => {
+                self.seek.1 = None;
                 self.paused = false;
                 self.go_anywhere(truth, self.stream);
             }
@@ -610,6 +612,8 @@ impl Player {
                 }
             }
             "Seek.Notify" => {
+                let place = description.split(' ').nth(2);
+                self.seek.1 = place.and_then(|time| time.parse().ok());
                 self.paused = false;
                 self.go_anywhere(truth, self.stream);
             }

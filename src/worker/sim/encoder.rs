@@ -109,7 +109,7 @@ impl Encoder {
         }
         self.time = self.time.wrapping_add(rng.millis(0, 40));
         let draft = self.draft(rng, &truth.publications[self.publication]);
-        let is_long = draft.kind == kind::VIDEO && draft.len > *chunk_size;
+        let is_long = draft.kind == kind::VIDEO && draft.again.is_none() && draft.len > *chunk_size;
         if is_long && self.audio && self.csids[0] != self.csids[1] && rng.chance(300) {
             let inner = self.audio_frame(rng);
             self.send_inside(rng, truth, [&draft, &inner], *chunk_size, out);

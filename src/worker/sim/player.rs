@@ -29,7 +29,7 @@ struct Ahead {
 }
 
 /// See the module text.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Player {
     pub(super) msid: u32,
     /// What it plays, as an index of the truth's lines.
@@ -54,6 +54,8 @@ pub(super) struct Player {
     pub(super) fresh: bool,
     /// How much had been sent when it was last allowed to go anywhere.
     pub(super) fresh_from: (usize, usize),
+    /// A seek: what had been sent when it was asked for, and the time it went to.
+    pub(super) seek: (u64, Option<u32>),
     /// Its worker has lost part of the stream.
     pub(super) may_jump: bool,
     last_time: Option<Timestamp>,
@@ -83,6 +85,7 @@ impl Player {
             place: None,
             fresh: true,
             fresh_from: (0, 0),
+            seek: (0, None),
             may_jump: false,
             last_time: None,
             known: [None; 4],
@@ -143,9 +146,14 @@ impl Player {
         let head = message.payload.head(&mut head);
         let known = truth.identify(self.stream, message.header.kind, head);
         let is_header = known.is_some_and(|(_, tag)| Publication::header_index(tag).is_some());
-        // Those that changed while video was off come before the key frame it comes back with.
-        let is_ahead =
-            is_header && message.header.kind == kind::VIDEO && self.video == Half::AtSync;
+        // Of a half that does not come, headers come ahead of something only.
+        let is_off = |half| matches!(half, Half::Off | Half::AtSync);
+        let is_ahead = is_header
+            && match message.header.kind {
+                kind::AUDIO => is_off(self.audio),
+                kind::VIDEO => is_off(self.video),
+                _ => false,
+            };
         let next = match self.place {
             Some(_) if is_ahead || self.fresh && self.ahead.iter().any(Option::is_some) => None,
             Some(place) => self.next_place(truth, place, message),
@@ -162,6 +170,13 @@ impl Player {
             }
             return Err(self.lost(truth, "a message nobody sent, or out of order"));
         };
+        if is_header && let Some(place) = self.after_filter(truth, at, tag, message) {
+            let mut jumped = self.clone();
+            if jumped.jump(truth, place, message).is_ok() {
+                *self = jumped;
+                return Ok(());
+            }
+        }
         if is_header {
             return self.take_ahead(truth, at, tag, message);
         }
@@ -254,6 +269,30 @@ impl Player {
         self.arrive(truth, place, message)
     }
 
+    /// Where a header lies in the stream, when it may come behind the start of a player that is
+    /// sent nothing of what it started with.
+    fn after_filter(
+        &self,
+        truth: &Truth,
+        at: usize,
+        tag: u32,
+        message: &Message<'_>,
+    ) -> Option<Place> {
+        if !self.has_filter() || self.ahead.iter().all(Option::is_none) {
+            return None;
+        }
+        let publication = truth.at(self.stream, at);
+        let time = message.header.timestamp.0;
+        let is_it = |entry: &Entry| {
+            let shift = publication.shift.unwrap_or(0);
+            let shifted = entry.time.wrapping_add(shift) == time;
+            entry.header.is_some_and(|(_, known)| known == tag)
+                && entry.seen_at.map_or(shifted, |seen| seen == time)
+        };
+        let seq = publication.entries.iter().position(is_it)?;
+        Some((at, seq))
+    }
+
     /// One publication is over and another goes on: nothing of the old one may be missing.
     fn leave(&self, truth: &mut Truth, before: Place, next: Place) -> Verdict {
         let epoch = truth.at(self.stream, next.0).epoch;
@@ -286,6 +325,17 @@ impl Player {
             return Err(self.lost(truth, "a header that was changed on the way"));
         }
         self.known[*need as usize] = Some((publication.number, tag));
+        let time = message.header.timestamp.0;
+        if time != 0
+            && self
+                .ahead
+                .iter()
+                .flatten()
+                .any(|ahead| ahead.time != time && ahead.time != 0)
+        {
+            // Of one jump that another has overtaken.
+            self.ahead = [None; 4];
+        }
         self.ahead[*need as usize] = Some(Ahead {
             number: publication.number,
             tag,
@@ -329,6 +379,14 @@ impl Player {
                 return Err(self.lost(truth, &why) + &format!("; it goes to {place:?}"));
             }
             self.jumps += 1;
+        }
+        if let Some(time) = self.seek.1.take()
+            && time != message.header.timestamp.0
+            && !self.has_filter()
+            && !self.may_jump
+            && truth.bytes_sent(self.stream) - self.seek.0 <= truth.lag_bytes
+        {
+            return Err(self.lost(truth, &format!("a seek to {time} was undone")));
         }
         self.ahead = [None; 4];
         self.fresh = false;

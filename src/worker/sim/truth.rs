@@ -166,6 +166,13 @@ impl Truth {
         Some((place, half(4)))
     }
 
+    /// Bytes that a log has had, at most.
+    pub(super) fn bytes_sent(&self, stream: usize) -> u64 {
+        let order = 0..self.lines[stream].order.len();
+        let entries = order.flat_map(|at| &self.at(stream, at).entries);
+        entries.map(|entry| entry.wire_bytes).sum()
+    }
+
     /// Bytes that a log has behind `place`, at most.
     pub(super) fn bytes_behind(&self, stream: usize, place: Place) -> u64 {
         let order = &self.lines[stream].order;

@@ -1,0 +1,199 @@
+//! One sample: one entrant does the work of one row once.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use serde_json::{Map, Value, json};
+
+use super::rows::{Entrant, Load, NS_PER_MESSAGE, Pace, Program, Row, Work};
+use super::servers::{Programs, Server, on_cpus};
+use crate::measure::now_ns;
+use crate::micro::{Chunks, Sum};
+
+/// What every sample of a comparison has in common.
+pub(super) struct Bench {
+    /// The programs that take part.
+    pub programs: Programs,
+    /// Cores of servers: the first of them when one is enough.
+    pub server_cpus: Vec<usize>,
+    /// Core of the generator.
+    pub load_cpu: usize,
+    /// A twentieth of the load for a moment.
+    pub quick: bool,
+    /// Where servers keep their files.
+    pub scratch: PathBuf,
+    /// How late the generator may be, for `--late-max`.
+    pub late_max: String,
+}
+
+/// What came of it.
+#[derive(Clone, Debug)]
+pub(super) struct Sample {
+    /// Key of the row.
+    pub row: &'static str,
+    /// Name of the entrant.
+    pub entrant: &'static str,
+    /// Which round, from 1.
+    pub round: usize,
+    /// Figures by key, or why there are none.
+    pub result: Result<Map<String, Value>, String>,
+}
+
+impl Sample {
+    /// A figure.
+    pub(super) fn value(&self, key: &str) -> Option<f64> {
+        self.result.as_ref().ok()?.get(key)?.as_f64()
+    }
+
+    /// As a line of JSON.
+    pub(super) fn json(&self) -> String {
+        let mut line = json!({
+            "row": self.row,
+            "entrant": self.entrant,
+            "round": self.round,
+        });
+        match &self.result {
+            Ok(figures) => line["figures"] = Value::Object(figures.clone()),
+            Err(why) => line["failed"] = why.as_str().into(),
+        }
+        line.to_string()
+    }
+}
+
+impl Bench {
+    /// Takes one sample. `tailwater_pace_ms`: the pace tailwater settled on in this row.
+    pub(super) fn sample(
+        &self,
+        row: &Row,
+        entrant: &Entrant,
+        round: usize,
+        tailwater_pace_ms: Option<f64>,
+    ) -> Sample {
+        let result = match (&row.work, &entrant.program) {
+            (Work::Read { chunk_size }, program) => Ok(self.read(*chunk_size, program)),
+            (Work::Load(load), Program::Floor(pace)) => {
+                self.floor(&self.scaled(load), *pace, tailwater_pace_ms)
+            }
+            (Work::Load(load), program) => self.load(&self.scaled(load), program),
+        };
+        Sample {
+            row: row.key,
+            entrant: entrant.name,
+            round,
+            result,
+        }
+    }
+
+    fn scaled(&self, load: &Load) -> Load {
+        if self.quick { load.quick() } else { *load }
+    }
+
+    fn load(&self, load: &Load, program: &Program) -> Result<Map<String, Value>, String> {
+        let server = Server::start(
+            program,
+            &self.programs,
+            self.cpus_of(program),
+            &self.scratch,
+        )?;
+        let mut line = vec!["load".to_owned()];
+        line.extend(load.arguments());
+        line.extend(load.more_arguments());
+        line.extend([
+            "--url".to_owned(),
+            format!("rtmp://127.0.0.1:{}/live", server.port),
+        ]);
+        let mut figures = self.run_bench(&line)?;
+        if let Some(pace_ms) = server.pace_ms(load.seconds) {
+            figures.insert("pace_ms".into(), pace_ms.into());
+        }
+        Ok(figures)
+    }
+
+    fn floor(
+        &self,
+        load: &Load,
+        pace: Pace,
+        tailwater_pace_ms: Option<f64>,
+    ) -> Result<Map<String, Value>, String> {
+        let pace_ms = match pace {
+            Pace::Fixed(pace_ms) => pace_ms as f64,
+            Pace::AsTailwater => {
+                tailwater_pace_ms.ok_or("tailwater has told no pace to compare with")?
+            }
+        };
+        let mut line = vec!["floor".to_owned()];
+        line.extend(load.arguments());
+        line.extend(["--pace".to_owned(), format!("{pace_ms:.0}")]);
+        line.extend(["--server-cpu".to_owned(), self.server_cpus[0].to_string()]);
+        if load.players == 0 {
+            line.push("--ingest".to_owned());
+        }
+        let mut figures = self.run_bench(&line)?;
+        figures.insert("pace_ms".into(), pace_ms.into());
+        Ok(figures)
+    }
+
+    /// The cores for `program`: the first, or one for each worker.
+    fn cpus_of(&self, program: &Program) -> &[usize] {
+        let count = match program {
+            Program::Tailwater { workers, .. } => *workers,
+            _ => 1,
+        };
+        &self.server_cpus[..count.min(self.server_cpus.len())]
+    }
+
+    /// Runs this very program with other arguments; its figures.
+    fn run_bench(&self, line: &[String]) -> Result<Map<String, Value>, String> {
+        let own = std::env::current_exe().map_err(|error| error.to_string())?;
+        let mut command = Command::new(own);
+        command.args(line).args(["--quiet", "--json", "-"]);
+        command.args(["--cpu", &self.load_cpu.to_string()]);
+        command.args(["--late-max", &self.late_max]);
+        command.stdin(Stdio::null());
+        let output = command.output().map_err(|error| error.to_string())?;
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        if !output.status.success() {
+            let last = complaint.lines().last().unwrap_or("no word of why");
+            let last = last.trim_start_matches("tailwater-bench: ");
+            return Err(last.to_owned());
+        }
+        let mut result: Value =
+            serde_json::from_slice(&output.stdout).map_err(|error| error.to_string())?;
+        match result["figures"].take() {
+            Value::Object(figures) => Ok(figures),
+            _ => Err("no figures".into()),
+        }
+    }
+
+    /// Reads messages in memory for a moment.
+    fn read(&self, chunk_size: usize, program: &Program) -> Map<String, Value> {
+        let mut chunks = Chunks::new(READ_MESSAGES, chunk_size);
+        let repeats = if self.quick { 20 } else { 2_000 };
+        let mut pass = || match program {
+            Program::RmlReader => chunks.read_with_rml(),
+            Program::Copy => chunks.copy(),
+            _ => chunks.read(),
+        };
+        let timed = || {
+            let mut sum = Sum::default();
+            pass();
+            let begun = now_ns();
+            for _ in 0..repeats {
+                sum = std::hint::black_box(pass());
+            }
+            Ok((now_ns() - begun, sum))
+        };
+        let (elapsed_ns, sum) = on_cpus(&[self.load_cpu], timed).unwrap_or_default();
+        let messages = (READ_MESSAGES * repeats) as f64;
+        let bytes = (chunks.len() * repeats) as f64;
+        let mut figures = Map::new();
+        figures.insert(NS_PER_MESSAGE.into(), (elapsed_ns as f64 / messages).into());
+        figures.insert("gb_per_s".into(), (bytes / elapsed_ns as f64).into());
+        figures.insert("checksum".into(), format!("{:016x}", sum.check).into());
+        figures
+    }
+}
+
+/// Messages of one pass in memory; they fit into the cache of a core, as what a relay has just
+/// received does.
+const READ_MESSAGES: usize = 400;
