@@ -165,6 +165,10 @@ pub const RINGS_KEPT: usize = 16;
 /// Bytes of one block of a stream's log.
 pub const BLOCK_BYTES: usize = 64 * KIB;
 
+/// Bytes of the first blocks of a log: a publisher that sends next to nothing holds no more.
+pub const FIRST_BLOCK_BYTES: [usize; 2] = [4 * KIB, 16 * KIB];
+const _: () = assert!(FIRST_BLOCK_BYTES[1] < BLOCK_BYTES);
+
 /// Empty blocks a worker keeps, 16 MiB together: what one stream with the default
 /// `--log-bytes` frees when it ends.
 pub const BLOCKS_KEPT: usize = 256;

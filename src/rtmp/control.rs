@@ -1,8 +1,13 @@
 //! Protocol control and user control messages, decoded and encoded. RTMP 1.0 §5.4, §6.2.
 
+use smallvec::SmallVec;
+
 use super::error::ProtocolError;
 use super::message::{HEAD_BYTES, Message, MessageHeader, Payload, Timestamp, kind};
 use super::writer::{Sink, write_message};
+
+/// A body on the stack; the longest has ten bytes.
+type Body = SmallVec<[u8; 16]>;
 
 /// The chunk stream that control messages travel on. RTMP 1.0 §5.4.
 const CSID_CONTROL: u32 = 2;
@@ -93,7 +98,7 @@ impl Control {
 
     /// Writes this message in one chunk.
     pub fn encode(&self, sink: &mut impl Sink) {
-        let mut body = Vec::with_capacity(10);
+        let mut body = Body::new();
         let message_kind = match *self {
             Self::SetChunkSize(value) => push(&mut body, kind::SET_CHUNK_SIZE, value),
             Self::Abort(csid) => push(&mut body, kind::ABORT, csid),
@@ -145,7 +150,7 @@ impl UserControl {
         })
     }
 
-    fn encode(self, body: &mut Vec<u8>) {
+    fn encode(self, body: &mut Body) {
         let (event, value) = match self {
             Self::StreamBegin(msid) => (0, Some(msid)),
             Self::StreamEof(msid) => (1, Some(msid)),
@@ -166,7 +171,7 @@ impl UserControl {
     }
 }
 
-fn push(body: &mut Vec<u8>, message_kind: u8, value: u32) -> u8 {
+fn push(body: &mut Body, message_kind: u8, value: u32) -> u8 {
     body.extend_from_slice(&value.to_be_bytes());
     message_kind
 }

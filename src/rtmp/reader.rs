@@ -202,6 +202,7 @@ impl ChunkReader {
             stream.held.shrink_to_fit();
             stream.ranges.shrink_to_fit();
         }
+        self.streams.shrink_to_fit();
     }
 
     /// The next whole message in `input` from position `*at` on, or None when the input has no
@@ -652,9 +653,12 @@ mod tests {
         Ok(seen)
     }
 
-    /// Reads `hex` whole and byte by byte and expects `(csid, time, kind, msid, length)`.
+    /// `(csid, time, kind, msid, length)`.
+    type Told = (u32, u32, u8, u32, usize);
+
+    /// Reads `hex` whole and byte by byte and expects what is told.
     #[track_caller]
-    fn check(hex: &str, expected: Result<&[(u32, u32, u8, u32, usize)], ProtocolError>) {
+    fn check(hex: &str, expected: Result<&[Told], ProtocolError>) {
         let bytes = unhex(hex);
         let expected = expected.map(<[_]>::to_vec);
         for step in [bytes.len(), 1, 2, 3] {

@@ -64,6 +64,8 @@ pub struct StreamLog {
     limits: LogLimits,
     segments: VecDeque<Segment>,
     open: BytesMut,
+    /// How many blocks this log has taken; the first are small.
+    blocks_taken: usize,
     /// Offset behind the last segment, where `open` begins.
     frozen: u64,
     /// Offset behind the last whole message that was flushed. `visible <= frozen`.
@@ -135,6 +137,7 @@ impl StreamLog {
             limits,
             segments: VecDeque::new(),
             open: BytesMut::new(),
+            blocks_taken: 0,
             frozen: 0,
             visible: 0,
             base: 0,
@@ -621,7 +624,11 @@ impl Sink for OpenBlock<'_> {
             let log = &mut *self.log;
             if log.open.len() == log.open.capacity() {
                 log.freeze_open();
-                log.open = self.pool.take();
+                log.open = match limits::FIRST_BLOCK_BYTES.get(log.blocks_taken) {
+                    Some(&bytes) => BytesMut::with_capacity(bytes),
+                    None => self.pool.take(),
+                };
+                log.blocks_taken += 1;
             }
             let room = log.open.capacity() - log.open.len();
             let (now, later) = bytes.split_at(room.min(bytes.len()));
@@ -683,6 +690,13 @@ mod tests {
 
     fn joined(slices: &[IoSlice<'_>]) -> Vec<u8> {
         slices.iter().flat_map(|slice| slice.to_vec()).collect()
+    }
+
+    /// A log that is past its small first blocks.
+    fn grown() -> StreamLog {
+        let mut log = StreamLog::new(LIMITS);
+        log.blocks_taken = limits::FIRST_BLOCK_BYTES.len();
+        log
     }
 
     #[test]
@@ -839,12 +853,13 @@ mod tests {
 
     #[test]
     fn a_steady_stream_takes_no_new_blocks() {
-        let limits = LogLimits {
+        let wide = LogLimits {
             bytes: 1 << 20,
             lag_bytes: 200_000,
             ..LIMITS
         };
-        let (mut log, mut pool) = (StreamLog::new(limits), BlockPool::default());
+        let (mut log, mut pool) = (StreamLog::new(wide), BlockPool::default());
+        log.blocks_taken = limits::FIRST_BLOCK_BYTES.len();
         let mut held = 0;
         for number in 0..3_000 {
             put(
@@ -881,7 +896,7 @@ mod tests {
 
     #[test]
     fn a_block_somebody_shares_comes_back_only_when_they_let_go() {
-        let (mut log, mut pool) = (StreamLog::new(LIMITS), BlockPool::default());
+        let (mut log, mut pool) = (grown(), BlockPool::default());
         let frame = put(
             &mut log,
             &mut pool,
@@ -930,7 +945,7 @@ mod tests {
 
     #[test]
     fn a_fed_message_is_visible_when_its_last_piece_is_there() {
-        let (mut log, mut pool) = (StreamLog::new(LIMITS), BlockPool::default());
+        let (mut log, mut pool) = (grown(), BlockPool::default());
         put(&mut log, &mut pool, 0, true, b"key");
         log.flush();
         let mut copy = StreamLog::from_snapshot(LIMITS, log.snapshot());
