@@ -1,0 +1,351 @@
+//! Tests of reader.rs.
+
+use super::*;
+use crate::rtmp::writer::write_message;
+use proptest::prelude::*;
+
+const LIMITS: ReaderLimits = ReaderLimits {
+    video_bytes: 1 << 20,
+    audio_bytes: 1 << 16,
+    other_bytes: 1 << 16,
+    chunk_streams: 16,
+    partial_messages: 4,
+    partial_bytes: 2 << 20,
+    skip_media: false,
+};
+
+type Seen = (u32, u32, u8, u32, Vec<u8>);
+
+/// Feeds `bytes` in pieces of `step`; what came out, or how it ended.
+fn read(bytes: &[u8], step: usize) -> Result<Vec<Seen>, ProtocolError> {
+    read_with(ChunkReader::new(LIMITS), bytes, step)
+}
+
+fn read_with(
+    mut reader: ChunkReader,
+    bytes: &[u8],
+    step: usize,
+) -> Result<Vec<Seen>, ProtocolError> {
+    let mut seen = Vec::new();
+    for input in bytes.chunks(step) {
+        let mut at = 0;
+        while let Some(Message { header, payload }) = reader.next(input, &mut at)? {
+            let body = payload.to_vec();
+            seen.push((
+                header.csid,
+                header.timestamp.0,
+                header.kind,
+                header.msid,
+                body,
+            ));
+        }
+        assert_eq!(at, input.len());
+        reader.hold(input);
+    }
+    Ok(seen)
+}
+
+/// `(csid, time, kind, msid, length)`.
+type Told = (u32, u32, u8, u32, usize);
+
+/// Reads `hex` whole and byte by byte and expects what is told.
+#[track_caller]
+fn check(hex: &str, expected: Result<&[Told], ProtocolError>) {
+    let bytes = unhex(hex);
+    let expected = expected.map(<[_]>::to_vec);
+    for step in [bytes.len(), 1, 2, 3] {
+        let seen = read(&bytes, step).map(|all| {
+            all.into_iter()
+                .map(|(c, t, k, m, body)| (c, t, k, m, body.len()))
+                .collect()
+        });
+        assert_eq!(seen, expected, "in steps of {step}");
+    }
+}
+
+fn unhex(hex: &str) -> Vec<u8> {
+    let digits: Vec<u32> = hex.chars().filter_map(|c| c.to_digit(16)).collect();
+    digits
+        .chunks(2)
+        .map(|pair| u8::try_from(pair[0] << 4 | pair[1]).unwrap())
+        .collect()
+}
+
+#[test]
+fn all_four_formats_build_on_the_header_before() {
+    check(
+        "04 000064 000002 08 01000000 AAAA  44 00000A 000001 09 BB  84 000005 CC  C4 DD",
+        Ok(&[
+            (4, 100, 8, 1, 2),
+            (4, 110, 9, 1, 1),
+            (4, 115, 9, 1, 1),
+            (4, 120, 9, 1, 1),
+        ]),
+    );
+}
+
+#[test]
+fn chunk_stream_ids_have_three_encodings_and_alias() {
+    check("3F 000000 000001 08 00000000 00", Ok(&[(63, 0, 8, 0, 1)]));
+    check(
+        "00 00 000000 000001 08 00000000 00",
+        Ok(&[(64, 0, 8, 0, 1)]),
+    );
+    check(
+        "00 FF 000000 000001 08 00000000 00",
+        Ok(&[(319, 0, 8, 0, 1)]),
+    );
+    check(
+        "01 FF FF 000000 000001 08 00000000 00",
+        Ok(&[(65_599, 0, 8, 0, 1)]),
+    );
+    check(
+        "00 00 000007 000001 08 00000000 00  C1 00 00 11",
+        Ok(&[(64, 7, 8, 0, 1), (64, 14, 8, 0, 1)]),
+    );
+}
+
+#[test]
+fn fmt_1_on_a_fresh_chunk_stream_is_the_librtmp_ping() {
+    check("42 000000 000006 04 0006 00000D0F", Ok(&[(2, 0, 4, 0, 6)]));
+}
+
+#[test]
+fn fmt_2_and_3_on_a_fresh_chunk_stream_are_refused() {
+    check(
+        "83 000000",
+        Err(ProtocolError::NoPreviousHeader { csid: 3 }),
+    );
+    check("C3", Err(ProtocolError::NoPreviousHeader { csid: 3 }));
+}
+
+#[test]
+fn a_header_inside_a_message_is_refused() {
+    let begun = format!("06 000000 000200 09 01000000 {}", "00".repeat(128));
+    let error = Err(ProtocolError::HeaderInsideMessage { csid: 6 });
+    for header in [
+        "06 000000 000200 09 01000000",
+        "46 000000 000001 09",
+        "86 000000",
+    ] {
+        check(&format!("{begun} {header}"), error);
+    }
+}
+
+#[test]
+fn interleaved_audio_does_not_break_a_split_video_message() {
+    let video = format!("06 000000 0000C8 09 01000000 {}", "11".repeat(128));
+    let audio = "04 000000 000001 08 01000000 AF";
+    let rest = format!("C6 {}", "22".repeat(72));
+    check(
+        &format!("{video} {audio} {rest}"),
+        Ok(&[(4, 0, 8, 1, 1), (6, 0, 9, 1, 200)]),
+    );
+}
+
+#[test]
+fn an_extended_timestamp_is_read_repeated_or_not() {
+    let head = format!("06 FFFFFF 000082 09 01000000 01000000 {}", "11".repeat(128));
+    check(
+        &format!("{head} C6 01000000 2222"),
+        Ok(&[(6, 0x0100_0000, 9, 1, 130)]),
+    );
+    check(
+        &format!("{head} C6 2222"),
+        Ok(&[(6, 0x0100_0000, 9, 1, 130)]),
+    );
+    // Left out, and the payload begins like it: 01 and then something else.
+    check(
+        &format!("{head} C6 0122  C6 {} C6 0133", "11".repeat(128)),
+        Ok(&[(6, 0x0100_0000, 9, 1, 130), (6, 0x0100_0000, 9, 1, 130)]),
+    );
+}
+
+#[test]
+fn payload_found_in_the_carry_may_end_the_message_and_begin_the_next_header() {
+    // After C6 the bytes 01 00 look like the extended timestamp until the fourth byte; the
+    // message ends after one of them and the next header begins in the other.
+    let head = format!("06 FFFFFF 000081 09 01000000 0100C455 {}", "11".repeat(128));
+    let tail = "C6 01 00C4 000000 000001 08 01000000 AF";
+    check(
+        &format!("{head} {tail}"),
+        Ok(&[(6, 0x0100_C455, 9, 1, 129), (260, 0, 8, 1, 1)]),
+    );
+}
+
+#[test]
+fn extended_fields_below_the_threshold_are_taken_as_they_are() {
+    for (field, time) in [
+        ("00000000", 0),
+        ("00FFFFFE", 0xFF_FFFE),
+        ("FFFFFFFF", u32::MAX),
+    ] {
+        check(
+            &format!("04 FFFFFF 000001 08 01000000 {field} 00"),
+            Ok(&[(4, time, 8, 1, 1)]),
+        );
+    }
+}
+
+#[test]
+fn fmt_3_after_fmt_0_repeats_a_frame_distance_and_no_large_time() {
+    let tail = "000001 08 00000000 00 C4 00";
+    check(
+        &format!("04 000028 {tail}"),
+        Ok(&[(4, 40, 8, 0, 1), (4, 80, 8, 0, 1)]),
+    );
+    check(
+        &format!("04 010000 {tail}"),
+        Ok(&[(4, 65_536, 8, 0, 1), (4, 65_536, 8, 0, 1)]),
+    );
+}
+
+#[test]
+fn media_nobody_reads_is_skipped_without_being_held() {
+    let mut reader = ChunkReader::new(ReaderLimits {
+        skip_media: true,
+        ..LIMITS
+    });
+    let long = format!("06 000000 7FFFFF 09 01000000 {}", "00".repeat(128));
+    let input = unhex(&format!("{long} 03 000000 000001 14 00000000 05"));
+    let mut at = 0;
+    let message = reader.next(&input, &mut at).unwrap().unwrap();
+    assert_eq!(
+        (message.header.kind, message.header.len),
+        (kind::COMMAND, 1)
+    );
+    assert_eq!(
+        (reader.partial_bytes(), reader.skipped_media()),
+        (0, 0x7F_FFFF)
+    );
+    reader.abort(6);
+    assert_eq!(reader.partial_bytes(), 0);
+}
+
+#[test]
+fn time_wraps_at_32_bits() {
+    check(
+        "04 FFFFFF 000001 08 01000000 FFFFFFFF 00  84 000001 00",
+        Ok(&[(4, u32::MAX, 8, 1, 1), (4, 0, 8, 1, 1)]),
+    );
+}
+
+#[test]
+fn zero_length_messages_and_skipped_kinds() {
+    check("04 000000 000000 08 01000000", Ok(&[(4, 0, 8, 1, 0)]));
+    check("04 000000 000003 63 01000000 112233 C4 445566", Ok(&[]));
+}
+
+#[test]
+fn limits_end_the_connection_before_memory_is_taken() {
+    let long = ProtocolError::MessageTooLong {
+        kind: 0x14,
+        got: 0xFF_FFFF,
+        limit: 1 << 16,
+    };
+    check("03 000000 FFFFFF 14 00000000 00", Err(long));
+    let mut begun = String::new();
+    for csid in 4..9 {
+        begun += &format!("{csid:02X} 000000 000200 08 01000000 {}", "00".repeat(128));
+    }
+    check(
+        &begun,
+        Err(ProtocolError::TooManyPartialMessages { limit: 4 }),
+    );
+    let mut many = String::new();
+    for csid in 3..20 {
+        many += &format!("{csid:02X} 000000 000001 08 01000000 00");
+    }
+    check(&many, Err(ProtocolError::TooManyChunkStreams { limit: 16 }));
+}
+
+#[test]
+fn partial_bytes_are_bounded_and_aborts_give_them_back() {
+    let mut reader = ChunkReader::new(ReaderLimits {
+        partial_bytes: 300,
+        ..LIMITS
+    });
+    let begun = unhex(&format!(
+        "04 000000 000200 08 01000000 {}",
+        "00".repeat(128)
+    ));
+    let mut at = 0;
+    assert!(reader.next(&begun, &mut at).unwrap().is_none());
+    reader.hold(&begun);
+    assert_eq!(reader.partial_bytes(), 128);
+    reader.abort(4);
+    reader.abort(4);
+    reader.abort(99);
+    assert_eq!(reader.partial_bytes(), 0);
+    at = 0;
+    assert!(reader.next(&begun, &mut at).unwrap().is_none());
+    reader.hold(&begun);
+    let more = unhex(&format!("C4 {0} C4 {0}", "00".repeat(128)));
+    at = 0;
+    let end = reader.next(&more, &mut at);
+    assert_eq!(end.unwrap_err(), ProtocolError::PartialBytes { limit: 300 });
+}
+
+#[test]
+fn a_chunk_size_change_holds_from_the_next_chunk() {
+    let mut reader = ChunkReader::new(LIMITS);
+    let begun = unhex(&format!(
+        "06 000000 0000C8 09 01000000 {}",
+        "11".repeat(128)
+    ));
+    let mut at = 0;
+    assert!(reader.next(&begun, &mut at).unwrap().is_none());
+    reader.hold(&begun);
+    reader.set_chunk_size(36);
+    let rest = unhex(&format!("C6 {0} C6 {0}", "22".repeat(36)));
+    at = 0;
+    let message = reader.next(&rest, &mut at).unwrap().unwrap();
+    assert_eq!(message.payload.len(), 200);
+}
+
+prop_compose! {
+    fn message()(
+        csid in prop_oneof![2u32..64, 64u32..320, 320u32..65_600],
+        time in prop_oneof![0u32..0x200, 0xFF_FF00u32..0x100_0100, any::<u32>()],
+        kind in prop_oneof![Just(kind::AUDIO), Just(kind::VIDEO), Just(kind::DATA)],
+        msid in any::<u32>(),
+        body in proptest::collection::vec(any::<u8>(), 0..700),
+    ) -> Seen {
+        (csid, time, kind, msid, body)
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_the_writer_writes_the_reader_reads_in_any_segmentation(
+        messages in proptest::collection::vec(message(), 1..12),
+        chunk_size in 1usize..900,
+        step in 1usize..2_000,
+    ) {
+        let mut wire = Vec::new();
+        for (csid, time, kind, msid, body) in &messages {
+            let header = MessageHeader {
+                csid: *csid,
+                timestamp: Timestamp(*time),
+                kind: *kind,
+                msid: *msid,
+                len: body.len(),
+            };
+            let before = wire.len();
+            write_message(&mut wire, &header, &Payload::from_slice(body), chunk_size);
+            let encoded = crate::rtmp::writer::encoded_len(&header, chunk_size);
+            prop_assert_eq!(wire.len() - before, encoded);
+        }
+        let mut reader = ChunkReader::new(LIMITS);
+        reader.set_chunk_size(chunk_size);
+        prop_assert_eq!(read_with(reader, &wire, step).unwrap(), messages);
+    }
+
+    #[test]
+    fn any_bytes_end_the_same_way_in_any_segmentation(
+        bytes in proptest::collection::vec(any::<u8>(), 1..600),
+        step in 1usize..300,
+    ) {
+        prop_assert_eq!(read(&bytes, step), read(&bytes, bytes.len()));
+    }
+}

@@ -1,0 +1,607 @@
+//! Tests of intake.rs.
+
+use super::*;
+use crate::rtmp::amf0::Encoder;
+use crate::rtmp::message::MessageHeader;
+use crate::rtmp::reader::{ChunkReader, ReaderLimits};
+use crate::stream::log::LogLimits;
+
+const CHUNK_SIZE: usize = 4_096;
+
+// Media by what it is for; the bodies are short of what a decoder would want.
+const AVC_HEADER: &[u8] = &[0x17, 0, 0, 0, 0, 1, 100, 0, 31];
+const AVC_KEY: &[u8] = &[0x17, 1, 0, 0, 0, 0x65];
+const AVC_INTER: &[u8] = &[0x27, 1, 0, 0, 0, 0x41];
+const AAC_HEADER: &[u8] = &[0xAF, 0, 0x12, 0x10];
+const AAC: &[u8] = &[0xAF, 1, 0x21];
+
+/// An intake and the log it fills.
+struct Desk {
+    intake: Intake,
+    log: StreamLog,
+    pool: BlockPool,
+}
+
+/// A message as players get it: kind, time, whether they may start at it, body.
+type Got = (u8, u32, bool, Vec<u8>);
+
+impl Desk {
+    fn new() -> Self {
+        let limits = LogLimits {
+            chunk_size: CHUNK_SIZE,
+            bytes: 1 << 20,
+            lag_bytes: 1 << 20,
+            window_ms: 0,
+        };
+        let mut desk = Self {
+            intake: Intake::default(),
+            log: StreamLog::new(limits),
+            pool: BlockPool::default(),
+        };
+        desk.begin(0);
+        desk
+    }
+
+    fn begin(&mut self, elapsed_ms: u32) {
+        self.intake.begin_publish(&mut self.log, elapsed_ms);
+    }
+
+    fn video(&mut self, time: u32, body: &[u8]) -> u32 {
+        self.take(kind::VIDEO, time, body)
+    }
+
+    fn audio(&mut self, time: u32, body: &[u8]) -> u32 {
+        self.take(kind::AUDIO, time, body)
+    }
+
+    fn data(&mut self, time: u32, body: &[u8]) -> u32 {
+        self.take(kind::DATA, time, body)
+    }
+
+    /// The time the newest message in the log has then.
+    fn take(&mut self, message_kind: u8, time: u32, body: &[u8]) -> u32 {
+        self.take_payload(message_kind, time, &Payload::from_slice(body));
+        self.log.flush();
+        self.log.last_timestamp().map_or(0, |last| last.0)
+    }
+
+    fn take_payload(&mut self, message_kind: u8, time: u32, payload: &Payload<'_>) {
+        let header = MessageHeader {
+            csid: 9,
+            timestamp: Timestamp(time),
+            kind: message_kind,
+            msid: 3,
+            len: payload.len(),
+        };
+        let message = Message {
+            header,
+            payload: *payload,
+        };
+        let mut scratch = Vec::new();
+        self.intake
+            .take(&mut self.log, &mut self.pool, &mut scratch, &message);
+    }
+
+    fn got(&mut self) -> Vec<Got> {
+        self.log.flush();
+        let mut bytes = Vec::new();
+        self.log.share(0, self.log.visible(), &mut bytes);
+        let syncs = self.log.frames_from(0).map(|(_, frame)| frame.sync);
+        let messages = decoded(&bytes.concat()).into_iter().zip(syncs);
+        let told = |((kind, time, body), sync)| (kind, time, sync, body);
+        messages.map(told).collect()
+    }
+
+    fn bodies(&mut self) -> Vec<Vec<u8>> {
+        self.got().into_iter().map(|(_, _, _, body)| body).collect()
+    }
+
+    /// Whether a player may start at each of the messages.
+    fn syncs(&mut self) -> Vec<bool> {
+        self.got().into_iter().map(|(_, _, sync, _)| sync).collect()
+    }
+
+    /// Bodies of the headers a player gets that joins now.
+    fn headers(&self) -> Vec<Vec<u8>> {
+        let mut wire = Vec::new();
+        let headers = self.log.headers_now().unwrap();
+        headers.write(&mut wire, 1, Timestamp(0), Timestamp(0), CHUNK_SIZE);
+        decoded(&wire)
+            .into_iter()
+            .map(|(_, _, body)| body)
+            .collect()
+    }
+}
+
+fn decoded(wire: &[u8]) -> Vec<(u8, u32, Vec<u8>)> {
+    let mut reader = ChunkReader::new(ReaderLimits::PUBLISHER);
+    reader.set_chunk_size(CHUNK_SIZE);
+    let (mut at, mut messages) = (0, Vec::new());
+    while let Some(Message { header, payload }) = reader.next(wire, &mut at).unwrap() {
+        messages.push((header.kind, header.timestamp.0, payload.to_vec()));
+    }
+    assert_eq!(at, wire.len());
+    messages
+}
+
+fn strings(words: &[&str]) -> Vec<u8> {
+    let mut body = Vec::new();
+    for word in words {
+        Encoder::new(&mut body).string(word);
+    }
+    body
+}
+
+// Data.
+
+/// Metadata as a player is to get it.
+fn metadata(width: f64) -> Vec<u8> {
+    let mut body = strings(&["onMetaData"]);
+    let mut amf = Encoder::new(&mut body);
+    amf.begin_ecma_array(1)
+        .number_property("width", width)
+        .end_object();
+    body
+}
+
+#[test]
+fn metadata_is_kept_and_relayed_without_its_wrapping() {
+    let plain = metadata(640.0);
+    let wrapped = [strings(&["@setDataFrame"]), plain.clone()].concat();
+    let long = [&b"\x0C\0\0\0\x0D@setDataFrame"[..], &plain].concat();
+    // Flash and Wowza label AMF0 as AMF3, with a format byte or without.
+    let prefixed = [&[0][..], &wrapped].concat();
+    let rows = [
+        (kind::DATA, &plain),
+        (kind::DATA, &wrapped),
+        (kind::DATA, &long),
+        (kind::DATA_AMF3, &plain),
+        (kind::DATA_AMF3, &wrapped),
+        (kind::DATA_AMF3, &prefixed),
+    ];
+    for (message_kind, body) in rows {
+        let mut desk = Desk::new();
+        desk.take(message_kind, 7, body);
+        assert_eq!(desk.got(), [(kind::DATA, 7, false, plain.clone())]);
+        assert_eq!(desk.headers(), [&plain[..]]);
+    }
+}
+
+#[test]
+fn later_metadata_replaces_earlier_and_repeats_change_nothing() {
+    let mut desk = Desk::new();
+    desk.data(0, &metadata(640.0));
+    desk.data(40, &metadata(640.0));
+    assert_eq!(desk.log.header_changes(), 2, "none, then some");
+    desk.data(80, &metadata(1280.0));
+    assert_eq!(desk.log.header_changes(), 3);
+    assert_eq!(desk.headers(), [metadata(1280.0)]);
+    assert_eq!(
+        desk.bodies(),
+        [metadata(640.0), metadata(640.0), metadata(1280.0)]
+    );
+}
+
+#[test]
+fn what_only_concerns_a_server_goes_no_further() {
+    let mut desk = Desk::new();
+    desk.data(0, &strings(&["@clearDataFrame", "onMetaData"]));
+    desk.data(0, &strings(&["@setDataFrame"]));
+    desk.data(0, b"");
+    // Commands and shared objects are not for a log at all.
+    desk.take(kind::COMMAND, 0, b"x");
+    desk.take(0x13, 0, b"x");
+    assert_eq!(desk.log.end(), 0);
+}
+
+#[test]
+fn other_data_is_relayed_as_it_came_and_not_kept() {
+    let cue = [strings(&["onCuePoint"]), b"\x05".to_vec()].concat();
+    let text = strings(&["@setDataFrame", "onTextData", "hello"]);
+    // ffmpeg and broadcast encoders send data that is no AMF0.
+    let timecode = [1, 2, 3, 4];
+    let mut desk = Desk::new();
+    desk.data(5, &cue);
+    desk.data(6, &text);
+    desk.data(7, &timecode);
+    desk.take(kind::DATA_AMF3, 8, b"\x11\x09");
+    let expected = [
+        (kind::DATA, 5, false, cue),
+        (kind::DATA, 6, false, strings(&["onTextData", "hello"])),
+        (kind::DATA, 7, false, timecode.to_vec()),
+        (kind::DATA, 8, false, b"\x11\x09".to_vec()),
+    ];
+    assert_eq!(desk.got(), expected);
+    assert!(desk.headers().is_empty());
+}
+
+// Audio and video.
+
+#[test]
+fn players_start_at_key_frames_of_a_stream_with_video() {
+    let mut desk = Desk::new();
+    desk.video(0, AVC_HEADER);
+    desk.audio(0, AAC_HEADER);
+    desk.audio(0, AAC);
+    desk.video(0, AVC_KEY);
+    desk.video(40, AVC_INTER);
+    desk.audio(46, AAC);
+    desk.video(80, AVC_KEY);
+    assert_eq!(
+        desk.syncs(),
+        [false, false, false, true, false, false, true]
+    );
+    assert_eq!(desk.intake.video(), Some(Codec::Avc));
+    assert_eq!(desk.intake.audio(), Some(Codec::Aac));
+    assert_eq!(desk.intake.key_frames(), 2);
+    assert_eq!(desk.headers(), [AVC_HEADER, AAC_HEADER]);
+}
+
+#[test]
+fn players_start_anywhere_in_a_stream_without_video() {
+    let mut desk = Desk::new();
+    desk.audio(0, AAC_HEADER);
+    desk.data(0, &metadata(0.0));
+    for time in [0, 23, 46] {
+        desk.audio(time, AAC);
+    }
+    // Silence has nothing to start with.
+    desk.audio(69, b"");
+    assert_eq!(desk.syncs(), [false, false, true, true, true, false]);
+    // Metadata goes first whenever it came.
+    assert_eq!(desk.headers(), [metadata(0.0), AAC_HEADER.to_vec()]);
+}
+
+#[test]
+fn players_start_at_audio_again_when_video_is_gone() {
+    let mut desk = Desk::new();
+    desk.video(1_000, AVC_KEY);
+    let gone = 1_000 + VIDEO_GONE_MS.cast_unsigned();
+    for (time, sync) in [
+        (1_023, false),
+        (gone, false),
+        (gone + 1, true),
+        (gone + 23, true),
+    ] {
+        desk.audio(time, AAC);
+        assert_eq!(desk.got().pop().unwrap().2, sync, "at {time}");
+    }
+    desk.video(gone + 40, AVC_INTER);
+    desk.audio(gone + 46, AAC);
+    assert!(!desk.got().pop().unwrap().2);
+}
+
+#[test]
+fn headers_changed_in_mid_stream_are_in_force_from_there_on() {
+    let changed: &[u8] = &[0x17, 0, 0, 0, 0, 1, 77, 0, 31];
+    let mut desk = Desk::new();
+    desk.video(0, AVC_HEADER);
+    let first = desk.log.end();
+    desk.video(0, AVC_KEY);
+    // Repeated with every key frame by some encoders.
+    desk.video(40, AVC_HEADER);
+    let second = desk.log.end();
+    desk.video(40, AVC_KEY);
+    assert_eq!(desk.log.header_changes(), 2);
+    desk.video(80, changed);
+    let third = desk.log.end();
+    desk.video(80, AVC_KEY);
+    assert_eq!(desk.log.header_changes(), 3);
+    for (start, header) in [(first, AVC_HEADER), (second, AVC_HEADER), (third, changed)] {
+        let sync = desk.log.sync_from(start).unwrap();
+        assert_eq!(sync.offset, start);
+        let mut wire = Vec::new();
+        sync.headers
+            .write(&mut wire, 1, Timestamp(0), Timestamp(0), CHUNK_SIZE);
+        assert_eq!(decoded(&wire)[0].2, header);
+    }
+    // All of them reach those who play already.
+    assert_eq!(desk.bodies()[2], AVC_HEADER);
+    assert_eq!(desk.bodies()[4], changed);
+}
+
+#[test]
+fn headers_that_lack_what_they_announce_replace_nothing() {
+    let mut desk = Desk::new();
+    desk.audio(0, AAC_HEADER);
+    desk.video(0, AVC_HEADER);
+    // ffmpeg ends AAC so.
+    desk.audio(100, &[0xAF, 0]);
+    desk.video(100, &[0x17, 0, 0, 0, 0]);
+    let long = [AVC_HEADER, &vec![0; limits::SEQUENCE_HEADER_BYTES_MAX]].concat();
+    desk.video(120, &long);
+    assert_eq!(desk.headers(), [AAC_HEADER, AVC_HEADER]);
+    // They are relayed all the same.
+    assert_eq!(
+        desk.bodies()[2..],
+        [vec![0xAF, 0], vec![0x17, 0, 0, 0, 0], long]
+    );
+}
+
+#[test]
+fn headers_of_several_tracks_stand_side_by_side() {
+    /// E-RTMP v2 "Multitrack Streaming via Enhanced RTMP": one track of AVC.
+    fn track(first: u8, packet: u8, id: u8, body: &[u8]) -> Vec<u8> {
+        [&[first, packet][..], b"avc1", &[id], body].concat()
+    }
+    let header = |id, body: &[u8]| track(0x96, 0x00, id, body);
+    let mut desk = Desk::new();
+    desk.video(0, &header(0, b"zero"));
+    desk.video(0, &header(1, b"one"));
+    assert_eq!(desk.headers(), [header(0, b"zero"), header(1, b"one")]);
+    desk.video(40, &header(0, b"new"));
+    assert_eq!(desk.headers(), [header(1, b"one"), header(0, b"new")]);
+    // All at once, each with its length: they replace both. In pieces as it lies in a ring,
+    // and with headers of tracks further back than what is looked at first.
+    let long = [&b"\x02\0\0\x50"[..], &[9; 0x50]].concat();
+    let both = [
+        &[0x96, 0x10][..],
+        b"avc1",
+        &long,
+        b"\x00\0\0\x01a\x01\0\0\x01b",
+    ]
+    .concat();
+    let ranges = [10..20, 20..both.len()];
+    let payload = Payload::new(&both[..10], &both, &ranges);
+    desk.take_payload(kind::VIDEO, 80, &payload);
+    assert_eq!(desk.headers(), [&both[..]]);
+    // HDR colour information stands beside them. 0x94: metadata.
+    let colour = [&[0x94][..], b"avc1", b"colorInfo"].concat();
+    desk.video(80, &colour);
+    assert_eq!(desk.headers(), [both, colour]);
+    // A key frame of track 1 is no place to start, one of track 0 is.
+    desk.video(90, &track(0x96, 0x01, 1, b"\0\0\0key"));
+    desk.video(90, &track(0x96, 0x01, 0, b"\0\0\0key"));
+    assert_eq!(desk.syncs()[5..], [false, true]);
+    assert_eq!(desk.intake.key_frames(), 1);
+}
+
+#[test]
+fn what_is_not_understood_is_relayed_as_it_came() {
+    let odd: [(u8, &[u8]); 7] = [
+        (kind::VIDEO, b""),
+        (kind::VIDEO, &[0x17]),
+        (kind::VIDEO, &[0x1E, 0xFF]),
+        (kind::VIDEO, &[0x90, 0xFF, 0xFF, 0xFF, 0xFF]),
+        (kind::AUDIO, b""),
+        (kind::AUDIO, &[0x9F, 0x00]),
+        (kind::AUDIO, &[0xF0, 1, 2, 3]),
+    ];
+    let mut desk = Desk::new();
+    let mut expected = Vec::new();
+    for (time, (message_kind, body)) in (0..).zip(odd) {
+        desk.take(message_kind, time, body);
+        expected.push((message_kind, time, body.to_vec()));
+    }
+    let got = desk
+        .got()
+        .into_iter()
+        .map(|(kind, time, _, body)| (kind, time, body));
+    assert_eq!(got.collect::<Vec<_>>(), expected);
+    assert!(desk.headers().is_empty());
+}
+
+// Time.
+
+#[test]
+fn the_stamps_of_a_first_publisher_pass_unchanged() {
+    let mut desk = Desk::new();
+    assert_eq!(desk.data(0, &metadata(1.0)), 0);
+    // High, back, back to zero, across both wraps: what it means is not known here.
+    for time in [
+        900_000,
+        900_040,
+        899_000,
+        0,
+        0xFF_FFFF,
+        0x0100_0000,
+        u32::MAX,
+        5,
+    ] {
+        assert_eq!(desk.video(time, AVC_KEY), time);
+        assert_eq!(desk.audio(time, AAC), time);
+        assert_eq!(desk.video(0, AVC_HEADER), 0);
+    }
+}
+
+/// What a publisher sends, in short.
+#[derive(Clone, Copy, Debug)]
+enum Sent {
+    Key(u32),
+    Sound(u32),
+    VideoHeader(u32),
+    SoundHeader(u32),
+    Data(u32),
+}
+use Sent::{Data, Key, Sound, SoundHeader, VideoHeader};
+
+impl Desk {
+    fn send(&mut self, sent: Sent) -> u32 {
+        match sent {
+            Key(time) => self.video(time, AVC_KEY),
+            Sound(time) => self.audio(time, AAC),
+            VideoHeader(time) => self.video(time, AVC_HEADER),
+            SoundHeader(time) => self.audio(time, AAC_HEADER),
+            Data(time) => self.data(time, &metadata(2.0)),
+        }
+    }
+}
+
+/// The first publisher ends at `last`, the next comes 500 ms later: what it sends, and the
+/// times that players see.
+#[track_caller]
+fn check_return(last: u32, rows: &[(Sent, u32)]) {
+    let mut desk = Desk::new();
+    desk.video(last, AVC_KEY);
+    desk.begin(500);
+    for &(sent, expected) in rows {
+        assert_eq!(desk.send(sent), expected, "{sent:?}");
+    }
+}
+
+#[test]
+fn a_publisher_that_returns_goes_on_where_time_is() {
+    // It counts from 0 again.
+    let rows = [
+        (Data(0), 1_000),
+        (VideoHeader(0), 1_000),
+        (SoundHeader(0), 1_000),
+        (Key(0), 1_500),
+        (Sound(0), 1_500),
+        (Key(40), 1_540),
+    ];
+    check_return(1_000, &rows);
+    // It counts on from a high number, its headers from 0.
+    let rows = [
+        (VideoHeader(0), 7_000),
+        (Sound(5_000_000), 7_500),
+        (Key(5_000_020), 7_520),
+        (VideoHeader(0), 7_520),
+        (Key(5_000_060), 7_560),
+    ];
+    check_return(7_000, &rows);
+    // Or all of it from a high number.
+    let rows = [
+        (VideoHeader(9_000), 100),
+        (Key(9_000), 600),
+        (Key(9_040), 640),
+    ];
+    check_return(100, &rows);
+}
+
+#[test]
+fn time_never_steps_back_behind_the_last_publisher() {
+    // The first picture is older than the first sound, by more than the break was.
+    let rows = [
+        (Sound(10_000), 1_500),
+        (Key(9_900), 1_400),
+        (Key(9_000), 1_000),
+        (Sound(9_950), 1_450),
+        (Key(10_040), 1_540),
+    ];
+    check_return(1_000, &rows);
+    // Its clock starts again right after it came.
+    check_return(
+        1_000,
+        &[(Key(90_000), 1_500), (Key(0), 1_000), (Key(90_040), 1_540)],
+    );
+}
+
+#[test]
+fn headers_and_data_at_time_zero_are_put_where_media_is() {
+    // Long after the return, too: the shift would make them any time at all.
+    for high in [0, 5_000_000, 3_000_000_000] {
+        let at = |time: u32| (Key(high + time), 1_500 + time);
+        let rows = [
+            at(0),
+            at(59_000),
+            (Data(0), 60_500),
+            at(100_000),
+            (Data(0), 101_500),
+            (VideoHeader(0), 101_500),
+            at(900_000),
+            (Sound(high + 900_023), 901_523),
+            (SoundHeader(0), 901_523),
+            (Data(high + 900_100), 901_600),
+            at(900_040),
+        ];
+        check_return(1_000, &rows);
+    }
+}
+
+#[test]
+fn the_order_of_a_publisher_holds_again_when_its_return_is_past() {
+    let rows = [
+        (Key(0), 1_500),
+        (Key(70_000), 71_500),
+        // It has gone back by itself, far, and not behind its own beginning.
+        (Key(10), 1_510),
+        (VideoHeader(0), 1_510),
+        (Key(50), 1_550),
+    ];
+    check_return(1_000, &rows);
+}
+
+#[test]
+fn a_publisher_that_has_returned_may_stay_for_weeks() {
+    // Times further apart than 2^31 ms cannot be compared.
+    let rows = [
+        (Key(0), 1_500),
+        (Key(0x7000_0000), 0x7000_0000 + 1_500),
+        (Key(0x9000_0000), 0x9000_0000 + 1_500),
+        (Key(10), 1_510),
+    ];
+    check_return(1_000, &rows);
+}
+
+#[test]
+fn time_goes_on_across_the_wrap() {
+    let last = u32::MAX - 99;
+    let rows = [
+        (VideoHeader(0), last),
+        (Key(0), 400),
+        (Key(40), 440),
+        (VideoHeader(0), 440),
+    ];
+    check_return(last, &rows);
+    let high = u32::MAX - 19;
+    let rows = [
+        (Key(high), 1_500),
+        (Key(20), 1_540),
+        (VideoHeader(0), 1_540),
+    ];
+    check_return(1_000, &rows);
+}
+
+#[test]
+fn a_publisher_that_returns_brings_its_own_headers() {
+    let mut desk = Desk::new();
+    desk.data(0, &metadata(640.0));
+    desk.video(0, AVC_HEADER);
+    desk.video(0, AVC_KEY);
+    desk.begin(0);
+    assert!(desk.headers().is_empty());
+    assert_eq!((desk.intake.video(), desk.intake.audio()), (None, None));
+    // The same ones count as new, and sound alone may be all there is now.
+    desk.audio(0, AAC_HEADER);
+    assert_eq!(desk.headers(), [AAC_HEADER]);
+    // At once, time goes on by a millisecond.
+    assert_eq!(desk.audio(0, AAC), 1);
+    assert!(desk.got().pop().unwrap().2, "no video came yet");
+    desk.video(0, AVC_HEADER);
+    desk.audio(23, AAC);
+    assert!(!desk.got().pop().unwrap().2);
+    assert_eq!(desk.headers(), [AAC_HEADER, AVC_HEADER]);
+    // Key frames are counted for the stream, not for the publisher.
+    desk.video(23, AVC_KEY);
+    assert_eq!(desk.intake.key_frames(), 2);
+}
+
+#[test]
+fn time_goes_on_though_the_log_was_emptied_meanwhile() {
+    let mut desk = Desk::new();
+    desk.video(8_000, AVC_KEY);
+    desk.log.forget_sync();
+    desk.log.trim(&mut desk.pool, u64::MAX);
+    assert_eq!(desk.log.base(), desk.log.end());
+    desk.begin(500);
+    assert_eq!(desk.video(0, AVC_HEADER), 8_000);
+    assert_eq!(desk.video(0, AVC_KEY), 8_500);
+}
+
+#[test]
+fn a_publisher_may_return_again_and_again() {
+    let mut desk = Desk::new();
+    desk.video(1_000, AVC_KEY);
+    for round in 1..=3 {
+        desk.begin(100);
+        assert_eq!(desk.video(0, AVC_HEADER), 1_000 + (round - 1) * 140);
+        assert_eq!(desk.video(77_000, AVC_KEY), 960 + round * 140);
+        assert_eq!(desk.video(77_040, AVC_INTER), 1_000 + round * 140);
+    }
+    // One that sends nothing but headers does not make time go on.
+    desk.begin(100);
+    assert_eq!(desk.video(0, AVC_HEADER), 1_420);
+    desk.begin(100);
+    assert_eq!(desk.video(0, AVC_KEY), 1_520);
+}
