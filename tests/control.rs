@@ -148,7 +148,7 @@ fn a_paused_player_gets_nothing_and_goes_on_live() {
     publisher.send_all(&film.group(5));
     let group = film.group(5);
     publisher.send_all(&group);
-    publisher.settle();
+    publisher.spread();
     for player in &mut players {
         player.expect_nothing("paused");
         player.command("pause", false);
@@ -214,9 +214,10 @@ fn a_header_that_changes_while_video_is_off_comes_before_the_key_frame() {
     let mut changed = Media::avc_header(300);
     changed.payload.extend_from_slice(b", another");
     publisher.send(&changed);
-    publisher.send_all(&film.group(3));
-    publisher.settle();
+    let group = film.group(3);
+    publisher.send_all(&group);
     for player in &mut players {
+        player.expect("sound alone", &of_kind(&group, kind::AUDIO));
         player.command("receiveVideo", true);
         player.wire.settle();
     }
@@ -240,7 +241,9 @@ fn a_player_without_sound_gets_it_back_at_once() {
         player.command("receiveAudio", false);
         player.expect_nothing("after receiveAudio");
     }
-    let more = film.more(3);
+    let mut more = film.more(3);
+    // A picture is the last, which tells that all before it has passed.
+    more.pop();
     publisher.send_all(&more);
     for player in &mut players {
         player.expect("pictures alone", &of_kind(&more, kind::VIDEO));
@@ -275,7 +278,9 @@ fn a_header_that_changes_while_sound_is_off_comes_before_the_sound() {
     let mut changed = Media::aac_header(300);
     changed.payload[3] = 0x08;
     publisher.send(&changed);
-    let more = film.more(3);
+    let mut more = film.more(3);
+    // A picture is the last, which tells that all before it has passed.
+    more.pop();
     publisher.send_all(&more);
     for player in &mut players {
         player.expect("pictures alone", &of_kind(&more, kind::VIDEO));
@@ -319,10 +324,12 @@ fn play2_goes_over_at_a_key_frame_of_the_other_stream() {
         play2(player, "film", "other");
         let seen = player.wire.settle();
         assert_eq!(seen, [player.status("NetStream.Play.Transition")]);
+        // By now the worker has asked for the stream where it is.
+        player.wire.spread();
     }
     // The old one goes on, with its own key frames, until the other has one.
     other_publisher.send_all(&other.more(2));
-    other_publisher.settle();
+    other_publisher.spread();
     let old = film.group(4);
     publisher.send_all(&old);
     for player in &mut players {

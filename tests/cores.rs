@@ -48,7 +48,7 @@ fn check(workers: usize) {
     for publisher in &mut publishers {
         publisher.succeed(support::A_WHILE);
     }
-    let written = Program::Ffmpeg5.written(&file);
+    let written = Program::Ffmpeg5.written(&file, relay.dir());
     let wanted = coded(&media::messages(&written));
     let mut first: Option<Vec<Media>> = None;
     for (index, wire) in wires.iter_mut().enumerate() {
@@ -92,7 +92,7 @@ fn players_come_and_go_on_every_worker_while_a_stream_is_live() {
     for round in 0..6 {
         let group = film.group(8);
         publisher.send_all(&group);
-        publisher.settle();
+        publisher.spread();
         // Those that go are the last of their worker half of the time.
         if round % 2 == 0 {
             staying.clear();

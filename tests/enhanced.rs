@@ -28,7 +28,7 @@ fn check(name: &'static str, options: &'static str, tracks: usize) {
     let url = relay.url(name);
     let mut early = Player::start(PlayerProgram::Ffmpeg9, &url, relay.dir(), "early");
     relay.wait_players(1);
-    let mut publisher = Program::Ffmpeg9.publish(&file, &url, Speed::Fast, relay.dir());
+    let mut publisher = Program::Ffmpeg9.publish(&file, &url, Speed::RealTime, relay.dir());
     relay.wait_log(&["publish stream=", name]);
     let mut late = Player::start(PlayerProgram::Ffmpeg9, &url, relay.dir(), "late");
     publisher.succeed(support::A_WHILE);
@@ -37,7 +37,7 @@ fn check(name: &'static str, options: &'static str, tracks: usize) {
     assert_eq!(contents.len(), tracks, "{name}: tracks in the file");
     let got = early.tracks();
     assert_same_contents(name, &got, &contents);
-    let written = of_file(Ffmpeg::V9, &Program::Ffmpeg9.written(&file));
+    let written = of_file(Ffmpeg::V9, &Program::Ffmpeg9.written(&file, relay.dir()));
     assert_same(name, &got, &written);
 
     let what = format!("{name}, the late player");

@@ -26,7 +26,7 @@ fn every_player_gets_what_is_published_by(program: Program) {
     relay.wait_players(players.len());
     let mut publisher = program.publish(&file, &url, Speed::RealTime, relay.dir());
     publisher.succeed(support::A_WHILE);
-    let written = program.written(&file);
+    let written = program.written(&file, relay.dir());
     for player in &mut players {
         let what = format!("{program:?} to {:?}", player.program());
         let judge = player.program().judge();
@@ -71,7 +71,7 @@ fn check(name: &'static str, options: &'static str) {
     relay.wait_players(players.len());
     let mut publisher = Program::Ffmpeg5.publish(&file, &url, Speed::Fast, relay.dir());
     publisher.succeed(support::A_WHILE);
-    let written = Program::Ffmpeg5.written(&file);
+    let written = Program::Ffmpeg5.written(&file, relay.dir());
     for player in &mut players {
         let what = format!("{name} to {:?}", player.program());
         let judge = player.program().judge();

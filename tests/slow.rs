@@ -94,14 +94,27 @@ fn holes(what: &str, got: &[Media], film: &[Media]) -> usize {
 
 #[test]
 fn a_player_that_does_not_read_for_ten_seconds_comes_back_at_a_key_frame() {
+    // What it has missed is kept all the time, but it lags too far behind.
+    check("1m", "16m");
+}
+
+#[test]
+fn a_player_whose_place_is_gone_comes_back_at_a_key_frame() {
+    check("512k", "512k");
+}
+
+/// Players that do not read for a while, beside others that do, with a relay that has
+/// `--lag-max` and `--log-bytes`.
+#[track_caller]
+fn check(lag_max: &str, log_bytes: &str) {
     let film = film();
     let mut relay = Relay::start(&[
         "--sndbuf",
         "64k",
         "--lag-max",
-        "1m",
+        lag_max,
         "--log-bytes",
-        "4m",
+        log_bytes,
         "--grace",
         "1",
     ]);

@@ -95,7 +95,9 @@ fn check(boundary: u32, style: Style) {
     let is_past = |media: &&Media| media.time.wrapping_sub(boundary) < 1 << 31;
     let past = film.iter().filter(is_past).count();
     assert!(past > 0 && past < film.len(), "the boundary is inside");
-    let relay = Relay::start(&["--workers", "2", "--grace", "1"]);
+    // Several chunks a picture on the way out, too.
+    let flags = ["--workers", "2", "--grace", "1", "--chunk-size", "1k"];
+    let relay = Relay::start(&flags);
     let mut players = relay.on_each_worker(2, || Wire::play(relay.address(), "film"));
     let url = relay.url("film");
     let programs = [

@@ -12,6 +12,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use mio::net::TcpStream;
 use rustix::io::Errno;
@@ -80,6 +81,8 @@ pub struct Player {
     pub stalls: bool,
     /// It is part of a storm, whose times are kept apart.
     pub storms: bool,
+    /// It has joined when it plays, without a frame: there will be none.
+    pub idles: bool,
 }
 
 /// What is spoken on the wire.
@@ -143,6 +146,7 @@ pub enum Wire {
 
 const INPUT_BYTES: usize = 256 * 1024;
 const DISCARD_BYTES: usize = 1024 * 1024;
+const STALLED_BUFFER_BYTES: usize = 16 * 1024;
 
 impl Desk {
     /// Buffers for any number of connections.
@@ -190,6 +194,12 @@ impl Client {
         )?;
         socket.set_nonblocking(true)?;
         socket.set_tcp_nodelay(true)?;
+        // Reset at the end: thousands of ports in TIME_WAIT would be missing in the next run.
+        socket.set_linger(Some(Duration::ZERO))?;
+        if matches!(&role, Role::Player(player) if player.stalls) {
+            // What nobody reads waits in the server, not here.
+            socket.set_recv_buffer_size(STALLED_BUFFER_BYTES)?;
+        }
         if let Some(source) = source {
             socket.bind(&source.into())?;
         }
@@ -348,6 +358,9 @@ impl Client {
                             }
                             ("NetStream.Play.Start", Role::Player(player)) if player.stalls => {
                                 self.state = State::Stalled;
+                            }
+                            ("NetStream.Play.Start", Role::Player(player)) if player.idles => {
+                                self.state = State::Live;
                             }
                             _ => {}
                         },

@@ -53,7 +53,7 @@ pub struct Plan {
     pub seconds: u64,
     /// What is published.
     pub shape: Shape,
-    /// Publishers send headers and one key frame, and no more.
+    /// Publishers send headers and no media.
     pub idle: bool,
     /// Chunk size of publishers.
     pub chunk_size: usize,
@@ -276,6 +276,7 @@ impl Generator {
         let frame_ns = SECOND_NS / self.plan.shape.frame_rate;
         let zero_ns = now_ns() + frame_ns * (index as u64 * 618 % 1_000) / 1_000;
         match self.clients[index].begin_publish(&mut self.desk, zero_ns) {
+            Ok(_) if self.plan.idle => {}
             Ok(at_ns) => self.due.push(Reverse((at_ns, index))),
             Err(why) => self.close(index, why),
         }
@@ -292,7 +293,6 @@ impl Generator {
                 continue;
             }
             match self.clients[index].publish_due(&mut self.desk, now) {
-                Ok(_) if self.plan.idle => {}
                 Ok(next) => self.due.push(Reverse((next, index))),
                 Err(why) => self.close(index, why),
             }
@@ -530,6 +530,7 @@ impl Plan {
                 checker: checks.then(|| Checker::new(stream)),
                 stalls,
                 storms: false,
+                idles: self.idle,
             };
         };
         debug_assert!(of_storm < self.storm, "no more players than planned");
@@ -537,6 +538,7 @@ impl Plan {
             checker: None,
             stalls: false,
             storms: true,
+            idles: self.idle,
         }
     }
 }

@@ -159,7 +159,7 @@ const FLAGS: [Flag; 9] = [
         "idle",
         "",
         "",
-        "Publishers send headers and one key frame, and nothing after it.",
+        "Publishers send headers and no media; players have joined when they play.",
     ),
     flag(
         "server-pid",

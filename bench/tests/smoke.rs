@@ -221,3 +221,40 @@ fn a_server_that_is_not_there_is_a_failure_and_wrong_flags_are_usage() {
         assert_eq!(status(command), Some(0));
     }
 }
+
+#[test]
+fn a_comparison_leaves_samples_a_page_and_a_chart() {
+    if tailwater::net::process::available_cpus().unwrap().len() < 2 {
+        return;
+    }
+    let out = std::env::temp_dir().join(format!("tailwater-smoke-{}", std::process::id()));
+    let run = Command::new(BENCH)
+        .args([
+            "compare",
+            "--quick",
+            "--rows",
+            "fan-100-auto,reader-128",
+            "--host",
+            "Test 1",
+        ])
+        .args(["--nginx", "/nowhere", "--tailwater"])
+        .arg(relay_binary())
+        .arg("--out")
+        .arg(&out)
+        .output()
+        .unwrap();
+    let complaints = String::from_utf8_lossy(&run.stderr);
+    assert!(run.status.success(), "{complaints}");
+    let folder = std::fs::read_dir(&out).unwrap().next().unwrap().unwrap();
+    assert!(folder.file_name().to_string_lossy().ends_with("-test-1"));
+    let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
+    let samples = read("samples.jsonl");
+    assert_eq!(samples.lines().count(), 4, "{samples}");
+    assert!(!samples.contains("\"failed\""), "{samples}");
+    let page = read("summary.md");
+    assert!(page.contains("| nothing lost | none | yes |"), "{page}");
+    assert!(!page.contains(&*out.to_string_lossy()), "{page}");
+    assert!(read("chart.svg").contains("rml_rtmp"));
+    assert!(read("command.txt").starts_with("tailwater-bench compare --quick"));
+    std::fs::remove_dir_all(out).unwrap();
+}

@@ -58,8 +58,8 @@ pub struct Conn<S> {
     pub(super) last_ping: Instant,
     /// Since when data waits for a socket that takes none.
     pub(super) blocked_since: Option<Instant>,
-    /// The one timer that counts.
-    pub(super) armed: Instant,
+    /// The one timer that counts; none while it is acted on.
+    pub(super) armed: Option<Instant>,
     pub(super) bytes_in: u64,
     pub(super) bytes_out: u64,
 }
@@ -129,7 +129,7 @@ impl<S: Transport> Conn<S> {
             last_read: now,
             last_ping: now,
             blocked_since: None,
-            armed: now,
+            armed: None,
             bytes_in: 0,
             bytes_out: 0,
         }

@@ -200,7 +200,7 @@ impl<S: Transport> Core<S> {
         conn.in_ready = false;
         conn.in_woken = false;
         // Its timers stayed where it was.
-        conn.armed = self.now;
+        conn.armed = None;
         self.insert(conn)
     }
 
@@ -403,8 +403,8 @@ impl<S: Transport> Core<S> {
     /// The connection is looked at again at `at` at the latest.
     pub(super) fn arm(&mut self, key: usize, at: Instant) {
         let conn = &mut self.conns[key];
-        if conn.armed <= self.now || at < conn.armed {
-            conn.armed = at;
+        if conn.armed.is_none_or(|armed| at < armed) {
+            conn.armed = Some(at);
             self.timers.set(at, Timer::Conn(key, conn.id));
         }
     }
@@ -414,11 +414,11 @@ impl<S: Transport> Core<S> {
         while let Some((at, timer)) = self.timers.pop_due(self.now) {
             match timer {
                 Timer::Conn(key, id) => {
-                    if self
-                        .conns
-                        .get(key)
-                        .is_some_and(|conn| conn.id == id && conn.armed == at)
+                    if let Some(conn) = self.conns.get_mut(key)
+                        && conn.id == id
+                        && conn.armed == Some(at)
                     {
+                        conn.armed = None;
                         self.check_conn(key);
                     }
                 }

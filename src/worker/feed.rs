@@ -206,8 +206,11 @@ impl<S: Transport> Core<S> {
             Mail::End { name, epoch } => {
                 if let Some(index) = self.fed(&name, epoch) {
                     self.round(index);
-                    self.streams[index].source = Source::Nobody;
-                    self.end_players(index);
+                    // Its last player may have gone just now, and the stream with it.
+                    if let Some(stream) = self.streams.get_mut(index) {
+                        stream.source = Source::Nobody;
+                        self.end_players(index);
+                    }
                 }
             }
             Mail::Drain => self.drain(),

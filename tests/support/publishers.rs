@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::A_WHILE;
 use super::media::Ffmpeg;
 use super::process::Process;
-use super::{A_WHILE, scratch};
 
 /// A program that publishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,10 +84,9 @@ impl Program {
     }
 
     /// What it makes of `file` when it writes a file instead of publishing: what players are to
-    /// get, whatever the publisher changes of headers and times.
-    pub(crate) fn written(self, file: &Path) -> PathBuf {
-        let dir = scratch("written");
-        let out = dir.join("written.flv");
+    /// get, whatever the publisher changes of headers and times. The file is put into `dir`.
+    pub(crate) fn written(self, file: &Path, dir: &Path) -> PathBuf {
+        let out = dir.join(format!("written-{self:?}.flv"));
         let mut command = match self.ffmpeg() {
             Some(version) => {
                 let mut command = version.command();
@@ -96,7 +95,7 @@ impl Program {
             }
             None => gstreamer(file, &format!("filesink location={}", out.display())),
         };
-        Process::start("write", &dir, &mut command).succeed(A_WHILE);
+        Process::start("write", dir, &mut command).succeed(A_WHILE);
         out
     }
 }

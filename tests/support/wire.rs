@@ -482,6 +482,17 @@ impl Wire {
         seen
     }
 
+    /// What was sent is on its way to every worker when this returns: a worker looks at what the
+    /// others tell it before it looks at its sockets.
+    #[track_caller]
+    pub(crate) fn spread(&mut self) {
+        // The answer to the first may be ahead of the letters of the same turn.
+        for _ in 0..2 {
+            let seen = self.settle();
+            self.give_back(seen);
+        }
+    }
+
     /// What was taken is to be seen again.
     pub(crate) fn give_back(&mut self, seen: Vec<Seen>) {
         for seen in seen.into_iter().rev() {

@@ -1,5 +1,5 @@
-//! The chart of a comparison, as SVG: for each row a bar for each program, longest first to read
-//! against tailwater's. Every row has a scale of its own, as the works differ.
+//! The chart of a comparison, as SVG: for each row a bar for each program, the shortest first.
+//! Every row has a scale of its own, as the works differ.
 
 use super::rows::Row;
 use super::summary::Samples;
@@ -119,6 +119,7 @@ mod tests {
             row: "fan-500",
             entrant,
             round: 1,
+            line: String::new(),
             result: Ok([("cpu_us_per_player_s".to_owned(), value.into())]
                 .into_iter()
                 .collect()),

@@ -82,7 +82,7 @@ pub(super) fn versions(programs: &Programs) -> Vec<(&'static str, String)> {
         list.push(("libnginx-mod-rtmp", ask(Path::new("dpkg-query"), &query)));
     }
     if let Some(path) = &programs.xiu {
-        list.push(("xiu", ask(path, &["--version"]).replace("xiu ", "")));
+        list.push(("xiu", xiu_version(path)));
     }
     if let Some(path) = &programs.node_media_server {
         let package = fs::read(path.join("package.json")).unwrap_or_default();
@@ -92,6 +92,20 @@ pub(super) fn versions(programs: &Programs) -> Vec<(&'static str, String)> {
         list.push(("node", ask(Path::new("node"), &["--version"])));
     }
     list
+}
+
+/// xiu 0.14.0 calls itself 0.13.0; cargo knows better what it has installed.
+fn xiu_version(path: &Path) -> String {
+    let list = path
+        .parent()
+        .and_then(Path::parent)
+        .map(|root| root.join(".crates.toml"));
+    let list = list.and_then(|list| fs::read_to_string(list).ok());
+    let installed = list.as_deref().and_then(|list| {
+        let line = list.lines().find_map(|line| line.strip_prefix("\"xiu "))?;
+        line.split_whitespace().next()
+    });
+    installed.map_or_else(|| ask(path, &["--version"]), str::to_owned)
 }
 
 fn read(path: &str) -> String {

@@ -59,15 +59,20 @@ const FLAGS: [Flag; 13] = [
     flag(
         "server-cpus",
         "LIST",
-        "0,1",
-        "Cores of the servers; all but two-worker ones use one.",
+        "",
+        "Cores of the servers; one worker uses the first (default: the first two)",
     ),
-    flag("load-cpu", "N", "1", "Core of the generator."),
+    flag(
+        "load-cpu",
+        "N",
+        "",
+        "Core of the generator (default: the second)",
+    ),
     flag(
         "late-max",
         "MS",
         "20",
-        "As of load; a refused sample is taken again, twice at most.",
+        "As of load. A disturbed sample is taken again, twice at most.",
     ),
     flag(
         "tailwater",
@@ -154,7 +159,11 @@ fn compare(values: &Values, arguments: &[String]) -> Result<(), End> {
         quick: bench.quick,
     };
     fs::write(folder.join("summary.md"), page(&heading, &rows, &samples)).map_err(failed)?;
-    let title = format!("{date}, {machine}, medians of {rounds} rounds; shorter is better");
+    let how = match bench.quick {
+        true => "a quick look with a twentieth of the load".to_owned(),
+        false => format!("medians of {rounds} rounds; shorter is better"),
+    };
+    let title = format!("{date}, {machine}, {how}");
     let chart = chart::svg(&title, &rows, &samples);
     fs::write(folder.join("chart.svg"), chart).map_err(failed)?;
     report(&rows, &samples, &folder);
@@ -175,17 +184,22 @@ fn chosen(values: &Values) -> Result<Vec<&'static Row>, FlagError> {
 fn bench(values: &Values) -> Result<Bench, End> {
     let available = tailwater::net::process::available_cpus()
         .map_err(|error| End::Failed(error.to_string()))?;
-    let server_cpus: Result<Vec<usize>, _> = values
-        .text("server-cpus")
-        .split(',')
-        .map(str::parse)
-        .collect();
-    let server_cpus = server_cpus
+    if available.len() < 2 {
+        return Err(End::Failed("server and load need a core each".into()));
+    }
+    let server_cpus = match values.optional("server-cpus") {
+        None => Ok(available[..2].to_vec()),
+        Some(list) => list.split(',').map(str::parse).collect(),
+    };
+    let server_cpus: Vec<usize> = server_cpus
         .ok()
-        .filter(|cpus| cpus.iter().all(|cpu| available.contains(cpu)))
+        .filter(|cpus: &Vec<usize>| cpus.iter().all(|cpu| available.contains(cpu)))
         .ok_or_else(|| values.wrong("server-cpus", &format!("some of {available:?}")))?;
-    let load_cpu = values.count("load-cpu", 0..=1_023)?;
-    if !available.contains(&load_cpu) || server_cpus.first() == Some(&load_cpu) {
+    let load_cpu = match values.optional("load-cpu") {
+        None => available[1],
+        Some(_) => values.count("load-cpu", 0..=1_023)?,
+    };
+    if !available.contains(&load_cpu) || server_cpus[0] == load_cpu {
         let expected = "an available core that is not the servers' first";
         return Err(values.wrong("load-cpu", expected).into());
     }
@@ -203,14 +217,16 @@ fn bench(values: &Values) -> Result<Bench, End> {
     if programs.tailwater.is_none() {
         return Err(values.wrong("tailwater", "the relay's binary").into());
     }
-    values.number("late-max", 1..=10_000)?;
+    let quick = values.is_set("quick");
+    let late_max_ms = values.number("late-max", 1..=10_000)?;
     Ok(Bench {
         programs,
         server_cpus,
         load_cpu,
-        quick: values.is_set("quick"),
+        quick,
         scratch: std::env::temp_dir().join(format!("tailwater-bench-{}", std::process::id())),
-        late_max: values.text("late-max").to_owned(),
+        // A quick look is not about figures.
+        late_max_ms: if quick { 10_000 } else { late_max_ms },
     })
 }
 
@@ -286,31 +302,34 @@ fn take_all(
     Ok(Samples(samples))
 }
 
-/// One sample, taken again when the generator was disturbed.
+/// One sample, taken again when it was disturbed.
 fn take(
     bench: &Bench,
     row: &Row,
     file: &mut File,
     mut sample: impl FnMut() -> Sample,
 ) -> io::Result<Sample> {
-    for attempt in 1.. {
+    let mut tries = if bench.quick { 1 } else { TRIES };
+    loop {
         let taken = sample();
         writeln!(file, "{}", taken.json())?;
-        let told = match &taken.result {
-            Ok(_) => match taken.value(row.figure) {
-                Some(value) => format!("{} {value:.1}", row.figure),
-                None => "done".to_owned(),
-            },
-            Err(why) => why.clone(),
+        tries -= 1;
+        let told = match (&taken.result, taken.value(row.figure)) {
+            (Err(why), _) => why.clone(),
+            (Ok(_), Some(value)) => format!("{} {value:.1}", row.figure),
+            (Ok(_), None) => "done".to_owned(),
+        };
+        let disturbed = taken.disturbed();
+        let note = match (&taken.result, &disturbed) {
+            (Ok(_), Some(why)) => format!(", but {why}"),
+            _ => String::new(),
         };
         let (entrant, round) = (taken.entrant, taken.round);
-        eprintln!("{:<18} round {round}  {entrant:<20} {told}", row.key);
-        let refused = matches!(&taken.result, Err(why) if why.starts_with("refused"));
-        if !refused || bench.quick || attempt == TRIES {
+        eprintln!("{:<18} round {round}  {entrant:<20} {told}{note}", row.key);
+        if disturbed.is_none() || tries == 0 {
             return Ok(taken);
         }
     }
-    Err(io::ErrorKind::Other.into())
 }
 
 /// The targets, for who waits for them.

@@ -45,7 +45,7 @@ pub(super) struct Load {
     pub storm: usize,
     /// Bits a second of a stream.
     pub bitrate: u64,
-    /// Publishers send nothing after their headers.
+    /// Publishers send headers and no media.
     pub idle: bool,
     /// Seconds before measuring.
     pub warm_up: u64,
@@ -214,7 +214,7 @@ pub(super) const ROWS: &[Row] = &[
             Goal::AtMost("delay_p99_ms", 100.0),
             Goal::NothingLost,
         ],
-        quick: true,
+        quick: false,
     },
     Row {
         key: "fan-100-auto",
@@ -449,7 +449,7 @@ impl Load {
             checked: self.checked.min(few(self.players)),
             stall: few(self.stall),
             storm: few(self.storm),
-            warm_up: 1,
+            warm_up: 0,
             seconds: 2,
             ..self
         }

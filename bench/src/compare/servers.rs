@@ -226,9 +226,17 @@ pub(super) fn on_cpus<T>(cpus: &[usize], spawn: impl FnOnce() -> io::Result<T>) 
     spawned
 }
 
-/// A port that nobody listens on at this moment.
+/// A port that nobody has at this moment, on any address, as xiu wants all of them. From below
+/// those that the kernel gives to outgoing connections.
 fn free_port() -> io::Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+    const FIRST: u16 = 20_000;
+    const COUNT: u16 = 10_000;
+    let start = u16::try_from(now_ns() % u64::from(COUNT)).unwrap_or(0);
+    let mut ports = (0..COUNT).map(|step| FIRST + (start + step) % COUNT);
+    let is_free = |port: &u16| TcpListener::bind(("0.0.0.0", *port)).is_ok();
+    ports
+        .find(is_free)
+        .ok_or_else(|| io::ErrorKind::AddrInUse.into())
 }
 
 #[expect(clippy::disallowed_methods, reason = "waits for other processes")]

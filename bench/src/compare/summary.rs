@@ -139,10 +139,10 @@ pub(super) fn page(heading: &Heading<'_>, rows: &[&Row], samples: &Samples) -> S
         text += "A quick look with a twentieth of the load: the figures mean nothing.\n\n";
     }
     text += &format!(
-        "Medians of {} rounds. In each round the programs did the same work in turn, one core \
+        "Medians of {}. In each round the programs did the same work in turn, one core \
          for the server and another for the load. Ratios are medians of the ratios within a \
          round. Raw samples: [samples.jsonl](samples.jsonl).\n\n![CPU by program](chart.svg)\n\n",
-        heading.rounds
+        counted(heading.rounds, "round")
     );
     text += "## Targets\n\n| work | wanted | measured | met |\n| --- | --- | ---: | --- |\n";
     for row in rows {
@@ -171,7 +171,7 @@ pub(super) fn page(heading: &Heading<'_>, rows: &[&Row], samples: &Samples) -> S
 /// Columns of a row's table: figure and heading.
 const COLUMNS: &[(&str, &str)] = &[
     ("cpu_us_per_player_s", "CPU µs per player and second"),
-    ("cpu_us_per_stream_s", "CPU µs per stream and second"),
+    ("cpu_us_per_stream_s", "CPU µs per publisher and second"),
     ("cpu_s_per_gb", "CPU s per GB"),
     ("server_core_pct", "% of a core"),
     ("server_waited_pct", "% waited for it"),
@@ -181,21 +181,35 @@ const COLUMNS: &[(&str, &str)] = &[
     ("storm_p99_ms", "first frame p99 ms"),
     ("lost", "lost"),
     ("rss_per_player_kib", "KiB per player"),
-    ("rss_per_stream_kib", "KiB per stream"),
+    ("rss_per_stream_kib", "KiB per publisher"),
     ("rss_growth_kib", "KiB grown"),
     ("pace_ms", "pace ms"),
     (super::rows::NS_PER_MESSAGE, "ns per message"),
     ("gb_per_s", "GB/s"),
 ];
 
+/// Whether a figure says something about this work.
+fn belongs(row: &Row, figure: &str) -> bool {
+    let Work::Load(load) = &row.work else {
+        return true;
+    };
+    match figure {
+        "cpu_us_per_player_s" => load.players > 0 && load.storm == 0 && !load.idle,
+        "cpu_us_per_stream_s" => load.players == 0 && !load.idle,
+        "rss_per_player_kib" => load.players > 0 && load.storm == 0,
+        "rss_per_stream_kib" => load.players == 0,
+        "cpu_s_per_gb" | "delay_p50_ms" | "delay_p99_ms" | "pace_ms" => {
+            load.storm == 0 && !load.idle
+        }
+        "server_core_pct" | "lost" => !load.idle,
+        _ => true,
+    }
+}
+
 fn figures_of(row: &Row, samples: &Samples) -> String {
-    let is_ingest = matches!(&row.work, Work::Load(load) if load.players == 0);
     let has = |figure: &str| {
-        let per_player = ["cpu_us_per_player_s", "rss_per_player_kib"].contains(&figure);
-        let per_stream = ["cpu_us_per_stream_s", "rss_per_stream_kib"].contains(&figure);
-        let fits = !(is_ingest && per_player || !is_ingest && per_stream);
         let measured = |name: &str| samples.median(row, name, figure).is_some();
-        fits && row.entrants.iter().any(|entrant| measured(entrant.name))
+        belongs(row, figure) && row.entrants.iter().any(|entrant| measured(entrant.name))
     };
     let columns: Vec<_> = COLUMNS.iter().filter(|(figure, _)| has(figure)).collect();
     let mut text = format!("\n### {}\n\n| |", row.title);
@@ -217,18 +231,26 @@ fn figures_of(row: &Row, samples: &Samples) -> String {
     text
 }
 
+/// What went wrong with samples that count all the same.
 fn failures(samples: &Samples) -> String {
     let mut text = String::new();
     for sample in &samples.0 {
-        if let Err(why) = &sample.result {
-            if text.is_empty() {
-                text += "\n## Rounds without figures\n\n";
-            }
-            let (row, entrant, round) = (sample.row, sample.entrant, sample.round);
-            text += &format!("- {row}, {entrant}, round {round}: {why}\n");
+        let why = match (&sample.result, sample.disturbed()) {
+            (Err(why), _) => format!("no figures: {why}"),
+            (Ok(_), Some(why)) => format!("disturbed: {why}"),
+            (Ok(_), None) => continue,
+        };
+        if text.is_empty() {
+            text += "\n## Rounds that went wrong\n\n";
         }
+        let (row, entrant, round) = (sample.row, sample.entrant, sample.round);
+        text += &format!("- {row}, {entrant}, round {round}, {why}\n");
     }
     text
+}
+
+fn counted(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
 fn shown(value: Option<f64>, unit: &str) -> String {
@@ -276,6 +298,7 @@ mod tests {
             row: "fan-500",
             entrant,
             round,
+            line: String::new(),
             result: Ok(figures.iter().map(pair).collect()),
         }
     }
@@ -332,7 +355,7 @@ mod tests {
         failed.result = Err("refused: too busy".into());
         samples.0.push(failed);
         assert_eq!(samples.judge(row(), &Goal::NothingLost).met, Some(false));
-        assert!(failures(&samples).contains("- fan-500, tailwater, round 4: refused: too busy"));
+        assert!(failures(&samples).contains("- fan-500, tailwater, round 4, no figures: refused"));
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub(super) struct Bench {
     /// Where servers keep their files.
     pub scratch: PathBuf,
     /// How late the generator may be, for `--late-max`.
-    pub late_max: String,
+    pub late_max_ms: u64,
 }
 
 /// What came of it.
@@ -35,6 +35,8 @@ pub(super) struct Sample {
     pub entrant: &'static str,
     /// Which round, from 1.
     pub round: usize,
+    /// The server's flags of its own, and the load on it.
+    pub line: String,
     /// Figures by key, or why there are none.
     pub result: Result<Map<String, Value>, String>,
 }
@@ -45,12 +47,29 @@ impl Sample {
         self.result.as_ref().ok()?.get(key)?.as_f64()
     }
 
+    /// Why the figures are not the program's own: something else had its core meanwhile, or the
+    /// generator was short of time. Such a sample is better taken again.
+    pub(super) fn disturbed(&self) -> Option<String> {
+        let waited = |key: &str| self.value(key).unwrap_or(0.0);
+        match &self.result {
+            Err(why) => why.starts_with("refused").then(|| why.clone()),
+            // Two workers share a core with the generator.
+            Ok(_) if self.line.contains("--workers 2") => None,
+            Ok(_) if waited("server_waited_pct") > WAITED_PCT_MAX => Some(format!(
+                "the server waited for its core for {:.0} % of the time",
+                waited("server_waited_pct")
+            )),
+            Ok(_) => None,
+        }
+    }
+
     /// As a line of JSON.
     pub(super) fn json(&self) -> String {
         let mut line = json!({
             "row": self.row,
             "entrant": self.entrant,
             "round": self.round,
+            "line": self.line,
         });
         match &self.result {
             Ok(figures) => line["figures"] = Value::Object(figures.clone()),
@@ -80,8 +99,26 @@ impl Bench {
             row: row.key,
             entrant: entrant.name,
             round,
+            line: self.line(row, entrant),
             result,
         }
+    }
+
+    /// What the entrant does, in flags.
+    fn line(&self, row: &Row, entrant: &Entrant) -> String {
+        let mut words: Vec<String> = Vec::new();
+        if let Program::Tailwater { flags, workers } = &entrant.program {
+            words.extend(["tailwater".into(), "--workers".into(), workers.to_string()]);
+            words.extend(flags.iter().map(|&flag| flag.to_owned()));
+            words.push(";".into());
+        }
+        if let Work::Load(load) = &row.work {
+            let load = self.scaled(load);
+            words.push("load".into());
+            words.extend(load.arguments());
+            words.extend(load.more_arguments());
+        }
+        words.join(" ")
     }
 
     fn scaled(&self, load: &Load) -> Load {
@@ -148,7 +185,7 @@ impl Bench {
         let mut command = Command::new(own);
         command.args(line).args(["--quiet", "--json", "-"]);
         command.args(["--cpu", &self.load_cpu.to_string()]);
-        command.args(["--late-max", &self.late_max]);
+        command.args(["--late-max", &self.late_max_ms.to_string()]);
         command.stdin(Stdio::null());
         let output = command.output().map_err(|error| error.to_string())?;
         let complaint = String::from_utf8_lossy(&output.stderr);
@@ -193,6 +230,9 @@ impl Bench {
         figures
     }
 }
+
+/// A server that waits for its core longer than this, in percent of the time, is not alone there.
+const WAITED_PCT_MAX: f64 = 5.0;
 
 /// Messages of one pass in memory; they fit into the cache of a core, as what a relay has just
 /// received does.

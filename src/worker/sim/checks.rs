@@ -151,7 +151,7 @@ impl World {
     }
 
     /// When everything rests: everybody has what was sent.
-    pub(super) fn check_rest(&self) {
+    pub(super) fn check_rest(&mut self) {
         let (_, letters) = self.in_transit();
         if letters > 0 {
             self.fail("letters do not arrive");
@@ -159,32 +159,38 @@ impl World {
         if let Err(what) = self.check_feeds() {
             self.fail(&what);
         }
-        for client in &self.clients {
-            if client.gone || client.vanished || client.leaving.is_some() {
-                continue;
-            }
-            let seat = client.wire.borrow().seat;
-            let Some((worker, _)) = seat else { continue };
-            for player in &client.players {
-                let stream = player.asked.unwrap_or(player.stream);
-                let Some(open) = self.open(stream) else {
-                    continue;
-                };
-                if self.is_lost(&self.truth.lines[stream].name, worker) {
-                    continue;
-                }
-                let verdict = if player.asked.is_some() {
-                    Err("a play of a live stream has no answer".to_owned())
-                } else if !player.playing || player.paused || player.switching {
-                    Ok(())
-                } else {
-                    player.judge_rest(&self.truth, open)
-                };
-                if let Err(what) = verdict {
-                    self.fail(&format!("client {} on worker {worker}: {what}", client.id));
+        for client in 0..self.clients.len() {
+            for player in 0..self.clients[client].players.len() {
+                match self.judge_rest(client, player) {
+                    // Whatever its worker has lost, it has got over it.
+                    Ok(true) => self.clients[client].players[player].may_jump = false,
+                    Ok(false) => {}
+                    Err(what) => self.fail(&format!("client {client}: {what}")),
                 }
             }
         }
+    }
+
+    /// Whether a player has everything of a stream that goes on; an error when it should.
+    fn judge_rest(&self, client: usize, player: usize) -> Result<bool, String> {
+        let client = &self.clients[client];
+        let player = &client.players[player];
+        let seat = client.wire.borrow().seat;
+        let stream = player.asked.unwrap_or(player.stream);
+        let (Some((worker, _)), Some(open)) = (seat, self.open(stream)) else {
+            return Ok(false);
+        };
+        let is_here = !client.gone && !client.vanished && client.leaving.is_none();
+        if !is_here || self.is_lost(&self.truth.lines[stream].name, worker) {
+            return Ok(false);
+        }
+        if player.asked.is_some() {
+            return Err("a play of a live stream has no answer".to_owned());
+        }
+        if !player.playing || player.paused || player.switching {
+            return Ok(false);
+        }
+        player.judge_rest(&self.truth, open)
     }
 
     /// The place in a stream's order of the publication that goes on, if all of it has arrived.
@@ -349,8 +355,8 @@ fn check_tables(core: &Relay) -> Result<(), String> {
         if core.by_name.get(&stream.name) != Some(&index) {
             return Err(format!("{} is not found by its name", stream.name));
         }
-        if stream.dirty != core.dirty.contains(&index) {
-            return Err(format!("{} is dirty: {}", stream.name, stream.dirty));
+        if stream.dirty && !core.dirty.contains(&index) {
+            return Err(format!("{} is dirty, and on no list", stream.name));
         }
         if stream.players.is_empty() && !stream.is_owned() {
             return Err(format!("{} is there for nobody", stream.name));

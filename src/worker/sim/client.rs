@@ -223,7 +223,7 @@ impl Client {
             }
             _ => {
                 let mut player = Player::new(SECOND, stream);
-                player.is_deaf = deaf;
+                player.off_next.0 = deaf;
                 self.players.push(player);
             }
         }
@@ -469,12 +469,17 @@ impl Client {
                     self.trace.note(|| {
                         let header = message.header;
                         let (kind, time, len) = (header.kind, header.timestamp.0, header.len);
+                        let player = self.players.iter().find(|p| p.msid == header.msid);
+                        let body = message.payload.to_vec();
+                        let known = player.map(|p| truth.identify(p.stream, kind, &body));
                         format!(
-                            "    client {id} gets {kind} @{time} on {}, {len} bytes",
+                            "    client {id} gets {kind} @{time} on {}, {len} bytes: {known:x?}",
                             header.msid
                         )
                     });
-                    judge(&mut self.players, truth, &message)?;
+                    if self.leaving.is_none() {
+                        judge(&mut self.players, truth, &message)?;
+                    }
                 }
                 Some(ClientEvent::Status {
                     msid,
@@ -497,11 +502,7 @@ impl Client {
     fn pass_barrier(&mut self, number: u32) {
         if self.barrier == Some(number) {
             self.barrier = None;
-            let players = self.players.iter_mut();
-            let halves = players.flat_map(|player| [&mut player.audio, &mut player.video]);
-            for half in halves.filter(|half| **half == Half::Either) {
-                *half = Half::Off;
-            }
+            self.players.iter_mut().for_each(Player::pass_barrier);
         }
     }
 
@@ -574,7 +575,6 @@ impl Published {
 impl Player {
     /// A status from the relay.
     fn hear(&mut self, truth: &Truth, code: &str, description: &str) -> Result<(), String> {
-        self.forget_ahead();
         match code.strip_prefix("NetStream.").unwrap_or(code) {
             "Play.Start" if description.starts_with("playing ") => {
                 let stream = self.asked.take().ok_or("a play nobody asked for begins")?;
@@ -593,7 +593,8 @@ impl Player {
             "Play.StreamNotFound" | "Play.UnpublishNotify" | "Play.Stop" => {
                 self.playing = false;
                 self.switching = false;
-                if code.ends_with("NotFound") {
+                if !code.ends_with("UnpublishNotify") {
+                    self.off_next = (false, false);
                     self.asked = None;
                 }
             }
@@ -605,6 +606,7 @@ impl Player {
             }
             "Seek.Notify" if description == "live" => {
                 self.refreshes = self.turns_on.take();
+                self.is_new = true;
                 match self.refreshes {
                     Some(kind::AUDIO) => self.audio = Half::Back,
                     Some(_) => self.video = Half::AtSync,

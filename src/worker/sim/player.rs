@@ -42,10 +42,13 @@ pub(super) struct Player {
     pub(super) switching: bool,
     pub(super) audio: Half,
     pub(super) video: Half,
-    /// It said that it wants no audio before it said what to play.
-    pub(super) is_deaf: bool,
+    /// What it turned off, audio and video, while there was nothing to play: the next play is
+    /// without it.
+    pub(super) off_next: (bool, bool),
     /// The half it asked to have back, by message type id.
     pub(super) turns_on: Option<u8>,
+    /// Nothing has come since it got a half back.
+    pub(super) is_new: bool,
     /// The half it has got back, whose headers come first.
     pub(super) refreshes: Option<u8>,
     /// The last message it got.
@@ -56,7 +59,7 @@ pub(super) struct Player {
     pub(super) fresh_from: (usize, usize),
     /// A seek: what had been sent when it was asked for, and the time it went to.
     pub(super) seek: (u64, Option<u32>),
-    /// Its worker has lost part of the stream.
+    /// Its worker has lost part of the stream since the last rest.
     pub(super) may_jump: bool,
     last_time: Option<Timestamp>,
     known: [Option<(u32, u32)>; 4],
@@ -79,8 +82,9 @@ impl Player {
             switching: false,
             audio: Half::On,
             video: Half::On,
-            is_deaf: false,
+            off_next: (false, false),
             turns_on: None,
+            is_new: false,
             refreshes: None,
             place: None,
             fresh: true,
@@ -112,19 +116,32 @@ impl Player {
     /// What was turned off before comes back with another stream; what was turned off for it
     /// stays off.
     pub(super) fn begin_whole(&mut self) {
-        let is_deaf = std::mem::take(&mut self.is_deaf);
-        self.audio = if is_deaf { Half::Off } else { Half::On };
-        self.video = Half::On;
+        let off = std::mem::take(&mut self.off_next);
+        let begin = |half, off| match half {
+            _ if off => Half::Off,
+            // What is not read yet will be about the other stream.
+            Half::Either => Half::Either,
+            _ => Half::On,
+        };
+        self.audio = begin(self.audio, off.0);
+        self.video = begin(self.video, off.1);
+    }
+
+    /// The relay has read what was asked last.
+    pub(super) fn pass_barrier(&mut self) {
+        let pass = |half: &mut Half, off: &mut bool| {
+            if *half == Half::Either {
+                *off = !self.playing;
+                *half = if *off { Half::On } else { Half::Off };
+            }
+        };
+        pass(&mut self.audio, &mut self.off_next.0);
+        pass(&mut self.video, &mut self.off_next.1);
     }
 
     /// The time of the last message it got.
     pub(super) fn last_seen(&self) -> u32 {
         self.last_time.map_or(0, |time| time.0)
-    }
-
-    /// What was sent ahead of a jump is of no use any more.
-    pub(super) fn forget_ahead(&mut self) {
-        self.ahead = [None; 4];
     }
 
     /// Judges one message.
@@ -137,7 +154,9 @@ impl Player {
         }
         self.messages += 1;
         let time = message.header.timestamp;
-        if let Some(last) = self.last_time
+        // Metadata that comes first of all is at 0, whatever the time is.
+        let last = self.last_time.filter(|last| !self.fresh || last.0 != 0);
+        if let Some(last) = last
             && time.since(last) < 0
         {
             return Err(format!("time steps back from {} to {}", last.0, time.0));
@@ -147,15 +166,17 @@ impl Player {
         let known = truth.identify(self.stream, message.header.kind, head);
         let is_header = known.is_some_and(|(_, tag)| Publication::header_index(tag).is_some());
         // Of a half that does not come, headers come ahead of something only.
-        let is_off = |half| matches!(half, Half::Off | Half::AtSync);
+        let is_off = |half| matches!(half, Half::Off | Half::AtSync | Half::Back);
         let is_ahead = is_header
             && match message.header.kind {
                 kind::AUDIO => is_off(self.audio),
                 kind::VIDEO => is_off(self.video),
                 _ => false,
             };
+        let jumps = self.fresh && self.ahead.iter().any(Option::is_some);
         let next = match self.place {
-            Some(_) if is_ahead || self.fresh && self.ahead.iter().any(Option::is_some) => None,
+            _ if is_ahead => None,
+            Some(_) if jumps => None,
             Some(place) => self.next_place(truth, place, message),
             None => self.first_place(truth, message),
         };
@@ -180,6 +201,19 @@ impl Player {
         if is_header {
             return self.take_ahead(truth, at, tag, message);
         }
+        if jumps
+            && let Some(place) = self
+                .place
+                .and_then(|place| self.next_place(truth, place, message))
+        {
+            // It may as well be that these headers came in the stream itself.
+            let mut jumped = self.clone();
+            if jumped.jump(truth, (at, tag as usize), message).is_err() {
+                return self.follow(truth, place, message);
+            }
+            *self = jumped;
+            return Ok(());
+        }
         self.jump(truth, (at, tag as usize), message)
     }
 
@@ -192,26 +226,29 @@ impl Player {
 
     /// The same for a player that was there before the first message.
     fn first_place(&self, truth: &Truth, message: &Message<'_>) -> Option<Place> {
-        let is_first = |at: &usize| {
-            let epoch = |at: usize| truth.at(self.stream, at).epoch;
-            *at == 0 || epoch(*at) != epoch(*at - 1)
-        };
         let order = truth.lines[self.stream].order.len();
         if self.ahead.iter().any(Option::is_some) {
             return None;
         }
-        let place = (0..order)
-            .filter(is_first)
-            .find_map(|at| self.place_in(truth, (at, 0), message))?;
+        let place = (0..order).find_map(|at| self.place_in(truth, (at, 0), message))?;
         // Not one of the headers ahead of a jump, unless it has the same time.
         (truth.entry(self.stream, place).time == message.header.timestamp.0).then_some(place)
+    }
+
+    /// Whether the stream had another publisher before this one.
+    fn has_returned(&self, truth: &Truth, publication: &Publication) -> bool {
+        let order = &truth.lines[self.stream].order;
+        let place = order
+            .iter()
+            .position(|number| *number == publication.number);
+        place.is_some_and(|at| at > 0 && truth.at(self.stream, at - 1).epoch == publication.epoch)
     }
 
     /// The place of `message` from `from` on, with nothing left out that has to come.
     fn place_in(&self, truth: &Truth, from: Place, message: &Message<'_>) -> Option<Place> {
         let publication = truth.at(self.stream, from.0);
         for (seq, entry) in publication.entries.iter().enumerate().skip(from.1) {
-            if self.is_it(publication, entry, message) {
+            if self.is_it(truth, publication, entry, message) {
                 return Some((from.0, seq));
             }
             if !self.may_skip(entry) {
@@ -223,26 +260,38 @@ impl Player {
 
     /// Whether `message` is this very entry. A header ahead of a jump has the same bytes and
     /// another time.
-    fn is_it(&self, publication: &Publication, entry: &Entry, message: &Message<'_>) -> bool {
+    fn is_it(
+        &self,
+        truth: &Truth,
+        publication: &Publication,
+        entry: &Entry,
+        message: &Message<'_>,
+    ) -> bool {
         let time = message.header.timestamp;
         let shifted = |shift: u32| entry.time.wrapping_add(shift) == time.0;
-        let stays = !self.fresh && (self.last_time == Some(time) || self.has_filter());
+        let stays = self.last_time == Some(time) || !self.fresh && self.has_filter();
+        // What comes before the media of a publisher that has returned stands still.
+        let is_still = entry.early && self.has_returned(truth, publication);
         let fits = match (entry.seen_at, publication.shift) {
             (Some(seen), _) => seen == time.0,
-            (None, Some(shift)) => shifted(shift) || !entry.coded && stays,
-            (None, None) => entry.coded || shifted(0) || stays,
+            (None, _) if is_still => stays || shifted(0),
+            (None, Some(shift)) => shifted(shift),
+            (None, None) => !entry.early || shifted(0) || stays,
         };
         fits && entry.kind == message.header.kind && is_same(&message.payload, &entry.body)
     }
 
     /// Whether the player does not get this one, or may not.
     pub(super) fn may_skip(&self, entry: &Entry) -> bool {
+        if self.fresh && self.has_filter() && entry.nameless {
+            return true;
+        }
         match entry.kind {
             kind::AUDIO => self.audio != Half::On,
             kind::VIDEO => match self.video {
                 Half::On => false,
                 Half::Off | Half::Either | Half::Back => true,
-                Half::AtSync => !entry.sync,
+                Half::AtSync => !entry.sync || self.is_new,
             },
             _ => false,
         }
@@ -278,14 +327,15 @@ impl Player {
         tag: u32,
         message: &Message<'_>,
     ) -> Option<Place> {
-        if !self.has_filter() || self.ahead.iter().all(Option::is_none) {
+        if !self.has_filter() {
             return None;
         }
         let publication = truth.at(self.stream, at);
         let time = message.header.timestamp.0;
         let is_it = |entry: &Entry| {
-            let shift = publication.shift.unwrap_or(0);
-            let shifted = entry.time.wrapping_add(shift) == time;
+            let shifted = publication
+                .shift
+                .is_none_or(|shift| entry.time.wrapping_add(shift) == time);
             entry.header.is_some_and(|(_, known)| known == tag)
                 && entry.seen_at.map_or(shifted, |seen| seen == time)
         };
@@ -350,7 +400,7 @@ impl Player {
         let Some(entry) = entries.get(place.1) else {
             return Err(self.lost(truth, "a message that was not sent yet"));
         };
-        if !self.is_it(publication, entry, message) {
+        if !self.is_it(truth, publication, entry, message) {
             return Err(self.lost(truth, "a message that was changed on the way"));
         }
         // Where it starts it may be sent nothing that it does not want.
@@ -366,7 +416,10 @@ impl Player {
                 break;
             }
         }
-        verdict?;
+        // Data alone does not tell where it started.
+        if self.audio == Half::On || self.video == Half::On || !self.fresh {
+            verdict?;
+        }
         if let Some(before) = self.place
             && !self.fresh
         {
@@ -385,12 +438,12 @@ impl Player {
             && !self.has_filter()
             && !self.may_jump
             && truth.bytes_sent(self.stream) - self.seek.0 <= truth.lag_bytes
+            && truth.keeps(self.stream, time)
         {
             return Err(self.lost(truth, &format!("a seek to {time} was undone")));
         }
         self.ahead = [None; 4];
         self.fresh = false;
-        self.may_jump = false;
         self.arrive(truth, place, message)
     }
 
@@ -402,7 +455,9 @@ impl Player {
             let Some(Ahead { number, tag, time }) = ahead else {
                 continue;
             };
-            if (number, Some(tag)) != (publication.number, entry.in_force[index]) {
+            // One that is sent only some of what comes may take headers for others.
+            let counts = (number, Some(tag)) == (publication.number, entry.in_force[index]);
+            if !counts && !self.has_filter() {
                 return Err(format!(
                     "header {number}:{tag:x} comes before {sync:?} of publication {}, where {:x?} \
                      count",
@@ -411,7 +466,8 @@ impl Player {
             }
             // Metadata goes to a new player at time 0.
             let is_metadata = index == Need::Metadata as usize;
-            if entry.seen_at.is_some_and(|seen| seen != time) && !(is_metadata && time == 0) {
+            let may_differ = is_metadata && time == 0 || self.has_filter();
+            if entry.seen_at.is_some_and(|seen| seen != time) && !may_differ {
                 return Err(format!("headers at {time} go before {:?}", entry.seen_at));
             }
         }
@@ -419,8 +475,15 @@ impl Player {
     }
 
     fn judge_known(&self, number: u32, in_force: &InForce, needs: &[usize]) -> Verdict {
+        let is_off = |half| matches!(half, Half::Off | Half::Either);
         for &need in needs {
+            let half = match need {
+                0 => Half::On,
+                3 => self.audio,
+                _ => self.video,
+            };
             if let Some(tag) = in_force[need]
+                && !is_off(half)
                 && self.known[need] != Some((number, tag))
             {
                 let known = self.known[need];
@@ -435,9 +498,12 @@ impl Player {
     fn arrive(&mut self, truth: &mut Truth, place: Place, message: &Message<'_>) -> Verdict {
         let number = truth.at(self.stream, place.0).number;
         let time = message.header.timestamp;
-        let is_open = self.fresh || self.refreshes.is_some();
-        if self.ahead.iter().any(Option::is_some) && !is_open {
-            return Err(self.lost(truth, "headers ahead of no jump"));
+        if self.ahead.iter().any(Option::is_some) && !self.fresh && self.refreshes.is_none() {
+            if !self.has_filter() {
+                return Err(self.lost(truth, "headers ahead of no jump"));
+            }
+            // Some of them may have been taken for what they are in the stream itself.
+            self.may_jump = true;
         }
         if self
             .refreshes
@@ -447,23 +513,30 @@ impl Player {
             self.ahead = [None; 4];
         }
         let is_first = truth.lines[self.stream].order[0] == number;
+        // Where such a one stands is not known well enough for others to be measured by it.
+        let is_unsure = self.has_filter() || self.fresh;
         let publication = &mut truth.publications[number as usize];
         let entry = &mut publication.entries[place.1];
-        let seen = *entry.seen_at.get_or_insert(time.0);
-        if seen != time.0 {
+        if let Some(seen) = entry.seen_at
+            && seen != time.0
+        {
             return Err(format!(
-                "{place:?} is at {seen} for some, at {} for others",
+                "{place:?} is at {seen} for some, not at {}",
                 time.0
             ));
         }
         let shift = time.0.wrapping_sub(entry.time);
         if entry.coded || is_first {
-            let expected = *publication.shift.get_or_insert(shift);
+            let expected = publication.shift.unwrap_or(shift);
             if shift != expected || is_first && shift != 0 {
                 return Err(format!(
                     "{place:?} is shifted by {shift}, not by {expected}"
                 ));
             }
+            publication.shift = Some(shift);
+        }
+        if entry.coded || !is_unsure {
+            entry.seen_at = Some(time.0);
         }
         if let Some((need, tag)) = entry.header {
             self.known[need as usize] = Some((number, tag));
@@ -488,6 +561,7 @@ impl Player {
         }
         self.judge_known(number, &in_force, needs)?;
         self.judge_halves(message)?;
+        self.is_new = false;
         self.place = Some(place);
         self.last_time = Some(time);
         Ok(())
@@ -503,21 +577,26 @@ impl Player {
         }
     }
 
-    /// After everything has come to rest: `open` is the publication that goes on.
-    pub(super) fn judge_rest(&self, truth: &Truth, open: usize) -> Verdict {
+    /// After everything has come to rest: whether the player has
+    /// everything. `open` is the publication that goes on.
+    pub(super) fn judge_rest(&self, truth: &Truth, open: usize) -> Result<bool, String> {
         let entries = &truth.at(self.stream, open).entries;
+        if self.fresh && self.place.is_some() && self.has_filter() {
+            // It has started, or else it has not; what it wants is too little to tell.
+            return Ok(false);
+        }
         let Some(place) = self.place.filter(|_| !self.fresh) else {
             let first = match self.fresh_from {
                 (at, count) if at == open => count,
                 (at, _) if at < open => 0,
-                _ => return Ok(()),
+                _ => return Ok(false),
             };
             let start = entries.iter().skip(first).position(|entry| entry.sure);
             return match start {
                 Some(start) if !entries[first + start..].iter().all(|e| self.may_skip(e)) => {
                     Err(self.lost(truth, "it could have started"))
                 }
-                _ => Ok(()),
+                _ => Ok(false),
             };
         };
         let first = match place.0 {
@@ -529,18 +608,27 @@ impl Player {
             .skip(first)
             .filter(|entry| !self.may_skip(entry));
         match missing.count() {
-            0 => Ok(()),
+            0 => Ok(true),
+            // One that was too far behind, with nothing to start at ahead of it, waits for that.
+            _ if truth.bytes_behind(self.stream, place) > truth.lag_bytes => Ok(false),
             count => Err(self.lost(truth, &format!("{count} messages did not come"))),
         }
     }
 
     fn lost(&self, truth: &Truth, what: &str) -> String {
         let line = &truth.lines[self.stream];
-        let lens: Vec<usize> = (0..line.order.len())
-            .map(|at| truth.at(self.stream, at).entries.len())
+        let sent: Vec<_> = (0..line.order.len())
+            .map(|at| truth.at(self.stream, at))
+            .map(|publication| {
+                (
+                    publication.epoch,
+                    publication.entries.len(),
+                    publication.shift,
+                )
+            })
             .collect();
         format!(
-            "{what}; stream {} is at {:?} (fresh {}), sent so far {lens:?}",
+            "{what}; stream {} is at {:?} (fresh {}), sent so far {sent:?}",
             line.name, self.place, self.fresh
         )
     }

@@ -31,6 +31,10 @@ pub(super) struct Entry {
     pub(super) time: u32,
     pub(super) body: Rc<[u8]>,
     pub(super) coded: bool,
+    /// Too short to carry its number.
+    pub(super) nameless: bool,
+    /// Nothing coded has come before it.
+    pub(super) early: bool,
     /// A player may start here.
     pub(super) sync: bool,
     /// A player that waits has to start here.
@@ -81,6 +85,7 @@ pub(super) struct Truth {
     /// Chunk size of the relay, to know what a message takes in a log.
     pub(super) chunk_size: usize,
     pub(super) lag_bytes: u64,
+    pub(super) log_bytes: u64,
 }
 
 /// A place in a stream: index among its publications, index among the messages of that one.
@@ -173,6 +178,17 @@ impl Truth {
         entries.map(|entry| entry.wire_bytes).sum()
     }
 
+    /// Whether a log reaches back to the message at `time` for certain.
+    pub(super) fn keeps(&self, stream: usize, time: u32) -> bool {
+        let at = |at: usize| self.at(stream, at).entries.iter().enumerate();
+        (0..self.lines[stream].order.len()).any(|order| {
+            at(order).any(|(seq, entry)| {
+                entry.seen_at == Some(time)
+                    && self.bytes_behind(stream, (order, seq)) < self.log_bytes / 2
+            })
+        })
+    }
+
     /// Bytes that a log has behind `place`, at most.
     pub(super) fn bytes_behind(&self, stream: usize, place: Place) -> u64 {
         let order = &self.lines[stream].order;
@@ -240,6 +256,8 @@ impl Publication {
             time: draft.time,
             body: body.clone(),
             coded: draft.coded,
+            nameless: body.len() < draft.head.len() + NUMBER_BYTES,
+            early: !draft.coded && self.entries.last().is_none_or(|last| last.early),
             sync,
             sure,
             header,

@@ -68,6 +68,7 @@ impl World {
                 .collect(),
             chunk_size: config.chunk_size as usize,
             lag_bytes: config.lag_max as u64,
+            log_bytes: config.log_bytes as u64,
         };
         let now = Instant::now();
         let shared = Arc::new(Shared::new(config, workers, max_connections));
@@ -258,6 +259,7 @@ impl World {
     /// One turn of a worker's event loop.
     pub(super) fn turn(&mut self, worker: usize) {
         self.note(|| format!("turn of worker {worker}"));
+        self.watch_lost_feeds(worker);
         let events = self.poll(worker);
         let now = self.now;
         self.workers[worker].core.set_now(now);
@@ -275,12 +277,11 @@ impl World {
         core.feed();
         core.egress();
         core.serve_woken();
-        self.watch_lost_feeds(worker);
-        let core = &mut self.workers[worker].core;
         let work = core.pacer().work();
         work.ingress += Duration::from_micros(5 * work.reads);
         work.egress += Duration::from_micros(3_000 * work.writes);
         core.expire();
+        self.watch_lost_feeds(worker);
         self.register_publishers(worker);
         self.post(worker);
         let core = &mut self.workers[worker].core;
@@ -344,7 +345,9 @@ impl World {
                     let seat = client.wire.borrow().seat;
                     if seat.is_some_and(|(at, _)| at == feed.worker) {
                         for player in &mut client.players {
-                            player.may_jump |= Some(player.stream) == line || player.switching;
+                            player.may_jump |= Some(player.stream) == line
+                                || player.asked == line
+                                || player.switching;
                         }
                     }
                 }
@@ -422,22 +425,33 @@ impl World {
         for client in &mut self.clients {
             client.appetite = Appetite::Fast;
         }
-        let pace = self
-            .workers
-            .iter()
-            .map(|seat| seat.core.pacer.pace())
-            .max()
-            .unwrap_or_default();
-        let mut quiet_since = self.now;
-        let until = self.now + Duration::from_secs(5);
-        while self.now < until.min(quiet_since + pace * 2 + Duration::from_millis(20)) {
-            if self.flow() {
-                quiet_since = self.now;
+        // A publisher with much to send may take its time; that is no rest.
+        let until = self.now + Duration::from_secs(20);
+        while self.flow() || !self.is_quiet() {
+            if self.now > until {
+                return;
             }
             self.check();
             self.now += Duration::from_millis(5);
         }
+        self.check();
         self.check_rest();
+    }
+
+    /// Whether nothing is under way and nobody has anything to do but wait.
+    fn is_quiet(&self) -> bool {
+        let is_busy = |client: &Client| {
+            let wire = client.wire.borrow();
+            let here = !client.gone && !client.vanished;
+            wire.event
+                || here && !(client.has_sent() && wire.to_client.is_empty())
+                || wire.seat.is_some() && !wire.to_relay.is_empty()
+        };
+        let is_dirty = |seat: &Seat| seat.core.streams.iter().any(|(_, stream)| stream.dirty);
+        !self.clients.iter().any(is_busy)
+            && self.in_transit() == (0, 0)
+            && !self.workers.iter().any(is_dirty)
+            && !(0..self.workers.len()).any(|worker| self.has_reason(worker))
     }
 
     /// Moves everything that can move; whether anything did.
