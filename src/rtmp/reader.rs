@@ -264,42 +264,75 @@ impl ChunkReader {
 
     /// Reads the header of the next chunk; false when the input ends inside it.
     fn begin_chunk(&mut self, input: &[u8], at: &mut usize) -> Result<bool, ProtocolError> {
+        if self.carry_len > 0 {
+            return self.begin_chunk_carried(input, at);
+        }
+        if self.continue_message(input, at) {
+            return Ok(true);
+        }
         let rest = &input[*at..];
-        let header = if self.carry_len == 0 {
-            match self.decode_header(rest)? {
-                Some(header) => {
-                    *at += header.bytes;
-                    header
-                }
-                None => {
-                    self.carry[..rest.len()].copy_from_slice(rest);
-                    self.carry_len = rest.len();
-                    *at = input.len();
-                    return Ok(false);
-                }
+        match self.decode_header(rest)? {
+            Some(header) => {
+                *at += header.bytes;
+                self.apply_header(&header)?;
+                Ok(true)
             }
-        } else {
-            let carried = self.carry_len;
-            let take = rest.len().min(HEADER_BYTES_MAX - carried);
-            self.carry[carried..carried + take].copy_from_slice(&rest[..take]);
-            let joined = self.carry;
-            match self.decode_header(&joined[..carried + take])? {
-                Some(header) => {
-                    // The header mostly ends in the new bytes. It ends in the carried ones when
-                    // they began like an extended timestamp and turn out to be payload.
-                    *at += header.bytes.saturating_sub(carried);
-                    self.drop_carried(header.bytes.min(carried));
-                    header
-                }
-                None => {
-                    self.carry_len += take;
-                    *at += take;
-                    return Ok(false);
-                }
+            None => {
+                self.carry[..rest.len()].copy_from_slice(rest);
+                self.carry_len = rest.len();
+                *at = input.len();
+                Ok(false)
             }
+        }
+    }
+
+    /// The commonest header of small chunks, one byte: type 3, a short id, no extended timestamp,
+    /// in the middle of a message. False when it is any other.
+    #[inline]
+    fn continue_message(&mut self, input: &[u8], at: &mut usize) -> bool {
+        let Some(&first) = input.get(*at) else {
+            return false;
         };
-        self.apply_header(&header)?;
-        Ok(true)
+        // Below 0xC2 it is another type, or the id is in the next bytes.
+        if first < 0xC2 {
+            return false;
+        }
+        let Some(index) = self.find(u32::from(first & 0x3F)) else {
+            return false;
+        };
+        let stream = &self.streams[index];
+        if stream.received == 0 || stream.extended.is_some() {
+            return false;
+        }
+        *at += 1;
+        self.last = index;
+        self.chunk_left = self.chunk_size.min(stream.len - stream.received);
+        true
+    }
+
+    /// The same for a header whose first bytes came with an earlier input.
+    #[cold]
+    fn begin_chunk_carried(&mut self, input: &[u8], at: &mut usize) -> Result<bool, ProtocolError> {
+        let rest = &input[*at..];
+        let carried = self.carry_len;
+        let take = rest.len().min(HEADER_BYTES_MAX - carried);
+        self.carry[carried..carried + take].copy_from_slice(&rest[..take]);
+        let joined = self.carry;
+        match self.decode_header(&joined[..carried + take])? {
+            Some(header) => {
+                // The header mostly ends in the new bytes. It ends in the carried ones when
+                // they began like an extended timestamp and turn out to be payload.
+                *at += header.bytes.saturating_sub(carried);
+                self.drop_carried(header.bytes.min(carried));
+                self.apply_header(&header)?;
+                Ok(true)
+            }
+            None => {
+                self.carry_len += take;
+                *at += take;
+                Ok(false)
+            }
+        }
     }
 
     /// Takes `count` bytes off the front of the carry.
@@ -309,6 +342,7 @@ impl ChunkReader {
     }
 
     /// Decodes a chunk header at the start of `bytes`; None when it is not whole. §5.3.1.
+    #[inline]
     fn decode_header(&self, bytes: &[u8]) -> Result<Option<ChunkHeader>, ProtocolError> {
         let Some((fmt, csid, basic_bytes)) = decode_basic_header(bytes) else {
             return Ok(None);
@@ -367,6 +401,7 @@ impl ChunkReader {
         Ok(Some(header))
     }
 
+    #[inline]
     fn find(&self, csid: u32) -> Option<usize> {
         match self.streams.get(self.last) {
             Some(stream) if stream.csid == csid => Some(self.last),
@@ -375,6 +410,7 @@ impl ChunkReader {
     }
 
     /// Makes `header` the one in force on its chunk stream and starts its chunk.
+    #[inline]
     fn apply_header(&mut self, header: &ChunkHeader) -> Result<(), ProtocolError> {
         self.last = match header.known {
             Some(index) => index,
@@ -417,6 +453,7 @@ impl ChunkReader {
     }
 
     /// Takes payload of the chunk at hand; false when the input ends before the chunk does.
+    #[inline]
     fn take_payload(&mut self, input: &[u8], at: &mut usize) -> Result<bool, ProtocolError> {
         let stream = &mut self.streams[self.last];
         let carried = self.carry_len.min(self.chunk_left);
@@ -552,6 +589,7 @@ fn is_read_here(message_kind: u8) -> bool {
 }
 
 /// Format, chunk stream id and length of the basic header. §5.3.1.1.
+#[inline]
 fn decode_basic_header(bytes: &[u8]) -> Option<(u8, u32, usize)> {
     let first = *bytes.first()?;
     let fmt = first >> 6;

@@ -168,6 +168,7 @@ impl EventLoop {
             }
             if gather {
                 self.gather(&mut events)?;
+                self.core.pacer().make_due();
                 self.next_beat = now + self.core.pacer().pace();
             }
             self.accept(now);

@@ -96,6 +96,12 @@ impl Pacer {
         self.last_round.map_or(now, |last| last + self.pace)
     }
 
+    /// What the publishers had was just taken: it is written in this turn. Were reading and
+    /// writing on beats of their own, the offset between them would be added to every delay.
+    pub fn make_due(&mut self) {
+        self.last_round = None;
+    }
+
     /// A round of writing begins.
     pub fn begin_round(&mut self, now: Instant) {
         self.last_round = Some(now);
