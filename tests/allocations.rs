@@ -7,6 +7,11 @@
     clippy::disallowed_methods,
     reason = "any instant will do to begin with"
 )]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test that fails panics, and its figures are the point"
+)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::io::{self, IoSlice, Read, Write};

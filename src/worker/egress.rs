@@ -135,6 +135,11 @@ impl<S: Transport> Core<S> {
         match conn.send(&[], self.now) {
             Ok(sent) => {
                 self.gauges.bytes_out += sent.bytes as u64;
+                let conn = &self.conns[key];
+                if conn.writable && conn.has_pending() {
+                    // It was more than one write takes.
+                    self.wake(key);
+                }
                 true
             }
             Err(reason) => {
@@ -161,6 +166,9 @@ impl<S: Transport> Core<S> {
             conn.socket.shutdown_write();
             conn.readable = true;
             self.mark_ready(key);
+        } else if conn.writable {
+            // It was more than one write takes.
+            self.wake(key);
         }
     }
 

@@ -89,7 +89,7 @@ fn try_seed(seed: u64, steps: usize, replay: bool) {
     }
     if let Err(what) = outcome {
         let words = what.downcast_ref::<String>().map(String::as_str);
-        let words = words.or(what.downcast_ref::<&str>().copied());
+        let words = words.or_else(|| what.downcast_ref::<&str>().copied());
         let why = words.unwrap_or("a panic without words");
         panic!("TAILWATER_SIM_SEED={seed} TAILWATER_SIM_STEPS={steps} fails: {why}");
     }
@@ -102,16 +102,17 @@ fn setting(name: &str) -> Option<u64> {
 
 #[test]
 fn whatever_happens_players_get_what_was_published_and_nothing_is_left_behind() {
-    let steps = setting("TAILWATER_SIM_STEPS").map_or(STEPS, |steps| steps as usize);
+    let steps = setting("TAILWATER_SIM_STEPS")
+        .map_or(STEPS, |steps| usize::try_from(steps).unwrap_or(STEPS));
     if let Some(seed) = setting("TAILWATER_SIM_SEED") {
         return try_seed(seed, steps, true);
     }
     let seeds = setting("TAILWATER_SIM_SEEDS").unwrap_or(SEEDS);
-    let threads = std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
+    let threads = std::thread::available_parallelism().map_or(1, |count| count.get());
     std::thread::scope(|scope| {
-        for thread in 0..threads {
+        for thread in 0..threads as u64 {
             scope.spawn(move || {
-                for seed in (thread..seeds).step_by(threads as usize) {
+                for seed in (thread..seeds).step_by(threads) {
                     try_seed(seed, steps, false);
                 }
             });

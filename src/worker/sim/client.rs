@@ -309,7 +309,8 @@ impl Client {
     }
 
     /// A command of a player, with a ping behind it whose answer says that it was read.
-    fn command(&mut self, rng: &mut Rng, truth: &mut Truth) -> Option<String> {
+    #[expect(clippy::too_many_lines, reason = "one arm a command")]
+    fn command(&mut self, rng: &mut Rng, truth: &Truth) -> Option<String> {
         let index = rng.below(self.players.len());
         let alone = self.players.len() == 1;
         let player = &mut self.players[index];
@@ -518,12 +519,13 @@ impl Client {
             .note(|| format!("    client {id} hears {code} on {msid}: {description}"));
         if let Some(published) = self.publications.iter_mut().find(|p| p.msid == msid) {
             match code {
-                "NetStream.Publish.Start" if published.encoder.is_none() => {
-                    if truth.publications[published.publication].open {
-                        let seed = truth.publications.len() + self.id;
-                        let rng = &mut Rng::new(seed as u64);
-                        published.encoder = Some(Encoder::new(rng, published.publication, msid));
-                    }
+                "NetStream.Publish.Start"
+                    if published.encoder.is_none()
+                        && truth.publications[published.publication].open =>
+                {
+                    let seed = truth.publications.len() + self.id;
+                    let rng = &mut Rng::new(seed as u64);
+                    published.encoder = Some(Encoder::new(rng, published.publication, msid));
                 }
                 "NetStream.Publish.BadName" | "NetStream.Publish.Denied" => published.stop(truth),
                 _ => {}
@@ -554,7 +556,7 @@ impl Published {
     fn new(msid: u32, truth: &mut Truth, stream: usize) -> Self {
         Self {
             msid,
-            publication: truth.open(stream),
+            publication: truth.open(),
             stream,
             accepted: false,
             encoder: None,
@@ -601,8 +603,9 @@ impl Player {
             "Pause.Notify" => self.paused = true,
             "Unpause.Notify" => {
                 self.seek.1 = None;
-                self.paused = false;
-                self.go_anywhere(truth, self.stream);
+                if std::mem::take(&mut self.paused) {
+                    self.go_anywhere(truth, self.stream);
+                }
             }
             "Seek.Notify" if description == "live" => {
                 self.refreshes = self.turns_on.take();
@@ -622,7 +625,9 @@ impl Player {
             "Play.TransitionComplete" => {
                 let stream = truth.line(description).ok_or("to an unknown stream")?;
                 self.switching = false;
-                if stream != self.stream {
+                if stream == self.stream {
+                    self.go_on();
+                } else {
                     self.begin_whole();
                     self.paused = false;
                     self.go_anywhere(truth, stream);

@@ -176,15 +176,11 @@ impl Encoder {
         }
         // Of the legacy form a header cut short is unknown, which counts as coded; one without a
         // body is not.
-        let coded = match (self.enhanced, len) {
-            (_, 0) | (false, 5) => false,
-            (true, 5) => false,
-            _ => true,
-        };
+        let coded = !matches!(len, 0 | 5);
         self.frame(kind::VIDEO, head, len, coded, key)
     }
 
-    fn audio_frame(&mut self, rng: &mut Rng) -> Draft {
+    fn audio_frame(&self, rng: &mut Rng) -> Draft {
         let head = match self.enhanced {
             true => vec![0x91, b'O', b'p', b'u', b's'],
             false => vec![0xAF, 1],

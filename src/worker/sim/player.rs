@@ -61,6 +61,8 @@ pub(super) struct Player {
     pub(super) seek: (u64, Option<u32>),
     /// Its worker has lost part of the stream since the last rest.
     pub(super) may_jump: bool,
+    /// It may be about to get another life of its stream.
+    restarts: bool,
     last_time: Option<Timestamp>,
     known: [Option<(u32, u32)>; 4],
     ahead: [Option<Ahead>; 4],
@@ -91,6 +93,7 @@ impl Player {
             fresh_from: (0, 0),
             seek: (0, None),
             may_jump: false,
+            restarts: false,
             last_time: None,
             known: [None; 4],
             ahead: [None; 4],
@@ -139,6 +142,13 @@ impl Player {
         pass(&mut self.video, &mut self.off_next.1);
     }
 
+    /// It was told that it went over to the stream it plays: it goes on, or with another life
+    /// of the stream.
+    pub(super) fn go_on(&mut self) {
+        self.restarts = true;
+        self.may_jump = true;
+    }
+
     /// The time of the last message it got.
     pub(super) fn last_seen(&self) -> u32 {
         self.last_time.map_or(0, |time| time.0)
@@ -155,7 +165,8 @@ impl Player {
         self.messages += 1;
         let time = message.header.timestamp;
         // Metadata that comes first of all is at 0, whatever the time is.
-        let last = self.last_time.filter(|last| !self.fresh || last.0 != 0);
+        let is_open = |last: &Timestamp| self.restarts || self.fresh && last.0 == 0;
+        let last = self.last_time.filter(|last| !is_open(last));
         if let Some(last) = last
             && time.since(last) < 0
         {
@@ -235,20 +246,11 @@ impl Player {
         (truth.entry(self.stream, place).time == message.header.timestamp.0).then_some(place)
     }
 
-    /// Whether the stream had another publisher before this one.
-    fn has_returned(&self, truth: &Truth, publication: &Publication) -> bool {
-        let order = &truth.lines[self.stream].order;
-        let place = order
-            .iter()
-            .position(|number| *number == publication.number);
-        place.is_some_and(|at| at > 0 && truth.at(self.stream, at - 1).epoch == publication.epoch)
-    }
-
     /// The place of `message` from `from` on, with nothing left out that has to come.
     fn place_in(&self, truth: &Truth, from: Place, message: &Message<'_>) -> Option<Place> {
         let publication = truth.at(self.stream, from.0);
         for (seq, entry) in publication.entries.iter().enumerate().skip(from.1) {
-            if self.is_it(truth, publication, entry, message) {
+            if self.is_it(publication, entry, message) {
                 return Some((from.0, seq));
             }
             if !self.may_skip(entry) {
@@ -260,18 +262,12 @@ impl Player {
 
     /// Whether `message` is this very entry. A header ahead of a jump has the same bytes and
     /// another time.
-    fn is_it(
-        &self,
-        truth: &Truth,
-        publication: &Publication,
-        entry: &Entry,
-        message: &Message<'_>,
-    ) -> bool {
+    fn is_it(&self, publication: &Publication, entry: &Entry, message: &Message<'_>) -> bool {
         let time = message.header.timestamp;
         let shifted = |shift: u32| entry.time.wrapping_add(shift) == time.0;
         let stays = self.last_time == Some(time) || !self.fresh && self.has_filter();
         // What comes before the media of a publisher that has returned stands still.
-        let is_still = entry.early && self.has_returned(truth, publication);
+        let is_still = entry.early && publication.shift != Some(0);
         let fits = match (entry.seen_at, publication.shift) {
             (Some(seen), _) => seen == time.0,
             (None, _) if is_still => stays || shifted(0),
@@ -301,11 +297,6 @@ impl Player {
         (self.audio, self.video) != (Half::On, Half::On)
     }
 
-    /// Whether the player gets everything from here on.
-    pub(super) fn is_whole(&self) -> bool {
-        !self.has_filter()
-    }
-
     fn follow(&mut self, truth: &mut Truth, place: Place, message: &Message<'_>) -> Verdict {
         if let Some(before) = self.place
             && before.0 != place.0
@@ -327,7 +318,7 @@ impl Player {
         tag: u32,
         message: &Message<'_>,
     ) -> Option<Place> {
-        if !self.has_filter() {
+        if !self.has_filter() || message.header.kind != kind::DATA {
             return None;
         }
         let publication = truth.at(self.stream, at);
@@ -400,7 +391,7 @@ impl Player {
         let Some(entry) = entries.get(place.1) else {
             return Err(self.lost(truth, "a message that was not sent yet"));
         };
-        if !self.is_it(truth, publication, entry, message) {
+        if entry.kind != message.header.kind || !is_same(&message.payload, &entry.body) {
             return Err(self.lost(truth, "a message that was changed on the way"));
         }
         // Where it starts it may be sent nothing that it does not want.
@@ -417,17 +408,20 @@ impl Player {
             }
         }
         // Data alone does not tell where it started.
-        if self.audio == Half::On || self.video == Half::On || !self.fresh {
+        let is_media = matches!(message.header.kind, kind::AUDIO | kind::VIDEO);
+        let is_open = self.has_filter() && !is_media;
+        let is_sure = verdict.is_ok();
+        if !is_open || !self.fresh {
             verdict?;
         }
         if let Some(before) = self.place
             && !self.fresh
         {
-            if place <= before {
+            if place <= before && !self.restarts {
                 return Err(self.lost(truth, "a message again"));
             }
             let behind = truth.bytes_behind(self.stream, before);
-            if behind <= truth.lag_bytes && !self.may_jump {
+            if behind <= truth.lag_bytes && !self.may_jump && !is_open {
                 let why = format!("a jump by a player {behind} bytes behind at most");
                 return Err(self.lost(truth, &why) + &format!("; it goes to {place:?}"));
             }
@@ -443,7 +437,7 @@ impl Player {
             return Err(self.lost(truth, &format!("a seek to {time} was undone")));
         }
         self.ahead = [None; 4];
-        self.fresh = false;
+        self.fresh = !is_sure;
         self.arrive(truth, place, message)
     }
 
@@ -562,6 +556,7 @@ impl Player {
         self.judge_known(number, &in_force, needs)?;
         self.judge_halves(message)?;
         self.is_new = false;
+        self.restarts = false;
         self.place = Some(place);
         self.last_time = Some(time);
         Ok(())
@@ -581,8 +576,9 @@ impl Player {
     /// everything. `open` is the publication that goes on.
     pub(super) fn judge_rest(&self, truth: &Truth, open: usize) -> Result<bool, String> {
         let entries = &truth.at(self.stream, open).entries;
-        if self.fresh && self.place.is_some() && self.has_filter() {
-            // It has started, or else it has not; what it wants is too little to tell.
+        let is_blind = self.audio != Half::On && self.video != Half::On;
+        if is_blind || self.fresh && self.has_filter() {
+            // What it gets is too little to tell.
             return Ok(false);
         }
         let Some(place) = self.place.filter(|_| !self.fresh) else {
@@ -608,8 +604,9 @@ impl Player {
             .skip(first)
             .filter(|entry| !self.may_skip(entry));
         match missing.count() {
-            0 => Ok(true),
-            // One that was too far behind, with nothing to start at ahead of it, waits for that.
+            0 => Ok(place.0 == open),
+            // One that was too far behind, or whose worker was, waits for a place to start at.
+            _ if self.may_jump => Ok(false),
             _ if truth.bytes_behind(self.stream, place) > truth.lag_bytes => Ok(false),
             count => Err(self.lost(truth, &format!("{count} messages did not come"))),
         }

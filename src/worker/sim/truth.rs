@@ -51,7 +51,6 @@ pub(super) struct Entry {
 #[derive(Debug)]
 pub(super) struct Publication {
     pub(super) number: u32,
-    pub(super) stream: usize,
     /// Which life of the stream it belongs to; known once it is accepted.
     pub(super) epoch: Option<u64>,
     pub(super) entries: Vec<Entry>,
@@ -121,12 +120,11 @@ impl Truth {
         self.lines.iter().position(|line| line.name == name)
     }
 
-    /// A publisher is about to ask for the stream.
-    pub(super) fn open(&mut self, stream: usize) -> usize {
+    /// A publisher is about to ask for a stream.
+    pub(super) fn open(&mut self) -> usize {
         let number = u32::try_from(self.publications.len()).unwrap();
         self.publications.push(Publication {
             number,
-            stream,
             epoch: None,
             entries: Vec::new(),
             headers: Vec::new(),

@@ -71,6 +71,10 @@ impl World {
             log_bytes: config.log_bytes as u64,
         };
         let now = Instant::now();
+        #[expect(
+            clippy::arc_with_non_send_sync,
+            reason = "all workers are on this thread"
+        )]
         let shared = Arc::new(Shared::new(config, workers, max_connections));
         let mail_bytes = rng.pick(&[crate::limits::MAIL_BYTES_MAX, 1 << 20, 100_000, 5_000]);
         let seats = (0..workers).map(|worker| {
