@@ -263,7 +263,11 @@ impl<S: Transport> Core<S> {
                 session.send_status(msid, Status::PlayStart, &stream.name);
                 let chunk_size = session.out_chunk_size();
                 let (out, time) = (session.out().writer(), sync.timestamp);
-                sync.headers.write(out, msid, time, time, chunk_size);
+                let player = &mut stream.players[slot];
+                // As where a player starts: at time 0 if these are its first.
+                let new = !std::mem::replace(&mut player.has_headers, true);
+                let metadata_at = if new { Timestamp(0) } else { time };
+                sync.headers.write(out, msid, metadata_at, time, chunk_size);
             }
             None => session.send_status(msid, Status::SeekFailed, "not within what is kept"),
         }

@@ -365,7 +365,7 @@ impl Client {
                 });
                 format!("switches to {key}")
             }
-            what @ (6 | 7) if alone && player.asked.is_none() => {
+            what @ (6 | 7) if alone && player.asked.is_none() && !player.switching => {
                 let (name, kind, half) = match what {
                     6 => ("receiveAudio", kind::AUDIO, &mut player.audio),
                     _ => ("receiveVideo", kind::VIDEO, &mut player.video),
@@ -602,25 +602,24 @@ impl Player {
             }
             "Pause.Notify" => self.paused = true,
             "Unpause.Notify" => {
-                self.seek.1 = None;
-                if std::mem::take(&mut self.paused) {
+                let was_paused = std::mem::take(&mut self.paused);
+                if was_paused {
                     self.go_anywhere(truth, self.stream);
                 }
             }
             "Seek.Notify" if description == "live" => {
-                self.refreshes = self.turns_on.take();
                 self.is_new = true;
-                match self.refreshes {
+                match self.turns_on.take() {
                     Some(kind::AUDIO) => self.audio = Half::Back,
                     Some(_) => self.video = Half::AtSync,
                     None => return Err("a half comes back that nobody asked for".to_owned()),
                 }
             }
             "Seek.Notify" => {
-                let place = description.split(' ').nth(2);
-                self.seek.1 = place.and_then(|time| time.parse().ok());
                 self.paused = false;
                 self.go_anywhere(truth, self.stream);
+                let place = description.split(' ').nth(2);
+                self.seek.1 = place.and_then(|time| time.parse().ok());
             }
             "Play.TransitionComplete" => {
                 let stream = truth.line(description).ok_or("to an unknown stream")?;

@@ -3,6 +3,11 @@
 //! It follows its stream message by message. It may jump only to a message a player may start
 //! at, with the headers that count there before it, and only when it asked for another place,
 //! was further behind than is allowed, or its worker was.
+//!
+//! A player that has turned one half off is judged less strictly: a header that comes may be of
+//! the stream itself or ahead of a jump, and what would tell is among what it does not get. It
+//! still has to get nothing twice, nothing out of order, nothing it cannot decode, and without
+//! a header in between nothing may be missing.
 
 use super::truth::{Entry, InForce, Need, Place, Publication, Truth, is_same};
 use crate::rtmp::message::{HEAD_BYTES, Message, Timestamp, kind};
@@ -18,6 +23,8 @@ pub(super) enum Half {
     AtSync,
     /// Comes back with the next message there is.
     Back,
+    /// It was off, and may be on again.
+    Unknown,
 }
 
 /// A header that was sent ahead of a jump.
@@ -49,25 +56,24 @@ pub(super) struct Player {
     pub(super) turns_on: Option<u8>,
     /// Nothing has come since it got a half back.
     pub(super) is_new: bool,
-    /// The half it has got back, whose headers come first.
-    pub(super) refreshes: Option<u8>,
-    /// The last message it got.
-    pub(super) place: Option<Place>,
-    /// It may go on anywhere.
-    pub(super) fresh: bool,
-    /// How much had been sent when it was last allowed to go anywhere.
-    pub(super) fresh_from: (usize, usize),
     /// A seek: what had been sent when it was asked for, and the time it went to.
     pub(super) seek: (u64, Option<u32>),
-    /// Its worker has lost part of the stream since the last rest.
+    /// Its worker has lost part of the stream since it last had everything.
     pub(super) may_jump: bool,
+    /// The last message it got.
+    place: Option<Place>,
+    /// It may go on anywhere.
+    fresh: bool,
+    /// How much had been sent when it was last allowed to go anywhere.
+    fresh_from: Place,
+    /// While a half was off, a header has come since the last other message.
+    loose: bool,
     /// It may be about to get another life of its stream.
     restarts: bool,
     last_time: Option<Timestamp>,
+    /// The headers it has, publication and number of each.
     known: [Option<(u32, u32)>; 4],
     ahead: [Option<Ahead>; 4],
-    pub(super) messages: u64,
-    pub(super) jumps: u64,
 }
 
 /// What is wrong.
@@ -87,18 +93,16 @@ impl Player {
             off_next: (false, false),
             turns_on: None,
             is_new: false,
-            refreshes: None,
+            seek: (0, None),
+            may_jump: false,
             place: None,
             fresh: true,
             fresh_from: (0, 0),
-            seek: (0, None),
-            may_jump: false,
+            loose: false,
             restarts: false,
             last_time: None,
             known: [None; 4],
             ahead: [None; 4],
-            messages: 0,
-            jumps: 0,
         }
     }
 
@@ -108,6 +112,8 @@ impl Player {
         self.fresh = true;
         self.place = None;
         self.last_time = None;
+        self.seek.1 = None;
+        self.loose = false;
         self.ahead = [None; 4];
         let order = &truth.lines[stream].order;
         self.fresh_from = match order.len().checked_sub(1) {
@@ -116,7 +122,19 @@ impl Player {
         };
     }
 
-    /// What was turned off before comes back with another stream; what was turned off for it
+    /// It was told that it went over to the stream it plays: it goes on, or with another life
+    /// of the stream.
+    pub(super) fn go_on(&mut self) {
+        self.restarts = true;
+        self.may_jump = true;
+        for half in [&mut self.audio, &mut self.video] {
+            if *half != Half::On {
+                *half = Half::Unknown;
+            }
+        }
+    }
+
+    /// What was turned off before comes back with another play; what was turned off for it
     /// stays off.
     pub(super) fn begin_whole(&mut self) {
         let off = std::mem::take(&mut self.off_next);
@@ -142,13 +160,6 @@ impl Player {
         pass(&mut self.video, &mut self.off_next.1);
     }
 
-    /// It was told that it went over to the stream it plays: it goes on, or with another life
-    /// of the stream.
-    pub(super) fn go_on(&mut self) {
-        self.restarts = true;
-        self.may_jump = true;
-    }
-
     /// The time of the last message it got.
     pub(super) fn last_seen(&self) -> u32 {
         self.last_time.map_or(0, |time| time.0)
@@ -156,18 +167,14 @@ impl Player {
 
     /// Judges one message.
     pub(super) fn take(&mut self, truth: &mut Truth, message: &Message<'_>) -> Verdict {
-        if !self.playing || self.paused {
-            return Err(format!(
-                "media while {}",
-                if self.paused { "paused" } else { "idle" }
-            ));
+        if !self.playing || self.paused && !self.restarts {
+            let what = if self.paused { "paused" } else { "idle" };
+            return Err(format!("media while {what}"));
         }
-        self.messages += 1;
         let time = message.header.timestamp;
         // Metadata that comes first of all is at 0, whatever the time is.
         let is_open = |last: &Timestamp| self.restarts || self.fresh && last.0 == 0;
-        let last = self.last_time.filter(|last| !is_open(last));
-        if let Some(last) = last
+        if let Some(last) = self.last_time.filter(|last| !is_open(last))
             && time.since(last) < 0
         {
             return Err(format!("time steps back from {} to {}", last.0, time.0));
@@ -175,57 +182,90 @@ impl Player {
         let mut head = [0; HEAD_BYTES];
         let head = message.payload.head(&mut head);
         let known = truth.identify(self.stream, message.header.kind, head);
+        if self.is_loose() {
+            self.take_loosely(truth, known, message)
+        } else {
+            self.take_strictly(truth, known, message)
+        }
+    }
+
+    fn take_strictly(
+        &mut self,
+        truth: &mut Truth,
+        known: Option<(usize, u32)>,
+        message: &Message<'_>,
+    ) -> Verdict {
         let is_header = known.is_some_and(|(_, tag)| Publication::header_index(tag).is_some());
-        // Of a half that does not come, headers come ahead of something only.
-        let is_off = |half| matches!(half, Half::Off | Half::AtSync | Half::Back);
-        let is_ahead = is_header
-            && match message.header.kind {
-                kind::AUDIO => is_off(self.audio),
-                kind::VIDEO => is_off(self.video),
-                _ => false,
-            };
-        let jumps = self.fresh && self.ahead.iter().any(Option::is_some);
+        // Once one header has come ahead of something, all that come at its time do.
+        let time = message.header.timestamp.0;
+        let mut ahead = self.ahead.iter().flatten();
         let next = match self.place {
-            _ if is_ahead => None,
-            Some(_) if jumps => None,
+            _ if is_header && ahead.any(|ahead| ahead.time == time) => None,
+            Some(_) if self.fresh && self.has_ahead() => None,
             Some(place) => self.next_place(truth, place, message),
             None => self.first_place(truth, message),
         };
         if let Some(place) = next {
+            if self.has_ahead() && !self.fresh {
+                return Err(self.lost(truth, "headers ahead of no jump"));
+            }
             return self.follow(truth, place, message);
         }
-        let Some((at, tag)) = known else {
-            if self.has_filter() {
-                // Too short to tell which one it is: where it stands is open again.
-                self.fresh = true;
-                return Ok(());
-            }
-            return Err(self.lost(truth, "a message nobody sent, or out of order"));
-        };
-        if is_header && let Some(place) = self.after_filter(truth, at, tag, message) {
-            let mut jumped = self.clone();
-            if jumped.jump(truth, place, message).is_ok() {
-                *self = jumped;
-                return Ok(());
-            }
+        match known {
+            None => Err(self.lost(truth, "a message nobody sent, or out of order")),
+            Some((at, tag)) if is_header => self.take_ahead(truth, at, tag, message),
+            Some((at, tag)) => self.jump(truth, (at, tag as usize), message),
         }
-        if is_header {
+    }
+
+    fn take_loosely(
+        &mut self,
+        truth: &mut Truth,
+        known: Option<(usize, u32)>,
+        message: &Message<'_>,
+    ) -> Verdict {
+        if let Some((at, tag)) = known
+            && Publication::header_index(tag).is_some()
+        {
+            self.loose = true;
             return self.take_ahead(truth, at, tag, message);
         }
-        if jumps
-            && let Some(place) = self
-                .place
-                .and_then(|place| self.next_place(truth, place, message))
-        {
-            // It may as well be that these headers came in the stream itself.
-            let mut jumped = self.clone();
-            if jumped.jump(truth, (at, tag as usize), message).is_err() {
-                return self.follow(truth, place, message);
+        self.judge_halves(message)?;
+        let next = self
+            .place
+            .and_then(|place| self.next_place(truth, place, message));
+        let place = match (next, known) {
+            (Some(place), _) => place,
+            _ if !self.fresh && !self.loose && !self.has_ahead() && !self.may_jump => {
+                return Err(self.lost(truth, "a gap, or a message nobody sent"));
             }
-            *self = jumped;
-            return Ok(());
+            // Too short to tell which one it is.
+            (None, None) => return Ok(()),
+            (None, Some((at, tag))) => (at, tag as usize),
+        };
+        let publication = truth.at(self.stream, place.0);
+        let Some(entry) = publication.entries.get(place.1) else {
+            return Err(self.lost(truth, "a message that was not sent yet"));
+        };
+        if entry.kind != message.header.kind || !is_same(&message.payload, &entry.body) {
+            return Err(self.lost(truth, "a message that was changed on the way"));
         }
-        self.jump(truth, (at, tag as usize), message)
+        if self.place.is_some_and(|before| place <= before) && !self.fresh && !self.restarts {
+            return Err(self.lost(truth, "a message again"));
+        }
+        let start = (0..=place.1).rev().find(|seq| {
+            let entry = &publication.entries[*seq];
+            entry.sync || *seq < place.1 && !self.may_skip(entry)
+        });
+        let is_start = start.is_some_and(|seq| publication.entries[seq].sync);
+        if next.is_none() && self.fresh && entry.coded && !is_start {
+            return Err(self.lost(truth, "a start where no player may start"));
+        }
+        self.arrive(truth, place, message)?;
+        self.ahead = [None; 4];
+        self.fresh = false;
+        self.loose = false;
+        Ok(())
     }
 
     /// The place of `message` when it is one that may come next.
@@ -238,7 +278,7 @@ impl Player {
     /// The same for a player that was there before the first message.
     fn first_place(&self, truth: &Truth, message: &Message<'_>) -> Option<Place> {
         let order = truth.lines[self.stream].order.len();
-        if self.ahead.iter().any(Option::is_some) {
+        if self.has_ahead() {
             return None;
         }
         let place = (0..order).find_map(|at| self.place_in(truth, (at, 0), message))?;
@@ -265,28 +305,28 @@ impl Player {
     fn is_it(&self, publication: &Publication, entry: &Entry, message: &Message<'_>) -> bool {
         let time = message.header.timestamp;
         let shifted = |shift: u32| entry.time.wrapping_add(shift) == time.0;
-        let stays = self.last_time == Some(time) || !self.fresh && self.has_filter();
+        let stays = self.last_time == Some(time);
         // What comes before the media of a publisher that has returned stands still.
         let is_still = entry.early && publication.shift != Some(0);
         let fits = match (entry.seen_at, publication.shift) {
             (Some(seen), _) => seen == time.0,
-            (None, _) if is_still => stays || shifted(0),
-            (None, Some(shift)) => shifted(shift),
+            (None, _) if is_still => stays || shifted(0) || self.is_loose(),
+            (None, Some(shift)) => shifted(shift) || entry.early && stays,
             (None, None) => !entry.early || shifted(0) || stays,
         };
         fits && entry.kind == message.header.kind && is_same(&message.payload, &entry.body)
     }
 
     /// Whether the player does not get this one, or may not.
-    pub(super) fn may_skip(&self, entry: &Entry) -> bool {
-        if self.fresh && self.has_filter() && entry.nameless {
+    fn may_skip(&self, entry: &Entry) -> bool {
+        if self.is_loose() && (entry.header.is_some() || self.fresh && entry.nameless) {
             return true;
         }
         match entry.kind {
             kind::AUDIO => self.audio != Half::On,
             kind::VIDEO => match self.video {
                 Half::On => false,
-                Half::Off | Half::Either | Half::Back => true,
+                Half::Off | Half::Either | Half::Back | Half::Unknown => true,
                 Half::AtSync => !entry.sync || self.is_new,
             },
             _ => false,
@@ -295,6 +335,14 @@ impl Player {
 
     fn has_filter(&self) -> bool {
         (self.audio, self.video) != (Half::On, Half::On)
+    }
+
+    fn is_loose(&self) -> bool {
+        self.loose || self.has_filter()
+    }
+
+    fn has_ahead(&self) -> bool {
+        self.ahead.iter().any(Option::is_some)
     }
 
     fn follow(&mut self, truth: &mut Truth, place: Place, message: &Message<'_>) -> Verdict {
@@ -309,31 +357,6 @@ impl Player {
         self.arrive(truth, place, message)
     }
 
-    /// Where a header lies in the stream, when it may come behind the start of a player that is
-    /// sent nothing of what it started with.
-    fn after_filter(
-        &self,
-        truth: &Truth,
-        at: usize,
-        tag: u32,
-        message: &Message<'_>,
-    ) -> Option<Place> {
-        if !self.has_filter() || message.header.kind != kind::DATA {
-            return None;
-        }
-        let publication = truth.at(self.stream, at);
-        let time = message.header.timestamp.0;
-        let is_it = |entry: &Entry| {
-            let shifted = publication
-                .shift
-                .is_none_or(|shift| entry.time.wrapping_add(shift) == time);
-            entry.header.is_some_and(|(_, known)| known == tag)
-                && entry.seen_at.map_or(shifted, |seen| seen == time)
-        };
-        let seq = publication.entries.iter().position(is_it)?;
-        Some((at, seq))
-    }
-
     /// One publication is over and another goes on: nothing of the old one may be missing.
     fn leave(&self, truth: &mut Truth, before: Place, next: Place) -> Verdict {
         let epoch = truth.at(self.stream, next.0).epoch;
@@ -341,7 +364,7 @@ impl Player {
         let is_open = self.may_jump || truth.entry(self.stream, next).sync;
         let number = truth.at(self.stream, before.0).number as usize;
         let old = &mut truth.publications[number];
-        if self.has_filter() || is_open || old.epoch != epoch || next.0 != before.0 + 1 {
+        if is_open || old.epoch != epoch || next.0 != before.0 + 1 {
             return Ok(());
         }
         if *old.closed_at.get_or_insert(before.1) != before.1 || old.seen_to > old.closed_at {
@@ -355,7 +378,7 @@ impl Player {
         Ok(())
     }
 
-    /// A header that comes before a jump.
+    /// A header that may come before a jump.
     fn take_ahead(&mut self, truth: &Truth, at: usize, tag: u32, message: &Message<'_>) -> Verdict {
         let publication = truth.at(self.stream, at);
         let index = Publication::header_index(tag).unwrap_or(usize::MAX);
@@ -367,52 +390,29 @@ impl Player {
         }
         self.known[*need as usize] = Some((publication.number, tag));
         let time = message.header.timestamp.0;
-        if time != 0
-            && self
-                .ahead
-                .iter()
-                .flatten()
-                .any(|ahead| ahead.time != time && ahead.time != 0)
-        {
+        let is_other = |ahead: &Ahead| ahead.time != time && ahead.time != 0;
+        if time != 0 && self.ahead.iter().flatten().any(is_other) {
             // Of one jump that another has overtaken.
             self.ahead = [None; 4];
         }
         self.ahead[*need as usize] = Some(Ahead {
             number: publication.number,
             tag,
-            time: message.header.timestamp.0,
+            time,
         });
         Ok(())
     }
 
     fn jump(&mut self, truth: &mut Truth, place: Place, message: &Message<'_>) -> Verdict {
         let publication = truth.at(self.stream, place.0);
-        let entries = &publication.entries;
-        let Some(entry) = entries.get(place.1) else {
+        let Some(entry) = publication.entries.get(place.1) else {
             return Err(self.lost(truth, "a message that was not sent yet"));
         };
         if entry.kind != message.header.kind || !is_same(&message.payload, &entry.body) {
             return Err(self.lost(truth, "a message that was changed on the way"));
         }
-        // Where it starts it may be sent nothing that it does not want.
-        let mut verdict = Err(self.lost(truth, "a jump to where no player may start"));
-        for sync in (0..=place.1).rev() {
-            if sync < place.1 && !self.may_skip(&entries[sync]) {
-                break;
-            }
-            if entries[sync].sync {
-                verdict = self.judge_ahead(truth, (place.0, sync));
-            }
-            if verdict.is_ok() {
-                break;
-            }
-        }
-        // Data alone does not tell where it started.
-        let is_media = matches!(message.header.kind, kind::AUDIO | kind::VIDEO);
-        let is_open = self.has_filter() && !is_media;
-        let is_sure = verdict.is_ok();
-        if !is_open || !self.fresh {
-            verdict?;
+        if !entry.sync {
+            return Err(self.lost(truth, "a jump to where no player may start"));
         }
         if let Some(before) = self.place
             && !self.fresh
@@ -421,23 +421,15 @@ impl Player {
                 return Err(self.lost(truth, "a message again"));
             }
             let behind = truth.bytes_behind(self.stream, before);
-            if behind <= truth.lag_bytes && !self.may_jump && !is_open {
+            if behind <= truth.lag_bytes && !self.may_jump {
                 let why = format!("a jump by a player {behind} bytes behind at most");
                 return Err(self.lost(truth, &why) + &format!("; it goes to {place:?}"));
             }
-            self.jumps += 1;
         }
-        if let Some(time) = self.seek.1.take()
-            && time != message.header.timestamp.0
-            && !self.has_filter()
-            && !self.may_jump
-            && truth.bytes_sent(self.stream) - self.seek.0 <= truth.lag_bytes
-            && truth.keeps(self.stream, time)
-        {
-            return Err(self.lost(truth, &format!("a seek to {time} was undone")));
-        }
+        self.judge_ahead(truth, place)?;
+        self.judge_seek(truth, message.header.timestamp.0)?;
         self.ahead = [None; 4];
-        self.fresh = !is_sure;
+        self.fresh = false;
         self.arrive(truth, place, message)
     }
 
@@ -449,9 +441,7 @@ impl Player {
             let Some(Ahead { number, tag, time }) = ahead else {
                 continue;
             };
-            // One that is sent only some of what comes may take headers for others.
-            let counts = (number, Some(tag)) == (publication.number, entry.in_force[index]);
-            if !counts && !self.has_filter() {
+            if (number, Some(tag)) != (publication.number, entry.in_force[index]) {
                 return Err(format!(
                     "header {number}:{tag:x} comes before {sync:?} of publication {}, where {:x?} \
                      count",
@@ -459,9 +449,8 @@ impl Player {
                 ));
             }
             // Metadata goes to a new player at time 0.
-            let is_metadata = index == Need::Metadata as usize;
-            let may_differ = is_metadata && time == 0 || self.has_filter();
-            if entry.seen_at.is_some_and(|seen| seen != time) && !may_differ {
+            let is_zero = index == Need::Metadata as usize && time == 0;
+            if entry.seen_at.is_some_and(|seen| seen != time) && !is_zero {
                 return Err(format!("headers at {time} go before {:?}", entry.seen_at));
             }
         }
@@ -469,15 +458,8 @@ impl Player {
     }
 
     fn judge_known(&self, number: u32, in_force: &InForce, needs: &[usize]) -> Verdict {
-        let is_off = |half| matches!(half, Half::Off | Half::Either);
         for &need in needs {
-            let half = match need {
-                0 => Half::On,
-                3 => self.audio,
-                _ => self.video,
-            };
             if let Some(tag) = in_force[need]
-                && !is_off(half)
                 && self.known[need] != Some((number, tag))
             {
                 let known = self.known[need];
@@ -489,26 +471,27 @@ impl Player {
         Ok(())
     }
 
+    /// A player that seeks gets what it was told it would, unless it falls behind again.
+    fn judge_seek(&mut self, truth: &Truth, time: u32) -> Verdict {
+        match self.seek.1.take() {
+            Some(sought)
+                if sought != time
+                    && !self.may_jump
+                    && truth.bytes_sent(self.stream) - self.seek.0 <= truth.lag_bytes
+                    && truth.keeps(self.stream, sought) =>
+            {
+                Err(self.lost(truth, &format!("a seek to {sought} was undone")))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn arrive(&mut self, truth: &mut Truth, place: Place, message: &Message<'_>) -> Verdict {
         let number = truth.at(self.stream, place.0).number;
         let time = message.header.timestamp;
-        if self.ahead.iter().any(Option::is_some) && !self.fresh && self.refreshes.is_none() {
-            if !self.has_filter() {
-                return Err(self.lost(truth, "headers ahead of no jump"));
-            }
-            // Some of them may have been taken for what they are in the stream itself.
-            self.may_jump = true;
-        }
-        if self
-            .refreshes
-            .is_some_and(|kind| kind == message.header.kind)
-        {
-            self.refreshes = None;
-            self.ahead = [None; 4];
-        }
         let is_first = truth.lines[self.stream].order[0] == number;
         // Where such a one stands is not known well enough for others to be measured by it.
-        let is_unsure = self.has_filter() || self.fresh;
+        let is_unsure = self.is_loose() || self.fresh;
         let publication = &mut truth.publications[number as usize];
         let entry = &mut publication.entries[place.1];
         if let Some(seen) = entry.seen_at
@@ -541,11 +524,10 @@ impl Player {
             (kind::AUDIO, true) => &[Need::Audio as usize],
             _ => &[],
         };
-        if entry.kind == kind::VIDEO && entry.sync && self.video == Half::AtSync {
-            self.video = Half::On;
-        }
-        if entry.kind == kind::AUDIO && self.audio == Half::Back {
-            self.audio = Half::On;
+        match entry.kind {
+            kind::VIDEO if entry.sync && self.video == Half::AtSync => self.video = Half::On,
+            kind::AUDIO if self.audio == Half::Back => self.audio = Half::On,
+            _ => {}
         }
         publication.seen_to = publication.seen_to.max(Some(place.1));
         if publication.closed_at.is_some_and(|last| place.1 > last) {
@@ -554,30 +536,35 @@ impl Player {
             ));
         }
         self.judge_known(number, &in_force, needs)?;
-        self.judge_halves(message)?;
         self.is_new = false;
-        self.restarts = false;
+        if std::mem::take(&mut self.restarts) {
+            self.paused = false;
+        }
         self.place = Some(place);
         self.last_time = Some(time);
         Ok(())
     }
 
+    /// What was turned off does not come; video comes back with a key frame.
     fn judge_halves(&self, message: &Message<'_>) -> Verdict {
+        let mut head = [0; HEAD_BYTES];
+        let first = message.payload.head(&mut head).first().copied();
+        let is_key = first.is_some_and(|first| first >> 4 & 0x07 == 1);
         match message.header.kind {
             kind::AUDIO if self.audio == Half::Off => Err("audio that was turned off".to_owned()),
-            kind::VIDEO if matches!(self.video, Half::Off | Half::AtSync) => {
-                Err("video that was turned off".to_owned())
+            kind::VIDEO if self.video == Half::Off => Err("video that was turned off".to_owned()),
+            kind::VIDEO if self.video == Half::AtSync && !is_key => {
+                Err("video comes back without a key frame".to_owned())
             }
             _ => Ok(()),
         }
     }
 
-    /// After everything has come to rest: whether the player has
-    /// everything. `open` is the publication that goes on.
+    /// After everything has come to rest: whether the player has everything. `open` is the
+    /// publication that goes on.
     pub(super) fn judge_rest(&self, truth: &Truth, open: usize) -> Result<bool, String> {
         let entries = &truth.at(self.stream, open).entries;
-        let is_blind = self.audio != Half::On && self.video != Half::On;
-        if is_blind || self.fresh && self.has_filter() {
+        if self.fresh && self.is_loose() || self.may_jump && self.has_filter() {
             // What it gets is too little to tell.
             return Ok(false);
         }
@@ -587,23 +574,17 @@ impl Player {
                 (at, _) if at < open => 0,
                 _ => return Ok(false),
             };
-            let start = entries.iter().skip(first).position(|entry| entry.sure);
-            return match start {
-                Some(start) if !entries[first + start..].iter().all(|e| self.may_skip(e)) => {
-                    Err(self.lost(truth, "it could have started"))
-                }
-                _ => Ok(false),
+            return match entries.iter().skip(first).any(|entry| entry.sure) {
+                true => Err(self.lost(truth, "it could have started")),
+                false => Ok(false),
             };
         };
-        let first = match place.0 {
-            at if at == open => place.1 + 1,
-            _ => 0,
+        let first = if place.0 == open { place.1 + 1 } else { 0 };
+        let is_missing = |entry: &&Entry| {
+            let is_untold = self.is_loose() && entry.nameless;
+            !self.may_skip(entry) && !is_untold
         };
-        let missing = entries
-            .iter()
-            .skip(first)
-            .filter(|entry| !self.may_skip(entry));
-        match missing.count() {
+        match entries.iter().skip(first).filter(is_missing).count() {
             0 => Ok(place.0 == open),
             // One that was too far behind, or whose worker was, waits for a place to start at.
             _ if self.may_jump => Ok(false),
@@ -616,17 +597,14 @@ impl Player {
         let line = &truth.lines[self.stream];
         let sent: Vec<_> = (0..line.order.len())
             .map(|at| truth.at(self.stream, at))
-            .map(|publication| {
-                (
-                    publication.epoch,
-                    publication.entries.len(),
-                    publication.shift,
-                )
-            })
+            .map(|known| (known.epoch, known.entries.len(), known.shift))
             .collect();
         format!(
-            "{what}; stream {} is at {:?} (fresh {}), sent so far {sent:?}",
-            line.name, self.place, self.fresh
+            "{what}; {} is at {:?} (fresh {}, loose {}); epochs, messages and shifts {sent:?}",
+            line.name,
+            self.place,
+            self.fresh,
+            self.is_loose()
         )
     }
 }

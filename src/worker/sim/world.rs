@@ -263,7 +263,6 @@ impl World {
     /// One turn of a worker's event loop.
     pub(super) fn turn(&mut self, worker: usize) {
         self.note(|| format!("turn of worker {worker}"));
-        self.watch_lost_feeds(worker);
         let events = self.poll(worker);
         let now = self.now;
         self.workers[worker].core.set_now(now);
@@ -285,7 +284,6 @@ impl World {
         work.ingress += Duration::from_micros(5 * work.reads);
         work.egress += Duration::from_micros(3_000 * work.writes);
         core.expire();
-        self.watch_lost_feeds(worker);
         self.register_publishers(worker);
         self.post(worker);
         let core = &mut self.workers[worker].core;
@@ -322,38 +320,40 @@ impl World {
         seat.arriving = 0;
         self.shared.mailboxes[worker].collect(&mut letters);
         for mail in letters {
+            if let Mail::Snapshot { name, .. } = &mail {
+                self.begin_anew(worker, name);
+            }
+            let core = &mut self.workers[worker].core;
             match mail {
                 Mail::Adopt(conn) => {
-                    let key = seat.core.adopt(*conn);
-                    let socket = seat.core.socket_mut(key).expect("it was just adopted");
+                    let key = core.adopt(*conn);
+                    let socket = core.socket_mut(key).expect("it was just adopted");
                     socket.wire.borrow_mut().register(worker, key);
-                    seat.core.resume_publish(key);
+                    core.resume_publish(key);
                 }
-                other => seat.core.receive(other),
+                other => core.receive(other),
             }
         }
     }
 
-    /// Players whose worker has lost part of their stream may jump.
-    fn watch_lost_feeds(&mut self, worker: usize) {
-        let Self {
-            workers,
-            clients,
-            truth,
-            ..
-        } = self;
-        for (_, stream) in &workers[worker].core.streams {
-            for feed in stream.feeds.iter().filter(|feed| feed.lost) {
-                let line = truth.line(&stream.name);
-                for client in clients.iter_mut() {
-                    let seat = client.wire.borrow().seat;
-                    if seat.is_some_and(|(at, _)| at == feed.worker) {
-                        for player in &mut client.players {
-                            player.may_jump |= Some(player.stream) == line
-                                || player.asked == line
-                                || player.switching;
-                        }
-                    }
+    /// The log of a stream on `worker` is about to begin anew: part of it may be lost, and its
+    /// players may jump.
+    fn begin_anew(&mut self, worker: usize, name: &str) {
+        let line = self.truth.line(name);
+        let core = &self.workers[worker].core;
+        if !core
+            .by_name
+            .get(name)
+            .is_some_and(|index| core.streams[*index].is_live())
+        {
+            return;
+        }
+        for client in &mut self.clients {
+            let seat = client.wire.borrow().seat;
+            if seat.is_some_and(|(at, _)| at == worker) {
+                for player in &mut client.players {
+                    player.may_jump |=
+                        Some(player.stream) == line || player.asked == line || player.switching;
                 }
             }
         }
@@ -496,11 +496,14 @@ impl World {
         while self.now < until {
             while self.flow() {}
             self.check();
-            let deadlines = self
-                .workers
-                .iter()
-                .filter_map(|seat| seat.core.next_deadline());
-            let next = deadlines.min().unwrap_or(until);
+            let deadlines = self.workers.iter().flat_map(|seat| {
+                let beat = (seat.core.publishers > 0).then_some(seat.next_beat);
+                [
+                    seat.core.next_deadline(),
+                    beat.filter(|beat| *beat > self.now),
+                ]
+            });
+            let next = deadlines.flatten().min().unwrap_or(until);
             self.now = next.clamp(self.now + Duration::from_millis(1), until);
         }
         self.check_end();
