@@ -348,7 +348,7 @@ impl Client {
             }
             4 => {
                 let time = player.somewhere(rng);
-                player.seek = (truth.bytes_sent(player.stream), None);
+                player.begin_seek();
                 session.send_command(msid, |amf| {
                     amf.string("seek")
                         .number(0.0)
@@ -616,10 +616,8 @@ impl Player {
                 }
             }
             "Seek.Notify" => {
-                self.paused = false;
-                self.go_anywhere(truth, self.stream);
-                let place = description.split(' ').nth(2);
-                self.seek.1 = place.and_then(|time| time.parse().ok());
+                let time = description.split(' ').nth(2);
+                self.end_seek(truth, time.and_then(|time| time.parse().ok()));
             }
             "Play.TransitionComplete" => {
                 let stream = truth.line(description).ok_or("to an unknown stream")?;

@@ -56,8 +56,8 @@ pub(super) struct Player {
     pub(super) turns_on: Option<u8>,
     /// Nothing has come since it got a half back.
     pub(super) is_new: bool,
-    /// A seek: what had been sent when it was asked for, and the time it went to.
-    pub(super) seek: (u64, Option<u32>),
+    /// A seek: what it had when it asked for that, and the time it went to.
+    seek: (Option<Place>, Option<u32>),
     /// Its worker has lost part of the stream since it last had everything.
     pub(super) may_jump: bool,
     /// The last message it got.
@@ -93,7 +93,7 @@ impl Player {
             off_next: (false, false),
             turns_on: None,
             is_new: false,
-            seek: (0, None),
+            seek: (None, None),
             may_jump: false,
             place: None,
             fresh: true,
@@ -108,7 +108,9 @@ impl Player {
 
     /// The next message may be from anywhere in `stream`.
     pub(super) fn go_anywhere(&mut self, truth: &Truth, stream: usize) {
-        self.stream = stream;
+        if std::mem::replace(&mut self.stream, stream) != stream {
+            self.seek.0 = None;
+        }
         self.fresh = true;
         self.place = None;
         self.last_time = None;
@@ -473,17 +475,32 @@ impl Player {
 
     /// A player that seeks gets what it was told it would, unless it falls behind again.
     fn judge_seek(&mut self, truth: &Truth, time: u32) -> Verdict {
-        match self.seek.1.take() {
-            Some(sought)
+        match self.seek {
+            (Some(place), Some(sought))
                 if sought != time
                     && !self.may_jump
-                    && truth.bytes_sent(self.stream) - self.seek.0 <= truth.lag_bytes
+                    && truth.bytes_behind(self.stream, place) <= truth.lag_bytes
                     && truth.keeps(self.stream, sought) =>
             {
                 Err(self.lost(truth, &format!("a seek to {sought} was undone")))
             }
-            _ => Ok(()),
+            _ => {
+                self.seek.1 = None;
+                Ok(())
+            }
         }
+    }
+
+    /// It asks for another place.
+    pub(super) fn begin_seek(&mut self) {
+        self.seek = (self.place, None);
+    }
+
+    /// It is told that it goes on at `time`.
+    pub(super) fn end_seek(&mut self, truth: &Truth, time: Option<u32>) {
+        self.paused = false;
+        self.go_anywhere(truth, self.stream);
+        self.seek.1 = time;
     }
 
     fn arrive(&mut self, truth: &mut Truth, place: Place, message: &Message<'_>) -> Verdict {

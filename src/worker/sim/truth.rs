@@ -85,6 +85,7 @@ pub(super) struct Truth {
     pub(super) chunk_size: usize,
     pub(super) lag_bytes: u64,
     pub(super) log_bytes: u64,
+    pub(super) window_ms: u32,
 }
 
 /// A place in a stream: index among its publications, index among the messages of that one.
@@ -169,22 +170,23 @@ impl Truth {
         Some((place, half(4)))
     }
 
-    /// Bytes that a log has had, at most.
-    pub(super) fn bytes_sent(&self, stream: usize) -> u64 {
-        let order = 0..self.lines[stream].order.len();
-        let entries = order.flat_map(|at| &self.at(stream, at).entries);
-        entries.map(|entry| entry.wire_bytes).sum()
-    }
-
     /// Whether a log reaches back to the message at `time` for certain.
     pub(super) fn keeps(&self, stream: usize, time: u32) -> bool {
-        let at = |at: usize| self.at(stream, at).entries.iter().enumerate();
-        (0..self.lines[stream].order.len()).any(|order| {
-            at(order).any(|(seq, entry)| {
-                entry.seen_at == Some(time)
-                    && self.bytes_behind(stream, (order, seq)) < self.log_bytes / 2
+        let order = 0..self.lines[stream].order.len();
+        let mut entries = order.flat_map(|at| {
+            let entries = self.at(stream, at).entries.iter().enumerate();
+            entries.map(move |(seq, entry)| ((at, seq), entry))
+        });
+        let newest = entries
+            .clone()
+            .filter_map(|(_, entry)| entry.seen_at)
+            .last();
+        let age = newest.map_or(u32::MAX, |newest| newest.wrapping_sub(time));
+        // What is not seen yet may be newer.
+        age < self.window_ms / 2
+            && entries.any(|(place, entry)| {
+                entry.seen_at == Some(time) && self.bytes_behind(stream, place) < self.log_bytes / 2
             })
-        })
     }
 
     /// Bytes that a log has behind `place`, at most.

@@ -69,6 +69,7 @@ impl World {
             chunk_size: config.chunk_size as usize,
             lag_bytes: config.lag_max as u64,
             log_bytes: config.log_bytes as u64,
+            window_ms: u32::try_from(config.window.as_millis()).unwrap(),
         };
         let now = Instant::now();
         #[expect(
