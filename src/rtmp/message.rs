@@ -89,9 +89,18 @@ pub struct Payload<'a> {
 }
 
 impl<'a> Payload<'a> {
-    /// A payload out of its parts; `ranges` lie inside `input`.
-    pub(crate) fn new(held: &'a [u8], input: &'a [u8], ranges: &'a [Range<usize>]) -> Self {
-        let len = held.len() + ranges.iter().map(Range::len).sum::<usize>();
+    /// A payload of `len` bytes out of its parts; `ranges` lie inside `input`.
+    pub(crate) fn new(
+        held: &'a [u8],
+        input: &'a [u8],
+        ranges: &'a [Range<usize>],
+        len: usize,
+    ) -> Self {
+        debug_assert_eq!(
+            held.len() + ranges.iter().map(Range::len).sum::<usize>(),
+            len,
+            "a payload is the sum of its parts"
+        );
         Self {
             held,
             input,
@@ -220,7 +229,7 @@ mod tests {
     #[test]
     fn a_payload_in_pieces_reads_like_one() {
         let ranges = [1..3, 5..6];
-        let payload = Payload::new(b"ab", b"_cd__e", &ranges);
+        let payload = Payload::new(b"ab", b"_cd__e", &ranges, 5);
         assert_eq!(payload.len(), 5);
         assert_eq!(payload.as_slice(), None);
         assert_eq!(payload.to_vec(), b"abcde");
@@ -232,7 +241,7 @@ mod tests {
     #[test]
     fn a_payload_in_one_piece_is_not_copied() {
         let range = [1..4];
-        let payload = Payload::new(b"", b"_abc_", &range);
+        let payload = Payload::new(b"", b"_abc_", &range, 3);
         assert_eq!(payload.as_slice(), Some(&b"abc"[..]));
         assert!(Payload::from_slice(b"").is_empty());
         assert_eq!(Payload::from_slice(b"").slices().count(), 0);

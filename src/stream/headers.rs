@@ -196,7 +196,7 @@ mod tests {
     fn repeats_are_recognised_in_pieces_too() {
         let set = put(&Headers::default(), HeaderKind::VideoSequence, &[0], b"abc");
         let range = [1..3];
-        let pieces = Payload::new(b"a", b"_bc", &range);
+        let pieces = Payload::new(b"a", b"_bc", &range, 3);
         assert!(set.contains(HeaderKind::VideoSequence, &tracks(&[0]), &pieces));
         assert!(!set.contains(HeaderKind::VideoSequence, &tracks(&[1]), &pieces));
         assert!(!set.contains(HeaderKind::AudioSequence, &tracks(&[0]), &pieces));

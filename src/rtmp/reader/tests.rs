@@ -349,3 +349,45 @@ proptest! {
         prop_assert_eq!(read(&bytes, step), read(&bytes, bytes.len()));
     }
 }
+
+prop_compose! {
+    /// A chunk that may or may not fit those before it.
+    fn chunk()(
+        fmt in 0_u8..4,
+        csid in 3_u8..6,
+        time in prop_oneof![0_u32..50, Just(EXTENDED), any::<u32>().prop_map(|t| t >> 8)],
+        len in 0_u8..40,
+        message_kind in prop_oneof![Just(kind::AUDIO), Just(kind::VIDEO), Just(kind::DATA)],
+        body in proptest::collection::vec(prop_oneof![Just(0xC4_u8), any::<u8>()], 0..40),
+    ) -> Vec<u8> {
+        let mut bytes = vec![fmt << 6 | csid];
+        let fields = [
+            &time.to_be_bytes()[1..],
+            &[0, 0, len, message_kind],
+            &[1, 0, 0, 0],
+        ]
+        .concat();
+        bytes.extend(&fields[..[11, 7, 3, 0][usize::from(fmt)]]);
+        bytes.extend(body);
+        bytes
+    }
+}
+
+proptest! {
+    #[test]
+    fn the_short_way_reads_what_the_general_way_reads(
+        chunks in proptest::collection::vec(chunk(), 1..12),
+        chunk_size in 1_usize..40,
+    ) {
+        let bytes = chunks.concat();
+        let read = |step| {
+            let mut reader = ChunkReader::new(LIMITS);
+            reader.set_chunk_size(chunk_size);
+            read_with(reader, &bytes, step)
+        };
+        let whole = read(bytes.len());
+        for step in [1, 5, 13, 60] {
+            prop_assert_eq!(&read(step), &whole, "in steps of {}", step);
+        }
+    }
+}

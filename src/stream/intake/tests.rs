@@ -342,7 +342,7 @@ fn headers_of_several_tracks_stand_side_by_side() {
     ]
     .concat();
     let ranges = [10..20, 20..both.len()];
-    let payload = Payload::new(&both[..10], &both, &ranges);
+    let payload = Payload::new(&both[..10], &both, &ranges, both.len());
     desk.take_payload(kind::VIDEO, 80, &payload);
     assert_eq!(desk.headers(), [&both[..]]);
     // HDR colour information stands beside them. 0x94: metadata.
