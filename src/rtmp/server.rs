@@ -216,12 +216,8 @@ impl ServerSession {
         input: &'a [u8],
         at: &mut usize,
     ) -> Result<Option<Event<'a>>, ProtocolError> {
-        if let Phase::Handshake(handshake) = &mut self.phase {
-            *at += handshake.handle_input(&input[*at..], self.link.out().writer())?;
-            if !handshake.is_done() {
-                return Ok(None);
-            }
-            self.phase = Phase::Fresh;
+        if matches!(self.phase, Phase::Handshake(_)) && !self.shake_hands(input, at)? {
+            return Ok(None);
         }
         loop {
             if self.closing {
@@ -239,8 +235,7 @@ impl ServerSession {
                 Step::Message => {
                     let header = self.link.message(input).header;
                     if matches!(header.kind, kind::COMMAND | kind::COMMAND_AMF3) {
-                        let body = self.link.message(input).payload.to_vec();
-                        if let Some(request) = self.command(header.kind, header.msid, &body)? {
+                        if let Some(request) = self.command_in(input)? {
                             return Ok(Some(Event::Request(request)));
                         }
                     } else if let Some(msid) = self.publishing(header.msid) {
@@ -251,6 +246,29 @@ impl ServerSession {
                 }
             }
         }
+    }
+
+    /// Goes on with the handshake; whether it is over.
+    #[cold]
+    fn shake_hands(&mut self, input: &[u8], at: &mut usize) -> Result<bool, ProtocolError> {
+        if let Phase::Handshake(handshake) = &mut self.phase {
+            *at += handshake.handle_input(&input[*at..], self.link.out().writer())?;
+            if !handshake.is_done() {
+                return Ok(false);
+            }
+            self.phase = Phase::Fresh;
+        }
+        Ok(true)
+    }
+
+    /// Follows the command that has just been read from `input`. Apart from the way of media,
+    /// which needs no such stack.
+    #[cold]
+    #[inline(never)]
+    fn command_in(&mut self, input: &[u8]) -> Result<Option<Request>, ProtocolError> {
+        let Message { header, payload } = self.link.message(input);
+        let body = payload.to_vec();
+        self.command(header.kind, header.msid, &body)
     }
 
     /// No more of `input` will be read; `count` bytes of it were. Keeps what is incomplete, so
