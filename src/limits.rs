@@ -187,11 +187,6 @@ pub const ACCEPTS_PER_TURN: usize = 256;
 /// Writes one player may get in one turn: one for what is new, more when it catches up.
 pub const WRITES_PER_TURN: usize = 4;
 
-/// Bytes that come into a log nobody reads before it is looked at: most streams of an origin
-/// have no player most of the time.
-pub const UNREAD_BYTES: u64 = 32 * KIB as u64;
-const _: () = assert!(UNREAD_BYTES <= BLOCK_BYTES as u64);
-
 /// Slices one write may have; the kernel takes 1,024.
 pub const SLICES_MAX: usize = 64;
 

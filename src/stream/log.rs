@@ -167,12 +167,7 @@ impl StreamLog {
 
     /// Whether something was appended that no flush has made visible.
     pub fn has_unflushed(&self) -> bool {
-        self.unflushed() > 0
-    }
-
-    /// Bytes that are not visible yet.
-    pub fn unflushed(&self) -> u64 {
-        self.end() - self.visible
+        self.end() > self.visible
     }
 
     /// Time of the last message, if there was one, kept or not.

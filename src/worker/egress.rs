@@ -17,7 +17,7 @@ use bytes::Bytes;
 use super::conn::{CloseReason, Sent};
 use super::core::Core;
 use super::table::{Player, Video};
-use crate::limits::{FILTERED_BYTES, SLICES_MAX, UNREAD_BYTES, WRITES_PER_TURN};
+use crate::limits::{FILTERED_BYTES, SLICES_MAX, WRITES_PER_TURN};
 use crate::net::transport::Transport;
 use crate::rtmp::command::Status;
 use crate::rtmp::message::{Timestamp, kind};
@@ -36,8 +36,7 @@ enum Served {
 }
 
 impl<S: Transport> Core<S> {
-    /// Writes to the players of every stream with something new, if that is due. A stream that
-    /// nobody plays is tidied now and then.
+    /// Writes to the players of every stream with something new, if that is due.
     pub fn egress(&mut self) {
         if self.dirty.is_empty() || self.pacer.due(self.now) > self.now {
             return;
@@ -47,9 +46,7 @@ impl<S: Transport> Core<S> {
         for index in dirty.drain(..) {
             if let Some(stream) = self.streams.get_mut(index) {
                 stream.dirty = false;
-                if !stream.players.is_empty() || stream.log.unflushed() >= UNREAD_BYTES {
-                    self.round(index);
-                }
+                self.round(index);
             }
         }
         dirty.append(&mut self.dirty);

@@ -114,6 +114,11 @@ impl<S: Transport> Core<S> {
                     conn.bytes_in += count as u64;
                     self.gauges.bytes_in += count as u64;
                     bytes_left = bytes_left.saturating_sub(count);
+                    if conn.publications.is_empty() && conn.plays.is_empty() {
+                        // Clients that leave Nagle's algorithm on, as ffmpeg does, write twice
+                        // in each step of setting up and wait for this in between.
+                        conn.socket.acknowledge();
+                    }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => conn.readable = false,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

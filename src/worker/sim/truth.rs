@@ -177,10 +177,7 @@ impl Truth {
             let entries = self.at(stream, at).entries.iter().enumerate();
             entries.map(move |(seq, entry)| ((at, seq), entry))
         });
-        let newest = entries
-            .clone()
-            .filter_map(|(_, entry)| entry.seen_at)
-            .last();
+        let newest = entries.clone().rev().find_map(|(_, entry)| entry.seen_at);
         let age = newest.map_or(u32::MAX, |newest| newest.wrapping_sub(time));
         // What is not seen yet may be newer.
         age < self.window_ms / 2
