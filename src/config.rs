@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use crate::flags::value::{Values, refused};
 use crate::flags::{Accepts, OPTIONS, Opt, Raw, Unit};
+use crate::limits;
 use crate::stream::cursor::StartAt;
 
 /// Everything an operator can set. All values are within the ranges of `flags::OPTIONS`.
@@ -44,6 +45,12 @@ pub struct Config {
     pub log_bytes: usize,
     /// Connections of the whole process; `None` to derive it from the limit on open files.
     pub max_connections: Option<usize>,
+    /// Connections from one IPv4 address or one IPv6 /64; `None` for no limit.
+    pub max_per_address: Option<usize>,
+    /// Streams of the whole process; `None` for no limit.
+    pub max_streams: Option<usize>,
+    /// Bytes the process may hold for streams and connections; `None` for no limit.
+    pub memory_max: Option<usize>,
     /// Whether sockets have `TCP_NODELAY`.
     pub nodelay: Switch,
     /// How often players that follow live are written to.
@@ -54,6 +61,8 @@ pub struct Config {
     pub ping: Option<Duration>,
     /// How long a player waits for a stream that is not there; zero refuses at once.
     pub play_wait: Duration,
+    /// A publisher that sends more bits a second than this is closed; `None` for no limit.
+    pub publish_bitrate_max: Option<u64>,
     /// A publisher that sends nothing for this long is closed.
     pub publish_idle: Duration,
     /// `SO_RCVBUF` in bytes; `None` leaves it to the kernel.
@@ -64,6 +73,9 @@ pub struct Config {
     pub send_timeout: Duration,
     /// From accept to an accepted publish or play.
     pub setup_timeout: Duration,
+    /// A player that jumps ahead more often than this within `limits::SKIPS_TIME` is closed;
+    /// `None` for no limit.
+    pub skips_max: Option<usize>,
     /// `SO_SNDBUF` in bytes; `None` leaves it to the kernel.
     pub sndbuf: Option<usize>,
     /// How often figures are printed; `None` for never.
@@ -198,16 +210,22 @@ impl Config {
             log: values.log("log")?,
             log_bytes: values.number("log-bytes")?,
             max_connections: nonzero(values.number("max-connections")?),
+            max_per_address: nonzero(values.number("max-per-address")?),
+            max_streams: nonzero(values.number("max-streams")?),
+            memory_max: nonzero(values.number("memory-max")?),
             nodelay: values.switch("nodelay")?,
             pace: values.pace("pace")?,
             pace_max: values.time("pace-max")?,
             ping: Some(values.time("ping")?).filter(|time| !time.is_zero()),
             play_wait: values.time("play-wait")?,
+            publish_bitrate_max: Some(values.number("publish-bitrate-max")?)
+                .filter(|&rate| rate != 0),
             publish_idle: values.time("publish-idle")?,
             rcvbuf: nonzero(values.number("rcvbuf")?),
             read_budget: values.number("read-budget")?,
             send_timeout: values.time("send-timeout")?,
             setup_timeout: values.time("setup-timeout")?,
+            skips_max: nonzero(values.number("skips-max")?),
             sndbuf: nonzero(values.number("sndbuf")?),
             stats_interval: Some(values.time("stats-interval")?).filter(|time| !time.is_zero()),
             takeover: values.takeover("takeover")?,
@@ -222,6 +240,14 @@ impl Config {
             let log_bytes = Unit::Bytes.show(config.log_bytes as u64);
             let expected = format!("at most --log-bytes, which is {log_bytes}");
             return Err(refused(values.one("lag-max").1, expected));
+        }
+        let least = limits::MEMORY_MAX_LEAST.max(2 * config.log_bytes);
+        if config.memory_max.is_some_and(|most| most < least) {
+            let expected = format!(
+                "0, or at least {} and twice --log-bytes",
+                Unit::Bytes.show(limits::MEMORY_MAX_LEAST as u64)
+            );
+            return Err(refused(values.one("memory-max").1, expected));
         }
         Ok(config)
     }
@@ -268,6 +294,9 @@ impl Config {
             "log" => self.log.iter().cloned().collect(),
             "log-bytes" => size(self.log_bytes),
             "max-connections" => size(self.max_connections.unwrap_or(0)),
+            "max-per-address" => size(self.max_per_address.unwrap_or(0)),
+            "max-streams" => size(self.max_streams.unwrap_or(0)),
+            "memory-max" => size(self.memory_max.unwrap_or(0)),
             "nodelay" => switch(self.nodelay),
             "pace" => match self.pace {
                 Pace::Auto => word("auto"),
@@ -276,11 +305,13 @@ impl Config {
             "pace-max" => time(self.pace_max),
             "ping" => time(self.ping.unwrap_or(Duration::ZERO)),
             "play-wait" => time(self.play_wait),
+            "publish-bitrate-max" => amount(self.publish_bitrate_max.unwrap_or(0)),
             "publish-idle" => time(self.publish_idle),
             "rcvbuf" => size(self.rcvbuf.unwrap_or(0)),
             "read-budget" => size(self.read_budget),
             "send-timeout" => time(self.send_timeout),
             "setup-timeout" => time(self.setup_timeout),
+            "skips-max" => size(self.skips_max.unwrap_or(0)),
             "sndbuf" => size(self.sndbuf.unwrap_or(0)),
             "stats-interval" => time(self.stats_interval.unwrap_or(Duration::ZERO)),
             "takeover" => word(match self.takeover {
@@ -360,16 +391,21 @@ mod tests {
             log: None,
             log_bytes: 16 << 20,
             max_connections: None,
+            max_per_address: Some(1000),
+            max_streams: Some(10_000),
+            memory_max: None,
             nodelay: Switch::On,
             pace: Pace::Auto,
             pace_max: MS(350),
             ping: Some(S(60)),
             play_wait: S(10),
+            publish_bitrate_max: Some(200_000_000),
             publish_idle: S(15),
             rcvbuf: None,
             read_budget: 256 << 10,
             send_timeout: S(30),
             setup_timeout: S(15),
+            skips_max: None,
             sndbuf: None,
             stats_interval: None,
             takeover: Takeover::Refuse,
@@ -392,15 +428,20 @@ mod tests {
         lag-max           | 64k   | 16m        | 65535  | 1073741825 | 64 KiB to 1 GiB
         log-bytes         | 4m    | 1g         | 262143 | 1073741825 | 256 KiB to 1 GiB
         max-connections   | 0     | 10000000   |        | 10000001   | 0 to 10000000
+        max-per-address   | 0     | 10000000   |        | 10000001   | 0 to 10000000
+        max-streams       | 0     | 10000000   |        | 10000001   | 0 to 10000000
+        memory-max        | 0     | 1024g      |        | 1025g      | 0 to 1024 GiB
         pace              | 0     | 1s         |        | 1001       | 0 to 1000 ms, or auto
         pace-max          | 1     | 1000       | 0      | 1001       | 1 to 1000 ms
         ping              | 0     | 3600       |        | 61m        | 0 to 3600 s
         play-wait         | 0     | 60m        |        | 3601s      | 0 to 3600 s
+        publish-bitrate-max | 0   | 100g       |        | 101g       | 0 to 100 Gbit/s
         publish-idle      | 1     | 3600       | 0      | 3601       | 1 to 3600 s
         rcvbuf            | 0     | 64m        |        | 67108865   | 0 to 64 MiB
         read-budget       | 4k    | 16m        | 4095   | 16777217   | 4 KiB to 16 MiB
         send-timeout      | 1     | 3600       | 0      | 2h         | 1 to 3600 s
         setup-timeout     | 1     | 600        | 0      | 601        | 1 to 600 s
+        skips-max         | 0     | 1000       |        | 1001       | 0 to 1000
         sndbuf            | 0     | 64MiB      |        | 65m        | 0 to 64 MiB
         stats-interval    | 0     | 1h         |        | 3601       | 0 to 3600 s
         window            | 0     | 10m        |        | 601        | 0 to 600 s
@@ -508,6 +549,16 @@ mod tests {
     }
 
     #[test]
+    fn a_memory_that_two_logs_would_fill_is_refused() {
+        let expected = "0, or at least 64 MiB and twice --log-bytes";
+        check_refused("memory-max", "63m", expected);
+        assert_eq!(config(&["--memory-max", "64m"]).memory_max, Some(64 << 20));
+        let large = ["--log-bytes", "1g", "--memory-max"];
+        assert!(outcome(&[&large[..], &["2047m"]].concat()).is_err());
+        assert!(outcome(&[&large[..], &["2g"]].concat()).is_ok());
+    }
+
+    #[test]
     fn zero_and_words_have_types_of_their_own() {
         assert_eq!(config(&["--pace", "0"]).pace, Pace::Fixed(Duration::ZERO));
         assert_eq!(config(&["--pace", "auto"]).pace, Pace::Auto);
@@ -531,7 +582,6 @@ app = studio/one
 backlog = 1
 listen = 127.0.0.1:0
 listen = [::1]:1936
-max-connections = 500
 cpus = 0,2,3
 workers = 2
 pace = 20 ms
@@ -544,6 +594,12 @@ log-bytes = 2 MiB
 play-wait = 0 s
 takeover = replace
 window = 60 s
+max-connections = 500
+max-per-address = 0
+max-streams = 7
+memory-max = 1 GiB
+publish-bitrate-max = 20 Mbit/s
+skips-max = 3
 drain = 1 s
 handshake-timeout = 3 s
 publish-idle = 5 s

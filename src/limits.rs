@@ -9,7 +9,12 @@
 //! been accepted yet has only commands to send, and a player has nothing else later either, so
 //! both are kept small.
 
+pub mod bucket;
+pub mod table;
+
 use std::time::Duration;
+
+use bucket::Rate;
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
@@ -48,7 +53,8 @@ pub const UNAUTHORISED_MESSAGE_BYTES_MAX: usize = 64 * KIB;
 const _: () = assert!(UNAUTHORISED_MESSAGE_BYTES_MAX <= OTHER_MESSAGE_BYTES_MAX);
 
 /// Bytes all incomplete messages of a publisher may hold together: one longest video message
-/// and as much again for what interleaves with it.
+/// and as much again for what interleaves with it. An aggregate that is being taken apart is held
+/// besides, at most a longest video message.
 pub const PARTIAL_BYTES_MAX: usize = 16 * MIB;
 const _: () = assert!(PARTIAL_BYTES_MAX >= VIDEO_MESSAGE_BYTES_MAX + AUDIO_MESSAGE_BYTES_MAX);
 
@@ -59,6 +65,29 @@ const _: () = assert!(
         >= UNAUTHORISED_PARTIAL_MESSAGES_MAX * UNAUTHORISED_MESSAGE_BYTES_MAX
 );
 
+/// How long an incomplete message may be without a new byte before the connection closes.
+/// Encoders interleave within a second; what takes longer has been given up by its sender, or is
+/// there to hold memory.
+pub const PARTIAL_MESSAGE_WAIT: Duration = Duration::from_secs(30);
+
+/// Bytes of a buffer that is kept when the message in it has gone, for the next message that is
+/// cut by the end of a read. One buffer for each connection.
+pub const SPARE_BYTES_MAX: usize = 64 * KIB;
+const _: () = assert!(SPARE_BYTES_MAX <= UNAUTHORISED_PARTIAL_BYTES_MAX);
+
+/// Chunk streams of a connection up to which each keeps its list of chunks for reuse: a list for
+/// a whole read of the smallest chunks has 8 KiB. Beyond that a connection keeps none.
+pub const CHUNK_LISTS_KEPT: usize = PARTIAL_MESSAGES_MAX;
+
+/// Messages of one connection, parts of aggregates and messages that nobody reads included.
+/// Encoders send 100 to 200 a second, and more at once after a break.
+pub const MESSAGES: Rate = Rate::per_second(20_000, 40_000);
+
+/// Events of one connection that the protocol allows and no working peer makes many of: unknown
+/// message types, events and commands, messages of no length (but audio, where it means silence),
+/// commands and media for message streams that are not there, aborts of nothing.
+pub const GLITCHES: Rate = Rate::new(500, 10, 500);
+
 /// The smallest chunk size in bytes a peer may set; below it the connection closes. Smaller
 /// chunks cost the reader more work per byte, and RTMP 1.0 §5.4.1 wants no less than 128.
 pub const CHUNK_SIZE_IN_MIN: u32 = 128;
@@ -68,6 +97,9 @@ pub const CHUNK_SIZE_IN_MIN: u32 = 128;
 pub const CHUNK_SIZE_IN_CAP: u32 = 0xFF_FFFF;
 const _: () = assert!(CHUNK_SIZE_IN_MIN <= CHUNK_SIZE_IN_CAP);
 const _: () = assert!(CHUNK_SIZE_IN_CAP as usize >= VIDEO_MESSAGE_BYTES_MAX);
+
+/// Set Chunk Size messages of one connection. Encoders send one or two in all.
+pub const CHUNK_SIZES: Rate = Rate::new(10, 60, 10);
 
 // Commands.
 
@@ -89,6 +121,34 @@ const _: () = assert!(COMMAND_AMF_NODES_MAX > AMF_DEPTH_MAX as u32);
 /// Clients use one, Flash players that call `createStream` repeatedly a few.
 pub const MESSAGE_STREAMS_MAX: usize = 8;
 
+/// Plays of one connection at one time; a further one gets `NetStream.Play.Failed`. Players have
+/// one, or a second that they go over to.
+pub const PLAYS_MAX: usize = 4;
+
+/// Publishes of one connection at one time; a further one gets `NetStream.Publish.BadName`.
+pub const PUBLISHES_MAX: usize = 1;
+const _: () = assert!(PLAYS_MAX + PUBLISHES_MAX <= MESSAGE_STREAMS_MAX);
+
+/// play, play2 and publish commands of one connection. Players that pause with closeStream and
+/// play again (JW Player, Flowplayer) are driven by a hand.
+pub const STREAM_COMMANDS: Rate = Rate::new(20, 60, 20);
+const _: () = assert!(STREAM_COMMANDS.burst() as usize >= PLAYS_MAX + PUBLISHES_MAX);
+
+/// pause, seek, receiveAudio and receiveVideo commands of one connection: a hand that drags along
+/// a time bar.
+pub const PLAYER_COMMANDS: Rate = Rate::per_second(20, 100);
+
+/// Calls and pings of one connection that are answered. The FMLE family sends releaseStream,
+/// FCPublish, createStream and `_checkbw` in one packet, ffplay createStream, getStreamLength and
+/// FCSubscribe: four for each message stream there may be. What the relay says by itself, and what
+/// accepts, refuses and ends a publish or play, is not counted; other rates bound that.
+pub const REPLIES: Rate = Rate::per_second(10, 32);
+const _: () = assert!(REPLIES.burst() as usize >= 4 * MESSAGE_STREAMS_MAX);
+
+/// Calls and pings of one connection that go unanswered because they came too fast.
+pub const UNANSWERED: Rate = Rate::new(1, 10, 1_000);
+const _: () = assert!(UNANSWERED.burst() >= REPLIES.burst());
+
 /// Bytes in the name of an app or of a stream: room for a long key, and short enough to log.
 pub const NAME_BYTES_MAX: usize = 256;
 
@@ -103,6 +163,15 @@ pub const OUT_BYTES_MAX: usize = 256 * KIB;
 // The longest reply repeats a name with its query; a few hundred of them fit.
 const _: () = assert!(OUT_BYTES_MAX >= 64 * (NAME_BYTES_MAX + QUERY_BYTES_MAX));
 
+/// Bytes that may wait for a connection when one more pause, seek, receiveAudio or receiveVideo
+/// comes, which may be answered with all headers of a stream; more ends the connection.
+pub const COMMAND_BACKLOG_BYTES_MAX: usize = MIB;
+const _: () = assert!(COMMAND_BACKLOG_BYTES_MAX >= OUT_BYTES_MAX + FILTERED_BYTES);
+
+/// Bytes kept of what a server says in a status to us as its client: codes and descriptions are
+/// short, and both go into logs.
+pub const STATUS_TEXT_BYTES_MAX: usize = 256;
+
 /// Bytes of an emptied reply buffer that a connection keeps for the next reply; a larger one is
 /// given back.
 pub const OUTBOX_KEPT_BYTES: usize = 512;
@@ -115,8 +184,9 @@ pub const ACK_WINDOW_DEFAULT: u32 = 2_500_000;
 pub const ACK_WINDOW_MIN: u32 = 64 * 1024;
 const _: () = assert!(ACK_WINDOW_MIN <= ACK_WINDOW_DEFAULT);
 
-/// Audio, video and data a connection may send before its publish is accepted, in bytes; phones
-/// and action cameras do send some. It is dropped; more ends the connection.
+/// Audio, video and data a connection may send while it does not publish, in bytes; phones and
+/// action cameras send some before their publish is accepted. It is dropped; more ends the
+/// connection.
 pub const EARLY_MEDIA_BYTES_MAX: u64 = 1024 * 1024;
 
 // What is live.
@@ -129,6 +199,13 @@ const _: () = assert!(SEQUENCE_HEADER_BYTES_MAX <= AUDIO_MESSAGE_BYTES_MAX);
 /// Sequence headers and metadata kept per stream: one audio and one video header for each of
 /// several tracks, and the metadata.
 pub const HEADERS_MAX: usize = 32;
+
+/// How often a stream may change its metadata and sequence headers. Encoders change them when
+/// they start and with the picture size; what comes faster is relayed like any message, but not
+/// kept for players who come later, since each change makes a new set.
+pub const HEADER_CHANGES: Rate = Rate::per_second(10, 40);
+// All headers of a stream with many tracks come at once.
+const _: () = assert!(HEADER_CHANGES.burst() as usize >= HEADERS_MAX);
 
 /// Bytes of the group of pictures a stream keeps for new players; past it the cache starts
 /// again at the next key frame. The log's own size
@@ -179,6 +256,78 @@ const _: () = assert!(BLOCKS_KEPT * BLOCK_BYTES >= GOP_BYTES_MAX);
 pub const MAIL_BYTES_MAX: usize = 8 * MIB;
 const _: () = assert!(MAIL_BYTES_MAX >= VIDEO_MESSAGE_BYTES_MAX);
 
+// Who may come, and how much.
+
+/// Connections that have neither published nor played yet may be one in so many of all: those
+/// who open connections and do nothing cannot keep the others out.
+pub const NEWCOMERS_SHARE: usize = 4;
+
+/// So many of them are allowed in any case.
+pub const NEWCOMERS_LEAST: usize = 64;
+
+/// Publishes from one address, as `--max-per-address` counts addresses. A hundred encoders
+/// behind one NAT that restart together all get in at once, and ten seconds later again.
+pub const PUBLISHES: Rate = Rate::per_second(10, 100);
+
+/// Addresses without a connection that are remembered for their publishes, at the least, before
+/// those with nothing to remember are looked for.
+pub const ADDRESSES_KEPT: usize = 1024;
+
+/// The time over which `--publish-bitrate-max` is an average: longer than a key frame takes to
+/// arrive on a line that was blocked.
+pub const BITRATE_TIME: Duration = Duration::from_secs(10);
+
+/// A publisher that sends no audio and no video for this long is closed, whatever else it sends.
+pub const MEDIA_IDLE: Duration = Duration::from_secs(60);
+
+/// A player for which data waits all the time has to take so many bytes ...
+pub const PROGRESS_BYTES: usize = 64 * KIB;
+
+/// ... in this time, or in `--send-timeout` if that is longer: less than 18 kbit/s is no picture
+/// and no sound, and a few bytes now and then must not keep a connection for ever.
+pub const PROGRESS_TIME: Duration = Duration::from_secs(30);
+
+/// The time in which `--skips-max` counts. No limit is set by default: a player that skips costs
+/// no more memory than any other, and who watches on a bad line would rather see a picture now
+/// and then than nothing.
+pub const SKIPS_TIME: Duration = Duration::from_secs(30);
+
+// Memory of the process.
+
+/// The smallest `--memory-max` in bytes: below it, what workers keep spare would count for more
+/// than what streams need.
+pub const MEMORY_MAX_LEAST: usize = 64 * MIB;
+
+/// Above so many hundredths of `--memory-max` new streams are refused, ...
+pub const MEMORY_NO_STREAMS: u64 = 70;
+
+/// ... above so many new players and connections, ...
+pub const MEMORY_NO_PLAYERS: u64 = 80;
+const _: () = assert!(MEMORY_NO_STREAMS < MEMORY_NO_PLAYERS);
+
+/// ... above so many the newest players are closed, ...
+pub const MEMORY_SHED_PLAYERS: u64 = 90;
+const _: () = assert!(MEMORY_NO_PLAYERS < MEMORY_SHED_PLAYERS);
+
+/// ... and above so many the newest publishers as well, until so much is free that nobody is
+/// shed: nothing else frees the memory of logs that hold one long group of pictures each.
+pub const MEMORY_SHED_STREAMS: u64 = 95;
+const _: () = assert!(MEMORY_SHED_PLAYERS < MEMORY_SHED_STREAMS && MEMORY_SHED_STREAMS < 100);
+
+/// Each of these ends so many hundredths below where it began.
+pub const MEMORY_HYSTERESIS: u64 = 5;
+const _: () = assert!(MEMORY_HYSTERESIS < MEMORY_NO_STREAMS);
+
+/// A worker that sheds players closes one in so many of its own each second, and at least one.
+pub const SHED_SHARE: usize = 100;
+
+/// What a connection counts for in bytes, besides buffers that are counted as they are: itself,
+/// its session and its place in lists and timers.
+pub const CONNECTION_BYTES: usize = 2 * KIB;
+
+/// How often a worker counts what it holds; four times as often while memory is short.
+pub const MEMORY_REVIEW: Duration = Duration::from_secs(1);
+
 // Turns and deadlines of a worker.
 
 /// Connections accepted from one listener in one turn.
@@ -205,6 +354,13 @@ pub const FEED_WAIT: Duration = Duration::from_secs(2);
 
 /// A warning that may repeat is written at most this often.
 pub const WARN_EVERY: Duration = Duration::from_secs(10);
+
+/// Lines a second for each reason a connection can end or be refused for, in the whole process;
+/// what is left out is counted and told. With `--log debug` nothing is left out.
+pub const LOG_LINES: u32 = 10;
+
+/// Characters of the words of a panic that are logged.
+pub const PANIC_CHARS: usize = 200;
 
 // The listener.
 

@@ -5,6 +5,7 @@ use std::fmt;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::config::{Config, Cpus};
+use crate::limits;
 use crate::net::listener::{self, SocketOptions};
 use crate::net::process;
 use crate::stats::Gauges;
@@ -93,6 +95,7 @@ fn system(what: &'static str) -> impl Fn(io::Error) -> StartError {
 /// # Errors
 /// The relay could not start; nothing was served.
 pub fn run(config: Config) -> Result<(), StartError> {
+    log_panics();
     let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(system("install signal handlers"))?;
     let available = process::available_cpus().map_err(system("list the cores"))?;
     let workers = config.workers.unwrap_or(available.len()).max(1);
@@ -239,7 +242,8 @@ fn seed(worker: usize) -> u64 {
     hasher.finish()
 }
 
-/// A relay with a dead worker would keep its port and serve some of its clients: better none,
+/// For a panic outside of what is done for one connection, which is contained where it is done:
+/// a relay with a dead worker would keep its port and serve some of its clients: better none,
 /// and a restart.
 struct AbortOnPanic;
 
@@ -249,6 +253,30 @@ impl Drop for AbortOnPanic {
             std::process::abort();
         }
     }
+}
+
+/// Has panics written to the log, with their place. One that costs a single connection can be
+/// had again and again by whoever has found it, so there are only so many lines a second.
+fn log_panics() {
+    let begun = clock();
+    let (second, lines) = (AtomicU64::new(0), AtomicU32::new(0));
+    std::panic::set_hook(Box::new(move |panic| {
+        let now = clock().saturating_duration_since(begun).as_secs();
+        if second.swap(now, Ordering::Relaxed) != now {
+            lines.store(0, Ordering::Relaxed);
+        }
+        if lines.fetch_add(1, Ordering::Relaxed) < limits::LOG_LINES {
+            let thread = thread::current();
+            let words: String = panic.payload_as_str().unwrap_or("no words").into();
+            let words: String = words.chars().take(limits::PANIC_CHARS).collect();
+            let place = panic.location().map(ToString::to_string);
+            log::error!(
+                "panic thread={} at={} why={words:?}",
+                thread.name().unwrap_or("?"),
+                place.unwrap_or_default(),
+            );
+        }
+    }));
 }
 
 fn start_worker(
@@ -338,10 +366,10 @@ fn clock() -> Instant {
 fn print_stats(now: &Gauges, before: &Gauges, seconds: f64) -> io::Result<()> {
     let rate = |now: u64, before: u64| 8.0 * now.saturating_sub(before) as f64 / seconds;
     let mut out = io::stdout().lock();
-    writeln!(
+    write!(
         out,
         "stats streams={} publishers={} players={} connections={} in_bps={:.0} out_bps={:.0} \
-         dropped={} dropped_bytes={} violations={} refused={} pace_ms={}",
+         dropped={} dropped_bytes={} violations={} pace_ms={}",
         now.streams,
         now.publishers,
         now.players,
@@ -351,9 +379,25 @@ fn print_stats(now: &Gauges, before: &Gauges, seconds: f64) -> io::Result<()> {
         now.skips,
         now.skipped_bytes,
         now.violations,
-        now.refused,
         now.pace_ms,
     )?;
+    let limits = [
+        ("refused", now.refused),
+        ("refused_address", now.refused_address),
+        ("refused_newcomers", now.refused_newcomers),
+        ("refused_memory", now.refused_memory),
+        ("refused_publishes", now.refused_publishes),
+        ("shed", now.shed),
+        ("held_bytes", now.held_bytes),
+        ("unkept_headers", now.unkept_headers),
+        ("unlogged", now.unlogged),
+        ("accept_pauses", now.accept_pauses),
+        ("bugs", now.bugs),
+    ];
+    for (name, value) in limits {
+        write!(out, " {name}={value}")?;
+    }
+    writeln!(out)?;
     out.flush()
 }
 

@@ -174,6 +174,7 @@ impl World {
             publish_idle: Duration::from_secs(3_600),
             // A ping a minute is no part of the steady state.
             ping: None,
+            max_per_address: None,
             ..Config::default()
         };
         let shared = Arc::new(Shared::new(config, workers, 100_000));

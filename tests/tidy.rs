@@ -170,7 +170,7 @@ fn imports_point_one_way() {
                 "worker", "net", "stream", "rtmp", "limits", "stats", "config",
             ],
         ),
-        ("limits", &[]),
+        ("limits", &["limits"]),
         ("stats", &[]),
         ("flags", &["flags", "config", "limits", "rtmp"]),
         ("config", &["config", "flags", "stream", "limits"]),
@@ -315,6 +315,53 @@ fn the_table_of_flags_in_the_readme_is_that_of_the_program() {
         assert_eq!(got, wanted, "a row of the table");
     }
     assert_eq!(table.trim_end(), wanted.trim_end());
+}
+
+#[test]
+fn the_table_of_limits_in_the_readme_is_that_of_the_program() {
+    let readme = read("README.md");
+    let (_, table) = readme
+        .split_once("<!-- limits -->\n")
+        .expect("where it begins");
+    let (table, _) = table.split_once("<!-- /limits -->").expect("where it ends");
+    let wanted = tailwater::limits::table::markdown_table();
+    for (got, wanted) in table.trim_end().lines().zip(wanted.trim_end().lines()) {
+        assert_eq!(got, wanted, "a row of the table");
+    }
+    assert_eq!(table.trim_end(), wanted.trim_end());
+}
+
+#[test]
+fn every_limit_is_in_the_table_once() {
+    let text = read("src/limits.rs");
+    let constants = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("pub const "))
+        .filter_map(|rest| rest.split_once(':'))
+        .map(|(name, _)| name);
+    let constants: Vec<&str> = constants.collect();
+    assert!(constants.len() >= 75, "{constants:?}");
+    let rows = tailwater::limits::table::TABLE.iter();
+    let rows: Vec<&str> = rows
+        .map(|limit| limit.constant)
+        .filter(|name| !name.is_empty())
+        .collect();
+    for name in &constants {
+        let count = rows.iter().filter(|row| *row == name).count();
+        assert_eq!(count, 1, "rows for {name}");
+    }
+    assert_eq!(rows.len(), constants.len());
+}
+
+#[test]
+fn every_close_reason_in_the_table_of_limits_exists() {
+    let readme = read("README.md");
+    for limit in tailwater::limits::table::TABLE {
+        for quoted in limit.beyond.split('`').skip(1).step_by(2) {
+            let row = format!("\n| `{quoted}` |");
+            assert!(quoted == "_error" || readme.contains(&row), "no `{quoted}`");
+        }
+    }
 }
 
 /// The strings that `fn code` of a file gives.

@@ -344,6 +344,7 @@ impl Client {
                 reader.hold(input);
             }
             Link::Session(session) => {
+                session.set_now(Duration::from_nanos(now_ns()));
                 while let Some(event) = session.next(input, &mut at).map_err(broken)? {
                     match (event, &mut self.role) {
                         (ClientEvent::Media(message), Role::Player(player)) => {

@@ -96,6 +96,8 @@ pub enum Category {
     Pace,
     /// What is kept of a stream, and for how long.
     Streams,
+    /// How much there may be of what others bring.
+    Limits,
     /// When a connection is given up.
     Timeouts,
     /// What is agreed with the peer and the kernel.
@@ -112,6 +114,7 @@ impl Category {
             Self::Cores => "Cores",
             Self::Pace => "Pace",
             Self::Streams => "Streams",
+            Self::Limits => "Limits",
             Self::Timeouts => "Timeouts",
             Self::Wire => "Sockets and protocol",
             Self::General => "General",

@@ -48,16 +48,6 @@ pub const OPTIONS: &[Opt] = &[
         ..BLANK
     },
     Opt {
-        name: "max-connections",
-        hint: "N",
-        accepts: count(0, 10_000_000),
-        default: "0",
-        category: Category::Listening,
-        meaning: "Connections the whole process serves at one time.",
-        note: "0 takes what the limit on open files leaves.",
-        ..BLANK
-    },
-    Opt {
         name: "cpus",
         hint: "LIST",
         accepts: Accepts::Text(
@@ -198,6 +188,78 @@ pub const OPTIONS: &[Opt] = &[
         ..BLANK
     },
     Opt {
+        name: "max-connections",
+        hint: "N",
+        accepts: count(0, 10_000_000),
+        default: "0",
+        category: Category::Limits,
+        meaning: "Connections the whole process serves at one time.",
+        note: "0 takes what the limit on open files leaves. A quarter of them, and 64 at the \
+               least, may be connections that have neither published nor played yet.",
+        ..BLANK
+    },
+    Opt {
+        name: "max-per-address",
+        hint: "N",
+        accepts: count(0, 10_000_000),
+        default: "1000",
+        category: Category::Limits,
+        meaning: "Connections from one IPv4 address or one IPv6 /64 at one time.",
+        note: "Everybody behind one NAT has one address: raise it where a whole campus may \
+               watch. 0 sets no limit, as behind a proxy that passes TCP on.",
+        ..BLANK
+    },
+    Opt {
+        name: "max-streams",
+        hint: "N",
+        accepts: count(0, 10_000_000),
+        default: "10000",
+        category: Category::Limits,
+        meaning: "Streams of the whole process at one time, those in --grace included.",
+        note: "A publish of one more is refused. 0 sets no limit.",
+        ..BLANK
+    },
+    Opt {
+        name: "memory-max",
+        hint: "SIZE",
+        accepts: bytes(0, 1 << 40),
+        default: "0",
+        category: Category::Limits,
+        meaning: "Memory the process may hold for streams and connections.",
+        note: "Above 70 % of it new publishers are refused, above 80 % new players and \
+               connections, above 90 % the newest players are closed little by little, above \
+               95 % the newest publishers too. What the kernel keeps for sockets comes on top. \
+               0 sets no limit, and nothing is counted then.",
+        ..BLANK
+    },
+    Opt {
+        name: "publish-bitrate-max",
+        hint: "RATE",
+        accepts: Accepts::Amount {
+            unit: Unit::Bits,
+            min: 0,
+            max: 100_000_000_000,
+            word: None,
+        },
+        default: "200 Mbit/s",
+        category: Category::Limits,
+        meaning: "A publisher that sends more than this, over 10 s, is closed.",
+        note: "The default is several times what encoders send in 4K. A file that is published \
+               as fast as the network goes exceeds it. 0 sets no limit.",
+        ..BLANK
+    },
+    Opt {
+        name: "skips-max",
+        hint: "N",
+        accepts: count(0, 1000),
+        default: "0",
+        category: Category::Limits,
+        meaning: "A player that jumps ahead more often than this in 30 s is closed.",
+        note: "See --lag-max. Off with 0, since a phone on a bad line still sees something that \
+               way; set it where players come back by themselves with less to receive.",
+        ..BLANK
+    },
+    Opt {
         name: "drain",
         hint: "TIME",
         accepts: seconds(0, 3600),
@@ -236,7 +298,8 @@ pub const OPTIONS: &[Opt] = &[
         default: "30 s",
         category: Category::Timeouts,
         meaning: "A player that takes no byte for this long, while data waits, is closed.",
-        note: "One that takes some, but too few, comes under --lag-max.",
+        note: "One that takes some, but too little, comes under --lag-max; less than 64 KiB in \
+               this time, and in 30 s at the least, while data waits, closes it as well.",
         ..BLANK
     },
     Opt {

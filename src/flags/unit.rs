@@ -10,6 +10,9 @@ pub enum Unit {
     Count,
     /// Bytes; suffixes k, m, g, KiB, MiB, GiB, all powers of 1024, in either case.
     Bytes,
+    /// Bits a second; suffixes k, m, g, kbit/s, Mbit/s, Gbit/s, all powers of 1000, in either
+    /// case.
+    Bits,
     /// Time; suffixes ms, s, m, h; milliseconds when bare.
     Milliseconds,
     /// Time; the same suffixes; seconds when bare.
@@ -24,6 +27,14 @@ const BYTE_SUFFIXES: [(&str, u64); 6] = [
     ("m", 1 << 20),
     ("k", 1 << 10),
 ];
+const BIT_SUFFIXES: [(&str, u64); 6] = [
+    ("gbit/s", 1_000_000_000),
+    ("mbit/s", 1_000_000),
+    ("kbit/s", 1_000),
+    ("g", 1_000_000_000),
+    ("m", 1_000_000),
+    ("k", 1_000),
+];
 const TIME_SUFFIXES: [(&str, u64); 4] = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000)];
 
 impl Unit {
@@ -32,6 +43,7 @@ impl Unit {
         match self {
             Self::Count => "",
             Self::Bytes => "bytes",
+            Self::Bits => "bit/s",
             Self::Milliseconds => "ms",
             Self::Seconds => "s",
         }
@@ -40,7 +52,7 @@ impl Unit {
     /// What one bare unit is worth: milliseconds for times, 1 for the others.
     pub fn scale(self) -> u64 {
         match self {
-            Self::Count | Self::Bytes | Self::Milliseconds => 1,
+            Self::Count | Self::Bytes | Self::Bits | Self::Milliseconds => 1,
             Self::Seconds => 1000,
         }
     }
@@ -67,6 +79,7 @@ impl Unit {
         match self {
             Self::Count => None,
             Self::Bytes => find(&BYTE_SUFFIXES, &suffix.to_ascii_lowercase()),
+            Self::Bits => find(&BIT_SUFFIXES, &suffix.to_ascii_lowercase()),
             Self::Milliseconds | Self::Seconds => find(&TIME_SUFFIXES, suffix),
         }
     }
@@ -81,6 +94,15 @@ impl Unit {
                     _ if whole(1 << 30) => format!("{} GiB", amount >> 30),
                     _ if whole(1 << 20) => format!("{} MiB", amount >> 20),
                     _ if whole(1 << 10) => format!("{} KiB", amount >> 10),
+                    _ => amount.to_string(),
+                }
+            }
+            Self::Bits => {
+                let whole = |worth: u64| amount != 0 && amount.is_multiple_of(worth);
+                match amount {
+                    _ if whole(1_000_000_000) => format!("{} Gbit/s", amount / 1_000_000_000),
+                    _ if whole(1_000_000) => format!("{} Mbit/s", amount / 1_000_000),
+                    _ if whole(1_000) => format!("{} kbit/s", amount / 1_000),
                     _ => amount.to_string(),
                 }
             }
@@ -104,6 +126,7 @@ impl Unit {
                     format!("{low} to {high}")
                 }
             }
+            Self::Bits => format!("{} to {}", self.show(min), self.show(max)),
             Self::Milliseconds | Self::Seconds => format!("{min} to {max} {}", self.name()),
         }
     }
@@ -112,6 +135,14 @@ impl Unit {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const ALL: [Unit; 5] = [
+        Unit::Count,
+        Unit::Bytes,
+        Unit::Bits,
+        Unit::Milliseconds,
+        Unit::Seconds,
+    ];
 
     #[track_caller]
     fn check(unit: Unit, text: &str, amount: Option<u64>) {
@@ -138,6 +169,24 @@ mod tests {
     }
 
     #[test]
+    fn bits_a_second_take_powers_of_1000() {
+        for (text, amount) in [
+            ("0", 0),
+            ("64000", 64_000),
+            ("64k", 64_000),
+            ("64 kbit/s", 64_000),
+            ("200M", 200_000_000),
+            ("200 Mbit/s", 200_000_000),
+            ("1g", 1_000_000_000),
+        ] {
+            check(Unit::Bits, text, Some(amount));
+        }
+        check(Unit::Bits, "1 MiB", None);
+        assert_eq!(Unit::Bits.show(2_500_000), "2500 kbit/s");
+        assert_eq!(Unit::Bits.range(0, 1_000_000_000), "0 to 1 Gbit/s");
+    }
+
+    #[test]
     fn times_take_a_suffix_or_the_unit_of_the_option() {
         for (text, bare_ms, bare_s) in [
             ("0", 0, 0),
@@ -155,8 +204,7 @@ mod tests {
 
     #[test]
     fn what_is_not_an_amount_is_refused() {
-        let all = [Unit::Count, Unit::Bytes, Unit::Milliseconds, Unit::Seconds];
-        for unit in all {
+        for unit in ALL {
             for text in [
                 "",
                 " ",
@@ -200,7 +248,7 @@ mod tests {
 
     #[test]
     fn what_is_shown_reads_back() {
-        for unit in [Unit::Count, Unit::Bytes, Unit::Milliseconds, Unit::Seconds] {
+        for unit in ALL {
             for amount in [
                 0,
                 1,

@@ -90,6 +90,21 @@ impl RingPool {
         self.free.pop().unwrap_or_else(Ring::new)
     }
 
+    /// Gives all that nobody has back to the system.
+    pub fn release(&mut self) {
+        self.free = Vec::new();
+    }
+
+    /// How many nobody has.
+    pub fn len(&self) -> usize {
+        self.free.len()
+    }
+
+    /// Whether there is none that nobody has.
+    pub fn is_empty(&self) -> bool {
+        self.free.is_empty()
+    }
+
     /// Takes back a ring that is no longer needed.
     pub fn give_back(&mut self, mut ring: Ring) {
         ring.consume(ring.len);

@@ -3,8 +3,16 @@
 //! E-RTMP v2 "Enhancing NetConnection connect Command".
 //!
 //! It owns no socket and never tries again: whoever drives it decides what a refusal means.
-//! Rule of use: [`ClientSession::next`] until it gives None, then
+//! Rule of use: [`ClientSession::set_now`], then [`ClientSession::next`] until it gives None, then
 //! [`ClientSession::end_input`], then send [`ClientSession::out`].
+//!
+//! A server is believed no more than a client is. The limits of the chunk reader are those of a
+//! client: small until there is a message stream that media can come on; each answer counts once
+//! and in its turn, so that no server makes us ask again; its words are cut. How long it may take
+//! to answer is for the driver to say.
+
+// The length of time alone; `core::time` has no clock to read.
+use core::time::Duration;
 
 use super::command::Command;
 use super::control::UserControl;
@@ -14,6 +22,7 @@ use super::link::{Link, Outbox, Step};
 use super::message::{Message, MessageHeader, Payload, kind};
 use super::reader::ReaderLimits;
 use super::writer::write_message;
+use crate::limits;
 
 /// What to do on the server, and as whom.
 #[derive(Clone, Debug)]
@@ -79,8 +88,16 @@ pub struct ClientSession {
     request: ClientRequest,
     handshake: Option<ClientHandshake>,
     link: Link,
-    /// The message stream createStream gave.
-    msid: Option<u32>,
+    stage: Stage,
+}
+
+/// How far the session has come: which answer it waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Connecting,
+    Creating,
+    /// createStream gave this message stream, and the publish or play was sent.
+    Asked(u32),
 }
 
 const TRANSACTION_CONNECT: f64 = 1.0;
@@ -98,14 +115,20 @@ impl ClientSession {
     /// A session whose first bytes to send are in [`out`](Self::out). `seed` fills the random
     /// part of the handshake.
     pub fn new(request: ClientRequest, seed: u64) -> Self {
-        let mut link = Link::new(ReaderLimits::PUBLISHER);
+        let mut link = Link::new(ReaderLimits::UNAUTHORISED);
         let handshake = ClientHandshake::new(request.handshake, seed, link.out().writer());
         Self {
             request,
             handshake: Some(handshake),
             link,
-            msid: None,
+            stage: Stage::Connecting,
         }
+    }
+
+    /// The time from here on, counted from the same moment for the life of the session. What a
+    /// server may do only so often is counted by it; while it stands still, only bursts pass.
+    pub fn set_now(&mut self, now: Duration) {
+        self.link.set_now(now);
     }
 
     /// The next thing the server answers or sends in `input` from `*at` on; None when there is
@@ -149,13 +172,34 @@ impl ClientSession {
     /// No more of `input` will be read; `count` bytes of it were.
     ///
     /// # Errors
-    /// Answers pile up because the server does not read them.
+    /// Answers pile up because the server does not read them, or too much media comes that was not
+    /// asked for.
     pub fn end_input(&mut self, input: &[u8], count: usize) -> Result<(), ProtocolError> {
         if self.handshake.is_some() {
             self.link.count_received(count);
             return Ok(());
         }
+        if self.link.reader().skipped_media() > limits::EARLY_MEDIA_BYTES_MAX {
+            return Err(ProtocolError::Unexpected {
+                command: "media",
+                needs: "createStream",
+            });
+        }
         self.link.end_input(input, count)
+    }
+
+    /// When the incomplete message that has waited longest last got a byte, in the time of
+    /// [`set_now`](Self::set_now); None when no message is incomplete. After
+    /// [`limits::PARTIAL_MESSAGE_WAIT`] the connection is to end with
+    /// [`ProtocolError::StalePartial`].
+    pub fn oldest_partial(&self) -> Option<Duration> {
+        self.link.oldest_partial()
+    }
+
+    /// Bytes of memory behind the session: what is incomplete, what waits to be sent, and what
+    /// is kept for reuse.
+    pub fn memory_bytes(&self) -> usize {
+        self.link.memory_bytes()
     }
 
     /// What is to be sent.
@@ -165,7 +209,10 @@ impl ClientSession {
 
     /// The message stream in use, once there is one.
     pub fn msid(&self) -> Option<u32> {
-        self.msid
+        match self.stage {
+            Stage::Asked(msid) => Some(msid),
+            Stage::Connecting | Stage::Creating => None,
+        }
     }
 
     /// Sends a media message; only after `NetStream.Publish.Start`.
@@ -262,6 +309,7 @@ impl ClientSession {
         body: &[u8],
     ) -> Result<Option<ClientEvent<'static>>, ProtocolError> {
         let Some(command) = Command::decode(header.kind, body)? else {
+            self.link.count_glitch()?;
             return Ok(None);
         };
         // Some servers put the status object into the place of the command object.
@@ -273,22 +321,26 @@ impl ClientSession {
             let value = info
                 .and_then(|info| info.get(key)?.as_bytes())
                 .unwrap_or_default();
-            String::from_utf8_lossy(value).into_owned()
+            let cut = &value[..value.len().min(limits::STATUS_TEXT_BYTES_MAX)];
+            String::from_utf8_lossy(cut).into_owned()
         };
+        let is_result = |of| command.name == "_result" && command.transaction == of;
         match command.name {
-            "_result" if command.transaction == TRANSACTION_CONNECT => {
+            _ if is_result(TRANSACTION_CONNECT) && self.stage == Stage::Connecting => {
                 let caps = info.and_then(|info| info.get("capsEx")?.as_u32());
+                self.stage = Stage::Creating;
                 self.send_create();
                 Ok(Some(ClientEvent::Connected {
                     caps_ex: caps.unwrap_or(0),
                 }))
             }
-            "_result" if command.transaction == TRANSACTION_CREATE && self.msid.is_none() => {
+            _ if is_result(TRANSACTION_CREATE) && self.stage == Stage::Creating => {
                 let msid = command
                     .argument(0)
                     .and_then(|value| value.as_u32())
                     .unwrap_or(1);
-                self.msid = Some(msid);
+                self.stage = Stage::Asked(msid);
+                self.link.reader().set_limits(ReaderLimits::PUBLISHER);
                 self.send_action(msid);
                 Ok(None)
             }
@@ -306,7 +358,11 @@ impl ClientSession {
                 code: text("code"),
                 description: text("description"),
             })),
-            _ => Ok(None),
+            // Results that nothing waits for, onBWDone and the like, and commands for a server.
+            _ => {
+                self.link.count_glitch()?;
+                Ok(None)
+            }
         }
     }
 }

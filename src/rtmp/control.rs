@@ -96,6 +96,16 @@ impl Control {
         }))
     }
 
+    /// Bytes in the body of such a message when it is whole.
+    pub(super) fn body_bytes(&self) -> usize {
+        match self {
+            Self::SetPeerBandwidth { .. } => 5,
+            // A short one reads as an event nobody knows.
+            Self::User(_) => 2,
+            _ => 4,
+        }
+    }
+
     /// Writes this message in one chunk.
     pub fn encode(&self, sink: &mut impl Sink) {
         let mut body = Body::new();

@@ -3,6 +3,9 @@
 
 use std::fmt;
 
+use crate::limits;
+use crate::limits::bucket::Rate;
+
 /// A violation of RTMP by the peer. The connection that sent it closes; nothing else changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -83,6 +86,21 @@ pub enum ProtocolError {
         /// The limit.
         limit: usize,
     },
+    /// Calls and pings keep coming faster than they are answered.
+    CallRate,
+    /// play, play2 and publish come faster than anybody chooses streams.
+    StreamCommandRate,
+    /// pause, seek, receiveAudio and receiveVideo come faster than any hand moves.
+    PlayerCommandRate,
+    /// The chunk size changes again and again.
+    ChunkSizeRate,
+    /// More messages a second than any encoder makes.
+    MessageRate,
+    /// Too many things that are allowed and that no working peer does often.
+    Glitches,
+    /// An incomplete message has been left without a new byte for too long. Found by who keeps
+    /// the time, see [`limits::PARTIAL_MESSAGE_WAIT`].
+    StalePartial,
 }
 
 impl ProtocolError {
@@ -104,6 +122,13 @@ impl ProtocolError {
             Self::Name(_) => "name",
             Self::Unexpected { .. } => "unexpected",
             Self::TooManyReplies { .. } => "too_many_replies",
+            Self::CallRate => "call_rate",
+            Self::StreamCommandRate => "stream_command_rate",
+            Self::PlayerCommandRate => "player_command_rate",
+            Self::ChunkSizeRate => "chunk_size_rate",
+            Self::MessageRate => "message_rate",
+            Self::Glitches => "glitches",
+            Self::StalePartial => "stale_partial",
         }
     }
 }
@@ -138,11 +163,43 @@ impl fmt::Display for ProtocolError {
             Self::Name(error) => write!(f, "{error}"),
             Self::Unexpected { command, needs } => write!(f, "{command} needs {needs} first"),
             Self::TooManyReplies { limit } => write!(f, "over {limit} pending reply bytes"),
+            Self::CallRate => write!(f, "calls and pings {}", TooFast(limits::REPLIES)),
+            Self::StreamCommandRate => {
+                write!(
+                    f,
+                    "play and publish commands {}",
+                    TooFast(limits::STREAM_COMMANDS)
+                )
+            }
+            Self::PlayerCommandRate => {
+                write!(
+                    f,
+                    "pause and seek commands {}",
+                    TooFast(limits::PLAYER_COMMANDS)
+                )
+            }
+            Self::ChunkSizeRate => write!(f, "chunk sizes {}", TooFast(limits::CHUNK_SIZES)),
+            Self::MessageRate => write!(f, "messages {}", TooFast(limits::MESSAGES)),
+            Self::Glitches => write!(f, "odd messages {}", TooFast(limits::GLITCHES)),
+            Self::StalePartial => {
+                let wait = limits::PARTIAL_MESSAGE_WAIT.as_secs();
+                write!(f, "a message waits over {wait} s for its rest")
+            }
         }
     }
 }
 
 impl std::error::Error for ProtocolError {}
+
+/// Says what rate was exceeded.
+struct TooFast(Rate);
+
+impl fmt::Display for TooFast {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (count, seconds) = self.0.plainly();
+        write!(f, "faster than {count} in {seconds} s")
+    }
+}
 
 impl From<super::amf0::AmfError> for ProtocolError {
     fn from(error: super::amf0::AmfError) -> Self {

@@ -3,14 +3,44 @@
 //! acknowledgements, ping), so that the sessions see commands and media only.
 //! RTMP 1.0 §5.4, §6.2, §7.1.6.
 //!
-//! It decides nothing about streams and knows neither role.
+//! It decides nothing about streams and knows neither role. What a peer may do only so often is
+//! counted here for both; the time is told with [`Link::set_now`].
+
+// The length of time alone; `core::time` has no clock to read.
+use core::time::Duration;
 
 use super::command::{Status, write_command};
 use super::control::{Control, UserControl};
 use super::error::ProtocolError;
 use super::message::{Message, MessageHeader, Payload, Timestamp, kind};
-use super::reader::{ChunkReader, ReaderLimits};
+use super::rate::{Meter, Price};
+use super::reader::{ChunkReader, Read, ReaderLimits};
 use crate::limits;
+
+// No limit is needed for the payload of a chunk: chunks are as long as the chunk size but for the
+// last of a message, and chunk sizes below 128 are refused. Tiny chunks are tiny messages.
+const MESSAGES: Price = Price::of(limits::MESSAGES);
+const GLITCHES: Price = Price::of(limits::GLITCHES);
+const CHUNK_SIZES: Price = Price::of(limits::CHUNK_SIZES);
+const REPLIES: Price = Price::of(limits::REPLIES);
+const UNANSWERED: Price = Price::of(limits::UNANSWERED);
+const STREAM_COMMANDS: Price = Price::of(limits::STREAM_COMMANDS);
+const PLAYER_COMMANDS: Price = Price::of(limits::PLAYER_COMMANDS);
+
+/// Messages taken from their meter at one time.
+const MESSAGES_TAKEN: u32 = 64;
+
+/// What of each rate is used up.
+#[derive(Debug, Default)]
+struct Meters {
+    messages: Meter,
+    glitches: Meter,
+    chunk_sizes: Meter,
+    replies: Meter,
+    unanswered: Meter,
+    stream_commands: Meter,
+    player_commands: Meter,
+}
 
 /// Bytes that wait to be sent, oldest first.
 #[derive(Debug, Default)]
@@ -80,6 +110,11 @@ pub(super) struct Link {
     /// Acknowledge after so many more bytes.
     acknowledge_every: u64,
     aggregate: Option<Box<Aggregate>>,
+    /// The time, as told.
+    now: Duration,
+    meters: Meters,
+    /// Messages that have been taken from their meter and have not come.
+    messages_left: u32,
 }
 
 impl Link {
@@ -93,7 +128,16 @@ impl Link {
             acknowledged: 0,
             acknowledge_every: u64::from(limits::ACK_WINDOW_DEFAULT) / 2,
             aggregate: None,
+            now: Duration::ZERO,
+            meters: Meters::default(),
+            messages_left: 0,
         }
+    }
+
+    /// The time from here on, counted from any moment.
+    pub(super) fn set_now(&mut self, now: Duration) {
+        self.now = now;
+        self.reader.set_now(now);
     }
 
     pub(super) fn out(&mut self) -> &mut Outbox {
@@ -108,17 +152,50 @@ impl Link {
         &mut self.reader
     }
 
+    /// See [`ChunkReader::oldest_partial`].
+    pub(super) fn oldest_partial(&self) -> Option<Duration> {
+        self.reader.oldest_partial()
+    }
+
+    /// Bytes of memory behind this link.
+    pub(super) fn memory_bytes(&self) -> usize {
+        let aggregate = self.aggregate.as_ref();
+        let aggregate = aggregate.map_or(0, |aggregate| aggregate.body.capacity());
+        self.reader.memory_bytes() + self.out.bytes.capacity() + aggregate
+    }
+
+    /// Whether an aggregate has been read and not all of it given.
+    pub(super) fn has_more(&self) -> bool {
+        self.aggregate.is_some()
+    }
+
     /// Reads on to the next thing the session has to see.
     pub(super) fn advance(&mut self, input: &[u8], at: &mut usize) -> Result<Step, ProtocolError> {
         loop {
             if let Some(aggregate) = &mut self.aggregate {
-                if aggregate.advance()? {
-                    return Ok(Step::Message);
+                match aggregate.advance()? {
+                    Part::Media => {
+                        self.count_message()?;
+                        return Ok(Step::Message);
+                    }
+                    Part::Other => {
+                        self.count_glitch()?;
+                        continue;
+                    }
+                    Part::End => self.aggregate = None,
                 }
-                self.aggregate = None;
             }
-            if !self.reader.advance(input, at)? {
-                return Ok(Step::Done);
+            match self.reader.advance(input, at)? {
+                Read::Done => return Ok(Step::Done),
+                Read::Message => self.count_message()?,
+                Read::Empty => self.count_empty(input)?,
+                Read::PassedOver { odd } => {
+                    self.count_message()?;
+                    if odd {
+                        self.count_glitch()?;
+                    }
+                    continue;
+                }
             }
             let message = self.reader.message(input);
             if message.header.kind == kind::AGGREGATE {
@@ -128,6 +205,9 @@ impl Link {
             match Control::decode(&message)? {
                 None => return Ok(Step::Message),
                 Some(control) => {
+                    if message.header.len < control.body_bytes() {
+                        self.count_glitch()?;
+                    }
                     if let Some(event) = self.obey(control)? {
                         return Ok(Step::User(event));
                     }
@@ -173,13 +253,20 @@ impl Link {
     fn obey(&mut self, control: Control) -> Result<Option<UserControl>, ProtocolError> {
         match control {
             Control::SetChunkSize(bytes) => {
+                if !self.meters.chunk_sizes.take(&CHUNK_SIZES, self.now, 1) {
+                    return Err(ProtocolError::ChunkSizeRate);
+                }
                 if bytes >> 31 != 0 || bytes < limits::CHUNK_SIZE_IN_MIN {
                     return Err(ProtocolError::ChunkSize { got: bytes });
                 }
                 self.reader
                     .set_chunk_size(bytes.min(limits::CHUNK_SIZE_IN_CAP) as usize);
             }
-            Control::Abort(csid) => self.reader.abort(csid),
+            Control::Abort(csid) => {
+                if !self.reader.abort(csid) {
+                    self.count_glitch()?;
+                }
+            }
             Control::WindowAckSize(window) => {
                 // Peers send any number here; a tiny one must not cost an answer per message.
                 let window = u64::from(window & 0x7FFF_FFFF);
@@ -188,11 +275,100 @@ impl Link {
             // We never wait for acknowledgements: TCP's own window is the one that counts.
             Control::Acknowledgement(_) | Control::SetPeerBandwidth { .. } => {}
             Control::User(UserControl::PingRequest(time)) => {
-                self.send(Control::User(UserControl::PingResponse(time)));
+                if self.may_answer()? {
+                    self.send(Control::User(UserControl::PingResponse(time)));
+                }
             }
-            Control::User(event) => return Ok(Some(event)),
+            Control::User(event) => {
+                if let UserControl::Other(_) = event {
+                    self.count_glitch()?;
+                }
+                return Ok(Some(event));
+            }
         }
         Ok(None)
+    }
+
+    /// A message has come. They are taken from their meter by the dozen, so that counting costs
+    /// nothing worth speaking of.
+    #[inline]
+    fn count_message(&mut self) -> Result<(), ProtocolError> {
+        match self.messages_left.checked_sub(1) {
+            Some(left) => self.messages_left = left,
+            None => self.take_messages()?,
+        }
+        Ok(())
+    }
+
+    /// Takes messages from their meter, of which the one at hand is the first.
+    #[cold]
+    #[inline(never)]
+    fn take_messages(&mut self) -> Result<(), ProtocolError> {
+        let meter = &mut self.meters.messages;
+        let taken = [MESSAGES_TAKEN, 1]
+            .into_iter()
+            .find(|&count| meter.take(&MESSAGES, self.now, count));
+        self.messages_left = taken.ok_or(ProtocolError::MessageRate)? - 1;
+        Ok(())
+    }
+
+    /// A message without a byte has come.
+    #[cold]
+    fn count_empty(&mut self, input: &[u8]) -> Result<(), ProtocolError> {
+        self.count_message()?;
+        match self.reader.message(input).header.kind {
+            // Of audio it says that there is silence: E-RTMP v2 "Enhanced Audio". A command is
+            // judged where it is read, and a control message is an error.
+            kind::VIDEO | kind::DATA | kind::DATA_AMF3 | kind::AGGREGATE => self.count_glitch(),
+            _ => Ok(()),
+        }
+    }
+
+    /// Something odd has come that the protocol allows.
+    #[cold]
+    pub(super) fn count_glitch(&mut self) -> Result<(), ProtocolError> {
+        match self.meters.glitches.take(&GLITCHES, self.now, 1) {
+            true => Ok(()),
+            false => Err(ProtocolError::Glitches),
+        }
+    }
+
+    /// Whether a call or ping that wants an answer gets one. Nobody works with answers that come
+    /// by hundreds, so what is asked too fast is not answered, and not for ever.
+    ///
+    /// # Errors
+    /// Too much went unanswered.
+    pub(super) fn may_answer(&mut self) -> Result<bool, ProtocolError> {
+        let meters = &mut self.meters;
+        if meters.replies.take(&REPLIES, self.now, 1) {
+            return Ok(true);
+        }
+        if meters.unanswered.take(&UNANSWERED, self.now, 1) {
+            return Ok(false);
+        }
+        Err(ProtocolError::CallRate)
+    }
+
+    /// A play, play2 or publish has come.
+    pub(super) fn count_stream_command(&mut self) -> Result<(), ProtocolError> {
+        let meter = &mut self.meters.stream_commands;
+        match meter.take(&STREAM_COMMANDS, self.now, 1) {
+            true => Ok(()),
+            false => Err(ProtocolError::StreamCommandRate),
+        }
+    }
+
+    /// A pause, seek, receiveAudio or receiveVideo has come, whose answer may be long.
+    pub(super) fn count_player_command(&mut self) -> Result<(), ProtocolError> {
+        let meter = &mut self.meters.player_commands;
+        if !meter.take(&PLAYER_COMMANDS, self.now, 1) {
+            return Err(ProtocolError::PlayerCommandRate);
+        }
+        let limit = limits::COMMAND_BACKLOG_BYTES_MAX;
+        match self.out.pending().len() > limit {
+            true => Err(ProtocolError::TooManyReplies { limit }),
+            false => Ok(()),
+        }
     }
 
     pub(super) fn send(&mut self, control: Control) {
@@ -255,6 +431,17 @@ struct Aggregate {
     payload_at: usize,
 }
 
+/// What an aggregate has next.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    /// Audio, video or data.
+    Media,
+    /// A kind that has no place in an aggregate.
+    Other,
+    /// Nothing.
+    End,
+}
+
 const PART_HEADER_BYTES: usize = 11;
 const BACK_POINTER_BYTES: usize = 4;
 
@@ -270,35 +457,35 @@ impl Aggregate {
         }
     }
 
-    /// Moves to the next part that is audio, video or data; false at the end. Other kinds have
-    /// no place in an aggregate and are passed over.
-    fn advance(&mut self) -> Result<bool, ProtocolError> {
-        while self.at < self.body.len() {
-            let rest = &self.body[self.at..];
-            let head = rest
-                .get(..PART_HEADER_BYTES)
-                .ok_or(ProtocolError::Aggregate)?;
-            let len = u32::from_be_bytes([0, head[1], head[2], head[3]]) as usize;
-            if rest.len() - PART_HEADER_BYTES < len {
-                return Err(ProtocolError::Aggregate);
-            }
-            let time = Timestamp(u32::from_be_bytes([head[7], head[4], head[5], head[6]]));
-            let first = *self.first.get_or_insert(time);
-            let offset = time.0.wrapping_sub(first.0);
-            self.part = MessageHeader {
-                kind: head[0],
-                timestamp: self.header.timestamp.plus(offset),
-                len,
-                ..self.header
-            };
-            self.payload_at = self.at + PART_HEADER_BYTES;
-            // The back pointer of the last part is left out by some; nothing depends on it.
-            self.at = (self.payload_at + len + BACK_POINTER_BYTES).min(self.body.len());
-            if matches!(self.part.kind, kind::AUDIO | kind::VIDEO | kind::DATA) {
-                return Ok(true);
-            }
+    /// Moves to the next part.
+    fn advance(&mut self) -> Result<Part, ProtocolError> {
+        let rest = &self.body[self.at..];
+        if rest.is_empty() {
+            return Ok(Part::End);
         }
-        Ok(false)
+        let head = rest
+            .get(..PART_HEADER_BYTES)
+            .ok_or(ProtocolError::Aggregate)?;
+        let len = u32::from_be_bytes([0, head[1], head[2], head[3]]) as usize;
+        if rest.len() - PART_HEADER_BYTES < len {
+            return Err(ProtocolError::Aggregate);
+        }
+        let time = Timestamp(u32::from_be_bytes([head[7], head[4], head[5], head[6]]));
+        let first = *self.first.get_or_insert(time);
+        let offset = time.0.wrapping_sub(first.0);
+        self.part = MessageHeader {
+            kind: head[0],
+            timestamp: self.header.timestamp.plus(offset),
+            len,
+            ..self.header
+        };
+        self.payload_at = self.at + PART_HEADER_BYTES;
+        // The back pointer of the last part is left out by some; nothing depends on it.
+        self.at = (self.payload_at + len + BACK_POINTER_BYTES).min(self.body.len());
+        Ok(match self.part.kind {
+            kind::AUDIO | kind::VIDEO | kind::DATA => Part::Media,
+            _ => Part::Other,
+        })
     }
 
     fn message(&self) -> Message<'_> {
@@ -311,149 +498,4 @@ impl Aggregate {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::rtmp::writer::write_message;
-
-    fn wire(message_kind: u8, time: u32, body: &[u8]) -> Vec<u8> {
-        let mut wire = Vec::new();
-        let header = MessageHeader {
-            csid: 4,
-            timestamp: Timestamp(time),
-            kind: message_kind,
-            msid: 1,
-            len: body.len(),
-        };
-        write_message(&mut wire, &header, &Payload::from_slice(body), 128);
-        wire
-    }
-
-    fn part(part_kind: u8, time: u32, body: &[u8]) -> Vec<u8> {
-        let len = u32::try_from(body.len()).unwrap().to_be_bytes();
-        let [top, times @ ..] = time.to_be_bytes();
-        let mut bytes = vec![part_kind, len[1], len[2], len[3]];
-        bytes.extend(times);
-        bytes.extend([top, 0, 0, 0]);
-        bytes.extend(body);
-        bytes.extend((u32::try_from(body.len()).unwrap() + 11).to_be_bytes());
-        bytes
-    }
-
-    fn messages(input: &[u8]) -> Result<Vec<(u8, u32, Vec<u8>)>, ProtocolError> {
-        let mut link = Link::new(ReaderLimits::PUBLISHER);
-        let (mut at, mut seen) = (0, Vec::new());
-        while link.advance(input, &mut at)? == Step::Message {
-            let message = link.message(input);
-            let header = message.header;
-            assert_eq!(header.msid, 1);
-            seen.push((header.kind, header.timestamp.0, message.payload.to_vec()));
-        }
-        Ok(seen)
-    }
-
-    #[test]
-    fn an_aggregate_is_split_on_its_own_time() {
-        let body = [
-            part(9, 5_000, b"video"),
-            part(8, 5_020, b"a"),
-            part(18, 4_990, b"d"),
-        ]
-        .concat();
-        let input = [wire(kind::AGGREGATE, 100, &body), wire(8, 200, b"next")].concat();
-        let expected = vec![
-            (9, 100, b"video".to_vec()),
-            (8, 120, b"a".to_vec()),
-            (18, 90, b"d".to_vec()),
-            (8, 200, b"next".to_vec()),
-        ];
-        assert_eq!(messages(&input), Ok(expected));
-    }
-
-    #[test]
-    fn parts_of_other_kinds_are_passed_over_and_bad_lengths_refused() {
-        let nested = part(22, 0, &part(9, 0, b"inner"));
-        let body = [nested, part(1, 0, &[0, 0, 0, 1]), part(9, 0, b"v")].concat();
-        let expected = vec![(9, 0, b"v".to_vec())];
-        assert_eq!(messages(&wire(kind::AGGREGATE, 0, &body)), Ok(expected));
-        let mut long = part(9, 0, b"v");
-        long[3] = 9;
-        assert_eq!(
-            messages(&wire(kind::AGGREGATE, 0, &long)),
-            Err(ProtocolError::Aggregate)
-        );
-        assert_eq!(
-            messages(&wire(kind::AGGREGATE, 0, &[9, 0])),
-            Err(ProtocolError::Aggregate)
-        );
-    }
-
-    #[test]
-    fn acknowledgements_are_cumulative_and_follow_the_clamped_window() {
-        let mut link = Link::new(ReaderLimits::PUBLISHER);
-        assert_eq!(link.obey(Control::WindowAckSize(1)), Ok(None));
-        link.count_received(limits::ACK_WINDOW_MIN as usize / 2 - 1);
-        assert!(link.out().is_empty());
-        link.count_received(1);
-        let mut expected = Vec::new();
-        Control::Acknowledgement(limits::ACK_WINDOW_MIN / 2).encode(&mut expected);
-        assert_eq!(link.out().pending(), expected);
-        let sent = link.out().pending().len();
-        link.out().advance(sent);
-        link.received = u64::from(u32::MAX) - 4;
-        link.acknowledged = link.received - 70_000;
-        link.count_received(10);
-        expected.clear();
-        Control::Acknowledgement(5).encode(&mut expected);
-        assert_eq!(link.out().pending(), expected);
-    }
-
-    #[test]
-    fn chunk_sizes_out_of_range_are_refused_and_huge_ones_capped() {
-        for got in [0, 1, 127, 0x8000_0000, u32::MAX] {
-            let mut link = Link::new(ReaderLimits::PUBLISHER);
-            let end = link.obey(Control::SetChunkSize(got));
-            assert_eq!(end, Err(ProtocolError::ChunkSize { got }));
-        }
-        for fine in [128, 4_096, 0x0100_0000, 0x7FFF_FFFF] {
-            let mut link = Link::new(ReaderLimits::PUBLISHER);
-            assert_eq!(link.obey(Control::SetChunkSize(fine)), Ok(None));
-        }
-    }
-
-    #[test]
-    fn pings_are_answered_and_a_flood_of_them_ends_the_connection() {
-        let mut link = Link::new(ReaderLimits::PUBLISHER);
-        assert_eq!(
-            link.obey(Control::User(UserControl::PingRequest(7))),
-            Ok(None)
-        );
-        let mut expected = Vec::new();
-        Control::User(UserControl::PingResponse(7)).encode(&mut expected);
-        assert_eq!(link.out().pending(), expected);
-        for time in 0..20_000 {
-            assert_eq!(
-                link.obey(Control::User(UserControl::PingRequest(time))),
-                Ok(None)
-            );
-        }
-        let limit = limits::OUT_BYTES_MAX;
-        assert_eq!(
-            link.end_input(&[], 0),
-            Err(ProtocolError::TooManyReplies { limit })
-        );
-    }
-
-    #[test]
-    fn a_peer_that_reads_its_answers_may_ask_for_ever() {
-        let mut link = Link::new(ReaderLimits::PUBLISHER);
-        for time in 0..40_000 {
-            assert_eq!(
-                link.obey(Control::User(UserControl::PingRequest(time))),
-                Ok(None)
-            );
-            assert_eq!(link.end_input(&[], 0), Ok(()));
-            let sent = link.out().pending().len();
-            link.out().advance(sent);
-        }
-    }
-}
+mod tests;

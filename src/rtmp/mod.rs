@@ -23,6 +23,8 @@ pub mod client;
 pub mod command;
 pub mod control;
 pub mod error;
+#[doc(hidden)]
+pub mod exercise;
 pub mod handshake;
 mod link;
 pub mod media;
@@ -30,6 +32,7 @@ pub mod message;
 pub mod name;
 #[cfg(test)]
 mod pair;
+mod rate;
 pub mod reader;
 pub mod server;
 pub mod writer;

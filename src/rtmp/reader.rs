@@ -15,8 +15,12 @@
 //! ```
 //!
 //! Number of chunk streams, message length, and count and bytes of incomplete messages are
-//! bounded by [`ReaderLimits`]; no buffer is ever sized by a number from the wire.
+//! bounded by [`ReaderLimits`]; no buffer is ever sized by a number from the wire, and what is
+//! kept of buffers for reuse is bounded too.
 
+// The length of time alone; `core::time` has no clock to read.
+use core::time::Duration;
+use std::mem;
 use std::ops::Range;
 
 use super::error::ProtocolError;
@@ -107,8 +111,28 @@ pub struct ChunkReader {
     partial_messages: usize,
     /// Sum of `received` over those that are kept.
     partial_bytes: usize,
-    /// Bytes of audio, video and data that were skipped, ever.
+    /// Bytes of audio, video and data that were skipped since they were last wanted.
     skipped_media: u64,
+    /// The time, as told.
+    now: Duration,
+    /// The largest buffer that a message has left behind, for the next one that is cut.
+    spare: Vec<u8>,
+}
+
+/// What [`ChunkReader::advance`] came upon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Read {
+    /// The input has no more.
+    Done,
+    /// A message, for [`ChunkReader::message`] to give.
+    Message,
+    /// The same, without a byte.
+    Empty,
+    /// A message that nobody reads.
+    PassedOver {
+        /// Its type is one that nobody knows, or it has no byte.
+        odd: bool,
+    },
 }
 
 /// Where the message lies that was completed last.
@@ -141,6 +165,16 @@ struct ChunkStream {
     held: Vec<u8>,
     /// The part of the message that lies in the input at hand.
     ranges: Vec<Range<usize>>,
+    /// Set while a message is incomplete at the end of an input.
+    wait: Option<Wait>,
+}
+
+/// Since when an incomplete message has got nothing.
+#[derive(Clone, Copy, Debug)]
+struct Wait {
+    since: Duration,
+    /// What it had then.
+    received: usize,
 }
 
 /// A chunk header as read, before it is applied to its chunk stream.
@@ -173,12 +207,35 @@ impl ChunkReader {
             partial_messages: 0,
             partial_bytes: 0,
             skipped_media: 0,
+            now: Duration::ZERO,
+            spare: Vec::new(),
         }
     }
 
-    /// Replaces the limits, e.g. when a publish is accepted. Messages already begun stay.
+    /// The time from here on, counted from any moment.
+    pub fn set_now(&mut self, now: Duration) {
+        self.now = now;
+    }
+
+    /// Replaces the limits, between two messages: when a publish is accepted or has ended.
+    /// Messages already begun stay, but audio, video and data that nobody reads any more.
     pub fn set_limits(&mut self, limits: ReaderLimits) {
+        self.clear_finished();
         self.limits = limits;
+        if !limits.skip_media {
+            self.skipped_media = 0;
+            return;
+        }
+        let in_chunk = (self.chunk_left > 0).then_some(self.last);
+        for (index, stream) in self.streams.iter_mut().enumerate() {
+            let is_begun = stream.received > 0 || in_chunk == Some(index);
+            if is_begun && is_media(stream.kind) {
+                self.partial_bytes -= stream.kept();
+                stream.discard = true;
+                stream.held = Vec::new();
+                stream.ranges = Vec::new();
+            }
+        }
     }
 
     /// Chunks have at most `bytes` of payload from the next chunk on. `bytes` is not 0.
@@ -187,16 +244,17 @@ impl ChunkReader {
         self.chunk_size = bytes.max(1);
     }
 
-    /// Drops the incomplete message of chunk stream `csid`; unknown ids are ignored. §5.4.2.
-    pub fn abort(&mut self, csid: u32) {
+    /// Drops the incomplete message of chunk stream `csid`; false when there is none. §5.4.2.
+    pub fn abort(&mut self, csid: u32) -> bool {
         self.clear_finished();
-        if let Some(stream) = self.streams.iter_mut().find(|stream| stream.csid == csid)
-            && stream.received > 0
-        {
-            self.partial_messages -= 1;
-            self.partial_bytes -= stream.kept();
-            stream.clear();
-        }
+        let begun = |stream: &ChunkStream| stream.csid == csid && stream.received > 0;
+        let Some(index) = self.streams.iter().position(begun) else {
+            return false;
+        };
+        self.partial_messages -= 1;
+        self.partial_bytes -= self.streams[index].kept();
+        self.clear(index);
+        true
     }
 
     /// Payload bytes of incomplete messages, held or in the input at hand.
@@ -204,13 +262,30 @@ impl ChunkReader {
         self.partial_bytes
     }
 
-    /// Bytes of audio, video and data that came before anybody read them.
+    /// Bytes of audio, video and data that came while nobody read them, since somebody last did.
     pub fn skipped_media(&self) -> u64 {
         self.skipped_media
     }
 
+    /// When the incomplete message that has waited longest last got a byte, as it stood at the
+    /// last [`hold`](Self::hold); None when there is no incomplete message.
+    pub fn oldest_partial(&self) -> Option<Duration> {
+        let waits = self.streams.iter().filter_map(|stream| stream.wait);
+        waits.map(|wait| wait.since).min()
+    }
+
+    /// Bytes of memory behind this reader: incomplete messages, and what is kept for reuse.
+    pub fn memory_bytes(&self) -> usize {
+        let lists = self.streams.iter().map(|stream| {
+            stream.held.capacity() + stream.ranges.capacity() * size_of::<Range<usize>>()
+        });
+        let streams = self.streams.capacity() * size_of::<ChunkStream>();
+        self.spare.capacity() + streams + lists.sum::<usize>()
+    }
+
     /// Gives back memory kept for reuse; for connections that have gone quiet.
     pub fn release_spare(&mut self) {
+        self.spare = Vec::new();
         for stream in &mut self.streams {
             stream.held.shrink_to_fit();
             stream.ranges.shrink_to_fit();
@@ -229,10 +304,13 @@ impl ChunkReader {
         input: &'a [u8],
         at: &mut usize,
     ) -> Result<Option<Message<'a>>, ProtocolError> {
-        if !self.advance(input, at)? {
-            return Ok(None);
+        loop {
+            match self.advance(input, at)? {
+                Read::Done => return Ok(None),
+                Read::Message | Read::Empty => return Ok(Some(self.message(input))),
+                Read::PassedOver { .. } => {}
+            }
         }
-        Ok(Some(self.message(input)))
     }
 
     /// The message that [`advance`](Self::advance) has just completed in the same `input`.
@@ -256,30 +334,34 @@ impl ChunkReader {
         }
     }
 
-    /// Reads until a message is whole, for [`message`](Self::message) to give; false when the
-    /// input ends first.
-    pub(super) fn advance(&mut self, input: &[u8], at: &mut usize) -> Result<bool, ProtocolError> {
+    /// Reads until a message is whole or the input ends.
+    pub(super) fn advance(&mut self, input: &[u8], at: &mut usize) -> Result<Read, ProtocolError> {
         loop {
             self.clear_finished();
             if self.chunk_left == 0 {
                 if self.carry_len == 0 && self.take_whole(input, at) {
-                    return Ok(true);
+                    return Ok(Read::Message);
                 }
                 if !self.begin_chunk(input, at)? {
-                    return Ok(false);
+                    return Ok(Read::Done);
                 }
             }
             if !self.take_payload(input, at)? {
-                return Ok(false);
+                return Ok(Read::Done);
             }
             let stream = &self.streams[self.last];
             if stream.received == stream.len {
                 self.partial_messages -= 1;
                 self.partial_bytes -= stream.kept();
                 self.finished = Finished::Gathered;
-                if !self.streams[self.last].discard {
-                    return Ok(true);
-                }
+                let stream = &self.streams[self.last];
+                return Ok(match (stream.discard, stream.len) {
+                    (false, 0) => Read::Empty,
+                    (false, _) => Read::Message,
+                    (true, len) => Read::PassedOver {
+                        odd: len == 0 || !is_read_here(stream.kind),
+                    },
+                });
             }
         }
     }
@@ -288,9 +370,32 @@ impl ChunkReader {
     /// with the same input as the `next` calls before it, once no more of it will be read.
     pub fn hold(&mut self, input: &[u8]) {
         self.clear_finished();
-        for stream in &mut self.streams {
+        if self.partial_messages > 0 {
+            self.hold_partial(input);
+        }
+        if self.streams.len() > limits::CHUNK_LISTS_KEPT {
+            for stream in &mut self.streams {
+                stream.ranges = Vec::new();
+            }
+        }
+    }
+
+    fn hold_partial(&mut self, input: &[u8]) {
+        let in_chunk = (self.chunk_left > 0).then_some(self.last);
+        for (index, stream) in self.streams.iter_mut().enumerate() {
+            if stream.received == 0 && in_chunk != Some(index) {
+                continue;
+            }
+            if stream.held.capacity() == 0 && !stream.ranges.is_empty() {
+                stream.held = mem::take(&mut self.spare);
+            }
             for range in stream.ranges.drain(..) {
                 stream.held.extend_from_slice(&input[range]);
+            }
+            let received = stream.received;
+            if stream.wait.is_none_or(|wait| wait.received != received) {
+                let since = self.now;
+                stream.wait = Some(Wait { since, received });
             }
         }
     }
@@ -487,9 +592,35 @@ impl ChunkReader {
 
     fn clear_finished(&mut self) {
         if self.finished == Finished::Gathered {
-            self.streams[self.last].clear();
+            self.clear(self.last);
         }
         self.finished = Finished::No;
+    }
+
+    /// Forgets the message of a chunk stream.
+    #[inline]
+    fn clear(&mut self, index: usize) {
+        let stream = &mut self.streams[index];
+        stream.received = 0;
+        stream.ranges.clear();
+        if stream.wait.is_some() || stream.held.capacity() > 0 {
+            self.clear_held(index);
+        }
+    }
+
+    /// The same for one that came in more than one input. One buffer is kept: each chunk stream
+    /// keeping its own would hold the longest message 64 times.
+    #[cold]
+    #[inline(never)]
+    fn clear_held(&mut self, index: usize) {
+        let stream = &mut self.streams[index];
+        stream.wait = None;
+        let mut held = mem::take(&mut stream.held);
+        let capacity = held.capacity();
+        if capacity <= limits::SPARE_BYTES_MAX && capacity > self.spare.capacity() {
+            held.clear();
+            self.spare = held;
+        }
     }
 }
 
@@ -551,12 +682,6 @@ impl ChunkStream {
             true if seen.len() < 4 => Repeated::NeedMore,
             true => Repeated::Yes,
         }
-    }
-
-    fn clear(&mut self) {
-        self.received = 0;
-        self.held.clear();
-        self.ranges.clear();
     }
 }
 

@@ -10,11 +10,13 @@
 //!                     +-> rejected            idle -> play asked    -> playing    -> idle
 //! ```
 //!
-//! Rule of use: [`ServerSession::next`] until it gives None, then [`ServerSession::end_input`],
-//! then send [`ServerSession::out`].
+//! Rule of use: [`ServerSession::set_now`], then [`ServerSession::next`] until it gives None, then
+//! [`ServerSession::end_input`], then send [`ServerSession::out`].
 
 mod commands;
 
+// The length of time alone; `core::time` has no clock to read.
+use core::time::Duration;
 use std::fmt;
 
 use smallvec::SmallVec;
@@ -205,6 +207,12 @@ impl ServerSession {
         }
     }
 
+    /// The time from here on, counted from the same moment for the life of the session. What a
+    /// client may do only so often is counted by it; while it stands still, only bursts pass.
+    pub fn set_now(&mut self, now: Duration) {
+        self.link.set_now(now);
+    }
+
     /// The next thing the client asks for or sends in `input` from `*at` on; None when there is
     /// no more. `*at` moves over what was read.
     ///
@@ -221,7 +229,7 @@ impl ServerSession {
         }
         loop {
             if self.closing {
-                match self.stop_any() {
+                match self.stop_any()? {
                     Some(request) => return Ok(Some(Event::Request(request))),
                     None => self.closing = false,
                 }
@@ -231,7 +239,9 @@ impl ServerSession {
                 Step::User(UserControl::PingResponse(time)) => {
                     return Ok(Some(Event::Request(Request::Pong(time))));
                 }
-                Step::User(_) => {}
+                // What nobody knows is counted already; the rest is for servers to send.
+                Step::User(UserControl::SetBufferLength { .. } | UserControl::Other(_)) => {}
+                Step::User(_) => self.link.count_glitch()?,
                 Step::Message => {
                     let header = self.link.message(input).header;
                     if matches!(header.kind, kind::COMMAND | kind::COMMAND_AMF3) {
@@ -242,6 +252,8 @@ impl ServerSession {
                         let Message { header, payload } = self.link.message(input);
                         let header = MessageHeader { msid, ..header };
                         return Ok(Some(Event::Media(Message { header, payload })));
+                    } else {
+                        self.link.count_glitch()?;
                     }
                 }
             }
@@ -271,11 +283,18 @@ impl ServerSession {
         self.command(header.kind, header.msid, &body)
     }
 
+    /// Whether [`next`](Self::next) has more to give even without more input: it stands inside an
+    /// aggregate, or several roles are ending.
+    pub fn has_more(&self) -> bool {
+        self.closing || self.link.has_more()
+    }
+
     /// No more of `input` will be read; `count` bytes of it were. Keeps what is incomplete, so
     /// that the input may go, and acknowledges when it is time.
     ///
     /// # Errors
-    /// Answers pile up because the client does not read them.
+    /// Answers pile up because the client does not read them, or it sends too much media while it
+    /// does not publish.
     pub fn end_input(&mut self, input: &[u8], count: usize) -> Result<(), ProtocolError> {
         if matches!(self.phase, Phase::Handshake(_)) {
             self.link.count_received(count);
@@ -318,6 +337,20 @@ impl ServerSession {
     /// Payload bytes of messages that are still incomplete.
     pub fn partial_bytes(&mut self) -> usize {
         self.link.reader().partial_bytes()
+    }
+
+    /// When the incomplete message that has waited longest last got a byte, in the time of
+    /// [`set_now`](Self::set_now); None when no message is incomplete. After
+    /// [`limits::PARTIAL_MESSAGE_WAIT`] the connection is to end with
+    /// [`ProtocolError::StalePartial`].
+    pub fn oldest_partial(&self) -> Option<Duration> {
+        self.link.oldest_partial()
+    }
+
+    /// Bytes of memory behind the session: what is incomplete, what waits to be sent, and what
+    /// is kept for reuse.
+    pub fn memory_bytes(&self) -> usize {
+        self.link.memory_bytes()
     }
 
     /// Gives back memory kept for reuse; for connections that have gone quiet.
@@ -424,15 +457,12 @@ impl ServerSession {
     /// The publishing message stream that media on `msid` belongs to: that one, or the only one
     /// there is, since some clients send everything on message stream 0.
     fn publishing(&self, msid: u32) -> Option<u32> {
-        let mut publishing = self
-            .streams
-            .iter()
-            .filter(|stream| stream.role == Role::Publishing);
-        let first = publishing.next()?.id;
+        const { assert!(limits::PUBLISHES_MAX == 1, "there is one at most") };
+        let publishing = |stream: &&MessageStream| stream.role == Role::Publishing;
+        let only = self.streams.iter().find(publishing)?.id;
         match self.role(msid) {
-            Some(Role::Publishing) => Some(msid),
-            None if publishing.next().is_none() => Some(first),
-            _ => None,
+            Some(Role::Publishing) | None => Some(only),
+            Some(_) => None,
         }
     }
 
@@ -445,13 +475,36 @@ impl ServerSession {
 
     fn set_role(&mut self, msid: u32, role: Role) {
         if let Some(stream) = self.streams.iter_mut().find(|stream| stream.id == msid) {
-            stream.role = role;
+            let before = std::mem::replace(&mut stream.role, role);
+            if before == Role::Publishing && role != Role::Publishing {
+                self.publish_ended();
+            }
         }
     }
 
-    fn playing(&self, msid: u32) -> Option<u32> {
-        let stream = self.stream_or_only(msid)?;
-        (stream.role == Role::Playing).then_some(stream.id)
+    /// A connection that publishes no more has no need of a publisher's limits.
+    fn publish_ended(&mut self) {
+        self.link.reader().set_limits(ReaderLimits::UNAUTHORISED);
+    }
+
+    /// How many message streams other than `msid` have one of `roles`.
+    fn others(&self, msid: u32, roles: [Role; 2]) -> usize {
+        let is_one = |stream: &&MessageStream| stream.id != msid && roles.contains(&stream.role);
+        self.streams.iter().filter(is_one).count()
+    }
+
+    fn playing(&mut self, msid: u32) -> Result<Option<u32>, ProtocolError> {
+        let stream = self.stream_meant(msid)?;
+        Ok(stream.and_then(|stream| (stream.role == Role::Playing).then_some(stream.id)))
+    }
+
+    /// The message stream that a command on `msid` is about; a command about none is odd.
+    fn stream_meant(&mut self, msid: u32) -> Result<Option<MessageStream>, ProtocolError> {
+        let stream = self.stream_or_only(msid);
+        if stream.is_none() {
+            self.link.count_glitch()?;
+        }
+        Ok(stream)
     }
 
     /// The message stream `msid`; for commands sent on message stream 0 the only one there is.

@@ -33,6 +33,11 @@ impl BlockPool {
         }
     }
 
+    /// Gives all that lie ready back to the system.
+    pub fn release(&mut self) {
+        self.free = Vec::new();
+    }
+
     /// How many blocks lie ready.
     pub fn len(&self) -> usize {
         self.free.len()

@@ -92,6 +92,13 @@ impl Headers {
         self.entries.len()
     }
 
+    /// Memory of the set in bytes. Sets that follow each other share their payloads, which count
+    /// for each of them all the same.
+    pub fn bytes(&self) -> usize {
+        let payloads: usize = self.entries.iter().map(|entry| entry.payload.len()).sum();
+        self.entries.capacity() * size_of::<Header>() + payloads
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()

@@ -4,11 +4,14 @@
 //! Nothing is decoded and nothing is refused: what is not understood is relayed as it came.
 
 use std::sync::Arc;
+// A length of time; there is no clock here.
+use core::time::Duration;
 
 use super::block::BlockPool;
 use super::headers::{HeaderKind, Headers};
 use super::log::StreamLog;
 use crate::limits;
+use crate::limits::bucket::Bucket;
 use crate::rtmp::amf0::{Decoder, Limits, strip_amf3_prefix};
 use crate::rtmp::media::{
     Codec, FrameKind, Inspection, TrackSet, inspect_audio, inspect_video, needs_whole_audio,
@@ -32,6 +35,11 @@ pub struct Intake {
     video: Option<Codec>,
     audio: Option<Codec>,
     key_frames: u64,
+    /// The time since the worker began, as it was last told.
+    now: Duration,
+    changes: Bucket,
+    /// Headers that were not kept since somebody asked.
+    unkept: u64,
 }
 
 impl Intake {
@@ -44,6 +52,16 @@ impl Intake {
         self.video = None;
         self.audio = None;
         self.timeline.begin(log.last_timestamp(), elapsed_ms);
+    }
+
+    /// The time from now on, counted from any moment that stays the same.
+    pub fn set_now(&mut self, now: Duration) {
+        self.now = now;
+    }
+
+    /// How many headers came too fast to be kept since the last call.
+    pub fn take_unkept(&mut self) -> u64 {
+        std::mem::take(&mut self.unkept)
     }
 
     /// The video codec, once known.
@@ -179,7 +197,8 @@ impl Intake {
         }
     }
 
-    /// Keeps a header for players that come later, unless it is in force already.
+    /// Keeps a header for players that come later, unless it is in force already or headers
+    /// change too often.
     fn keep(
         &mut self,
         log: &mut StreamLog,
@@ -189,6 +208,10 @@ impl Intake {
         payload: &Payload<'_>,
     ) {
         if self.headers.contains(header, &tracks, payload) {
+            return;
+        }
+        if !self.changes.take(limits::HEADER_CHANGES, self.now) {
+            self.unkept += 1;
             return;
         }
         if let Some(headers) = self.headers.with(header, message_kind, tracks, payload) {

@@ -488,6 +488,23 @@ impl StreamLog {
                 .map_or(self.frozen, |segment| segment.start)
     }
 
+    /// Those of the [`held_bytes`](Self::held_bytes) that lie before the newest sync point: what
+    /// is held for players that lag, and for seeking.
+    pub fn bytes_before_sync(&self) -> u64 {
+        let since = self
+            .newest_sync_start()
+            .map_or(0, |start| self.end().saturating_sub(start));
+        self.held_bytes().saturating_sub(since)
+    }
+
+    /// Memory of the index and of the headers in force in bytes.
+    pub fn index_bytes(&self) -> u64 {
+        let frames = self.frames.capacity() * size_of::<Frame>();
+        let segments = self.segments.capacity() * size_of::<Segment>();
+        let headers: usize = self.headers.iter().map(|(_, set)| set.bytes()).sum();
+        (frames + segments + headers) as u64
+    }
+
     fn index(&mut self, frame: Frame) {
         self.last_timestamp = Some(frame.timestamp);
         self.frames.push_back(frame);
@@ -587,28 +604,18 @@ impl StreamLog {
     }
 
     fn check_invariants(&self) {
-        debug_assert!(self.base <= self.visible);
-        debug_assert!(self.visible <= self.end());
-        debug_assert!(
-            self.frames
-                .front()
-                .is_none_or(|frame| frame.end > self.base)
-        );
-        debug_assert!(
-            self.frames
-                .back()
-                .is_none_or(|frame| frame.end <= self.end())
-        );
-        debug_assert!(
-            self.segments
-                .back()
-                .is_none_or(|last| last.end() == self.frozen)
-        );
-        debug_assert!(
-            self.segments
-                .front()
-                .is_none_or(|first| first.start <= self.base)
-        );
+        debug_assert!(self.is_sound(), "{self:?}");
+    }
+
+    /// Whether offsets, index and segments agree. They do, unless a panic cut a change short.
+    pub fn is_sound(&self) -> bool {
+        let ends = |frame: Option<&Frame>| frame.map(|frame| frame.end);
+        self.base <= self.visible
+            && self.visible <= self.end()
+            && ends(self.frames.front()).is_none_or(|end| end > self.base)
+            && ends(self.frames.back()).is_none_or(|end| end <= self.end())
+            && (self.segments.back()).is_none_or(|last| last.end() == self.frozen)
+            && (self.segments.front()).is_none_or(|first| first.start <= self.base)
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::{Buf, Bytes};
+use log::Level;
 use smallvec::SmallVec;
 
 use crate::limits::SLICES_MAX;
@@ -45,6 +46,8 @@ pub struct Conn<S> {
     pub(super) has_published: bool,
     /// It was a player at some time.
     pub(super) has_played: bool,
+    /// It has been counted as one that neither publishes nor plays, and still is.
+    pub(super) is_newcomer: bool,
     /// What receiveAudio and receiveVideo turned off or on before play, which then takes it.
     pub(super) halves: SmallVec<[(u32, MediaHalf, bool); 1]>,
     /// A publish that the worker which has the stream decides on.
@@ -58,6 +61,8 @@ pub struct Conn<S> {
     pub(super) last_ping: Instant,
     /// Since when data waits for a socket that takes none.
     pub(super) blocked_since: Option<Instant>,
+    /// Since when data waits all the time, whether some is taken or not, and `bytes_out` then.
+    pub(super) lagging: Option<(Instant, u64)>,
     /// The one timer that counts; none while it is acted on.
     pub(super) armed: Option<Instant>,
     pub(super) bytes_in: u64,
@@ -121,6 +126,7 @@ impl<S: Transport> Conn<S> {
             plays: SmallVec::new(),
             has_published: false,
             has_played: false,
+            is_newcomer: true,
             halves: SmallVec::new(),
             moving: None,
             closing: None,
@@ -129,6 +135,7 @@ impl<S: Transport> Conn<S> {
             last_read: now,
             last_ping: now,
             blocked_since: None,
+            lagging: None,
             armed: None,
             bytes_in: 0,
             bytes_out: 0,
@@ -165,6 +172,9 @@ impl<S: Transport> Conn<S> {
             total += piece.len();
         }
         if total == 0 {
+            // What it could not take has been left out by now.
+            self.blocked_since = None;
+            self.lagging = None;
             return Ok(Sent::default());
         }
         let written = loop {
@@ -188,8 +198,10 @@ impl<S: Transport> Conn<S> {
             if written > 0 || self.blocked_since.is_none() {
                 self.blocked_since = Some(now);
             }
+            self.lagging.get_or_insert((now, self.bytes_out));
         } else {
             self.blocked_since = None;
+            self.lagging = None;
         }
         self.bytes_out += written as u64;
         Ok(Sent {
@@ -249,6 +261,14 @@ pub enum CloseReason {
     TakenOver(Arc<str>),
     /// The stream it played is over.
     StreamEnded,
+    /// The publisher sends more than `--publish-bitrate-max`.
+    Bitrate,
+    /// The player jumps ahead more often than `--skips-max`.
+    Skips,
+    /// There is too little memory, and it was among the last to come.
+    Overload,
+    /// Serving it made the relay panic: a defect of the relay. What the panic says.
+    Bug(Arc<str>),
     /// The relay stops.
     Shutdown,
 }
@@ -262,8 +282,12 @@ pub enum Deadline {
     Setup,
     /// The publisher sent nothing.
     PublishIdle,
+    /// The publisher sent no audio and no video.
+    MediaIdle,
     /// The player took nothing.
     Send,
+    /// The player took next to nothing.
+    Progress,
 }
 
 impl CloseReason {
@@ -276,7 +300,13 @@ impl CloseReason {
             Self::TimedOut(Deadline::Handshake) => "handshake_timeout",
             Self::TimedOut(Deadline::Setup) => "setup_timeout",
             Self::TimedOut(Deadline::PublishIdle) => "publish_idle",
+            Self::TimedOut(Deadline::MediaIdle) => "media_idle",
             Self::TimedOut(Deadline::Send) => "send_timeout",
+            Self::TimedOut(Deadline::Progress) => "too_slow",
+            Self::Bitrate => "publish_bitrate",
+            Self::Skips => "too_many_skips",
+            Self::Overload => "overload",
+            Self::Bug(_) => "bug",
             Self::Rejected(_) => "rejected",
             Self::TakenOver(_) => "taken_over",
             Self::StreamEnded => "stream_ended",
@@ -288,8 +318,38 @@ impl CloseReason {
     pub(super) fn peer_listens(&self) -> bool {
         !matches!(
             self,
-            Self::PeerClosed | Self::Io(_) | Self::TimedOut(Deadline::Send)
+            Self::PeerClosed
+                | Self::Io(_)
+                | Self::TimedOut(Deadline::Send | Deadline::Progress)
+                | Self::Bug(_)
         )
+    }
+
+    /// Whether the peer is to blame: it broke the protocol or a limit, or let a deadline pass.
+    pub(super) fn is_violation(&self) -> bool {
+        matches!(
+            self,
+            Self::Protocol(_) | Self::TimedOut(_) | Self::Bitrate | Self::Skips
+        )
+    }
+
+    /// How loud the end of a connection is. Thousands of players come and go, and so do
+    /// scanners and load balancers; a publisher's end is what an operator looks for.
+    pub(super) fn level(&self, has_published: bool) -> Level {
+        let is_everyday = matches!(
+            self,
+            Self::Protocol(ProtocolError::Version { .. } | ProtocolError::WrongProtocol { .. })
+                | Self::TimedOut(
+                    Deadline::Handshake | Deadline::Setup | Deadline::Send | Deadline::Progress
+                )
+                | Self::Skips
+        );
+        match self {
+            Self::Bug(_) => Level::Error,
+            Self::Overload => Level::Info,
+            _ if has_published || self.is_violation() && !is_everyday => Level::Info,
+            _ => Level::Debug,
+        }
     }
 }
 
@@ -302,7 +362,13 @@ impl fmt::Display for CloseReason {
             Self::TimedOut(Deadline::Handshake) => write!(f, "no handshake in time"),
             Self::TimedOut(Deadline::Setup) => write!(f, "nothing published or played in time"),
             Self::TimedOut(Deadline::PublishIdle) => write!(f, "the publisher went silent"),
+            Self::TimedOut(Deadline::MediaIdle) => write!(f, "no audio and no video in time"),
             Self::TimedOut(Deadline::Send) => write!(f, "the player takes nothing"),
+            Self::TimedOut(Deadline::Progress) => write!(f, "the player takes next to nothing"),
+            Self::Bitrate => write!(f, "the publisher sends more than it may"),
+            Self::Skips => write!(f, "the player cannot keep up"),
+            Self::Overload => write!(f, "the relay is short of memory"),
+            Self::Bug(words) => write!(f, "a defect of the relay: {}", words.escape_debug()),
             Self::Rejected(why) => write!(f, "{why}"),
             Self::TakenOver(name) => write!(f, "another publisher took {name} over"),
             Self::StreamEnded => write!(f, "the stream is over"),

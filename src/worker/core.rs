@@ -16,14 +16,18 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use log::{Level, debug, log, warn};
+use log::{debug, log, warn};
 use slab::Slab;
 
+use super::admission::{Admission, Refusal};
 use super::conn::{CloseReason, Conn, Deadline};
+use super::contain::Step;
 use super::mail::{Mail, Mailbox};
+use super::memory::Pressure;
+use super::notes::Notes;
 use super::pace::Pacer;
 use super::registry::Registry;
 use super::table::Stream;
@@ -33,6 +37,7 @@ use crate::limits;
 use crate::net::ring::RingPool;
 use crate::net::transport::Transport;
 use crate::rtmp::command::Status;
+use crate::rtmp::error::ProtocolError;
 use crate::rtmp::server::WireSettings;
 use crate::stats::{Gauges, WorkerStats};
 use crate::stream::block::BlockPool;
@@ -47,10 +52,10 @@ pub struct Shared<S> {
     pub registry: Registry,
     /// Where each worker receives.
     pub mailboxes: Vec<Mailbox<S>>,
-    /// Open connections of the process.
-    pub connections: AtomicUsize,
-    /// How many there may be.
-    pub max_connections: usize,
+    /// Who may come in.
+    pub admission: Admission,
+    /// Bytes each worker holds for streams and connections, while that is counted.
+    pub memory: Vec<AtomicU64>,
     /// The id of the next connection.
     pub next_id: AtomicU64,
     /// What each worker has counted.
@@ -61,11 +66,11 @@ impl<S> Shared<S> {
     /// What `workers` workers share.
     pub fn new(config: Config, workers: usize, max_connections: usize) -> Self {
         Self {
-            config,
-            registry: Registry::default(),
+            registry: Registry::new(config.max_streams),
             mailboxes: (0..workers).map(|_| Mailbox::default()).collect(),
-            connections: AtomicUsize::new(0),
-            max_connections,
+            admission: Admission::new(max_connections, config.max_per_address),
+            memory: (0..workers).map(|_| AtomicU64::new(0)).collect(),
+            config,
             next_id: AtomicU64::new(1),
             stats: (0..workers).map(|_| WorkerStats::default()).collect(),
         }
@@ -82,6 +87,8 @@ pub struct Core<S> {
     /// Bytes of one stream that may be under way to one worker.
     pub(super) mail_bytes: usize,
     pub(super) now: Instant,
+    /// When it began; what knows no clock is told the time since.
+    born: Instant,
     pub(super) conns: Slab<Conn<S>>,
     pub(super) streams: Slab<Stream>,
     pub(super) by_name: HashMap<Arc<str>, usize>,
@@ -106,8 +113,17 @@ pub struct Core<S> {
     pub(super) players: usize,
     /// Publishers here.
     pub(super) publishers: usize,
-    accept_warned: Option<Instant>,
-    refusal_warned: Option<Instant>,
+    pub(super) notes: Notes,
+    /// How short memory is.
+    pub(super) pressure: Pressure,
+    /// When memory is counted next.
+    pub(super) memory_due: Instant,
+    /// When the newest are shed next, if they are to be.
+    pub(super) shed_due: Instant,
+    /// When what was left out of the log is told next.
+    notes_due: Instant,
+    /// What a publisher may send in [`limits::BITRATE_TIME`], in bytes.
+    pub(super) bitrate_bytes: u64,
     /// How often a connection is looked at when nothing nearer is due.
     check_every: Duration,
     seed: u64,
@@ -131,6 +147,10 @@ impl<S: Transport> Core<S> {
         let quarter = (config.send_timeout / 4).max(Duration::from_millis(100));
         let ping = config.ping.unwrap_or(limits::CHECK_EVERY);
         let check_every = limits::CHECK_EVERY.min(quarter).min(ping);
+        let bitrate_bytes = config.publish_bitrate_max.map_or(u64::MAX, |bits| {
+            (bits / 8).saturating_mul(limits::BITRATE_TIME.as_secs())
+        });
+        let notes = Notes::new(shared.mailboxes.len(), now);
         Self {
             worker,
             pacer: Pacer::new(config, now),
@@ -139,6 +159,7 @@ impl<S: Transport> Core<S> {
             log_limits,
             mail_bytes: limits::MAIL_BYTES_MAX,
             now,
+            born: now,
             conns: Slab::new(),
             streams: Slab::new(),
             by_name: HashMap::new(),
@@ -155,8 +176,12 @@ impl<S: Transport> Core<S> {
             draining: false,
             players: 0,
             publishers: 0,
-            accept_warned: None,
-            refusal_warned: None,
+            notes,
+            pressure: Pressure::None,
+            memory_due: now,
+            shed_due: now,
+            notes_due: now,
+            bitrate_bytes,
             check_every,
             seed,
         }
@@ -167,20 +192,15 @@ impl<S: Transport> Core<S> {
         self.now = now;
     }
 
-    /// Takes a new connection; its slab key, or None when there are too many.
+    /// The time of this turn since the worker began.
+    pub(super) fn uptime(&self) -> Duration {
+        self.now.saturating_duration_since(self.born)
+    }
+
+    /// Takes a new connection; its slab key, or None when it may not come in.
     pub fn accept(&mut self, socket: S, peer: SocketAddr) -> Option<usize> {
-        let open = self.shared.connections.fetch_add(1, Ordering::Relaxed);
-        if open >= self.shared.max_connections || self.draining {
-            self.shared.connections.fetch_sub(1, Ordering::Relaxed);
-            self.gauges.refused += 1;
-            if self
-                .refusal_warned
-                .is_none_or(|at| self.now >= at + limits::WARN_EVERY)
-            {
-                self.refusal_warned = Some(self.now);
-                let limit = self.shared.max_connections;
-                warn!("connections are refused: open={open} limit={limit}");
-            }
+        if let Err(refusal) = self.admit(peer) {
+            self.note_refusal(refusal, peer);
             return None;
         }
         let id = self.shared.next_id.fetch_add(1, Ordering::Relaxed);
@@ -192,6 +212,43 @@ impl<S: Transport> Core<S> {
         let conn = Conn::new(id, socket, peer, self.seed, self.now);
         debug!("conn={id} accepted peer={peer} worker={}", self.worker);
         Some(self.insert(conn))
+    }
+
+    fn admit(&self, peer: SocketAddr) -> Result<(), Refusal> {
+        if self.draining {
+            return Err(Refusal::Stopping);
+        }
+        if self.pressure >= Pressure::NoPlayers {
+            return Err(Refusal::Memory);
+        }
+        self.shared.admission.enter(peer.ip())
+    }
+
+    fn note_refusal(&mut self, refusal: Refusal, peer: SocketAddr) {
+        let counter = match refusal {
+            Refusal::Connections | Refusal::Stopping => &mut self.gauges.refused,
+            Refusal::Newcomers => &mut self.gauges.refused_newcomers,
+            Refusal::Address => &mut self.gauges.refused_address,
+            Refusal::Memory => &mut self.gauges.refused_memory,
+        };
+        *counter += 1;
+        let cause = refusal.code();
+        if refusal != Refusal::Stopping && self.notes.allow_rarely(cause, self.now) {
+            let admission = &self.shared.admission;
+            warn!(
+                "connections are refused: cause={cause} peer={} open={} newcomers={}",
+                peer.ip(),
+                admission.connections(),
+                admission.newcomers(),
+            );
+        }
+    }
+
+    /// Connection `key` publishes or plays: it is a newcomer no longer.
+    pub(super) fn settle_in(&mut self, key: usize) {
+        if std::mem::take(&mut self.conns[key].is_newcomer) {
+            self.shared.admission.settle_in();
+        }
     }
 
     /// Takes a connection that wants to publish a stream of this worker; its slab key. The
@@ -233,13 +290,7 @@ impl<S: Transport> Core<S> {
     /// `accept` found no descriptor; true when that is worth a line: at most every ten seconds.
     pub fn count_accept_pause(&mut self) -> bool {
         self.gauges.accept_pauses += 1;
-        let tell = self
-            .accept_warned
-            .is_none_or(|at| self.now >= at + limits::WARN_EVERY);
-        if tell {
-            self.accept_warned = Some(self.now);
-        }
-        tell
+        self.notes.allow_rarely("accept_pause", self.now)
     }
 
     /// The peer of connection `key` sends no more, or the socket failed: what is left is to be
@@ -343,25 +394,23 @@ impl<S: Transport> Core<S> {
             return;
         }
         let code = reason.code();
-        // Thousands of players come and go; a publisher's end is what an operator looks for.
-        let level = if conn.has_published {
-            Level::Info
-        } else {
-            Level::Debug
-        };
-        log!(
-            level,
-            "conn={} closed role={} reason={code} why=\"{reason}\" bytes_in={} bytes_out={} \
-             seconds={:.1}",
-            conn.id,
-            conn.role(),
-            conn.bytes_in,
-            conn.bytes_out,
-            self.now
-                .saturating_duration_since(conn.accepted_at)
-                .as_secs_f64(),
-        );
-        self.gauges.count_close(code);
+        let level = reason.level(conn.has_published);
+        if self.notes.allow(code, level, self.now) {
+            log!(
+                level,
+                "conn={} closed role={} reason={code} why=\"{reason}\" bytes_in={} bytes_out={} \
+                 seconds={:.1} peer={}",
+                conn.id,
+                conn.role(),
+                conn.bytes_in,
+                conn.bytes_out,
+                self.now
+                    .saturating_duration_since(conn.accepted_at)
+                    .as_secs_f64(),
+                conn.peer,
+            );
+        }
+        self.gauges.violations += u64::from(reason.is_violation());
         self.end_roles(key);
         let conn = &mut self.conns[key];
         // While the relay stops there is the time that --drain gives, else a moment.
@@ -387,7 +436,9 @@ impl<S: Transport> Core<S> {
             if let Some(ring) = conn.ring {
                 self.rings.give_back(ring);
             }
-            self.shared.connections.fetch_sub(1, Ordering::Relaxed);
+            let uptime = self.now.saturating_duration_since(self.born);
+            let admission = &self.shared.admission;
+            admission.leave(conn.peer.ip(), conn.is_newcomer, uptime);
         }
     }
 
@@ -419,7 +470,7 @@ impl<S: Transport> Core<S> {
                         && conn.armed == Some(at)
                     {
                         conn.armed = None;
-                        self.check_conn(key);
+                        self.contained(key, Step::Other, |core| core.check_conn(key));
                     }
                 }
                 Timer::Stream(key, epoch) => self.check_stream(key, epoch),
@@ -437,51 +488,90 @@ impl<S: Transport> Core<S> {
         if self.give_up_waiting(key) {
             return;
         }
-        let config = &self.shared.config;
-        let conn = &self.conns[key];
-        let playing = conn.plays.iter().any(|play| play.wait_until.is_none());
-        let mut next = now + self.check_every;
-        let mut limit = |since: Instant, timeout: Duration, which: Deadline| {
-            let until = since + timeout;
-            next = next.min(until);
-            (until <= now).then_some(CloseReason::TimedOut(which))
-        };
-        let verdict = if let Some(until) = conn.closing {
-            next = until;
-            None
-        } else if !conn.session.is_handshaken() {
-            let setup = limit(conn.accepted_at, config.setup_timeout, Deadline::Setup);
-            let timeout = config.handshake_timeout;
-            setup.or_else(|| limit(conn.accepted_at, timeout, Deadline::Handshake))
-        } else if conn.publications.is_empty() && conn.plays.is_empty() {
-            limit(conn.idle_since, config.setup_timeout, Deadline::Setup)
-        } else if !conn.publications.is_empty() {
-            limit(conn.last_read, config.publish_idle, Deadline::PublishIdle)
-        } else if let (true, Some(since)) = (playing, conn.blocked_since) {
-            limit(since, config.send_timeout, Deadline::Send)
-        } else {
-            None
-        };
-        for play in &conn.plays {
-            next = play.wait_until.map_or(next, |until| next.min(until));
-        }
-        match verdict {
-            Some(reason) => {
-                self.tell_idle(key);
-                self.close(key, &reason);
-            }
-            None => {
+        self.count_progress(key);
+        match self.deadline(key) {
+            Ok(next) => {
                 self.tidy(key);
                 self.arm(key, next);
+            }
+            Err(reason) => {
+                self.tell_idle(key, &reason);
+                self.close(key, &reason);
             }
         }
     }
 
+    /// A player that lags and takes enough is given as much time again.
+    fn count_progress(&mut self, key: usize) {
+        let time = self.progress_time();
+        let conn = &mut self.conns[key];
+        if let Some((since, bytes)) = conn.lagging
+            && self.now.saturating_duration_since(since) >= time
+            && conn.bytes_out.saturating_sub(bytes) >= limits::PROGRESS_BYTES as u64
+        {
+            conn.lagging = Some((self.now, conn.bytes_out));
+        }
+    }
+
+    fn progress_time(&self) -> Duration {
+        limits::PROGRESS_TIME.max(self.shared.config.send_timeout)
+    }
+
+    /// When the next deadline of a connection comes up; an error when one has passed.
+    fn deadline(&self, key: usize) -> Result<Instant, CloseReason> {
+        let now = self.now;
+        let config = &self.shared.config;
+        let conn = &self.conns[key];
+        if let Some(until) = conn.closing {
+            return Ok(until.min(now + self.check_every));
+        }
+        let mut next = now + self.check_every;
+        let mut limit = |since: Instant, timeout: Duration, which: Deadline| {
+            let until = since + timeout;
+            next = next.min(until);
+            if until <= now {
+                Err(CloseReason::TimedOut(which))
+            } else {
+                Ok(())
+            }
+        };
+        if !conn.session.is_handshaken() {
+            limit(conn.accepted_at, config.setup_timeout, Deadline::Setup)?;
+            let timeout = config.handshake_timeout;
+            limit(conn.accepted_at, timeout, Deadline::Handshake)?;
+        } else if conn.publications.is_empty() && conn.plays.is_empty() {
+            limit(conn.idle_since, config.setup_timeout, Deadline::Setup)?;
+        }
+        if let Some(last_chunk) = conn.session.oldest_partial()
+            && self.uptime().saturating_sub(last_chunk) >= limits::PARTIAL_MESSAGE_WAIT
+        {
+            return Err(CloseReason::Protocol(ProtocolError::StalePartial));
+        }
+        if let Some(publication) = conn.publications.first() {
+            limit(conn.last_read, config.publish_idle, Deadline::PublishIdle)?;
+            let last_media = self.streams[publication.stream].meter.last_media;
+            limit(last_media, limits::MEDIA_IDLE, Deadline::MediaIdle)?;
+        }
+        if conn.plays.iter().any(|play| play.wait_until.is_none()) {
+            if let Some(since) = conn.blocked_since {
+                limit(since, config.send_timeout, Deadline::Send)?;
+            }
+            if let Some((since, _)) = conn.lagging {
+                limit(since, self.progress_time(), Deadline::Progress)?;
+            }
+        }
+        let waits = conn.plays.iter().filter_map(|play| play.wait_until);
+        Ok(waits.min().map_or(next, |until| next.min(until)))
+    }
+
     /// A publisher that is about to be closed is told so.
-    fn tell_idle(&mut self, key: usize) {
+    fn tell_idle(&mut self, key: usize, reason: &CloseReason) {
+        let why = match reason {
+            CloseReason::TimedOut(Deadline::MediaIdle) => "no audio and no video for too long",
+            _ => "nothing was received for too long",
+        };
         let conn = &mut self.conns[key];
         for publication in conn.publications.clone() {
-            let why = "nothing was received for too long";
             conn.session
                 .send_status(publication.msid, Status::PublishIdle, why);
         }
@@ -556,8 +646,10 @@ impl<S: Transport> Core<S> {
         self.draining = true;
         let keys: Vec<usize> = self.conns.iter().map(|(key, _)| key).collect();
         for key in keys {
-            self.say_goodbye(key);
-            self.close(key, &CloseReason::Shutdown);
+            self.contained(key, Step::Other, |core| {
+                core.say_goodbye(key);
+                core.close(key, &CloseReason::Shutdown);
+            });
         }
     }
 
@@ -580,8 +672,13 @@ impl<S: Transport> Core<S> {
         }
     }
 
-    /// Writes down what there is for those who look from outside.
+    /// Writes down what there is for those who look from outside; a few times a second.
     pub fn publish_stats(&mut self) {
+        if self.now >= self.notes_due {
+            self.notes_due = self.now + Duration::from_secs(1);
+            self.gauges.unlogged += self.notes.tell();
+        }
+        self.review_memory();
         let streams = self
             .streams
             .iter()

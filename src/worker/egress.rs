@@ -15,6 +15,7 @@ use std::io::IoSlice;
 use bytes::Bytes;
 
 use super::conn::{CloseReason, Sent};
+use super::contain::Step;
 use super::core::Core;
 use super::table::{Player, Video};
 use crate::limits::{FILTERED_BYTES, SLICES_MAX, WRITES_PER_TURN};
@@ -56,19 +57,13 @@ impl<S: Transport> Core<S> {
     /// Writes to every player of one stream, then trims its log.
     pub(super) fn round(&mut self, index: usize) {
         self.streams[index].log.flush();
-        let mut slot = 0;
-        while let Some(player) = self.streams.get(index).and_then(|s| s.players.get(slot)) {
-            let key = player.conn;
-            self.serve_fully(index, slot);
-            // A player that was closed is replaced by the last one, which is served next.
-            let stays = |player: &Player| player.conn == key;
-            if self
-                .streams
-                .get(index)
-                .and_then(|s| s.players.get(slot))
-                .is_some_and(stays)
-            {
-                slot += 1;
+        // From the last to the first: one that is closed on the way, with every play of its
+        // connection, is replaced by one that has been served.
+        for slot in (0..self.streams[index].players.len()).rev() {
+            let stream = self.streams.get(index);
+            if let Some(player) = stream.and_then(|stream| stream.players.get(slot)) {
+                let key = player.conn;
+                self.contained(key, Step::Other, |core| core.serve_fully(index, slot));
             }
         }
         self.trim(index);
@@ -91,39 +86,37 @@ impl<S: Transport> Core<S> {
     pub fn serve_woken(&mut self) {
         let mut woken = std::mem::take(&mut self.woken);
         for key in woken.drain(..) {
-            let Some(conn) = self.conns.get_mut(key) else {
-                continue;
-            };
-            conn.in_woken = false;
-            if conn.closing.is_some() {
-                self.finish(key);
-                continue;
-            }
-            let plays = conn.plays.clone();
-            if plays.iter().all(|play| play.wait_until.is_some()) && !self.send_replies(key) {
-                continue;
-            }
-            for play in plays {
-                if self
-                    .conns
-                    .get(key)
-                    .is_none_or(|conn| conn.closing.is_some())
-                {
-                    break;
-                }
-                // Slots may have changed while the others were served.
-                let conn = &self.conns[key];
-                let now = conn
-                    .plays
-                    .iter()
-                    .find(|p| p.stream == play.stream && p.msid == play.msid);
-                if let Some(now) = now.copied() {
-                    self.serve_fully(now.stream, now.slot);
-                }
-            }
+            self.contained(key, Step::Other, |core| core.serve_one_woken(key));
         }
         woken.append(&mut self.woken);
         self.woken = woken;
+    }
+
+    fn serve_one_woken(&mut self, key: usize) {
+        let Some(conn) = self.conns.get_mut(key) else {
+            return;
+        };
+        conn.in_woken = false;
+        if conn.closing.is_some() {
+            self.finish(key);
+            return;
+        }
+        let plays = conn.plays.clone();
+        if plays.iter().all(|play| play.wait_until.is_some()) && !self.send_replies(key) {
+            return;
+        }
+        for play in plays {
+            // Slots may have changed while the others were served.
+            let conn = self.conns.get(key).filter(|conn| conn.closing.is_none());
+            let Some(conn) = conn else { return };
+            let now = conn
+                .plays
+                .iter()
+                .find(|p| p.stream == play.stream && p.msid == play.msid);
+            if let Some(now) = now.copied() {
+                self.serve_fully(now.stream, now.slot);
+            }
+        }
     }
 
     /// Sends replies of a connection that no log feeds; false when it is gone.
@@ -224,6 +217,9 @@ impl<S: Transport> Core<S> {
             Place::Follow(offset) => Ok(Some(offset)),
             Place::Start { sync, skipped } => {
                 let new = !std::mem::replace(&mut player.has_headers, true);
+                if skipped > 0 && self.cannot_keep_up(index, slot) {
+                    return Err(Served::Gone);
+                }
                 if self.complete_switch(index, slot) {
                     return Err(Served::Gone);
                 }
@@ -239,6 +235,24 @@ impl<S: Transport> Core<S> {
                 Ok(Some(sync.offset))
             }
         }
+    }
+
+    /// Counts a jump of a player; true when that was one too many and it is closed.
+    fn cannot_keep_up(&mut self, index: usize, slot: usize) -> bool {
+        let Some(most) = self.shared.config.skips_max else {
+            return false;
+        };
+        let player = &mut self.streams[index].players[slot];
+        let (key, msid) = (player.conn, player.msid);
+        if player.count_skip(self.now) <= most {
+            return false;
+        }
+        let why = "the line is too slow for the stream";
+        self.conns[key]
+            .session
+            .reject(msid, Status::PlayFailed, why);
+        self.close(key, &CloseReason::Skips);
+        true
     }
 
     /// Writes what waits for a player's connection, then the log from `offset` on.

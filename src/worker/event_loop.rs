@@ -362,11 +362,11 @@ impl EventLoop {
             }
             let interest = Interest::READABLE | Interest::WRITABLE;
             let token = join_token(key, generation);
-            let moved = self
-                .poll
-                .registry()
-                .deregister(socket)
-                .and_then(|()| self.gather.registry().register(socket, token, interest));
+            // One that published before is there already.
+            if self.poll.registry().deregister(socket).is_err() {
+                continue;
+            }
+            let moved = self.gather.registry().register(socket, token, interest);
             if let Err(error) = moved {
                 error!("a publisher cannot be watched: {error}");
                 self.core.drop_conn(key, error.kind());

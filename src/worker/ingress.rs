@@ -14,11 +14,14 @@
 use std::io;
 
 use super::conn::{CloseReason, MovingPublish};
+use super::contain::Step;
 use super::core::Core;
 use crate::limits;
 use crate::net::ring::Ring;
 use crate::net::transport::Transport;
-use crate::rtmp::server::{Event, Request};
+use crate::rtmp::command::Status;
+use crate::rtmp::message::kind;
+use crate::rtmp::server::Event;
 
 /// What became of a connection that was served.
 #[derive(Debug, PartialEq, Eq)]
@@ -47,7 +50,7 @@ impl<S: Transport> Core<S> {
         // Connections put on the list meanwhile are for the next turn.
         let mut ready = std::mem::take(&mut self.ready);
         for key in ready.drain(..) {
-            self.read_conn(key);
+            self.contained(key, Step::Ingress, |core| core.read_conn(key));
         }
         ready.append(&mut self.ready);
         self.ready = ready;
@@ -66,7 +69,9 @@ impl<S: Transport> Core<S> {
             Some(ring) => ring,
             None => self.rings.lend(),
         };
+        self.tell_time(key);
         let halt = self.read_into(key, &mut ring);
+        let exceeded = self.check_publisher(key);
         let conn = &mut self.conns[key];
         if ring.is_empty() {
             self.rings.give_back(ring);
@@ -76,12 +81,40 @@ impl<S: Transport> Core<S> {
         if !conn.session.pending().is_empty() {
             self.wake(key);
         }
-        match halt {
-            Halt::Drained => {}
-            Halt::Budget => self.mark_ready(key),
-            Halt::Move(worker) => self.move_away(key, worker),
-            Halt::Close(reason) => self.close(key, &reason),
+        match (halt, exceeded) {
+            (Halt::Close(reason), _) => self.close(key, &reason),
+            (_, Some(reason)) => self.close(key, &reason),
+            (Halt::Drained, None) => {}
+            (Halt::Budget, None) => self.mark_ready(key),
+            (Halt::Move(worker), None) => self.move_away(key, worker),
         }
+    }
+
+    /// What knows no clock is told the time, once for all that is read now.
+    fn tell_time(&mut self, key: usize) {
+        let uptime = self.uptime();
+        let conn = &mut self.conns[key];
+        conn.session.set_now(uptime);
+        for publication in &conn.publications {
+            self.streams[publication.stream].intake.set_now(uptime);
+        }
+    }
+
+    /// What a publisher has sent is counted; a reason to close it when it was too much.
+    fn check_publisher(&mut self, key: usize) -> Option<CloseReason> {
+        let conn = &mut self.conns[key];
+        let publication = *conn.publications.first()?;
+        let stream = &mut self.streams[publication.stream];
+        self.gauges.unkept_headers += stream.intake.take_unkept();
+        let most = self.bitrate_bytes;
+        if !stream.meter.is_exceeded(self.now, conn.bytes_in, most) {
+            return None;
+        }
+        let why = "more bits a second than are taken here";
+        conn.session
+            .reject(publication.msid, Status::PublishDenied, why);
+        self.wake(key);
+        Some(CloseReason::Bitrate)
     }
 
     /// Parses what is in the ring and reads more, until the socket is empty or the budget is.
@@ -129,7 +162,7 @@ impl<S: Transport> Core<S> {
 
     /// Parses the ring; it is empty afterwards unless the budget ran out.
     fn parse(&mut self, key: usize, ring: &mut Ring, messages_left: &mut usize) -> Flow {
-        while !ring.is_empty() && *messages_left > 0 {
+        while (!ring.is_empty() || self.conns[key].session.has_more()) && *messages_left > 0 {
             let input = ring.front();
             let mut at = 0;
             let mut flow = Flow::Continue;
@@ -145,6 +178,9 @@ impl<S: Transport> Core<S> {
                             continue;
                         };
                         let stream = &mut self.streams[index];
+                        if matches!(message.header.kind, kind::AUDIO | kind::VIDEO) {
+                            stream.meter.last_media = self.now;
+                        }
                         stream.intake.take(
                             &mut stream.log,
                             &mut self.blocks,
@@ -209,6 +245,10 @@ impl<S: Transport> Core<S> {
 
     /// Goes on with the publish that brought a connection here.
     pub fn resume_publish(&mut self, key: usize) {
+        self.contained(key, Step::Ingress, |core| core.publish_after_move(key));
+    }
+
+    fn publish_after_move(&mut self, key: usize) {
         let Some(conn) = self.conns.get_mut(key) else {
             return;
         };
@@ -216,7 +256,7 @@ impl<S: Transport> Core<S> {
             return;
         };
         let MovingPublish { msid, name, kind } = *moving;
-        match self.request(key, Request::Publish { msid, name, kind }) {
+        match self.claim(key, msid, name, kind) {
             Flow::Continue => {
                 self.wake(key);
                 self.mark_ready(key);

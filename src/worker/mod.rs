@@ -9,19 +9,24 @@
 //!       request    what clients ask for     leaves: they return and call nothing back
 //!       streams    publishers and players come and go
 //!       feed       streams from and to other workers
-//!     mail, registry, pace, timers, table, conn
+//!       contain    what a panic costs    memory   what there is too much of
+//!     mail, registry, admission, notes, pace, timers, table, conn
 //! ```
 //!
 //! A turn: letters, ingress, feed, egress, deadlines, post. Reading only appends; every player
 //! gets one write a turn.
 
+pub mod admission;
 pub mod conn;
+mod contain;
 pub mod core;
 mod egress;
 pub mod event_loop;
 mod feed;
 mod ingress;
 pub mod mail;
+mod memory;
+mod notes;
 pub mod pace;
 pub mod registry;
 mod request;

@@ -51,18 +51,24 @@ pub enum Claim {
         /// That worker.
         worker: usize,
     },
+    /// It would be one stream more than there may be.
+    Full,
 }
 
 /// See the module text.
 #[derive(Debug, Default)]
 pub struct Registry {
     table: Mutex<Table>,
+    /// Streams there may be; None for any number.
+    streams_max: Option<usize>,
 }
 
 #[derive(Debug, Default)]
 struct Table {
     entries: HashMap<Arc<str>, Entry>,
     epochs: u64,
+    /// Entries that have an owner.
+    owned: usize,
 }
 
 /// An entry lives while it has an owner or readers.
@@ -74,18 +80,33 @@ struct Entry {
 }
 
 impl Registry {
-    /// `worker` has a publisher for `name`.
-    pub fn claim(&self, name: &Arc<str>, worker: usize) -> Claim {
+    /// A registry of at most so many streams.
+    pub fn new(streams_max: Option<usize>) -> Self {
+        Self {
+            table: Mutex::default(),
+            streams_max,
+        }
+    }
+
+    /// `worker` has a publisher for `name`. A stream that nobody has yet is added only if
+    /// `may_add`.
+    pub fn claim(&self, name: &Arc<str>, worker: usize, may_add: bool) -> Claim {
         let table = &mut *self.lock();
-        let entry = table.entries.entry(name.clone()).or_default();
-        match entry.owner {
+        let known = table.entries.get(name).and_then(|entry| entry.owner);
+        match known {
             Some(owner) if owner != worker => return Claim::Elsewhere { worker: owner },
             Some(_) => {}
-            None => {
-                table.epochs += 1;
-                entry.owner = Some(worker);
-                entry.epoch = table.epochs;
+            None if !may_add || self.streams_max.is_some_and(|most| table.owned >= most) => {
+                return Claim::Full;
             }
+            None => {}
+        }
+        let entry = table.entries.entry(name.clone()).or_default();
+        if known.is_none() {
+            table.epochs += 1;
+            table.owned += 1;
+            entry.owner = Some(worker);
+            entry.epoch = table.epochs;
         }
         let mut readers = entry.readers;
         readers.remove(worker);
@@ -97,10 +118,32 @@ impl Registry {
 
     /// `worker` has given up its publisher of `name` for good.
     pub fn release(&self, name: &str, worker: usize) {
-        self.change(name, |entry| {
-            if entry.owner == Some(worker) {
+        let mut table = self.lock();
+        let owner = table.entries.get_mut(name).map(|entry| &mut entry.owner);
+        if let Some(owner) = owner
+            && *owner == Some(worker)
+        {
+            *owner = None;
+            table.owned -= 1;
+            table.tidy(name);
+        }
+    }
+
+    /// Makes what is known of `worker` true again: `state` says of a stream whether that worker
+    /// has its publisher and whether it has players of it.
+    pub fn reconcile(&self, worker: usize, state: impl Fn(&str) -> (bool, bool)) {
+        let mut table = self.lock();
+        let Table { entries, owned, .. } = &mut *table;
+        entries.retain(|name, entry| {
+            let (owns, reads) = state(name);
+            if entry.owner == Some(worker) && !owns {
                 entry.owner = None;
+                *owned -= 1;
             }
+            if !reads {
+                entry.readers.remove(worker);
+            }
+            entry.is_needed()
         });
     }
 
@@ -124,6 +167,12 @@ impl Registry {
         self.lock().entries.len()
     }
 
+    /// How many streams have an owner.
+    #[cfg(test)]
+    pub(super) fn owned(&self) -> usize {
+        self.lock().owned
+    }
+
     /// Everything that is known: name, owner, epoch, workers with players.
     #[cfg(test)]
     pub(super) fn entries(&self) -> Vec<(Arc<str>, Option<usize>, u64, WorkerSet)> {
@@ -143,15 +192,27 @@ impl Registry {
         let entry = table.entries.get_mut(name)?;
         change(entry);
         let owner = entry.owner;
-        if owner.is_none() && entry.readers.is_empty() {
-            table.entries.remove(name);
-        }
+        table.tidy(name);
         owner
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
         // Every change is complete before anything could panic.
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Table {
+    fn tidy(&mut self, name: &str) {
+        if self.entries.get(name).is_some_and(|e| !e.is_needed()) {
+            self.entries.remove(name);
+        }
+    }
+}
+
+impl Entry {
+    fn is_needed(&self) -> bool {
+        self.owner.is_some() || !self.readers.is_empty()
     }
 }
 
@@ -164,22 +225,65 @@ mod tests {
         let registry = Registry::default();
         let name: Arc<str> = "live/cam".into();
         assert!(matches!(
-            registry.claim(&name, 1),
+            registry.claim(&name, 1, true),
             Claim::Own { epoch: 1, .. }
         ));
         assert!(matches!(
-            registry.claim(&name, 1),
+            registry.claim(&name, 1, true),
             Claim::Own { epoch: 1, .. }
         ));
-        assert_eq!(registry.claim(&name, 0), Claim::Elsewhere { worker: 1 });
+        assert_eq!(
+            registry.claim(&name, 0, true),
+            Claim::Elsewhere { worker: 1 }
+        );
         registry.release(&name, 0);
-        assert_eq!(registry.claim(&name, 0), Claim::Elsewhere { worker: 1 });
+        assert_eq!(
+            registry.claim(&name, 0, true),
+            Claim::Elsewhere { worker: 1 }
+        );
         registry.release(&name, 1);
         assert!(registry.is_empty());
         assert!(matches!(
-            registry.claim(&name, 0),
+            registry.claim(&name, 0, true),
             Claim::Own { epoch: 2, .. }
         ));
+    }
+
+    #[test]
+    fn no_more_streams_than_there_may_be() {
+        let registry = Registry::new(Some(2));
+        let name = |number: u32| Arc::from(format!("live/{number}"));
+        let claim = |number, may_add| registry.claim(&name(number), 0, may_add);
+        assert!(matches!(claim(1, true), Claim::Own { .. }));
+        assert_eq!(claim(2, false), Claim::Full);
+        assert!(matches!(claim(2, true), Claim::Own { .. }));
+        registry.join(&name(3), 0);
+        assert_eq!(claim(3, true), Claim::Full);
+        assert_eq!(claim(4, true), Claim::Full);
+        // Those there are go on, and a refusal leaves nothing behind.
+        assert!(matches!(claim(2, false), Claim::Own { .. }));
+        assert_eq!((registry.len(), registry.owned()), (3, 2));
+        registry.release(&name(1), 0);
+        registry.release(&name(1), 0);
+        assert!(matches!(claim(3, true), Claim::Own { .. }));
+        assert_eq!(registry.owned(), 2);
+    }
+
+    #[test]
+    fn what_is_known_of_a_worker_can_be_made_true() {
+        let registry = Registry::default();
+        let name = |number: u32| Arc::from(format!("live/{number}"));
+        for number in 0..4 {
+            registry.claim(&name(number), 0, true);
+            registry.join(&name(number), 1);
+        }
+        registry.claim(&name(9), 1, true);
+        registry.reconcile(0, |name| (name == "live/1", false));
+        assert_eq!((registry.len(), registry.owned()), (5, 2));
+        registry.reconcile(1, |name| (name == "live/9", name == "live/2"));
+        let mut names: Vec<_> = registry.entries().into_iter().map(|e| e.0).collect();
+        names.sort();
+        assert_eq!(names, [name(1), name(2), name(9)]);
     }
 
     #[test]
@@ -188,7 +292,7 @@ mod tests {
         let name: Arc<str> = "live/cam".into();
         assert_eq!(registry.join(&name, 0), None);
         assert_eq!(registry.join(&name, 3), None);
-        let Claim::Own { readers, .. } = registry.claim(&name, 3) else {
+        let Claim::Own { readers, .. } = registry.claim(&name, 3, true) else {
             panic!("it is free")
         };
         assert_eq!(readers.iter().collect::<Vec<_>>(), [0]);

@@ -3,11 +3,12 @@
 
 use std::sync::Arc;
 
-use log::{info, warn};
+use log::{Level, info, warn};
 
 use super::conn::{CloseReason, MovingPublish, Play, Publication};
 use super::core::Core;
 use super::ingress::Flow;
+use super::memory::Pressure;
 use super::registry::Claim;
 use super::table::{Player, Source, Video};
 use crate::config::Takeover;
@@ -50,10 +51,12 @@ impl<S: Transport> Core<S> {
         let served = &self.shared.config.app;
         // An empty app is judged with the stream name, which then carries it.
         if !app.is_empty() && !is_served(served, &app) {
-            info!(
-                "conn={} connect refused peer={} why=\"no such app\"",
-                conn.id, conn.peer
-            );
+            if self.notes.allow("connect_refused", Level::Info, self.now) {
+                info!(
+                    "conn={} connect refused peer={} why=\"no such app\"",
+                    conn.id, conn.peer
+                );
+            }
             conn.session.reject_connect("no such app");
             return Flow::Close(CloseReason::Rejected("no such app"));
         }
@@ -68,9 +71,40 @@ impl<S: Transport> Core<S> {
         if !is_served(&self.shared.config.app, &name.app) {
             return self.refuse_publish(key, msid, Status::PublishDenied, "no such app");
         }
+        let address = self.conns[key].peer.ip();
+        if !self.shared.admission.may_publish(address, self.uptime()) {
+            self.gauges.refused_publishes += 1;
+            let why = "too many publishes from this address";
+            return self.refuse_publish(key, msid, Status::PublishDenied, why);
+        }
+        self.claim(key, msid, name, kind)
+    }
+
+    /// Publishes a stream here, or on the worker that has it, unless somebody else publishes it.
+    pub(super) fn claim(
+        &mut self,
+        key: usize,
+        msid: u32,
+        name: StreamName,
+        kind: PublishKind,
+    ) -> Flow {
+        if self.draining {
+            return self.refuse_publish(key, msid, Status::PublishDenied, "the relay stops");
+        }
         let stream_name: Arc<str> = name.key().into();
-        let (epoch, readers) = match self.shared.registry.claim(&stream_name, self.worker) {
+        let has_memory = self.pressure < Pressure::NoStreams;
+        let registry = &self.shared.registry;
+        let (epoch, readers) = match registry.claim(&stream_name, self.worker, has_memory) {
             Claim::Own { epoch, readers } => (epoch, readers),
+            Claim::Full => {
+                self.gauges.refused_publishes += 1;
+                let why = if has_memory {
+                    "there are too many streams"
+                } else {
+                    "the relay is short of memory"
+                };
+                return self.refuse_publish(key, msid, Status::PublishDenied, why);
+            }
             Claim::Elsewhere { worker } => {
                 let conn = &self.conns[key];
                 if !conn.plays.is_empty() || !conn.publications.is_empty() {
@@ -106,6 +140,7 @@ impl<S: Transport> Core<S> {
         if kind != PublishKind::Live {
             warn!("conn={id} asks to record stream={stream_name}; it is live only");
         }
+        self.settle_in(key);
         self.new_publishers.push(key);
         let idle = self.shared.config.publish_idle;
         self.arm(key, self.now + idle);
@@ -114,11 +149,14 @@ impl<S: Transport> Core<S> {
     }
 
     fn refuse_publish(&mut self, key: usize, msid: u32, status: Status, why: &'static str) -> Flow {
+        let is_told = self.notes.allow("publish_refused", Level::Info, self.now);
         let conn = &mut self.conns[key];
-        info!(
-            "conn={} publish refused peer={} why=\"{why}\"",
-            conn.id, conn.peer
-        );
+        if is_told {
+            info!(
+                "conn={} publish refused peer={} why=\"{why}\"",
+                conn.id, conn.peer
+            );
+        }
         conn.session.reject(msid, status, why);
         // Encoders hang when they are refused without a close.
         Flow::Close(CloseReason::Rejected(why))
@@ -142,6 +180,13 @@ impl<S: Transport> Core<S> {
                 .session
                 .reject(msid, Status::PlayStreamNotFound, "no such app");
             return Flow::Close(CloseReason::Rejected("no such app"));
+        }
+        if self.pressure >= Pressure::NoPlayers {
+            self.gauges.refused_memory += 1;
+            let why = "the relay is short of memory";
+            let session = &mut self.conns[key].session;
+            session.reject(msid, Status::PlayFailed, why);
+            return Flow::Close(CloseReason::Rejected(why));
         }
         let stream_name: Arc<str> = name.key().into();
         self.join(key, msid, &stream_name, reset, false);
@@ -212,6 +257,7 @@ impl<S: Transport> Core<S> {
         let slot = stream.players.len();
         stream.players.push(player);
         self.players += 1;
+        self.settle_in(key);
         let until = self.now + wait;
         let play = Play {
             msid,

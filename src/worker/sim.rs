@@ -23,6 +23,7 @@
 
 mod checks;
 mod client;
+mod directed;
 mod encoder;
 mod player;
 mod rng;
@@ -37,9 +38,11 @@ use std::rc::Rc;
 
 use world::World;
 
+use crate::stats::Gauges;
+
 /// Seeds tried when nothing else is said, and steps of each.
-const SEEDS: u64 = 128;
-const STEPS: usize = 1_500;
+const SEEDS: u64 = 256;
+const STEPS: usize = 3_000;
 
 /// What happened last, for whoever looks at a failure.
 #[derive(Clone, Debug, Default)]
@@ -61,8 +64,8 @@ impl Trace {
     }
 }
 
-/// Lives through one seed.
-fn live(seed: u64, steps: usize, trace: &Trace) {
+/// Lives through one seed; what was counted in it.
+fn live(seed: u64, steps: usize, trace: &Trace) -> Gauges {
     let mut world = World::new(seed, trace.clone());
     for step in 0..steps {
         world.step(step);
@@ -71,13 +74,14 @@ fn live(seed: u64, steps: usize, trace: &Trace) {
         }
     }
     world.end();
+    world.counted()
 }
 
 /// Lives through one seed, and again with a trace when that fails.
-fn try_seed(seed: u64, steps: usize, replay: bool) {
+fn try_seed(seed: u64, steps: usize, replay: bool) -> Gauges {
     let quiet = Trace::default();
-    if !replay && catch_unwind(AssertUnwindSafe(|| live(seed, steps, &quiet))).is_ok() {
-        return;
+    if !replay && let Ok(counted) = catch_unwind(AssertUnwindSafe(|| live(seed, steps, &quiet))) {
+        return counted;
     }
     let trace = Trace {
         lines: Some(Rc::default()),
@@ -87,12 +91,14 @@ fn try_seed(seed: u64, steps: usize, replay: bool) {
     for line in trace.lines.iter().flat_map(|lines| lines.take()) {
         println!("{line}");
     }
-    if let Err(what) = outcome {
-        let words = what.downcast_ref::<String>().map(String::as_str);
-        let words = words.or_else(|| what.downcast_ref::<&str>().copied());
-        let why = words.unwrap_or("a panic without words");
-        panic!("TAILWATER_SIM_SEED={seed} TAILWATER_SIM_STEPS={steps} fails: {why}");
-    }
+    let what = match outcome {
+        Ok(counted) => return counted,
+        Err(what) => what,
+    };
+    let words = what.downcast_ref::<String>().map(String::as_str);
+    let words = words.or_else(|| what.downcast_ref::<&str>().copied());
+    let why = words.unwrap_or("a panic without words");
+    panic!("TAILWATER_SIM_SEED={seed} TAILWATER_SIM_STEPS={steps} fails: {why}");
 }
 
 fn setting(name: &str) -> Option<u64> {
@@ -105,17 +111,43 @@ fn whatever_happens_players_get_what_was_published_and_nothing_is_left_behind() 
     let steps = setting("TAILWATER_SIM_STEPS")
         .map_or(STEPS, |steps| usize::try_from(steps).unwrap_or(STEPS));
     if let Some(seed) = setting("TAILWATER_SIM_SEED") {
-        return try_seed(seed, steps, true);
+        try_seed(seed, steps, true);
+        return;
     }
     let seeds = setting("TAILWATER_SIM_SEEDS").unwrap_or(SEEDS);
     let threads = std::thread::available_parallelism().map_or(1, |count| count.get());
-    std::thread::scope(|scope| {
-        for thread in 0..threads as u64 {
-            scope.spawn(move || {
-                for seed in (thread..seeds).step_by(threads) {
-                    try_seed(seed, steps, false);
-                }
-            });
-        }
+    let counted = std::thread::scope(|scope| {
+        let of_thread = |thread: u64| {
+            let seeds = (thread..seeds).step_by(threads);
+            let counted = seeds.map(|seed| try_seed(seed, steps, false));
+            counted.fold(Gauges::default(), |sum, one| sum.plus(&one))
+        };
+        let threads: Vec<_> = (0..threads as u64)
+            .map(|thread| scope.spawn(move || of_thread(thread)))
+            .collect();
+        let counted = threads
+            .into_iter()
+            .map(|thread| thread.join().expect("it lived"));
+        counted.fold(Gauges::default(), |sum, one| sum.plus(&one))
     });
+    if seeds >= SEEDS && steps >= STEPS {
+        check_counted(&counted);
+    }
+}
+
+/// The simulation would be worth nothing if nothing happened in it.
+fn check_counted(counted: &Gauges) {
+    for (what, count) in [
+        ("messages", counted.messages_in),
+        ("skips", counted.skips),
+        ("violations", counted.violations),
+        ("panics", counted.bugs),
+        ("shed", counted.shed),
+        ("refused for want of room", counted.refused),
+        ("refused by address", counted.refused_address),
+        ("refused for want of memory", counted.refused_memory),
+        ("publishes refused", counted.refused_publishes),
+    ] {
+        assert!(count >= 10, "{count} {what} in all seeds: {counted:?}");
+    }
 }

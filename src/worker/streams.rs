@@ -19,7 +19,7 @@ use super::conn::{CloseReason, Play};
 use super::core::Core;
 use super::mail::Mail;
 use super::registry::WorkerSet;
-use super::table::{Source, Stream};
+use super::table::{Meter, Source, Stream};
 use super::timers::Timer;
 use crate::net::transport::Transport;
 use crate::stream::cursor::{Cursor, StartAt};
@@ -32,7 +32,7 @@ impl<S: Transport> Core<S> {
         }
         let index = self
             .streams
-            .insert(Stream::new(name.clone(), self.log_limits));
+            .insert(Stream::new(name.clone(), self.log_limits, self.now));
         self.by_name.insert(name.clone(), index);
         index
     }
@@ -53,6 +53,7 @@ impl<S: Transport> Core<S> {
         };
         let elapsed_ms = u32::try_from(elapsed).unwrap_or(u32::MAX);
         stream.intake.begin_publish(&mut stream.log, elapsed_ms);
+        stream.meter = Meter::new(self.now, self.conns[key].bytes_in);
         stream.source = Source::Publisher(key);
         self.publishers += 1;
         stream.epoch = epoch;
@@ -150,7 +151,8 @@ impl<S: Transport> Core<S> {
         }
     }
 
-    fn last_player_left(&mut self, index: usize) {
+    /// The last player of a stream has gone: nobody needs the stream, unless it is owned here.
+    pub(super) fn last_player_left(&mut self, index: usize) {
         let stream = &self.streams[index];
         let name = stream.name.clone();
         let owner = self.shared.registry.leave(&name, self.worker);
@@ -203,7 +205,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// Ends a stream of this worker: players are told and closed, other workers are told.
-    fn end_stream(&mut self, index: usize) {
+    pub(super) fn end_stream(&mut self, index: usize) {
         // First what they are owed of it.
         self.round(index);
         self.tell_feeds(index, |name, epoch| Mail::End { name, epoch });

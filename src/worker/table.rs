@@ -6,6 +6,7 @@ use std::time::Instant;
 use smallvec::SmallVec;
 
 use super::mail::InFlight;
+use crate::limits;
 use crate::stream::cursor::Cursor;
 use crate::stream::intake::Intake;
 use crate::stream::log::{LogLimits, StreamLog};
@@ -20,12 +21,47 @@ pub(super) struct Stream {
     pub(super) source: Source,
     pub(super) log: StreamLog,
     pub(super) intake: Intake,
+    pub(super) meter: Meter,
     /// In no order; a player that goes is replaced by the last.
     pub(super) players: Vec<Player>,
     /// Other workers that have players of it; only where the publisher is.
     pub(super) feeds: SmallVec<[Feed; 1]>,
     /// On the worker's list of streams with something new.
     pub(super) dirty: bool,
+}
+
+/// What the publisher of a stream sends, for deadlines and `--publish-bitrate-max`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Meter {
+    /// Since when bytes are counted, ...
+    pub(super) since: Instant,
+    /// ... and how many the connection had received then.
+    pub(super) bytes_in: u64,
+    /// When audio or video came last.
+    pub(super) last_media: Instant,
+}
+
+impl Meter {
+    /// For a connection that has received `bytes_in` bytes so far.
+    pub(super) fn new(now: Instant, bytes_in: u64) -> Self {
+        Self {
+            since: now,
+            bytes_in,
+            last_media: now,
+        }
+    }
+
+    /// Whether a connection that has received `bytes_in` bytes by now has sent more than `most`
+    /// within [`limits::BITRATE_TIME`]. Above that, counting begins anew.
+    pub(super) fn is_exceeded(&mut self, now: Instant, bytes_in: u64, most: u64) -> bool {
+        if bytes_in.saturating_sub(self.bytes_in) <= most {
+            return false;
+        }
+        let elapsed = now.saturating_duration_since(self.since);
+        self.since = now;
+        self.bytes_in = bytes_in;
+        elapsed < limits::BITRATE_TIME
+    }
 }
 
 /// Where a stream comes from.
@@ -56,6 +92,8 @@ pub(super) struct Player {
     pub(super) reset: bool,
     pub(super) audio: bool,
     pub(super) video: Video,
+    /// Since when skips are counted, and how many there were.
+    pub(super) skips: Option<(Instant, usize)>,
 }
 
 /// Whether a player receives video.
@@ -78,7 +116,18 @@ impl Player {
             reset,
             audio: true,
             video: Video::On,
+            skips: None,
         }
+    }
+
+    /// It skips at `now`; how often it has within [`limits::SKIPS_TIME`].
+    pub(super) fn count_skip(&mut self, now: Instant) -> usize {
+        let counted = self
+            .skips
+            .filter(|(since, _)| now.saturating_duration_since(*since) < limits::SKIPS_TIME);
+        let (since, count) = counted.unwrap_or((now, 0));
+        self.skips = Some((since, count + 1));
+        count + 1
     }
 
     /// Whether the player takes the log as it is.
@@ -101,13 +150,14 @@ pub(super) struct Feed {
 }
 
 impl Stream {
-    pub(super) fn new(name: Arc<str>, limits: LogLimits) -> Self {
+    pub(super) fn new(name: Arc<str>, limits: LogLimits, now: Instant) -> Self {
         Self {
             name,
             epoch: 0,
             source: Source::Nobody,
             log: StreamLog::new(limits),
             intake: Intake::default(),
+            meter: Meter::new(now, 0),
             players: Vec::new(),
             feeds: SmallVec::new(),
             dirty: false,

@@ -43,6 +43,10 @@ impl Relay {
         if !flags.contains(&"--log") {
             command.args(["--log", "debug"]);
         }
+        if !flags.contains(&"--max-per-address") {
+            // All of a test's clients have one address.
+            command.args(["--max-per-address", "0"]);
+        }
         command.args(flags);
         Self::start_command(&mut command, listen.len())
     }

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tailwater::rtmp::amf0::Encoder;
 use tailwater::rtmp::client::{Action, ClientEvent, ClientRequest, ClientSession};
@@ -291,6 +291,7 @@ pub(crate) fn signals_of(seen: &[Seen]) -> Vec<Seen> {
 pub(crate) struct Wire {
     socket: TcpStream,
     session: ClientSession,
+    opened: Instant,
     queue: VecDeque<Seen>,
     closed: bool,
     pings: u32,
@@ -366,6 +367,7 @@ impl Wire {
         let mut wire = Self {
             socket,
             session: ClientSession::new(request, 1),
+            opened: now(),
             queue: VecDeque::new(),
             closed: false,
             pings: 0,
@@ -597,6 +599,7 @@ impl Wire {
     }
 
     fn take(&mut self, input: &[u8]) {
+        self.session.set_now(now() - self.opened);
         let mut at = 0;
         while let Some(event) = self
             .session

@@ -153,6 +153,8 @@ fn command(
             command.arg("--listen").arg(format!("127.0.0.1:{port}"));
             command.arg("--workers").arg(workers.to_string());
             command.args(["--log", "warn", "--stats-interval", "1"]);
+            // All of the load has one address.
+            command.args(["--max-per-address", "0"]);
             command.args(*flags);
             command
         }

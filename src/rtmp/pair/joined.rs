@@ -371,3 +371,125 @@ fn a_client_tells_refusals_of_any_form() {
     let server = Script::fresh().call("_error", 1.0, &[]);
     check_client(&server, &["refused : "], &ASKED[..2]);
 }
+
+/// How a client that plays ends which is sent `wire`, and how many bytes it has sent.
+fn ends(wire: &[u8]) -> (Option<&'static str>, usize) {
+    let request = ClientRequest {
+        app: "live".to_owned(),
+        tc_url: "rtmp://localhost/live".to_owned(),
+        stream: "cam".to_owned(),
+        action: Action::Play,
+        handshake: Mode::Plain,
+        chunk_size: 4_096,
+    };
+    let mut client = ClientSession::new(request, 3);
+    let mut end = None;
+    for input in wire.chunks(65_536) {
+        let mut at = 0;
+        let ended = loop {
+            match client.next(input, &mut at) {
+                Ok(Some(_)) => {}
+                Ok(None) => break client.end_input(input, at),
+                Err(error) => break Err(error),
+            }
+        };
+        if let Err(error) = ended {
+            end = Some(error.code());
+            break;
+        }
+    }
+    (end, client.out().pending().len())
+}
+
+#[test]
+fn a_hostile_server_is_left() {
+    let asked = || welcoming().call("_result", 4.0, &[N(1.0)]);
+    let long = vec![0x5A; 300_000];
+    let mut rtmpe = Script::fresh();
+    rtmpe.wire[0] = 6;
+    let zero = asked().message(2, kind::SET_CHUNK_SIZE, 0, 0, &[0; 4]);
+    let metadata = asked().message(5, kind::DATA, 1, 0, &long);
+    let early = welcoming().message(3, kind::COMMAND, 0, 0, &long[..70_000]);
+    let unknown =
+        |count| (0..count).fold(asked(), |script, _| script.call("_result", 99.0, &[N(1.0)]));
+    let limit = limits::GLITCHES.burst();
+    let rows = [
+        (asked(), None),
+        (rtmpe, Some("version")),
+        (zero, Some("chunk_size")),
+        (metadata, Some("message_too_long")),
+        (early, Some("message_too_long")),
+        (unknown(limit), None),
+        (unknown(limit + 1), Some("glitches")),
+    ];
+    for (script, expected) in rows {
+        assert_eq!(ends(&script.wire).0, expected);
+    }
+    // A key frame in 4K is no attack once there is something to come.
+    let frame = asked().message(6, kind::VIDEO, 1, 0, &vec![0x17; 4 << 20]);
+    assert_eq!(ends(&frame.wire).0, None);
+}
+
+#[test]
+fn a_server_that_answers_again_does_not_make_a_client_ask_again() {
+    let result = |script: Script| script.call("_result", 1.0, &[Null]);
+    let once = result(Script::fresh()).call("_result", 4.0, &[N(1.0)]);
+    let (end, sent) = ends(&once.wire);
+    assert_eq!(end, None);
+    let again = (0..100).fold(Script::fresh(), |script, _| result(script));
+    let again = again.call("_result", 4.0, &[N(1.0)]);
+    assert_eq!(ends(&result(again).wire), (None, sent));
+    // The result of createStream before that of connect is none.
+    let early = Script::fresh().call("_result", 4.0, &[N(1.0)]);
+    let (_, before) = ends(&Script::fresh().wire);
+    assert_eq!(ends(&early.wire), (None, before));
+}
+
+#[test]
+fn media_a_server_sends_before_it_is_asked_is_dropped_within_a_budget() {
+    let pieces = usize::try_from(limits::EARLY_MEDIA_BYTES_MAX).unwrap() / 60_000;
+    let early = (0..pieces).fold(welcoming(), |script, _| {
+        script.message(6, kind::VIDEO, 1, 0, &[0x27; 60_000])
+    });
+    assert_eq!(ends(&early.wire).0, None);
+    let more = early.message(6, kind::VIDEO, 1, 0, &[0x27; 60_000]);
+    assert_eq!(ends(&more.wire).0, Some("unexpected"));
+}
+
+#[test]
+fn what_a_server_says_is_cut() {
+    let text = "x".repeat(50_000);
+    let status = |text: &str| {
+        let mut body = Vec::new();
+        let mut amf = Encoder::new(&mut body);
+        amf.string("onStatus").number(0.0).null().begin_object();
+        for key in ["level", "code", "description"] {
+            amf.string_property(key, text);
+        }
+        amf.end_object();
+        body
+    };
+    let server =
+        welcoming()
+            .call("_result", 4.0, &[N(1.0)])
+            .message(3, kind::COMMAND, 1, 0, &status(&text));
+    let mut pair = Pair::new(Action::Play, Mode::Plain, "live", "cam", Cuts::Whole);
+    pair.feed_client(&server.wire);
+    let cut = &text[..limits::STATUS_TEXT_BYTES_MAX];
+    assert_eq!(pair.lines().last().unwrap(), &format!("{cut}@1 {cut}"));
+}
+
+#[test]
+fn a_client_is_told_the_age_of_what_is_incomplete() {
+    let server = welcoming().call("_result", 4.0, &[N(1.0)]);
+    let mut pair = Pair::new(Action::Play, Mode::Plain, "live", "cam", Cuts::Whole);
+    pair.feed_client(&server.wire);
+    assert_eq!(pair.client.oldest_partial(), None);
+    let now = core::time::Duration::from_secs(9);
+    pair.client.set_now(now);
+    let sent = server.wire.len();
+    let begun = server.message(6, kind::VIDEO, 1, 0, &[0x17; 300]).wire;
+    pair.feed_client(&begun[sent..sent + 200]);
+    assert_eq!(pair.client.oldest_partial(), Some(now));
+    assert!(pair.client.memory_bytes() > 100);
+}

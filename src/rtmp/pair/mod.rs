@@ -487,6 +487,7 @@ fn check_playing(script: &Script, expected: &[&str]) {
 mod calls;
 mod connect;
 mod control;
+mod floods;
 mod joined;
 mod play;
 mod publish;

@@ -273,9 +273,9 @@ fn partial_bytes_are_bounded_and_aborts_give_them_back() {
     assert!(reader.next(&begun, &mut at).unwrap().is_none());
     reader.hold(&begun);
     assert_eq!(reader.partial_bytes(), 128);
-    reader.abort(4);
-    reader.abort(4);
-    reader.abort(99);
+    assert!(reader.abort(4), "a message is dropped");
+    assert!(!reader.abort(4), "nothing is left of it");
+    assert!(!reader.abort(99), "nothing was ever there");
     assert_eq!(reader.partial_bytes(), 0);
     at = 0;
     assert!(reader.next(&begun, &mut at).unwrap().is_none());
@@ -390,4 +390,168 @@ proptest! {
             prop_assert_eq!(&read(step), &whole, "in steps of {}", step);
         }
     }
+}
+
+/// One message of `len` bytes of `message_kind` on `csid`, in chunks of `chunk_size`.
+fn message_bytes(csid: u32, message_kind: u8, len: usize, chunk_size: usize) -> Vec<u8> {
+    let body = vec![0x5A; len];
+    let header = MessageHeader {
+        csid,
+        timestamp: Timestamp(0),
+        kind: message_kind,
+        msid: 1,
+        len,
+    };
+    let mut wire = Vec::new();
+    write_message(&mut wire, &header, &Payload::from_slice(&body), chunk_size);
+    wire
+}
+
+/// Reads `input` to its end and lets it go; how many messages it had.
+fn take(reader: &mut ChunkReader, input: &[u8]) -> usize {
+    let (mut at, mut count) = (0, 0);
+    while reader.next(input, &mut at).unwrap().is_some() {
+        count += 1;
+    }
+    reader.hold(input);
+    count
+}
+
+#[test]
+fn a_message_that_gets_nothing_is_known_by_its_age() {
+    let seconds = Duration::from_secs;
+    let mut reader = ChunkReader::new(ReaderLimits {
+        skip_media: false,
+        ..LIMITS
+    });
+    assert_eq!(reader.oldest_partial(), None);
+    let audio = message_bytes(4, kind::AUDIO, 400, 128);
+    let video = message_bytes(6, kind::VIDEO, 400, 128);
+    // Half a header is no message yet; a whole one is.
+    reader.set_now(seconds(1));
+    take(&mut reader, &audio[..11]);
+    assert_eq!(reader.oldest_partial(), None);
+    reader.set_now(seconds(2));
+    take(&mut reader, &audio[11..12]);
+    assert_eq!(reader.oldest_partial(), Some(seconds(2)));
+    reader.set_now(seconds(3));
+    take(&mut reader, &[]);
+    assert_eq!(reader.oldest_partial(), Some(seconds(2)), "nothing came");
+    // Another message does not keep it young, a byte of its own does.
+    reader.set_now(seconds(4));
+    take(&mut reader, &audio[12..140]);
+    assert_eq!(reader.oldest_partial(), Some(seconds(4)));
+    reader.set_now(seconds(5));
+    take(&mut reader, &video[..200]);
+    assert_eq!(reader.oldest_partial(), Some(seconds(4)));
+    reader.set_now(seconds(6));
+    assert_eq!(take(&mut reader, &video[200..]), 1);
+    assert_eq!(reader.oldest_partial(), Some(seconds(4)));
+    reader.set_now(seconds(7));
+    assert_eq!(take(&mut reader, &audio[140..]), 1);
+    assert_eq!(reader.oldest_partial(), None);
+    // The next one on the chunk stream is as long in coming, and counts anew.
+    take(&mut reader, &audio[..140]);
+    assert_eq!(reader.oldest_partial(), Some(seconds(7)));
+    assert!(reader.abort(4));
+    assert_eq!(reader.oldest_partial(), None);
+}
+
+#[test]
+fn a_message_that_nobody_reads_has_its_age_too() {
+    let mut reader = ChunkReader::new(ReaderLimits {
+        skip_media: true,
+        ..LIMITS
+    });
+    let wire = message_bytes(4, kind::AUDIO, 400, 128);
+    for (second, input) in [(1, &wire[..50]), (2, &wire[50..51]), (3, &[][..])] {
+        reader.set_now(Duration::from_secs(second));
+        take(&mut reader, input);
+        let last = Duration::from_secs(second.min(2));
+        assert_eq!(reader.oldest_partial(), Some(last));
+    }
+    take(&mut reader, &wire[51..]);
+    assert_eq!(reader.oldest_partial(), None);
+}
+
+#[test]
+fn memory_stays_small_whatever_was_held_before() {
+    let mut reader = ChunkReader::new(ReaderLimits::PUBLISHER);
+    reader.set_chunk_size(1 << 20);
+    // A long message in two inputs, on one chunk stream after the other.
+    for csid in 3..3 + u32::try_from(limits::CHUNK_STREAMS_MAX).unwrap() {
+        let long = message_bytes(csid, kind::VIDEO, 1 << 20, 1 << 20);
+        let (head, tail) = long.split_at(900_000);
+        assert_eq!(take(&mut reader, head), 0);
+        assert!(reader.memory_bytes() >= 899_988);
+        assert_eq!(take(&mut reader, tail), 1);
+        let left = reader.memory_bytes();
+        assert!(left < 32 * 1024, "{left} bytes after {csid}");
+    }
+    // The same with as many chunks as an input can have.
+    let mut reader = ChunkReader::new(ReaderLimits::PUBLISHER);
+    for csid in 3..3 + u32::try_from(limits::CHUNK_STREAMS_MAX).unwrap() {
+        let wire = message_bytes(csid, kind::VIDEO, 60_000, 128);
+        assert_eq!(take(&mut reader, &wire), 1);
+        let begun = message_bytes(csid, kind::VIDEO, 1_000, 128);
+        assert_eq!(take(&mut reader, &begun[..700]), 0);
+        assert_eq!(take(&mut reader, &begun[700..]), 1);
+        let left = reader.memory_bytes();
+        let lists = limits::CHUNK_LISTS_KEPT * 8 * 1024;
+        assert!(left < lists + 32 * 1024, "{left} bytes after {csid}");
+    }
+    reader.release_spare();
+    assert!(reader.memory_bytes() < 16 * 1024);
+}
+
+#[test]
+fn one_buffer_of_a_fair_size_is_kept_for_the_next_message() {
+    let mut reader = ChunkReader::new(ReaderLimits::PUBLISHER);
+    let wire = message_bytes(6, kind::VIDEO, 20_000, 128);
+    take(&mut reader, &wire[..15_000]);
+    take(&mut reader, &wire[15_000..]);
+    let kept = reader.memory_bytes();
+    assert!(kept >= 14_000, "{kept}");
+    let other = message_bytes(4, kind::AUDIO, 10_000, 128);
+    take(&mut reader, &other[..9_000]);
+    let in_use = reader.memory_bytes();
+    assert!(in_use < kept + 6_000, "{in_use} after {kept}: taken again");
+    take(&mut reader, &other[9_000..]);
+    reader.release_spare();
+    assert!(reader.memory_bytes() < kept - 14_000);
+}
+
+#[test]
+fn tighter_limits_drop_media_that_was_begun_and_nothing_else() {
+    let mut reader = ChunkReader::new(ReaderLimits::PUBLISHER);
+    let video = message_bytes(6, kind::VIDEO, 300_000, 128);
+    let command = message_bytes(3, kind::COMMAND, 400, 128);
+    let begun = [&video[..129 * 1_550 + 11], &command[..140]].concat();
+    assert_eq!(take(&mut reader, &begun), 0);
+    assert!(reader.partial_bytes() > 190_000);
+    reader.set_limits(ReaderLimits::UNAUTHORISED);
+    assert_eq!(reader.partial_bytes(), 128);
+    assert!(reader.memory_bytes() < 16 * 1024);
+    let (mut at, rest) = (0, [&command[140..], &video[129 * 1_550 + 11..]].concat());
+    let message = reader.next(&rest, &mut at).unwrap().unwrap();
+    assert_eq!(message.header.kind, kind::COMMAND);
+    assert_eq!(message.payload.to_vec(), [0x5A; 400]);
+    assert!(reader.next(&rest, &mut at).unwrap().is_none());
+    reader.hold(&rest);
+    assert_eq!((reader.partial_bytes(), reader.oldest_partial()), (0, None));
+    // Wanted again, it is read again.
+    reader.set_limits(ReaderLimits::PUBLISHER);
+    assert_eq!((take(&mut reader, &video), reader.skipped_media()), (1, 0));
+}
+
+#[test]
+fn tighter_limits_hold_for_a_message_of_which_only_the_header_has_come() {
+    let mut reader = ChunkReader::new(ReaderLimits::PUBLISHER);
+    reader.set_chunk_size(1 << 20);
+    let video = message_bytes(6, kind::VIDEO, 300_000, 1 << 20);
+    take(&mut reader, &video[..12]);
+    reader.set_limits(ReaderLimits::UNAUTHORISED);
+    assert_eq!(take(&mut reader, &video[12..200_000]), 0);
+    assert_eq!(reader.partial_bytes(), 0);
+    assert_eq!(take(&mut reader, &video[200_000..]), 0);
 }

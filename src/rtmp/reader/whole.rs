@@ -68,7 +68,8 @@ impl ChunkReader {
         true
     }
 
-    /// Whether the limits allow a message, and somebody reads it.
+    /// Whether the limits allow a message, and somebody reads it. One without a byte goes the
+    /// general way, which tells of it.
     #[inline]
     fn has_room(&self, message_kind: u8, len: usize) -> bool {
         let longest = match message_kind {
@@ -77,9 +78,9 @@ impl ChunkReader {
             _ => return false,
         };
         !self.limits.skip_media
-            && len <= longest
+            && len.wrapping_sub(1) < longest
             && self.partial_messages < self.limits.partial_messages
-            && len <= self.limits.partial_bytes - self.partial_bytes
+            && len <= self.limits.partial_bytes.saturating_sub(self.partial_bytes)
     }
 
     /// Where the last chunk of a message ends whose payload starts at `start`, if each chunk

@@ -9,6 +9,7 @@ use super::{
     ClientInfo, FLASH_VER_BYTES_MAX, MediaHalf, MessageStream, Phase, PublishKind, Request, Role,
     ServerSession,
 };
+use crate::limits;
 
 impl ServerSession {
     /// Follows one command message.
@@ -19,6 +20,7 @@ impl ServerSession {
         body: &[u8],
     ) -> Result<Option<Request>, ProtocolError> {
         let Some(command) = Command::decode(message_kind, body)? else {
+            self.link.count_glitch()?;
             return Ok(None);
         };
         match (command.name, &self.phase) {
@@ -84,20 +86,27 @@ impl ServerSession {
     ) -> Result<Option<Request>, ProtocolError> {
         let flag = |index| command.argument(index).and_then(|value| value.as_bool());
         match command.name {
-            "createStream" => self.create_stream(command.transaction),
+            "publish" | "play" | "play2" => self.link.count_stream_command()?,
+            "pause" | "pauseRaw" | "seek" | "receiveAudio" | "receiveVideo" => {
+                self.link.count_player_command()?;
+            }
+            _ => {}
+        }
+        match command.name {
+            "createStream" => self.create_stream(command.transaction)?,
             "publish" => return self.publish(command, msid),
             "play" => return self.play(command, msid),
             "play2" => return self.play2(command, msid),
             "pause" | "pauseRaw" => {
                 let paused = flag(0).unwrap_or(true);
                 return Ok(self
-                    .playing(msid)
+                    .playing(msid)?
                     .map(|msid| Request::Pause { msid, paused }));
             }
             "seek" => {
                 let position_ms = milliseconds(command.argument(0));
                 return Ok(self
-                    .playing(msid)
+                    .playing(msid)?
                     .map(|msid| Request::Seek { msid, position_ms }));
             }
             "receiveAudio" | "receiveVideo" => {
@@ -109,50 +118,54 @@ impl ServerSession {
                 };
                 let on = flag(0).unwrap_or(true);
                 // May come before play, and then holds for it.
-                let known = self.stream_or_only(msid).map(|stream| stream.id);
+                let known = self.stream_meant(msid)?.map(|stream| stream.id);
                 return Ok(known.map(|msid| Request::Receive { msid, half, on }));
             }
             "closeStream" => {
                 let msid = self.stream_or_only(msid).map_or(msid, |stream| stream.id);
-                return Ok(self.stop(msid, Keep::Stream));
+                return self.stop(msid, Keep::Stream);
             }
             "deleteStream" => {
                 let id = command
                     .argument(0)
                     .and_then(|value| value.as_u32())
                     .unwrap_or(msid);
-                return Ok(self.stop(id, Keep::Nothing));
+                return self.stop(id, Keep::Nothing);
             }
             "close" => self.closing = true,
             "FCUnpublish" => {
-                self.call(command);
-                return Ok(self.stop_named(command.argument(0)));
+                self.call(command)?;
+                return self.stop_named(command.argument(0));
             }
-            _ => self.call(command),
+            _ => self.call(command)?,
         }
         Ok(None)
     }
 
     /// Commands that change nothing here but are owed an answer: FMLE and its descendants wait
     /// for theirs before they go on. Unknown ones get `_error`, §7.2.1.2.
-    fn call(&mut self, command: &Command<'_>) {
+    fn call(&mut self, command: &Command<'_>) -> Result<(), ProtocolError> {
         let transaction = command.transaction;
+        let mut is_known = true;
         let status_command = match command.name {
-            // These two are answers and need none.
-            "_result" | "_error" | "onStatus" => return,
-            "releaseStream" | "_checkbw" => None,
+            // These are answers and get none.
+            "_result" | "_error" | "onStatus" => {
+                return self.link.count_glitch();
+            }
+            "releaseStream" | "_checkbw" | "getStreamLength" => None,
             "FCPublish" => Some(("onFCPublish", "NetStream.Publish.Start")),
             "FCUnpublish" => Some(("onFCUnpublish", "NetStream.Unpublish.Success")),
             "FCSubscribe" => Some(("onFCSubscribe", "NetStream.Play.Start")),
-            "getStreamLength" => {
-                self.result(transaction, |amf| _ = amf.number(0.0));
-                return;
-            }
             _ => {
-                self.call_error(transaction, "NetConnection.Call.Failed", "no such method");
-                return;
+                self.link.count_glitch()?;
+                is_known = false;
+                None
             }
         };
+        let is_owed = transaction != 0.0 || status_command.is_some();
+        if !is_owed || !self.link.may_answer()? {
+            return Ok(());
+        }
         if let Some((name, code)) = status_command {
             let stream = command
                 .argument(0)
@@ -166,10 +179,17 @@ impl ServerSession {
                 amf.string_property("description", stream).end_object();
             });
         }
-        self.result(transaction, |amf| _ = amf.null());
+        match command.name {
+            "getStreamLength" => self.result(transaction, |amf| _ = amf.number(0.0)),
+            _ if is_known => self.result(transaction, |amf| _ = amf.null()),
+            _ => self.call_error(transaction, "NetConnection.Call.Failed", "no such method"),
+        }
+        Ok(())
     }
 
-    fn create_stream(&mut self, transaction: f64) {
+    fn create_stream(&mut self, transaction: f64) -> Result<(), ProtocolError> {
+        let is_answered = transaction != 0.0 && self.link.may_answer()?;
+        let transaction = if is_answered { transaction } else { 0.0 };
         match self.free_id() {
             Some(id) => {
                 self.streams.push(MessageStream {
@@ -184,6 +204,7 @@ impl ServerSession {
                 "no more message streams on this connection",
             ),
         }
+        Ok(())
     }
 
     fn publish(
@@ -194,11 +215,17 @@ impl ServerSession {
         let msid = self.stream_for_role(msid)?;
         // publish(false) is how Flash stops.
         if let Some(Value::Boolean(false)) = command.argument(0) {
-            return Ok(self.stop(msid, Keep::Stream));
+            return self.stop(msid, Keep::Stream);
         }
         if self.role(msid) != Some(Role::Idle) {
             self.link
                 .send_status(msid, Status::Failed, "the message stream is in use");
+            return Ok(None);
+        }
+        let roles = [Role::PublishAsked, Role::Publishing];
+        if self.others(msid, roles) >= limits::PUBLISHES_MAX {
+            let why = "the connection publishes already, and one stream is all it may";
+            self.link.send_status(msid, Status::PublishBadName, why);
             return Ok(None);
         }
         let raw = command
@@ -229,12 +256,17 @@ impl ServerSession {
         let msid = self.stream_for_role(msid)?;
         let name = match command.argument(0) {
             // play(false) is how Flash stops.
-            Some(Value::Boolean(false)) => return Ok(self.stop(msid, Keep::Stream)),
+            Some(Value::Boolean(false)) => return self.stop(msid, Keep::Stream),
             name => name.and_then(|value| value.as_bytes()).unwrap_or_default(),
         };
         if matches!(self.role(msid), Some(Role::Publishing | Role::PublishAsked)) {
             self.link
                 .send_status(msid, Status::Failed, "the message stream is publishing");
+            return Ok(None);
+        }
+        if self.others(msid, [Role::PlayAsked, Role::Playing]) >= limits::PLAYS_MAX {
+            let why = "the connection plays as many streams as it may";
+            self.link.send_status(msid, Status::PlayFailed, why);
             return Ok(None);
         }
         // `start` and `duration` mean recordings. rtmpdump without --live asks for start 0, so
@@ -261,7 +293,7 @@ impl ServerSession {
         command: &Command<'_>,
         msid: u32,
     ) -> Result<Option<Request>, ProtocolError> {
-        let Some(msid) = self.playing(msid) else {
+        let Some(msid) = self.playing(msid)? else {
             self.link
                 .send_status(msid, Status::PlayFailed, "nothing plays on this stream");
             return Ok(None);
@@ -284,14 +316,18 @@ impl ServerSession {
     }
 
     /// Ends what runs on `msid` and tells the client; None when nothing did.
-    fn stop(&mut self, msid: u32, keep: Keep) -> Option<Request> {
-        let index = self.streams.iter().position(|stream| stream.id == msid)?;
-        let role = std::mem::replace(&mut self.streams[index].role, Role::Idle);
+    fn stop(&mut self, msid: u32, keep: Keep) -> Result<Option<Request>, ProtocolError> {
+        let Some(index) = self.streams.iter().position(|stream| stream.id == msid) else {
+            self.link.count_glitch()?;
+            return Ok(None);
+        };
+        let role = self.streams[index].role;
+        self.set_role(msid, Role::Idle);
         if keep == Keep::Nothing {
             self.streams.remove(index);
         }
         match role {
-            Role::Idle => return None,
+            Role::Idle => return Ok(None),
             Role::PublishAsked | Role::Publishing => {
                 self.link
                     .send_status(msid, Status::UnpublishSuccess, "publishing has ended");
@@ -301,31 +337,37 @@ impl ServerSession {
                     .send_status(msid, Status::PlayStop, "playing has ended");
             }
         }
-        Some(Request::Stop { msid })
+        Ok(Some(Request::Stop { msid }))
     }
 
     /// close, §7.2.1.3: every stream of the connection ends, one a call. The connection stays
     /// until the client closes it.
-    pub(super) fn stop_any(&mut self) -> Option<Request> {
+    pub(super) fn stop_any(&mut self) -> Result<Option<Request>, ProtocolError> {
         self.streams.retain(|stream| stream.role != Role::Idle);
-        let busy = self.streams.first()?.id;
-        self.stop(busy, Keep::Nothing)
+        match self.streams.first() {
+            Some(&MessageStream { id, .. }) => self.stop(id, Keep::Nothing),
+            None => Ok(None),
+        }
     }
 
     /// FCUnpublish of what this connection publishes ends it: encoders of the FMLE family may
     /// publish anew on the same message stream. Any other name is nobody's business.
-    fn stop_named(&mut self, name: Option<Value<'_>>) -> Option<Request> {
-        let name = self.stream_name(name?.as_bytes()?).ok()?.key();
-        if self.published.as_deref() != Some(&*name) {
-            return None;
-        }
+    fn stop_named(&mut self, name: Option<Value<'_>>) -> Result<Option<Request>, ProtocolError> {
+        let raw = name.and_then(|name| name.as_bytes());
+        let name = raw.and_then(|raw| self.stream_name(raw).ok());
         let roles = [Role::PublishAsked, Role::Publishing];
-        let msid = self
+        let publishing = self
             .streams
             .iter()
-            .find(|stream| roles.contains(&stream.role))?
-            .id;
-        self.stop(msid, Keep::Stream)
+            .find(|stream| roles.contains(&stream.role));
+        match (name, publishing) {
+            (Some(name), Some(&MessageStream { id, .. }))
+                if self.published.as_deref() == Some(&*name.key()) =>
+            {
+                self.stop(id, Keep::Stream)
+            }
+            _ => Ok(None),
+        }
     }
 
     fn result(&mut self, transaction: f64, value: impl FnOnce(&mut Encoder<'_>)) {

@@ -26,6 +26,21 @@ impl World {
         self.check_owed();
         let (moving, _) = self.in_transit();
         let here: usize = self.workers.iter().map(|seat| seat.core.conns.len()).sum();
+        let admission = &self.shared.admission;
+        let newcomers = self.workers.iter().flat_map(|seat| &seat.core.conns);
+        let newcomers = newcomers.filter(|(_, conn)| conn.is_newcomer).count();
+        // Those that move to another worker are newcomers as well.
+        if !(newcomers..=newcomers + moving).contains(&admission.newcomers()) {
+            self.fail(&format!(
+                "{} newcomers are counted, {newcomers} are there and {moving} move",
+                admission.newcomers()
+            ));
+        }
+        if self.shared.config.max_per_address.is_some()
+            && admission.per_address().iter().sum::<usize>() != self.connections()
+        {
+            self.fail("connections are not those of all addresses");
+        }
         if self.connections() != here + moving {
             self.fail(&format!(
                 "{} connections are counted, {here} are there and {moving} move",
@@ -290,6 +305,13 @@ impl World {
                 self.fail(&format!("worker {worker} still has deadlines"));
             }
         }
+        let admission = &self.shared.admission;
+        if admission.newcomers() > 0 || admission.per_address().iter().sum::<usize>() > 0 {
+            self.fail("the counts of newcomers or of addresses are not back at nothing");
+        }
+        if self.shared.registry.owned() > 0 {
+            self.fail("the count of streams is not back at nothing");
+        }
         if !self.shared.registry.is_empty() || self.connections() > 0 {
             self.fail("the registry or the count of connections is not back at nothing");
         }
@@ -399,6 +421,9 @@ fn check_served(core: &Relay, stream: &Stream, player: &Player) -> Result<(), St
             "at {offset} of {}, and nobody goes on",
             stream.log.visible()
         )),
-        Place::Start { sync, .. } => Err(format!("may start at {}, and does not", sync.offset)),
+        Place::Start { sync, .. } => Err(format!(
+            "may start at {}, and does not: {player:?}",
+            sync.offset
+        )),
     }
 }

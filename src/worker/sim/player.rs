@@ -591,7 +591,14 @@ impl Player {
                 (at, _) if at < open => 0,
                 _ => return Ok(false),
             };
-            return match entries.iter().skip(first).any(|entry| entry.sure) {
+            // One that has had the headers of a start may have lost that place before it could
+            // take more; of what is that far behind nothing is owed to it.
+            let is_owed = |seq: usize| {
+                let behind = truth.bytes_behind(self.stream, (open, seq));
+                !self.has_ahead() || behind <= truth.lag_bytes
+            };
+            let mut starts = entries.iter().enumerate().skip(first);
+            return match starts.any(|(seq, entry)| entry.sure && is_owed(seq)) {
                 true => Err(self.lost(truth, "it could have started")),
                 false => Ok(false),
             };

@@ -93,6 +93,30 @@ pub(super) struct Wire {
     pub(super) full: bool,
     /// Calls until one is interrupted by a signal.
     pub(super) interrupt_in: u32,
+    /// Calls until one panics, each panic on its own.
+    pub(super) panic_in: Panics,
+}
+
+/// When a socket makes whoever uses it panic, as a defect of the relay would.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Panics {
+    /// Reads until one does.
+    pub(super) read: Option<u32>,
+    /// Writes until one does.
+    pub(super) write: Option<u32>,
+}
+
+impl Panics {
+    fn count(calls: &mut Option<u32>) {
+        if let Some(left) = calls {
+            if *left == 0 {
+                *calls = None;
+                // Without the words on standard error that a panic has of itself.
+                std::panic::resume_unwind(Box::new("a simulated panic"));
+            }
+            *left -= 1;
+        }
+    }
 }
 
 /// What epoll tells.
@@ -116,6 +140,7 @@ impl Wire {
             event: false,
             full: false,
             interrupt_in: 50,
+            panic_in: Panics::default(),
         }
     }
 
@@ -201,6 +226,7 @@ impl Read for SimSocket {
 
     fn read_vectored(&mut self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         self.interrupted()?;
+        Panics::count(&mut self.wire.borrow_mut().panic_in.read);
         let mut wire = self.wire.borrow_mut();
         if wire.to_relay.is_empty() {
             return match wire.client_end {
@@ -228,6 +254,7 @@ impl Write for SimSocket {
     fn write_vectored(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
         assert!(buffers.len() <= 1_024, "more slices than IOV_MAX");
         self.interrupted()?;
+        Panics::count(&mut self.wire.borrow_mut().panic_in.write);
         let mut wire = self.wire.borrow_mut();
         assert!(!wire.relay_fin, "the relay writes after its own end");
         match wire.client_end {

@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::Trace;
@@ -13,8 +12,10 @@ use super::truth::{Line, Truth};
 use super::wire::SimSocket;
 use crate::config::{Config, Pace, Switch, Takeover};
 use crate::rtmp::client::Action;
+use crate::stats::Gauges;
 use crate::worker::core::{Core, Shared};
 use crate::worker::mail::Mail;
+use crate::worker::memory::Pressure;
 
 /// Everything there is.
 pub(super) struct World {
@@ -34,6 +35,9 @@ pub(super) struct World {
     pub(super) clients_max: usize,
 }
 
+/// Two turns so far apart that somebody has to have gone in between when memory is short.
+const SHED_WAIT: Duration = Duration::from_millis(1_500);
+
 /// A worker and the part of its event loop that is not in the core.
 pub(super) struct Seat {
     pub(super) core: Core<SimSocket>,
@@ -44,6 +48,9 @@ pub(super) struct Seat {
     next_beat: Instant,
     /// It gets no turn for so many steps.
     asleep: usize,
+    /// Since when memory is so short that publishers are to go, and none of those who could has;
+    /// and how many were shed then.
+    shedding: Option<(Instant, u64)>,
 }
 
 impl World {
@@ -87,6 +94,7 @@ impl World {
                 arriving: 0,
                 next_beat: now,
                 asleep: 0,
+                shedding: None,
             }
         });
         Self {
@@ -157,6 +165,8 @@ impl World {
             0..60 => rng.millis(0, 5),
             60..95 => rng.millis(5, 40),
             95..99 => rng.millis(40, 300),
+            // The machine was stopped for a while.
+            _ if rng.chance(20) => rng.millis(10_000, 100_000),
             _ => rng.millis(500, 4_000),
         };
         self.now += Duration::from_millis(u64::from(millis));
@@ -195,13 +205,22 @@ impl World {
             rng, truth, trace, ..
         } = self;
         let client = Client::new(id, rng, truth, (action, stream), trace.clone());
+        if self.rng.chance(15) {
+            let calls = u32::try_from(self.rng.below(120)).unwrap();
+            let mut wire = client.wire.borrow_mut();
+            match self.rng.chance(500) {
+                true => wire.panic_in.read = Some(calls),
+                false => wire.panic_in.write = Some(calls),
+            }
+        }
         let worker = self.rng.below(self.workers.len());
         self.note(|| format!("client {id} comes to worker {worker}: {action:?} s{stream}"));
         let socket = SimSocket {
             client: id,
             wire: client.wire.clone(),
         };
-        let peer = SocketAddr::from(([10, 0, 0, 1], 1_000));
+        let last = self.rng.pick(&[1, 1, 2, 3]);
+        let peer = SocketAddr::from(([10, 0, 0, last], 1_000));
         self.workers[worker].core.set_now(self.now);
         if let Some(key) = self.workers[worker].core.accept(socket, peer) {
             client.wire.borrow_mut().register(worker, key);
@@ -291,6 +310,18 @@ impl World {
         let (publishers, players) = core.census();
         core.pacer().review(now, players, publishers);
         core.publish_stats();
+        let seat = &mut self.workers[worker];
+        let is_due = seat.core.pressure == Pressure::ShedStreams && seat.core.publishers > 0;
+        let shed = seat.core.gauges.shed;
+        let before = seat
+            .shedding
+            .filter(|(_, before)| is_due && *before == shed);
+        seat.shedding = is_due.then_some(before.unwrap_or((now, shed)));
+        if before.is_some_and(|(since, _)| now.duration_since(since) > SHED_WAIT) {
+            self.fail(&format!(
+                "worker {worker} sheds nobody, and memory is short"
+            ));
+        }
     }
 
     fn poll(&mut self, worker: usize) -> Vec<(usize, u32, super::wire::Readiness)> {
@@ -510,6 +541,12 @@ impl World {
         self.check_end();
     }
 
+    /// What all workers have counted.
+    pub(super) fn counted(&self) -> Gauges {
+        let gauges = self.workers.iter().map(|seat| &seat.core.gauges);
+        gauges.fold(Gauges::default(), |sum, one| sum.plus(one))
+    }
+
     pub(super) fn note(&self, line: impl FnOnce() -> String) {
         self.trace.note(|| {
             let at = self.now.duration_since(self.born).as_millis();
@@ -524,7 +561,7 @@ impl World {
     }
 
     pub(super) fn connections(&self) -> usize {
-        self.shared.connections.load(Ordering::Relaxed)
+        self.shared.admission.connections()
     }
 }
 
@@ -558,6 +595,9 @@ fn config(rng: &mut Rng) -> Config {
         handshake_timeout: seconds(rng, &[2, 10]),
         lag_max: rng.pick(&[64 << 10, 256 << 10, 4 << 20]).min(log_bytes),
         log_bytes,
+        max_per_address: rng.pick(&[None, Some(1_000), Some(1_000), Some(3)]),
+        max_streams: rng.pick(&[None, Some(10_000), Some(10_000), Some(1)]),
+        memory_max: rng.pick(&[None, None, None, Some(1 << 20), Some(4 << 20)]),
         pace: match rng.below(6) {
             0 | 1 => Pace::Fixed(Duration::ZERO),
             2 => Pace::Fixed(Duration::from_millis(5)),
@@ -570,10 +610,12 @@ fn config(rng: &mut Rng) -> Config {
             .pick(&[None, Some(1), Some(60)])
             .map(Duration::from_secs),
         play_wait: millis(rng, &[0, 500, 2_000, 10_000]),
+        publish_bitrate_max: rng.pick(&[None, Some(200_000_000), Some(2_000_000)]),
         publish_idle: seconds(rng, &[3, 15]),
         read_budget: rng.pick(&[4 << 10, 64 << 10, 256 << 10]),
         send_timeout: seconds(rng, &[2, 30]),
         setup_timeout: seconds(rng, &[3, 15]),
+        skips_max: rng.pick(&[None, None, None, Some(1), Some(3)]),
         takeover: rng.pick(&[Takeover::Refuse, Takeover::Replace]),
         window: seconds(rng, &[0, 0, 2, 30]),
         ..Config::default()

@@ -1,0 +1,593 @@
+//! The limits as the README shows them: each constant with its value and what happens beyond it.
+//!
+//! Values are taken from the constants; that no constant is left out is for `tests/tidy.rs` to
+//! see. The reasons are with the constants.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use super::bucket::Rate;
+
+/// One limit: a row of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Limit {
+    /// The constant in `limits.rs`; empty in a row that is a heading.
+    pub constant: &'static str,
+    /// What is limited.
+    pub what: &'static str,
+    /// How much of it there may be.
+    pub value: Value,
+    /// What happens beyond that.
+    pub beyond: &'static str,
+}
+
+/// An amount and its unit.
+#[derive(Clone, Copy, Debug)]
+pub enum Value {
+    /// None: a heading.
+    Nothing,
+    /// Things.
+    Count(u64),
+    /// Bytes.
+    Bytes(u64),
+    /// Time.
+    Time(Duration),
+    /// So many a second, and so many at once.
+    Rate(Rate),
+    /// Hundredths.
+    Percent(u64),
+    /// One in so many.
+    OneIn(u64),
+}
+
+impl Value {
+    fn show(self) -> String {
+        match self {
+            Self::Nothing => String::new(),
+            Self::Count(count) => grouped(count),
+            Self::Bytes(bytes) if bytes > 0 && bytes.is_multiple_of(1 << 20) => {
+                format!("{} MiB", bytes >> 20)
+            }
+            Self::Bytes(bytes) if bytes > 0 && bytes.is_multiple_of(1 << 10) => {
+                format!("{} KiB", bytes >> 10)
+            }
+            Self::Bytes(bytes) => format!("{} bytes", grouped(bytes)),
+            Self::Time(time) if time.subsec_millis() == 0 => format!("{} s", time.as_secs()),
+            Self::Time(time) => format!("{} ms", time.as_millis()),
+            Self::Rate(rate) => {
+                let (count, seconds) = rate.plainly();
+                let time = match seconds {
+                    1 => "a second".to_owned(),
+                    60 => "a minute".to_owned(),
+                    seconds => format!("in {seconds} s"),
+                };
+                format!(
+                    "{} {time}, {} at once",
+                    grouped(count.into()),
+                    grouped(rate.burst().into())
+                )
+            }
+            Self::Percent(percent) => format!("{percent} %"),
+            Self::OneIn(count) => format!("one in {count}"),
+        }
+    }
+}
+
+/// A number with commas between its thousands.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+macro_rules! value {
+    (Time $value:expr) => {
+        Value::Time($value)
+    };
+    (Rate $value:expr) => {
+        Value::Rate($value)
+    };
+    ($kind:ident $value:expr) => {
+        Value::$kind($value as u64)
+    };
+}
+
+/// A row for the constant of this name.
+macro_rules! limit {
+    ($kind:ident $constant:ident, $what:literal, $beyond:literal) => {
+        Limit {
+            constant: stringify!($constant),
+            what: $what,
+            value: value!($kind super::$constant),
+            beyond: $beyond,
+        }
+    };
+}
+
+const fn heading(what: &'static str) -> Limit {
+    Limit {
+        constant: "",
+        what,
+        value: Value::Nothing,
+        beyond: "",
+    }
+}
+
+/// All limits, under their headings.
+pub const TABLE: &[Limit] = &[
+    heading("Chunks and messages coming in"),
+    limit!(
+        Count CHUNK_STREAMS_MAX,
+        "Chunk streams in use on a connection",
+        "closed: `too_many_chunk_streams`"
+    ),
+    limit!(
+        Count PARTIAL_MESSAGES_MAX,
+        "Messages of a publisher incomplete at one time",
+        "closed: `too_many_partial_messages`"
+    ),
+    limit!(
+        Count UNAUTHORISED_PARTIAL_MESSAGES_MAX,
+        "The same of the unauthorised",
+        "closed: `too_many_partial_messages`"
+    ),
+    limit!(
+        Bytes VIDEO_MESSAGE_BYTES_MAX,
+        "Longest video message",
+        "closed: `message_too_long`"
+    ),
+    limit!(
+        Bytes AUDIO_MESSAGE_BYTES_MAX,
+        "Longest audio message",
+        "closed: `message_too_long`"
+    ),
+    limit!(
+        Bytes OTHER_MESSAGE_BYTES_MAX,
+        "Longest other message",
+        "closed: `message_too_long`"
+    ),
+    limit!(
+        Bytes UNAUTHORISED_MESSAGE_BYTES_MAX,
+        "Longest message of the unauthorised",
+        "closed: `message_too_long`"
+    ),
+    limit!(
+        Bytes PARTIAL_BYTES_MAX,
+        "Incomplete messages of a publisher together",
+        "closed: `partial_bytes`"
+    ),
+    limit!(
+        Bytes UNAUTHORISED_PARTIAL_BYTES_MAX,
+        "The same of the unauthorised",
+        "closed: `partial_bytes`"
+    ),
+    limit!(
+        Time PARTIAL_MESSAGE_WAIT,
+        "An incomplete message without a new byte",
+        "closed: `stale_partial`"
+    ),
+    limit!(
+        Bytes SPARE_BYTES_MAX,
+        "Buffer kept for the next incomplete message",
+        "given back"
+    ),
+    limit!(
+        Count CHUNK_LISTS_KEPT,
+        "Chunk streams that keep a list for reuse",
+        "given back"
+    ),
+    limit!(
+        Rate MESSAGES,
+        "Messages of a connection",
+        "closed: `message_rate`"
+    ),
+    limit!(
+        Rate GLITCHES,
+        "Odd events of a connection: messages, events and commands unknown, empty or for nobody",
+        "closed: `glitches`"
+    ),
+    limit!(
+        Bytes CHUNK_SIZE_IN_MIN,
+        "Smallest chunk size a peer may set",
+        "smaller: closed, `chunk_size`"
+    ),
+    limit!(
+        Bytes CHUNK_SIZE_IN_CAP,
+        "Largest chunk size",
+        "a larger one is taken as this"
+    ),
+    limit!(
+        Rate CHUNK_SIZES,
+        "Set Chunk Size messages of a connection",
+        "closed: `chunk_size_rate`"
+    ),
+    heading("Commands"),
+    limit!(
+        Count AMF_DEPTH_MAX,
+        "AMF0 objects and arrays open at one time",
+        "closed: `amf`; in a data message, the message is relayed unread"
+    ),
+    limit!(
+        Count AMF_NODES_MAX,
+        "AMF0 values in a data message",
+        "the message is relayed unread"
+    ),
+    limit!(
+        Count COMMAND_AMF_NODES_MAX,
+        "AMF0 values in a command",
+        "closed: `amf`"
+    ),
+    limit!(
+        Count MESSAGE_STREAMS_MAX,
+        "Message streams of a connection",
+        "`_error`"
+    ),
+    limit!(
+        Count PLAYS_MAX,
+        "Plays of a connection",
+        "NetStream.Play.Failed"
+    ),
+    limit!(
+        Count PUBLISHES_MAX,
+        "Publishes of a connection",
+        "NetStream.Publish.BadName"
+    ),
+    limit!(
+        Rate STREAM_COMMANDS,
+        "play, play2 and publish commands of a connection",
+        "closed: `stream_command_rate`"
+    ),
+    limit!(
+        Rate PLAYER_COMMANDS,
+        "pause, seek, receiveAudio and receiveVideo commands of a connection",
+        "closed: `player_command_rate`"
+    ),
+    limit!(
+        Rate REPLIES,
+        "Calls and pings of a connection that are answered",
+        "no answer"
+    ),
+    limit!(
+        Rate UNANSWERED,
+        "Calls and pings of a connection that are not",
+        "closed: `call_rate`"
+    ),
+    limit!(
+        Bytes NAME_BYTES_MAX,
+        "App and name together",
+        "closed: `name`"
+    ),
+    limit!(
+        Bytes QUERY_BYTES_MAX,
+        "Query behind a name",
+        "closed: `name`"
+    ),
+    limit!(
+        Bytes OUT_BYTES_MAX,
+        "Replies that wait for a peer that does not read",
+        "closed: `too_many_replies`"
+    ),
+    limit!(
+        Bytes COMMAND_BACKLOG_BYTES_MAX,
+        "What waits for a peer that sends one more command of a player",
+        "closed: `too_many_replies`"
+    ),
+    limit!(
+        Bytes STATUS_TEXT_BYTES_MAX,
+        "What is kept of a status that a server sends us",
+        "cut"
+    ),
+    limit!(
+        Bytes OUTBOX_KEPT_BYTES,
+        "Emptied reply buffer that a connection keeps",
+        "given back"
+    ),
+    limit!(
+        Bytes ACK_WINDOW_DEFAULT,
+        "Window of acknowledgement while the peer has named none",
+        "acknowledged at half of it"
+    ),
+    limit!(
+        Bytes ACK_WINDOW_MIN,
+        "Smallest window of acknowledgement",
+        "a smaller one is taken as this"
+    ),
+    limit!(
+        Bytes EARLY_MEDIA_BYTES_MAX,
+        "Media of a connection that does not publish, skipped and not kept",
+        "closed: `unexpected`"
+    ),
+    heading("What is live"),
+    limit!(
+        Bytes SEQUENCE_HEADER_BYTES_MAX,
+        "Codec header or metadata that is kept",
+        "relayed, not kept for players who come later"
+    ),
+    limit!(
+        Count HEADERS_MAX,
+        "Codec headers and metadata kept of a stream",
+        "relayed, not kept for players who come later"
+    ),
+    limit!(
+        Rate HEADER_CHANGES,
+        "Changes of them",
+        "relayed, not kept for players who come later"
+    ),
+    limit!(
+        Bytes GOP_BYTES_MAX,
+        "Group of pictures kept for new players, and `--log-bytes`",
+        "new players wait for the next key frame"
+    ),
+    limit!(
+        Count GOP_FRAMES_MAX,
+        "Messages in it",
+        "new players wait for the next key frame"
+    ),
+    limit!(
+        Time GOP_AGE_MAX,
+        "Time in it",
+        "new players wait for the next key frame"
+    ),
+    heading("Memory of a worker"),
+    limit!(
+        Bytes RING_BYTES,
+        "One read, one receive ring",
+        "the rest is read next"
+    ),
+    limit!(
+        Count EVENTS_PER_POLL,
+        "Events taken from the kernel at once",
+        "the rest is taken next"
+    ),
+    limit!(
+        Count MESSAGES_PER_TURN,
+        "Messages parsed of a connection in a turn",
+        "the rest is parsed in the next turn"
+    ),
+    limit!(
+        Count RINGS_KEPT,
+        "Spare rings",
+        "given back"
+    ),
+    limit!(
+        Bytes BLOCK_BYTES,
+        "A block of a log",
+        "a new block"
+    ),
+    Limit {
+        constant: "FIRST_BLOCK_BYTES",
+        what: "The first block of a log",
+        value: Value::Bytes(super::FIRST_BLOCK_BYTES[0] as u64),
+        beyond: "a larger block",
+    },
+    limit!(
+        Count BLOCKS_KEPT,
+        "Spare blocks",
+        "given back"
+    ),
+    limit!(
+        Bytes MAIL_BYTES_MAX,
+        "Bytes of a stream on their way to another worker",
+        "that worker goes on at a key frame"
+    ),
+    heading("Who may come, and how much"),
+    limit!(
+        OneIn NEWCOMERS_SHARE,
+        "Of all connections, those without a role yet",
+        "refused: `refused_newcomers`"
+    ),
+    limit!(
+        Count NEWCOMERS_LEAST,
+        "Of those, always allowed",
+        "refused: `refused_newcomers`"
+    ),
+    limit!(
+        Rate PUBLISHES,
+        "Publishes from one address",
+        "NetStream.Publish.Denied, closed: `rejected`"
+    ),
+    limit!(
+        Count ADDRESSES_KEPT,
+        "Addresses without a connection remembered for that",
+        "those with nothing to remember are forgotten"
+    ),
+    limit!(
+        Time BITRATE_TIME,
+        "What `--publish-bitrate-max` is averaged over",
+        "closed: `publish_bitrate`"
+    ),
+    limit!(
+        Time MEDIA_IDLE,
+        "A publisher that sends no audio and no video",
+        "closed: `media_idle`"
+    ),
+    limit!(
+        Bytes PROGRESS_BYTES,
+        "What a player must take while data waits all the time",
+        "less: closed, `too_slow`"
+    ),
+    limit!(
+        Time PROGRESS_TIME,
+        "In this time, or `--send-timeout` if that is longer",
+        "closed: `too_slow`"
+    ),
+    limit!(
+        Time SKIPS_TIME,
+        "The time in which `--skips-max` counts",
+        "closed: `too_many_skips`"
+    ),
+    heading("Memory of the process"),
+    limit!(
+        Bytes MEMORY_MAX_LEAST,
+        "Smallest `--memory-max`",
+        "does not start"
+    ),
+    limit!(
+        Percent MEMORY_NO_STREAMS,
+        "Of `--memory-max`, held",
+        "new streams are refused: NetStream.Publish.Denied"
+    ),
+    limit!(
+        Percent MEMORY_NO_PLAYERS,
+        "Of `--memory-max`, held",
+        "new players get NetStream.Play.Failed, connections are refused: `refused_memory`"
+    ),
+    limit!(
+        Percent MEMORY_SHED_PLAYERS,
+        "Of `--memory-max`, held",
+        "the newest players are closed: `overload`"
+    ),
+    limit!(
+        Percent MEMORY_SHED_STREAMS,
+        "Of `--memory-max`, held",
+        "the newest publishers are closed: `overload`"
+    ),
+    limit!(
+        Percent MEMORY_HYSTERESIS,
+        "How far below each of these ends",
+        "it goes on"
+    ),
+    limit!(
+        OneIn SHED_SHARE,
+        "Players of a worker closed in a second, and at least one",
+        "the others go on"
+    ),
+    limit!(
+        Bytes CONNECTION_BYTES,
+        "What a connection counts for besides its buffers",
+        "counted"
+    ),
+    limit!(
+        Time MEMORY_REVIEW,
+        "How often that is counted; four times as often while memory is short",
+        "counted"
+    ),
+    heading("Turns and deadlines of a worker"),
+    limit!(
+        Count ACCEPTS_PER_TURN,
+        "Connections accepted from a listener in a turn",
+        "the rest in the next turn"
+    ),
+    limit!(
+        Count WRITES_PER_TURN,
+        "Writes to a player in a turn",
+        "the rest in the next turn"
+    ),
+    limit!(
+        Count SLICES_MAX,
+        "Slices of a write",
+        "the rest in the next write"
+    ),
+    limit!(
+        Bytes FILTERED_BYTES,
+        "What is put together for a player without audio or video before it is written",
+        "the rest in the next write"
+    ),
+    limit!(
+        Time LINGER,
+        "For a connection to read why it is closed",
+        "closed"
+    ),
+    limit!(
+        Time CHECK_EVERY,
+        "How often a quiet connection is looked at, at the least",
+        "looked at"
+    ),
+    limit!(
+        Time FEED_WAIT,
+        "For a stream of another worker to arrive, at the least",
+        "NetStream.Play.StreamNotFound"
+    ),
+    limit!(
+        Time WARN_EVERY,
+        "Between two warnings of one kind",
+        "not written"
+    ),
+    limit!(
+        Count LOG_LINES,
+        "Lines of the log in a second for each reason",
+        "counted: `unlogged`"
+    ),
+    limit!(
+        Count PANIC_CHARS,
+        "Characters of a panic in the log",
+        "cut"
+    ),
+    heading("The listener and the configuration file"),
+    limit!(
+        Time ACCEPT_PAUSE,
+        "Pause of accept when no file is free",
+        "connections wait in the backlog"
+    ),
+    limit!(
+        Bytes CONFIG_FILE_BYTES_MAX,
+        "Configuration file",
+        "does not start"
+    ),
+];
+
+/// The table of limits for the README, in Markdown.
+pub fn markdown_table() -> String {
+    let mut table = "| Limit | Value | Beyond it |\n| --- | --- | --- |\n".to_owned();
+    for limit in TABLE {
+        let value = limit.value.show();
+        // Writing to a string does not fail.
+        let _ = if limit.constant.is_empty() {
+            writeln!(table, "| **{}** | | |", limit.what)
+        } else {
+            writeln!(table, "| {} | {value} | {} |", limit.what, limit.beyond)
+        };
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_shown_in_their_units() {
+        let shown = [
+            Value::Count(20_000),
+            Value::Bytes(1 << 20),
+            Value::Bytes(128),
+            Value::Bytes(64 << 10),
+            Value::Time(Duration::from_millis(100)),
+            Value::Time(Duration::from_secs(30)),
+            Value::Rate(Rate::per_second(10, 2_000)),
+            Value::Percent(70),
+            Value::OneIn(4),
+        ]
+        .map(Value::show);
+        let expected = [
+            "20,000",
+            "1 MiB",
+            "128 bytes",
+            "64 KiB",
+            "100 ms",
+            "30 s",
+            "10 a second, 2,000 at once",
+            "70 %",
+            "one in 4",
+        ];
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn every_row_says_what_happens() {
+        for limit in TABLE {
+            let is_heading = limit.constant.is_empty();
+            assert_eq!(limit.beyond.is_empty(), is_heading, "{}", limit.what);
+            assert!(!limit.what.ends_with('.') && !limit.beyond.ends_with('.'));
+        }
+        let rows = TABLE.iter().filter(|limit| !limit.constant.is_empty());
+        assert_eq!(markdown_table().lines().count(), TABLE.len() + 2);
+        assert!(rows.count() > 0);
+    }
+}

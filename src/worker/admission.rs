@@ -1,0 +1,301 @@
+//! Who may come in: connections in all, those that have no role yet, those of one address, and
+//! how often one address may publish.
+//!
+//! Shared by all workers. The counts are atomics; the table of addresses has a lock, taken when a
+//! connection is accepted, closes or publishes, and never on the data path.
+
+#![expect(
+    clippy::disallowed_types,
+    reason = "addresses are counted for the whole process"
+)]
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::limits;
+use crate::limits::bucket::Bucket;
+
+/// See the module text.
+#[derive(Debug)]
+pub struct Admission {
+    connections_max: usize,
+    newcomers_max: usize,
+    per_address_max: Option<usize>,
+    connections: AtomicUsize,
+    newcomers: AtomicUsize,
+    addresses: Mutex<Addresses>,
+}
+
+/// Why a connection may not come in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// There are as many connections as there may be.
+    Connections,
+    /// Too many have neither published nor played yet.
+    Newcomers,
+    /// Too many come from its address.
+    Address,
+    /// There is too little memory.
+    Memory,
+    /// The relay stops.
+    Stopping,
+}
+
+impl Refusal {
+    /// The name it is logged and counted under; stable.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Connections => "refused",
+            Self::Newcomers => "refused_newcomers",
+            Self::Address => "refused_address",
+            Self::Memory => "refused_memory",
+            Self::Stopping => "stopping",
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Addresses {
+    entries: HashMap<Key, Entry>,
+    /// With so many entries, those that say nothing any more are looked for.
+    sweep_at: usize,
+}
+
+/// One IPv4 address, or the /64 of an IPv6 address: who has one of those has all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Key {
+    V4([u8; 4]),
+    V6([u8; 8]),
+}
+
+/// An entry lives while it has connections or its publishes are remembered.
+#[derive(Debug, Default)]
+struct Entry {
+    connections: usize,
+    publishes: Bucket,
+}
+
+impl Key {
+    fn of(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V4(address) => Self::V4(address.octets()),
+            IpAddr::V6(address) => {
+                let [a, b, c, d, e, f, g, h, ..] = address.octets();
+                Self::V6([a, b, c, d, e, f, g, h])
+            }
+        }
+    }
+}
+
+impl Admission {
+    /// At most `connections_max` connections, and `per_address_max` from one address.
+    pub fn new(connections_max: usize, per_address_max: Option<usize>) -> Self {
+        let share = connections_max / limits::NEWCOMERS_SHARE;
+        Self {
+            connections_max,
+            newcomers_max: share.max(limits::NEWCOMERS_LEAST),
+            per_address_max,
+            connections: AtomicUsize::new(0),
+            newcomers: AtomicUsize::new(0),
+            addresses: Mutex::default(),
+        }
+    }
+
+    /// Counts a new connection from `address`, which is a newcomer, unless it is refused.
+    ///
+    /// # Errors
+    /// It may not come in; nothing was counted.
+    pub fn enter(&self, address: IpAddr) -> Result<(), Refusal> {
+        if self.connections.fetch_add(1, Ordering::Relaxed) >= self.connections_max {
+            self.connections.fetch_sub(1, Ordering::Relaxed);
+            return Err(Refusal::Connections);
+        }
+        if self.newcomers.fetch_add(1, Ordering::Relaxed) >= self.newcomers_max {
+            self.newcomers.fetch_sub(1, Ordering::Relaxed);
+            self.connections.fetch_sub(1, Ordering::Relaxed);
+            return Err(Refusal::Newcomers);
+        }
+        if let Some(most) = self.per_address_max {
+            let mut addresses = self.lock();
+            let entry = addresses.entries.entry(Key::of(address)).or_default();
+            if entry.connections >= most {
+                drop(addresses);
+                self.newcomers.fetch_sub(1, Ordering::Relaxed);
+                self.connections.fetch_sub(1, Ordering::Relaxed);
+                return Err(Refusal::Address);
+            }
+            entry.connections += 1;
+        }
+        Ok(())
+    }
+
+    /// A connection is a newcomer no longer: it publishes or plays.
+    pub fn settle_in(&self) {
+        self.newcomers.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// A connection from `address` has ended at `now`, the time since the relay began.
+    pub fn leave(&self, address: IpAddr, is_newcomer: bool, now: Duration) {
+        self.connections.fetch_sub(1, Ordering::Relaxed);
+        if is_newcomer {
+            self.settle_in();
+        }
+        if self.per_address_max.is_none() {
+            return;
+        }
+        let key = Key::of(address);
+        let mut addresses = self.lock();
+        if let Some(entry) = addresses.entries.get_mut(&key) {
+            entry.connections = entry.connections.saturating_sub(1);
+            if entry.says_nothing(now) {
+                addresses.entries.remove(&key);
+            }
+        }
+    }
+
+    /// Whether a connection from `address` may publish at `now`, the time since the relay began.
+    pub fn may_publish(&self, address: IpAddr, now: Duration) -> bool {
+        let mut addresses = self.lock();
+        addresses.sweep(now);
+        let entry = addresses.entries.entry(Key::of(address)).or_default();
+        entry.publishes.take(limits::PUBLISHES, now)
+    }
+
+    /// Open connections of the process.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    /// Those that have neither published nor played yet.
+    pub fn newcomers(&self) -> usize {
+        self.newcomers.load(Ordering::Relaxed)
+    }
+
+    /// How many connections each known address has.
+    #[cfg(test)]
+    pub(super) fn per_address(&self) -> Vec<usize> {
+        let addresses = self.lock();
+        let entries = addresses.entries.values();
+        entries.map(|entry| entry.connections).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Addresses> {
+        // Every change is complete before anything could panic.
+        self.addresses
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entry {
+    fn says_nothing(&self, now: Duration) -> bool {
+        self.connections == 0 && self.publishes.is_full(now)
+    }
+}
+
+impl Addresses {
+    /// Forgets what is not needed once there is much of it. An address can be remembered for its
+    /// publishes alone, and comes back no more to be forgotten.
+    fn sweep(&mut self, now: Duration) {
+        if self.entries.len() >= self.sweep_at.max(limits::ADDRESSES_KEPT) {
+            self.entries.retain(|_, entry| !entry.says_nothing(now));
+            self.sweep_at = 2 * self.entries.len();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+
+    const NOW: Duration = Duration::ZERO;
+
+    fn v4(last: u32) -> IpAddr {
+        Ipv4Addr::from_bits(0x0A00_0000 + last).into()
+    }
+
+    #[test]
+    fn as_many_may_come_as_there_is_room_for_and_one_more_when_one_has_left() {
+        let admission = Admission::new(200, None);
+        for _ in 0..200 {
+            assert_eq!(admission.enter(v4(1)), Ok(()));
+            admission.settle_in();
+        }
+        assert_eq!(admission.enter(v4(2)), Err(Refusal::Connections));
+        admission.leave(v4(1), false, NOW);
+        assert_eq!(admission.enter(v4(2)), Ok(()));
+        assert_eq!((admission.connections(), admission.newcomers()), (200, 1));
+    }
+
+    #[test]
+    fn a_quarter_may_be_newcomers_and_64_in_any_case() {
+        for (connections, newcomers) in [(1_000, 250), (256, 64), (100, 64)] {
+            let admission = Admission::new(connections, None);
+            for _ in 0..newcomers {
+                assert_eq!(admission.enter(v4(1)), Ok(()));
+            }
+            assert_eq!(admission.enter(v4(1)), Err(Refusal::Newcomers));
+            // One of them begins to play; another goes.
+            admission.settle_in();
+            assert_eq!(admission.enter(v4(1)), Ok(()));
+            assert_eq!(admission.enter(v4(1)), Err(Refusal::Newcomers));
+            admission.leave(v4(1), true, NOW);
+            assert_eq!(admission.enter(v4(1)), Ok(()));
+        }
+    }
+
+    #[test]
+    fn an_address_has_its_share_and_leaves_no_trace() {
+        let admission = Admission::new(1_000, Some(2));
+        let of = |text: &str| text.parse::<IpAddr>().unwrap();
+        // The same one, the same one, another.
+        let trios = [
+            ("10.0.0.1", "::ffff:10.0.0.1", "10.0.0.2"),
+            ("2001:db8::1", "2001:db8::2:3:4:5", "2001:db8:0:1::1"),
+        ];
+        for (one, same, other) in trios {
+            assert_eq!(admission.enter(of(one)), Ok(()));
+            assert_eq!(admission.enter(of(same)), Ok(()));
+            assert_eq!(admission.enter(of(one)), Err(Refusal::Address));
+            assert_eq!(admission.enter(of(other)), Ok(()));
+            admission.leave(of(same), true, NOW);
+            assert_eq!(admission.enter(of(one)), Ok(()));
+            for address in [one, same, other] {
+                admission.leave(of(address), true, NOW);
+            }
+        }
+        assert_eq!((admission.connections(), admission.newcomers()), (0, 0));
+        assert!(admission.per_address().is_empty());
+    }
+
+    #[test]
+    fn an_address_publishes_so_often_whatever_connections_it_uses() {
+        let admission = Admission::new(1_000, Some(10));
+        let burst = limits::PUBLISHES.burst();
+        for _ in 0..burst {
+            assert_eq!(admission.enter(v4(1)), Ok(()));
+            assert!(admission.may_publish(v4(1), NOW));
+            admission.leave(v4(1), true, NOW);
+        }
+        assert!(!admission.may_publish(v4(1), NOW));
+        assert!(admission.may_publish(v4(2), NOW));
+        assert!(admission.may_publish(v4(1), NOW + Duration::from_millis(100)));
+        assert!(!admission.may_publish(v4(1), NOW + Duration::from_millis(100)));
+    }
+
+    #[test]
+    fn addresses_that_published_long_ago_are_forgotten() {
+        for per_address in [None, Some(5)] {
+            let admission = Admission::new(1_000, per_address);
+            for second in 0..10 * limits::ADDRESSES_KEPT as u64 {
+                let address = v4(u32::try_from(second).unwrap());
+                assert!(admission.may_publish(address, Duration::from_secs(second)));
+            }
+            assert!(admission.per_address().len() <= limits::ADDRESSES_KEPT);
+        }
+    }
+}

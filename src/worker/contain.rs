@@ -1,0 +1,230 @@
+//! A panic while one connection is served ends that connection and nothing else.
+//!
+//! Each step of one connection runs inside [`Core::contained`]. What such a step leaves half
+//! done is mended here: roles, counts and the registry are made to agree again from what is
+//! certain, and a stream whose log may be half-changed ends. A panic anywhere else, here
+//! included, still ends the process: then it is not known what is left to serve with.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use log::error;
+
+use super::conn::CloseReason;
+use super::core::Core;
+use super::mail::Mail;
+use super::table::Source;
+use super::timers::Timer;
+use crate::limits;
+use crate::net::transport::Transport;
+use crate::stream::cursor::{Cursor, StartAt};
+use crate::stream::intake::Intake;
+use crate::stream::log::StreamLog;
+
+/// What was being done for a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// It was read from: what it publishes may be half-way into a log.
+    Ingress,
+    /// Anything else.
+    Other,
+}
+
+/// A slot that no player has.
+const NOWHERE: usize = usize::MAX;
+
+impl<S: Transport> Core<S> {
+    /// Does `work` for connection `key`, which ends if that panics.
+    pub(super) fn contained(&mut self, key: usize, step: Step, work: impl FnOnce(&mut Self)) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| work(self))) {
+            self.recover(key, step, &*panic);
+        }
+    }
+
+    #[cold]
+    fn recover(&mut self, key: usize, step: Step, panic: &(dyn Any + Send)) {
+        self.gauges.bugs += 1;
+        let reason = CloseReason::Bug(words(panic).into());
+        let published = self.published_by(key);
+        self.drop_roles(key);
+        self.mend_plays();
+        self.mend_publications(key);
+        for index in published {
+            let is_its = self
+                .streams
+                .get(index)
+                .is_some_and(|stream| stream.source == Source::Publisher(key));
+            if is_its && step == Step::Other {
+                self.publisher_left(index);
+            } else {
+                self.break_stream(index);
+            }
+        }
+        let keys: Vec<usize> = self.streams.iter().map(|(index, _)| index).collect();
+        for index in keys {
+            if self.streams.get(index).is_some_and(|s| !s.log.is_sound()) {
+                self.break_stream(index);
+            }
+        }
+        self.mend_registry();
+        if self
+            .conns
+            .get(key)
+            .is_some_and(|conn| conn.closing.is_none())
+        {
+            self.close(key, &reason);
+        } else {
+            // It was on its way out already.
+            error!("{reason}");
+            self.remove(key);
+        }
+    }
+
+    /// The streams that connection `key` publishes or was about to publish.
+    fn published_by(&self, key: usize) -> Vec<usize> {
+        let by_source = self.streams.iter().filter_map(|(index, stream)| {
+            (stream.source == Source::Publisher(key)).then_some(index)
+        });
+        let mut found: Vec<usize> = by_source.collect();
+        let conn = self.conns.get(key);
+        for publication in conn.into_iter().flat_map(|conn| &conn.publications) {
+            if !found.contains(&publication.stream) {
+                found.push(publication.stream);
+            }
+        }
+        found
+    }
+
+    /// Connection `key` neither plays nor publishes, as far as it knows.
+    fn drop_roles(&mut self, key: usize) {
+        if let Some(conn) = self.conns.get_mut(key) {
+            conn.plays.clear();
+            conn.publications.clear();
+            conn.moving = None;
+        }
+    }
+
+    /// Players are those that their stream and their connection both know of.
+    fn mend_plays(&mut self) {
+        let Self { conns, streams, .. } = self;
+        for (_, conn) in conns.iter_mut() {
+            conn.plays.iter_mut().for_each(|play| play.slot = NOWHERE);
+        }
+        self.players = 0;
+        for (index, stream) in streams.iter_mut() {
+            let mut slot = 0;
+            stream.players.retain(|player| {
+                let conn = conns.get_mut(player.conn);
+                let mut plays = conn.into_iter().flat_map(|conn| &mut conn.plays);
+                let its = plays.find(|play| play.stream == index && play.msid == player.msid);
+                let Some(play) = its.filter(|play| play.slot == NOWHERE) else {
+                    return false;
+                };
+                play.slot = slot;
+                slot += 1;
+                true
+            });
+            self.players += slot;
+        }
+        for (_, conn) in conns.iter_mut() {
+            conn.plays.retain(|play| play.slot != NOWHERE);
+        }
+    }
+
+    /// Publishers are those that their stream and their connection both know of; a stream that
+    /// has lost its publisher waits for it to come back. Those of `culprit` are for the caller.
+    fn mend_publications(&mut self, culprit: usize) {
+        let Self { conns, streams, .. } = self;
+        for (key, conn) in conns.iter_mut() {
+            conn.publications.retain(|publication| {
+                let stream = streams.get(publication.stream);
+                stream.is_some_and(|stream| stream.source == Source::Publisher(key))
+            });
+        }
+        self.publishers = 0;
+        let mut lost = Vec::new();
+        for (index, stream) in streams.iter() {
+            match stream.source {
+                Source::Publisher(key) => {
+                    self.publishers += 1;
+                    let mut publications = conns.get(key).into_iter().flat_map(|c| &c.publications);
+                    if key != culprit && publications.all(|p| p.stream != index) {
+                        lost.push(index);
+                    }
+                }
+                Source::Away { until, .. } => {
+                    self.timers.set(until, Timer::Stream(index, stream.epoch));
+                }
+                Source::Nobody | Source::Fed { .. } => {}
+            }
+        }
+        for index in lost {
+            self.publisher_left(index);
+        }
+    }
+
+    /// Ends a stream whose log cannot be trusted: its players are told and closed, here and on
+    /// other workers, and whoever comes next finds an empty log.
+    fn break_stream(&mut self, index: usize) {
+        let Some(stream) = self.streams.get_mut(index) else {
+            return;
+        };
+        // The blocks of the old one are not used again.
+        stream.log = StreamLog::new(self.log_limits);
+        stream.intake = Intake::default();
+        for player in &mut stream.players {
+            player.cursor = Cursor::new(&stream.log, StartAt::NewestSync);
+        }
+        match stream.source {
+            Source::Publisher(key) => {
+                self.publishers -= 1;
+                if let Some(conn) = self.conns.get_mut(key) {
+                    conn.publications.retain(|p| p.stream != index);
+                }
+                self.end_stream(index);
+            }
+            Source::Away { .. } => self.end_stream(index),
+            Source::Nobody => self.end_players(index),
+            Source::Fed { worker } => {
+                // Its players are gone then; those that wait are fed anew.
+                let name = stream.name.clone();
+                let from = self.worker;
+                stream.source = Source::Nobody;
+                self.end_players(index);
+                if self.streams.contains(index) {
+                    let mail = Mail::Unsubscribe { name, from };
+                    self.outbound.push((worker, mail));
+                    self.subscribe(index, worker);
+                }
+            }
+        }
+    }
+
+    /// The registry knows of this worker what is true.
+    fn mend_registry(&mut self) {
+        let idle = self.streams.iter().filter_map(|(index, stream)| {
+            (stream.players.is_empty() && !stream.is_owned()).then_some(index)
+        });
+        for index in idle.collect::<Vec<_>>() {
+            self.last_player_left(index);
+        }
+        let Self {
+            streams, by_name, ..
+        } = self;
+        by_name.retain(|name, index| streams.get(*index).is_some_and(|s| s.name == *name));
+        self.shared.registry.reconcile(self.worker, |name| {
+            let stream = by_name.get(name).map(|&index| &streams[index]);
+            stream.map_or((false, false), |stream| {
+                (stream.is_owned(), !stream.players.is_empty())
+            })
+        });
+    }
+}
+
+/// What a panic says, cut short.
+fn words(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    let text = text.unwrap_or("no words");
+    text.chars().take(limits::PANIC_CHARS).collect()
+}
