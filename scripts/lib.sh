@@ -5,7 +5,7 @@
 # need_build      cargo with rustfmt and clippy, and a C compiler to link with
 # need_ffmpeg     ffmpeg and ffprobe in PATH, with libx264
 # need_ffmpeg9    prints the path of an ffmpeg 9 that speaks Enhanced RTMP, kept in .cache/
-# need_clients    every client of the end-to-end tests: ffmpeg, rtmpdump, GStreamer, nginx-rtmp
+# need_clients    every client of the end-to-end tests: ffmpeg, rtmpdump, GStreamer, nginx-rtmp, ip
 #
 # Each is silent when nothing is missing. What is missing comes from Debian's packages and PyPI,
 # as root or through sudo; a service that comes with a package is neither started nor enabled.
@@ -211,9 +211,10 @@ need_clients() {
         missing+=(gstreamer1.0-plugins-{base,good,bad,ugly})
     want nginx nginx
     [[ -e $NGINX_RTMP_MODULE ]] || missing+=(libnginx-mod-rtmp)
+    want ip iproute2
     install_missing
     must_have_ffmpeg
-    must_have rtmpdump gst-launch-1.0 nginx
+    must_have rtmpdump gst-launch-1.0 nginx ip
     has_gst "${GST_ELEMENTS[@]}" || die "GStreamer lacks one of: ${GST_ELEMENTS[*]}"
     [[ -e $NGINX_RTMP_MODULE ]] || die "no $NGINX_RTMP_MODULE, even after installing its package"
 }
@@ -269,6 +270,8 @@ stop_ffmpegs() {
 start_relay() {
     local binary=$1 address=$2 dir=$3 tenths
     shift 3
+    # The relay may need longer to start than awk to look.
+    touch "$dir/relay.out"
     "$binary" --listen "$address" "$@" >>"$dir/relay.out" 2>>"$dir/relay.log" </dev/null &
     relay_pid=$! relay_address=
     for ((tenths = 0; tenths < 100; tenths++)); do

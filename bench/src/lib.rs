@@ -4,15 +4,16 @@
 //! ```text
 //!   main      subcommands
 //!     |
-//!   load   floor   compare      what each does with its flags
-//!      \     |
-//!     generator                 the event loop of publishers and players
+//!   load   abuse   floor   compare      what each does with its flags
+//!      \     |     |
+//!        generator              the event loop of publishers and players
 //!         |
 //!   client  check  media        one connection; what it receives; what is sent
 //!         |
 //!   measure  report  flags      the kernel's figures, tables, command lines
 //! ```
 
+pub mod abuse;
 pub mod check;
 pub mod client;
 pub mod coded;

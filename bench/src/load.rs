@@ -112,7 +112,8 @@ pub const SHARED_FLAGS: [Flag; 14] = [
     flag("note", "TEXT", "", "Put into the JSON as it is."),
 ];
 
-const FLAGS: [Flag; 9] = [
+/// The flags of this subcommand alone.
+pub(crate) const FLAGS: [Flag; 9] = [
     flag(
         "url",
         "URL",
@@ -201,7 +202,11 @@ pub fn run(arguments: &[String]) -> End {
     }
 }
 
-fn plan(values: &Values) -> Result<Plan, FlagError> {
+/// What the flags ask for.
+///
+/// # Errors
+/// A value is out of range.
+pub(crate) fn plan(values: &Values) -> Result<Plan, FlagError> {
     let url = Url::parse(values, "url")?;
     let play_url = match values.optional("play-url") {
         Some(_) => Url::parse(values, "play-url")?,
@@ -298,10 +303,7 @@ pub fn measure_and_report(plan: Plan, values: &Values, command: &str) -> End {
 }
 
 fn measured(plan: Plan, values: &Values, command: &str) -> Result<(), End> {
-    let patience = Patience {
-        busy_max: values.number("busy-max", 1..=100)? as f64 / 100.0,
-        late_ms_max: values.number("late-max", 1..=10_000)? as f64,
-    };
+    let patience = patience(values)?;
     prepare_process(values)?;
     if plan.server_pids.is_empty() {
         eprintln!("no process of this machine listens there: its CPU and memory are not measured");
@@ -341,8 +343,19 @@ fn measured(plan: Plan, values: &Values, command: &str) -> Result<(), End> {
     Ok(())
 }
 
+/// How busy and how late the generator may be.
+///
+/// # Errors
+/// A value is out of range.
+pub(crate) fn patience(values: &Values) -> Result<Patience, FlagError> {
+    Ok(Patience {
+        busy_max: values.number("busy-max", 1..=100)? as f64 / 100.0,
+        late_ms_max: values.number("late-max", 1..=10_000)? as f64,
+    })
+}
+
 /// Pins and raises the limit of open files, as asked.
-fn prepare_process(values: &Values) -> Result<(), End> {
+pub(crate) fn prepare_process(values: &Values) -> Result<(), End> {
     tailwater::net::process::raise_open_files();
     if values.optional("cpu").is_some() {
         let cpu = values.count("cpu", 0..=1_023)?;
@@ -389,7 +402,7 @@ fn to_json(
     Value::Object(all)
 }
 
-fn write_json(file: &str, text: &str) -> std::io::Result<()> {
+pub(crate) fn write_json(file: &str, text: &str) -> std::io::Result<()> {
     if file == "-" {
         say(text);
         return Ok(());

@@ -3,12 +3,13 @@
 use std::process::ExitCode;
 
 use tailwater_bench::load::{self, End};
-use tailwater_bench::{compare, floor};
+use tailwater_bench::{abuse, compare, floor};
 
 const USAGE: &str = "\
-usage: tailwater-bench load|floor|compare [FLAG]...
+usage: tailwater-bench load|abuse|floor|compare [FLAG]...
 
   load      put load on an RTMP server and measure it
+  abuse     the same load once quiet and once beside abusers
   floor     measure what no relay on sockets can beat
   compare   tailwater, the floor and other servers side by side
 
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
     let rest: Vec<String> = arguments.collect();
     let end = match &*command {
         "load" => load::run(&rest),
+        "abuse" => abuse::run(&rest),
         "floor" => floor::run(&rest),
         "compare" => compare::run(&rest),
         "--help" | "-h" | "help" => {

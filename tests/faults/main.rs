@@ -1,0 +1,57 @@
+//! Faults on the running binary: peers that die, fall silent or never read, a network that is
+//! cut, descriptors and ports that run out, a clock that jumps, and too much of everything. Each
+//! test says what users must see, mostly: nothing.
+//!
+//! ```text
+//!   publishers.rs   killed, reset, cut off for good or for a moment
+//!   players.rs      never reading, cut off, gone without a word, half closed
+//!   crowds.rs       no descriptors, 5,000 connections in a loop, slow handshakes, no ports left,
+//!                   one worker busy
+//!   process.rs      SIGTERM under load, the wall clock stepped
+//!
+//!   bystanders.rs   a publisher and players who must not notice
+//!   network.rs      a network that can be cut      raw.rs   a client that may be rude
+//! ```
+//!
+//! Elsewhere: the wrap of 24 and 32 bit time (tests/timestamps.rs), a publisher that comes back or
+//! is replaced (tests/returning.rs), slow players (tests/slow.rs), deadlines (tests/timeouts.rs).
+//!
+//! The network tests make namespaces: they need root and `ip` (iproute2), and fail without.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that fails panics, and says where"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod bystanders;
+mod crowds;
+mod network;
+mod players;
+mod process;
+mod publishers;
+mod raw;
+
+use std::fs::File;
+use std::path::Path;
+
+/// Held by tests that measure time: no other runs meanwhile.
+fn alone() -> File {
+    let file = gate();
+    file.lock().unwrap();
+    file
+}
+
+/// Held by all other tests.
+fn together() -> File {
+    let file = gate();
+    file.lock_shared().unwrap();
+    file
+}
+
+fn gate() -> File {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("faults.lock");
+    File::create(path).unwrap()
+}
