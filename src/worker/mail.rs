@@ -157,7 +157,8 @@ impl<S> Mailbox<S> {
             return;
         }
         // First the flag: a letter posted after the swap below wakes again.
-        self.woken.store(false, Ordering::Release);
+        // A swap, not a store: it takes its place among the senders' swaps for certain.
+        self.woken.swap(false, Ordering::AcqRel);
         std::mem::swap(
             &mut *self.letters.lock().unwrap_or_else(PoisonError::into_inner),
             into,

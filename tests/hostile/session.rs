@@ -1,6 +1,8 @@
 //! Cases against a session alone: what it makes of the bytes, whatever pieces they come in, how
 //! much it holds after each piece, and how much it says.
 
+use std::time::Duration;
+
 use tailwater::limits;
 use tailwater::rtmp::client::{Action, ClientEvent, ClientRequest, ClientSession};
 use tailwater::rtmp::error::ProtocolError;
@@ -241,7 +243,7 @@ fn play(case: &Case, most: usize) -> Result<Run, String> {
                 if now > allowed {
                     return Err(format!("holds {now} bytes of {allowed}, fed {}", run.fed));
                 }
-                check_replies(run.fed, &run.heard)?;
+                check_replies(run.fed, Duration::ZERO, &run.heard)?;
                 if run.end.is_some() {
                     break;
                 }
@@ -279,12 +281,18 @@ fn judge(case: &Case, run: &Run) -> Result<(), String> {
     check_said(case, &run.heard)
 }
 
-/// A relay says little for what it is told, the handshake apart: three times as much, and what a
-/// connection costs once. `fed` counts all bytes.
-pub(crate) fn check_replies(fed: u64, heard: &Heard) -> Result<(), String> {
+/// What the rates of `limits` let a client hear at once: 100 answers to pauses and seeks.
+const ANSWERS_AT_ONCE: u64 = 16 * 1024;
+
+/// And in a second: ten answers to calls, each a name and a description longer than they can be.
+const ANSWERS_A_SECOND: u64 = 2 * 1024;
+
+/// A relay says little for what it is told, the handshake apart: three times as much, and what
+/// rates allow. `fed` counts all bytes, in `time`.
+pub(crate) fn check_replies(fed: u64, time: Duration, heard: &Heard) -> Result<(), String> {
     let told = fed.saturating_sub(HANDSHAKE_BYTES);
     let said = heard.reply_bytes;
-    if said > 3 * told + 4_096 {
+    if said > 3 * told + ANSWERS_AT_ONCE + ANSWERS_A_SECOND * time.as_secs() {
         return Err(format!("says {said} bytes for {told}"));
     }
     Ok(())

@@ -125,6 +125,7 @@ impl Pipe {
 struct World {
     core: Core<Pipe>,
     shared: Arc<Shared<Pipe>>,
+    begun: Instant,
     now: Instant,
     publisher: usize,
     player: usize,
@@ -145,6 +146,7 @@ impl World {
         let mut world = Self {
             core: Core::new(0, shared.clone(), 7, now),
             shared,
+            begun: now,
             now,
             publisher: 0,
             // Nobody yet.
@@ -411,7 +413,8 @@ impl Attempt<'_> {
                 "holds {now} bytes, {peak} at most, allowed {allowed}"
             ));
         }
-        check_replies(self.fed, &self.world.heard)
+        let time = self.world.now - self.world.begun;
+        check_replies(self.fed, time, &self.world.heard)
     }
 }
 

@@ -1,0 +1,6 @@
+//! The chunk reader: any segmentation gives the same messages, within its limits.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    tailwater::rtmp::exercise::chunks(data);
+});

@@ -1,0 +1,6 @@
+//! The client's session against a server that says anything.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    tailwater::rtmp::exercise::client(data);
+});

@@ -1,0 +1,51 @@
+//! What workers share, as loom runs it: `worker/mail.rs` and `worker/registry.rs` of the relay,
+//! compiled as they are, with loom's mutex and atomics in the place of those of the standard
+//! library. The models are in tests/.
+//!
+//! The two files say `std::sync`; here `std` is this crate, which has the few parts of it that
+//! they name. What letters carry is of no matter and stands for itself by name only.
+
+#![allow(
+    unfulfilled_lint_expectations,
+    reason = "the files expect lints of the types that loom's have replaced"
+)]
+
+extern crate self as std;
+extern crate std as real;
+
+/// Threads meet here and nowhere else.
+pub mod sync {
+    pub use loom::sync::{Mutex, MutexGuard};
+    // Who holds a name or a header set is no part of the models.
+    pub use real::sync::{Arc, PoisonError};
+
+    /// Atomics.
+    pub mod atomic {
+        pub use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    }
+}
+
+pub use real::{collections, mem};
+
+/// What a log is to mail.
+pub mod stream {
+    /// Sets of headers.
+    pub mod headers {
+        /// A set of headers.
+        #[derive(Debug)]
+        pub struct Headers;
+    }
+
+    /// The log.
+    pub mod log {
+        /// A message in it.
+        #[derive(Debug)]
+        pub struct Frame;
+
+        /// The recent part of it.
+        #[derive(Debug)]
+        pub struct Snapshot;
+    }
+}
+
+pub mod worker;

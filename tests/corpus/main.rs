@@ -1,0 +1,159 @@
+//! Replays on a stable compiler what the fuzz targets know: the committed corpora, the inputs that
+//! have shown a defect once, and the seeds that the targets begin with. `scripts/fuzz` finds more.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that fails panics, and says where"
+)]
+
+mod seeds;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use tailwater::rtmp::{amf0, exercise, handshake, media, name, reader};
+
+/// A fuzz target: its name in fuzz/Cargo.toml, and what it does with an input.
+type Target = (&'static str, fn(&[u8]));
+
+const TARGETS: [Target; 7] = [
+    ("handshake", handshake::exercise),
+    ("chunks", |data| {
+        reader::exercise(data);
+        exercise::chunks(data);
+    }),
+    ("amf0", amf0::exercise),
+    ("server", |data| _ = exercise::server(data)),
+    ("client", |data| _ = exercise::client(data)),
+    ("media", media::exercise),
+    ("names", name::exercise),
+];
+
+/// Bytes of all corpora together; they are in every clone.
+const CORPUS_BYTES_MAX: usize = 300 * 1_024;
+
+fn fuzz_dir() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz")
+}
+
+/// What is in a directory, in order.
+fn entries(dir: &Path) -> Vec<PathBuf> {
+    let listed = fs::read_dir(dir).unwrap_or_else(|error| panic!("{}: {error}", dir.display()));
+    let mut paths: Vec<_> = listed.map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    paths
+}
+
+/// Runs `run` on every file of `dir`, which has some; how many bytes they have together.
+#[track_caller]
+fn replay(dir: &Path, run: fn(&[u8])) -> usize {
+    let files = entries(dir);
+    assert!(!files.is_empty(), "{} has no inputs", dir.display());
+    let mut bytes = 0;
+    for file in files {
+        let input = fs::read(&file).unwrap();
+        bytes += input.len();
+        let ended = catch_unwind(AssertUnwindSafe(|| run(&input)));
+        assert!(ended.is_ok(), "{} fails", file.display());
+    }
+    bytes
+}
+
+fn target(name: &str) -> Target {
+    let found = TARGETS.iter().find(|(target, _)| *target == name);
+    *found.unwrap_or_else(|| panic!("no target is called {name}"))
+}
+
+#[test]
+fn every_target_survives_its_corpus() {
+    let corpus = fuzz_dir().join("corpus");
+    let bytes: usize = TARGETS
+        .iter()
+        .map(|(name, run)| replay(&corpus.join(name), *run))
+        .sum();
+    assert!(bytes <= CORPUS_BYTES_MAX, "the corpora have {bytes} bytes");
+    assert_eq!(entries(&corpus).len(), TARGETS.len(), "one for each target");
+}
+
+#[test]
+fn defects_that_were_found_stay_fixed() {
+    let dirs = entries(&fuzz_dir().join("regressions"));
+    assert!(!dirs.is_empty(), "there are no regressions");
+    for dir in dirs {
+        let (_, run) = target(dir.file_name().unwrap().to_str().unwrap());
+        replay(&dir, run);
+    }
+}
+
+#[test]
+fn every_target_survives_its_seeds_and_every_beginning_of_them() {
+    for (name, run) in TARGETS {
+        let seeds = seeds::of(name);
+        assert!(seeds.len() >= 4, "{name} has {} seeds", seeds.len());
+        for (seed, input) in seeds {
+            // Every end of a short seed, and a few of a long one.
+            for end in (0..=input.len()).step_by(1 + input.len() / 97) {
+                let ended = catch_unwind(AssertUnwindSafe(|| run(&input[..end])));
+                assert!(ended.is_ok(), "{name}: {end} bytes of {seed} fail");
+            }
+        }
+    }
+}
+
+#[test]
+fn golden_sessions_get_all_the_way() {
+    for (seed, media, replies) in [
+        ("publish", 5, 9),
+        ("publish-shaken", 5, 9),
+        ("publish-scripted", 3, 8),
+        ("play", 0, 9),
+        ("play-scripted", 0, 14),
+    ] {
+        let reached = exercise::server(&seeds::named("server", seed));
+        assert_eq!(reached.end, None, "{seed}");
+        assert_eq!(reached.media, media, "{seed}");
+        assert!(reached.replies >= replies, "{seed}: {reached:?}");
+    }
+    for (seed, media, events) in [("play", 5, 9), ("play-shaken", 5, 9), ("publish", 0, 5)] {
+        let reached = exercise::client(&seeds::named("client", seed));
+        assert_eq!(reached.end, None, "{seed}");
+        assert_eq!(reached.media, media, "{seed}");
+        assert!(reached.events >= events, "{seed}: {reached:?}");
+    }
+    let reached = exercise::chunks(&seeds::named("chunks", "publish"));
+    assert_eq!((reached.end, reached.events >= 10), (None, true));
+}
+
+#[test]
+fn the_targets_of_the_fuzz_crate_are_these() {
+    let here: BTreeSet<String> = TARGETS.iter().map(|(name, _)| (*name).to_owned()).collect();
+    let manifest = fs::read_to_string(fuzz_dir().join("Cargo.toml")).unwrap();
+    let bins = manifest.split("[[bin]]").skip(1);
+    let named = bins.map(|bin| bin.split('"').nth(1).unwrap().to_owned());
+    assert_eq!(named.collect::<BTreeSet<_>>(), here);
+    let files = entries(&fuzz_dir().join("fuzz_targets"));
+    let stems = files
+        .iter()
+        .map(|file| file.file_stem().unwrap().to_str().unwrap().to_owned());
+    assert_eq!(stems.collect::<BTreeSet<_>>(), here);
+}
+
+/// Not a test: `scripts/fuzz` has the seeds written to the directory that it names.
+#[test]
+#[ignore = "writes to TAILWATER_SEEDS"]
+fn write_the_seeds() {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the script says where, and has no flags to say it by"
+    )]
+    let dir = PathBuf::from(std::env::var("TAILWATER_SEEDS").unwrap());
+    for (name, _) in TARGETS {
+        let dir = dir.join(name);
+        fs::create_dir_all(&dir).unwrap();
+        for (seed, input) in seeds::of(name) {
+            fs::write(dir.join(format!("seed-{seed}")), input).unwrap();
+        }
+    }
+}
