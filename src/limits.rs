@@ -265,8 +265,9 @@ pub const NEWCOMERS_SHARE: usize = 4;
 /// So many of them are allowed in any case.
 pub const NEWCOMERS_LEAST: usize = 64;
 
-/// Publishes from one address, as `--max-per-address` counts addresses. A hundred encoders
-/// behind one NAT that restart together all get in at once, and ten seconds later again.
+/// Publishes from one address, as `--max-per-address` counts addresses, unless that is 0. A
+/// hundred encoders behind one NAT that restart together all get in at once, and ten seconds
+/// later again.
 pub const PUBLISHES: Rate = Rate::per_second(10, 100);
 
 /// Addresses without a connection that are remembered for their publishes, at the least, before

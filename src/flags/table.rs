@@ -206,7 +206,8 @@ pub const OPTIONS: &[Opt] = &[
         category: Category::Limits,
         meaning: "Connections from one IPv4 address or one IPv6 /64 at one time.",
         note: "Everybody behind one NAT has one address: raise it where a whole campus may \
-               watch. 0 sets no limit, as behind a proxy that passes TCP on.",
+               watch. 0 sets no limit, nor one on how often an address publishes: for \
+               relays behind a proxy that passes TCP on.",
         ..BLANK
     },
     Opt {

@@ -389,7 +389,7 @@ pub const TABLE: &[Limit] = &[
     ),
     limit!(
         Rate PUBLISHES,
-        "Publishes from one address",
+        "Publishes from one address, unless `--max-per-address` is 0",
         "NetStream.Publish.Denied, closed: `rejected`"
     ),
     limit!(

@@ -157,7 +157,11 @@ impl Admission {
     }
 
     /// Whether a connection from `address` may publish at `now`, the time since the relay began.
+    /// Always, while addresses have no limit: all encoders may come through one proxy.
     pub fn may_publish(&self, address: IpAddr, now: Duration) -> bool {
+        if self.per_address_max.is_none() {
+            return true;
+        }
         let mut addresses = self.lock();
         addresses.sweep(now);
         let entry = addresses.entries.entry(Key::of(address)).or_default();
@@ -289,13 +293,20 @@ mod tests {
 
     #[test]
     fn addresses_that_published_long_ago_are_forgotten() {
-        for per_address in [None, Some(5)] {
-            let admission = Admission::new(1_000, per_address);
-            for second in 0..10 * limits::ADDRESSES_KEPT as u64 {
-                let address = v4(u32::try_from(second).unwrap());
-                assert!(admission.may_publish(address, Duration::from_secs(second)));
-            }
-            assert!(admission.per_address().len() <= limits::ADDRESSES_KEPT);
+        let admission = Admission::new(1_000, Some(5));
+        for second in 0..10 * limits::ADDRESSES_KEPT as u64 {
+            let address = v4(u32::try_from(second).unwrap());
+            assert!(admission.may_publish(address, Duration::from_secs(second)));
         }
+        assert!(admission.per_address().len() <= limits::ADDRESSES_KEPT);
+    }
+
+    #[test]
+    fn without_a_limit_for_addresses_one_may_publish_at_any_rate() {
+        let admission = Admission::new(1_000, None);
+        for _ in 0..2 * limits::PUBLISHES.burst() {
+            assert!(admission.may_publish(v4(1), NOW));
+        }
+        assert!(admission.per_address().is_empty());
     }
 }
