@@ -7,7 +7,7 @@
 //! ```
 //!
 //! What the peer sends is either bytes as on the wire or, under [`SCRIPTED`], a list of messages
-//! and commands from which the wire is made (see [`Composer`]), so that a change of one byte does
+//! and commands from which the wire is made (see `Composer`), so that a change of one byte does
 //! not lose every length behind it. It is read in one piece, in the pieces of the cuts and with
 //! the input given up after each event; all have to tell the same. A bit of the verdicts decides
 //! about each request.
