@@ -110,8 +110,6 @@ pub(super) struct Link {
     /// Acknowledge after so many more bytes.
     acknowledge_every: u64,
     aggregate: Option<Box<Aggregate>>,
-    /// The time, as told.
-    now: Duration,
     meters: Meters,
     /// Messages that have been taken from their meter and have not come.
     messages_left: u32,
@@ -128,7 +126,6 @@ impl Link {
             acknowledged: 0,
             acknowledge_every: u64::from(limits::ACK_WINDOW_DEFAULT) / 2,
             aggregate: None,
-            now: Duration::ZERO,
             meters: Meters::default(),
             messages_left: 0,
         }
@@ -136,7 +133,6 @@ impl Link {
 
     /// The time from here on, counted from any moment.
     pub(super) fn set_now(&mut self, now: Duration) {
-        self.now = now;
         self.reader.set_now(now);
     }
 
@@ -253,7 +249,11 @@ impl Link {
     fn obey(&mut self, control: Control) -> Result<Option<UserControl>, ProtocolError> {
         match control {
             Control::SetChunkSize(bytes) => {
-                if !self.meters.chunk_sizes.take(&CHUNK_SIZES, self.now, 1) {
+                if !self
+                    .meters
+                    .chunk_sizes
+                    .take(&CHUNK_SIZES, self.reader.now(), 1)
+                {
                     return Err(ProtocolError::ChunkSizeRate);
                 }
                 if bytes >> 31 != 0 || bytes < limits::CHUNK_SIZE_IN_MIN {
@@ -307,7 +307,7 @@ impl Link {
         let meter = &mut self.meters.messages;
         let taken = [MESSAGES_TAKEN, 1]
             .into_iter()
-            .find(|&count| meter.take(&MESSAGES, self.now, count));
+            .find(|&count| meter.take(&MESSAGES, self.reader.now(), count));
         self.messages_left = taken.ok_or(ProtocolError::MessageRate)? - 1;
         Ok(())
     }
@@ -327,7 +327,7 @@ impl Link {
     /// Something odd has come that the protocol allows.
     #[cold]
     pub(super) fn count_glitch(&mut self) -> Result<(), ProtocolError> {
-        match self.meters.glitches.take(&GLITCHES, self.now, 1) {
+        match self.meters.glitches.take(&GLITCHES, self.reader.now(), 1) {
             true => Ok(()),
             false => Err(ProtocolError::Glitches),
         }
@@ -340,10 +340,10 @@ impl Link {
     /// Too much went unanswered.
     pub(super) fn may_answer(&mut self) -> Result<bool, ProtocolError> {
         let meters = &mut self.meters;
-        if meters.replies.take(&REPLIES, self.now, 1) {
+        if meters.replies.take(&REPLIES, self.reader.now(), 1) {
             return Ok(true);
         }
-        if meters.unanswered.take(&UNANSWERED, self.now, 1) {
+        if meters.unanswered.take(&UNANSWERED, self.reader.now(), 1) {
             return Ok(false);
         }
         Err(ProtocolError::CallRate)
@@ -352,7 +352,7 @@ impl Link {
     /// A play, play2 or publish has come.
     pub(super) fn count_stream_command(&mut self) -> Result<(), ProtocolError> {
         let meter = &mut self.meters.stream_commands;
-        match meter.take(&STREAM_COMMANDS, self.now, 1) {
+        match meter.take(&STREAM_COMMANDS, self.reader.now(), 1) {
             true => Ok(()),
             false => Err(ProtocolError::StreamCommandRate),
         }
@@ -361,7 +361,7 @@ impl Link {
     /// A pause, seek, receiveAudio or receiveVideo has come, whose answer may be long.
     pub(super) fn count_player_command(&mut self) -> Result<(), ProtocolError> {
         let meter = &mut self.meters.player_commands;
-        if !meter.take(&PLAYER_COMMANDS, self.now, 1) {
+        if !meter.take(&PLAYER_COMMANDS, self.reader.now(), 1) {
             return Err(ProtocolError::PlayerCommandRate);
         }
         let limit = limits::COMMAND_BACKLOG_BYTES_MAX;

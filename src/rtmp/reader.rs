@@ -217,6 +217,11 @@ impl ChunkReader {
         self.now = now;
     }
 
+    /// The time, as told.
+    pub(super) fn now(&self) -> Duration {
+        self.now
+    }
+
     /// Replaces the limits, between two messages: when a publish is accepted or has ended.
     /// Messages already begun stay, but audio, video and data that nobody reads any more.
     pub fn set_limits(&mut self, limits: ReaderLimits) {
@@ -530,6 +535,8 @@ impl ChunkReader {
                 return Err(ProtocolError::TooManyChunkStreams { limit });
             }
             None => {
+                // A vector that doubles would hold twice what most clients ever use.
+                self.streams.reserve_exact(1);
                 self.streams.push(ChunkStream {
                     csid: header.csid,
                     ..ChunkStream::default()
