@@ -202,7 +202,7 @@ pub const HEADERS_MAX: usize = 32;
 
 /// How often a stream may change its metadata and sequence headers. Encoders change them when
 /// they start and with the picture size; what comes faster is relayed like any message, but not
-/// kept for players who come later, since each change makes a new set.
+/// kept for players who come later, since each change makes a new set; and it counts as odd.
 pub const HEADER_CHANGES: Rate = Rate::per_second(10, 40);
 // All headers of a stream with many tracks come at once.
 const _: () = assert!(HEADER_CHANGES.burst() as usize >= HEADERS_MAX);

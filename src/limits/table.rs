@@ -317,7 +317,7 @@ pub const TABLE: &[Limit] = &[
     limit!(
         Rate HEADER_CHANGES,
         "Changes of them",
-        "relayed, not kept for players who come later"
+        "relayed, not kept for players who come later; each counts as odd"
     ),
     limit!(
         Bytes GOP_BYTES_MAX,

@@ -333,6 +333,16 @@ impl Link {
         }
     }
 
+    /// The same for several at once.
+    pub(super) fn count_glitches(&mut self, count: u64) -> Result<(), ProtocolError> {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        let now = self.reader.now();
+        match count == 0 || self.meters.glitches.take(&GLITCHES, now, count) {
+            true => Ok(()),
+            false => Err(ProtocolError::Glitches),
+        }
+    }
+
     /// Whether a call or ping that wants an answer gets one. Nobody works with answers that come
     /// by hundreds, so what is asked too fast is not answered, and not for ever.
     ///

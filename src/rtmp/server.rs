@@ -283,6 +283,14 @@ impl ServerSession {
         self.command(header.kind, header.msid, &body)
     }
 
+    /// Counts `count` odd things that a layer above has seen in what the client sent.
+    ///
+    /// # Errors
+    /// They are too many.
+    pub fn count_glitches(&mut self, count: u64) -> Result<(), ProtocolError> {
+        self.link.count_glitches(count)
+    }
+
     /// Whether [`next`](Self::next) has more to give even without more input: it stands inside an
     /// aggregate, or several roles are ending.
     pub fn has_more(&self) -> bool {

@@ -105,7 +105,11 @@ impl<S: Transport> Core<S> {
         let conn = &mut self.conns[key];
         let publication = *conn.publications.first()?;
         let stream = &mut self.streams[publication.stream];
-        self.gauges.unkept_headers += stream.intake.take_unkept();
+        let unkept = stream.intake.take_unkept();
+        self.gauges.unkept_headers += unkept;
+        if let Err(error) = conn.session.count_glitches(unkept) {
+            return Some(CloseReason::Protocol(error));
+        }
         let most = self.bitrate_bytes;
         if !stream.meter.is_exceeded(self.now, conn.bytes_in, most) {
             return None;

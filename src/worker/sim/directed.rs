@@ -535,6 +535,21 @@ fn headers_that_change_all_the_time_are_relayed_and_not_kept() {
     stage.end();
 }
 
+#[test]
+fn headers_that_change_without_end_end_the_publisher() {
+    let mut stage = Stage::new(|_| {});
+    let source = stage.publish("cam");
+    let most = limits::HEADER_CHANGES.burst() + limits::GLITCHES.burst();
+    for number in 0..most + 1 {
+        assert_eq!(stage.gauges().violations, 0, "after {number}");
+        let [a, b, ..] = number.to_le_bytes();
+        stage.send(source, kind::VIDEO, &[0x17, 0, 0, 0, 0, a, b], 20);
+        stage.settle();
+    }
+    assert_eq!(stage.gauges().violations, 1);
+    stage.end();
+}
+
 /// A player that reads `appetite` bytes each quarter of a second of a stream that has more;
 /// what it hears in `time`.
 fn slow_player(
