@@ -1,8 +1,17 @@
 //! Token buckets: so many of something in a time, and a few more at once.
 //!
-//! A bucket is the time at which it will be full again, so that it needs no timer, no division
-//! and no reading of the clock: time is an argument, counted from any moment as long as it is
-//! always the same one.
+//! A [`Bucket`] is one number. Everything that is taken has to be paid with time, at a fixed price
+//! each; the number is when all of it will be paid, and the burst is how far ahead of now that may
+//! lie. Any count is taken with two comparisons, no timer and no division.
+//!
+//! ```text
+//!            now            paid           now + burst * price
+//!   ----------|##############|---------------------|---------> time
+//!              taken, unpaid    what may be taken
+//! ```
+//!
+//! It reads no clock: time is an argument, counted from any moment as long as it is always the
+//! same one. While none is told it stands still, and a burst is all there is.
 
 use std::time::Duration;
 
@@ -13,8 +22,8 @@ pub struct Rate {
     count: u32,
     /// ... in so many seconds, ...
     seconds: u64,
-    /// ... one in this time.
-    every: Duration,
+    /// ... one in so many microseconds.
+    price: u64,
     /// Tokens in a full bucket; at least 1.
     burst: u32,
 }
@@ -25,13 +34,16 @@ impl Rate {
         Self::new(count, 1, burst)
     }
 
-    /// `count` in `seconds`, and `burst` at once.
+    /// `count` in `seconds`, and `burst` at once. To be used in constants: a rate of nothing, or
+    /// of more than one in a microsecond, does not compile there.
     pub const fn new(count: u32, seconds: u64, burst: u32) -> Self {
         assert!(count > 0 && burst > 0, "a bucket gives something");
+        let price = seconds * 1_000_000 / count as u64;
+        assert!(price > 0, "each has its price");
         Self {
             count,
             seconds,
-            every: Duration::from_nanos(seconds * 1_000_000_000 / count as u64),
+            price,
             burst,
         }
     }
@@ -50,24 +62,42 @@ impl Rate {
 /// See the module text. A new one is full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Bucket {
-    full_at: Duration,
+    /// When all that was taken is paid, in microseconds.
+    paid: u64,
 }
 
 impl Bucket {
     /// Takes one token; false when there is none, and then nothing changes.
     pub fn take(&mut self, rate: Rate, now: Duration) -> bool {
-        let full_at = self.full_at.max(now).saturating_add(rate.every);
-        let has_token = full_at.saturating_sub(now) <= rate.every.saturating_mul(rate.burst);
-        if has_token {
-            self.full_at = full_at;
+        self.take_many(rate, now, 1)
+    }
+
+    /// Takes `count` tokens; false when there are not so many, and then none is taken.
+    pub fn take_many(&mut self, rate: Rate, now: Duration, count: u32) -> bool {
+        let now = micros(now);
+        let cost = rate.price.saturating_mul(u64::from(count));
+        let paid = self.paid.max(now).saturating_add(cost);
+        // A clock that is behind the last one, as after a move to another worker, gives nothing
+        // and breaks nothing.
+        let burst = rate.price.saturating_mul(u64::from(rate.burst));
+        let has_tokens = paid <= now.saturating_add(burst);
+        if has_tokens {
+            self.paid = paid;
         }
-        has_token
+        has_tokens
     }
 
     /// Whether nothing was taken that has not come back.
     pub fn is_full(&self, now: Duration) -> bool {
-        self.full_at <= now
+        self.paid <= micros(now)
     }
+}
+
+/// Whole microseconds; all times beyond half a million years are the same.
+fn micros(time: Duration) -> u64 {
+    time.as_secs()
+        .saturating_mul(1_000_000)
+        .saturating_add(u64::from(time.subsec_micros()))
 }
 
 #[cfg(test)]
@@ -99,5 +129,55 @@ mod tests {
         assert!(bucket.take(rate, Duration::from_secs(100)));
         assert!(!bucket.take(rate, Duration::from_secs(99)));
         assert!(bucket.take(rate, Duration::from_secs(101)));
+    }
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const TEN: Rate = Rate::per_second(10, 20);
+
+    /// How many of `asked` are given at `now`, one by one.
+    fn given(bucket: &mut Bucket, now: Duration, asked: u32) -> usize {
+        (0..asked).filter(|_| bucket.take(TEN, now)).count()
+    }
+
+    #[test]
+    fn a_burst_is_given_at_once_and_no_more_while_time_stands_still() {
+        let mut bucket = Bucket::default();
+        assert_eq!(given(&mut bucket, Duration::ZERO, 30), 20);
+        let mut bucket = Bucket::default();
+        assert_eq!(given(&mut bucket, 1_000_000 * SECOND, 30), 20);
+        assert_eq!(given(&mut bucket, 1_000_000 * SECOND, 30), 0);
+    }
+
+    #[test]
+    fn time_gives_back_at_the_rate_and_up_to_the_burst() {
+        let mut bucket = Bucket::default();
+        assert_eq!(given(&mut bucket, SECOND, 20), 20);
+        let tenth = Duration::from_millis(100);
+        let almost = SECOND + tenth - Duration::from_micros(1);
+        assert_eq!(given(&mut bucket, almost, 9), 0);
+        assert_eq!(given(&mut bucket, SECOND + tenth, 9), 1);
+        assert_eq!(given(&mut bucket, 2 * SECOND, 30), 9);
+        assert_eq!(given(&mut bucket, 3_600 * SECOND, 30), 20);
+    }
+
+    #[test]
+    fn many_are_taken_together_or_not_at_all() {
+        let mut bucket = Bucket::default();
+        assert!(bucket.take_many(TEN, SECOND, 19));
+        assert!(!bucket.take_many(TEN, SECOND, 2));
+        assert!(bucket.take_many(TEN, SECOND, 1));
+        assert!(!bucket.take_many(TEN, SECOND, u32::MAX));
+        assert!(!bucket.take_many(TEN, SECOND, 1));
+        assert!(bucket.take_many(TEN, SECOND, 0));
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_or_to_its_end_breaks_nothing() {
+        let mut bucket = Bucket::default();
+        assert_eq!(given(&mut bucket, 10 * SECOND, 5), 5);
+        assert_eq!(given(&mut bucket, 9 * SECOND, 30), 5);
+        assert_eq!(given(&mut bucket, Duration::ZERO, 30), 0);
+        assert_eq!(given(&mut bucket, 13 * SECOND, 30), 20);
+        assert!(given(&mut bucket, Duration::MAX, 30) > 0);
     }
 }

@@ -13,19 +13,12 @@ use super::command::{Status, write_command};
 use super::control::{Control, UserControl};
 use super::error::ProtocolError;
 use super::message::{Message, MessageHeader, Payload, Timestamp, kind};
-use super::rate::{Meter, Price};
 use super::reader::{ChunkReader, Read, ReaderLimits};
 use crate::limits;
+use crate::limits::bucket::Bucket;
 
 // No limit is needed for the payload of a chunk: chunks are as long as the chunk size but for the
 // last of a message, and chunk sizes below 128 are refused. Tiny chunks are tiny messages.
-const MESSAGES: Price = Price::of(limits::MESSAGES);
-const GLITCHES: Price = Price::of(limits::GLITCHES);
-const CHUNK_SIZES: Price = Price::of(limits::CHUNK_SIZES);
-const REPLIES: Price = Price::of(limits::REPLIES);
-const UNANSWERED: Price = Price::of(limits::UNANSWERED);
-const STREAM_COMMANDS: Price = Price::of(limits::STREAM_COMMANDS);
-const PLAYER_COMMANDS: Price = Price::of(limits::PLAYER_COMMANDS);
 
 /// Messages taken from their meter at one time.
 const MESSAGES_TAKEN: u32 = 64;
@@ -33,13 +26,13 @@ const MESSAGES_TAKEN: u32 = 64;
 /// What of each rate is used up.
 #[derive(Debug, Default)]
 struct Meters {
-    messages: Meter,
-    glitches: Meter,
-    chunk_sizes: Meter,
-    replies: Meter,
-    unanswered: Meter,
-    stream_commands: Meter,
-    player_commands: Meter,
+    messages: Bucket,
+    glitches: Bucket,
+    chunk_sizes: Bucket,
+    replies: Bucket,
+    unanswered: Bucket,
+    stream_commands: Bucket,
+    player_commands: Bucket,
 }
 
 /// Bytes that wait to be sent, oldest first.
@@ -252,7 +245,7 @@ impl Link {
                 if !self
                     .meters
                     .chunk_sizes
-                    .take(&CHUNK_SIZES, self.reader.now(), 1)
+                    .take_many(limits::CHUNK_SIZES, self.reader.now(), 1)
                 {
                     return Err(ProtocolError::ChunkSizeRate);
                 }
@@ -307,7 +300,7 @@ impl Link {
         let meter = &mut self.meters.messages;
         let taken = [MESSAGES_TAKEN, 1]
             .into_iter()
-            .find(|&count| meter.take(&MESSAGES, self.reader.now(), count));
+            .find(|&count| meter.take_many(limits::MESSAGES, self.reader.now(), count));
         self.messages_left = taken.ok_or(ProtocolError::MessageRate)? - 1;
         Ok(())
     }
@@ -327,17 +320,14 @@ impl Link {
     /// Something odd has come that the protocol allows.
     #[cold]
     pub(super) fn count_glitch(&mut self) -> Result<(), ProtocolError> {
-        match self.meters.glitches.take(&GLITCHES, self.reader.now(), 1) {
-            true => Ok(()),
-            false => Err(ProtocolError::Glitches),
-        }
+        self.count_glitches(1)
     }
 
-    /// The same for several at once.
+    /// `count` such things have come, or none.
     pub(super) fn count_glitches(&mut self, count: u64) -> Result<(), ProtocolError> {
         let count = u32::try_from(count).unwrap_or(u32::MAX);
         let now = self.reader.now();
-        match count == 0 || self.meters.glitches.take(&GLITCHES, now, count) {
+        match count == 0 || self.meters.glitches.take_many(limits::GLITCHES, now, count) {
             true => Ok(()),
             false => Err(ProtocolError::Glitches),
         }
@@ -350,10 +340,16 @@ impl Link {
     /// Too much went unanswered.
     pub(super) fn may_answer(&mut self) -> Result<bool, ProtocolError> {
         let meters = &mut self.meters;
-        if meters.replies.take(&REPLIES, self.reader.now(), 1) {
+        if meters
+            .replies
+            .take_many(limits::REPLIES, self.reader.now(), 1)
+        {
             return Ok(true);
         }
-        if meters.unanswered.take(&UNANSWERED, self.reader.now(), 1) {
+        if meters
+            .unanswered
+            .take_many(limits::UNANSWERED, self.reader.now(), 1)
+        {
             return Ok(false);
         }
         Err(ProtocolError::CallRate)
@@ -362,7 +358,7 @@ impl Link {
     /// A play, play2 or publish has come.
     pub(super) fn count_stream_command(&mut self) -> Result<(), ProtocolError> {
         let meter = &mut self.meters.stream_commands;
-        match meter.take(&STREAM_COMMANDS, self.reader.now(), 1) {
+        match meter.take_many(limits::STREAM_COMMANDS, self.reader.now(), 1) {
             true => Ok(()),
             false => Err(ProtocolError::StreamCommandRate),
         }
@@ -371,7 +367,7 @@ impl Link {
     /// A pause, seek, receiveAudio or receiveVideo has come, whose answer may be long.
     pub(super) fn count_player_command(&mut self) -> Result<(), ProtocolError> {
         let meter = &mut self.meters.player_commands;
-        if !meter.take(&PLAYER_COMMANDS, self.reader.now(), 1) {
+        if !meter.take_many(limits::PLAYER_COMMANDS, self.reader.now(), 1) {
             return Err(ProtocolError::PlayerCommandRate);
         }
         let limit = limits::COMMAND_BACKLOG_BYTES_MAX;

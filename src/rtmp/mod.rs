@@ -32,7 +32,6 @@ pub mod message;
 pub mod name;
 #[cfg(test)]
 mod pair;
-mod rate;
 pub mod reader;
 pub mod server;
 pub mod writer;
