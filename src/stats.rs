@@ -64,6 +64,8 @@ gauges! {
     bytes_out,
     /// Messages published.
     messages_in,
+    /// Writes to players.
+    writes,
     /// Times a slow player was moved to the newest sync point.
     skips,
     /// Bytes of streams that slow players never got.

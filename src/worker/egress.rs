@@ -43,6 +43,7 @@ impl<S: Transport> Core<S> {
             return;
         }
         self.pacer.begin_round(self.now);
+        let before = (self.gauges.writes, self.gauges.bytes_out);
         let mut dirty = std::mem::take(&mut self.dirty);
         for index in dirty.drain(..) {
             if let Some(stream) = self.streams.get_mut(index) {
@@ -52,6 +53,9 @@ impl<S: Transport> Core<S> {
         }
         dirty.append(&mut self.dirty);
         self.dirty = dirty;
+        let work = self.pacer.work();
+        work.writes += self.gauges.writes - before.0;
+        work.written += self.gauges.bytes_out - before.1;
     }
 
     /// Writes to every player of one stream, then trims its log.
@@ -198,7 +202,7 @@ impl<S: Transport> Core<S> {
             }
         };
         self.gauges.bytes_out += sent.bytes as u64;
-        self.pacer.work().writes += u64::from(sent.bytes > 0);
+        self.gauges.writes += u64::from(sent.bytes > 0);
         let stream = &self.streams[index];
         let at = stream.players[slot].cursor.needs_from();
         let behind = at.is_some_and(|at| at < stream.log.visible());

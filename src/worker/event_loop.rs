@@ -188,8 +188,8 @@ impl EventLoop {
         self.core.feed();
         let read = clock();
         self.core.egress();
-        self.core.serve_woken();
         let written = clock();
+        self.core.serve_woken();
         let work = self.core.pacer().work();
         work.ingress += read - begun;
         work.egress += written - read;

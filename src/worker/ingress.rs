@@ -150,6 +150,7 @@ impl<S: Transport> Core<S> {
                     conn.last_read = self.now;
                     conn.bytes_in += count as u64;
                     self.gauges.bytes_in += count as u64;
+                    self.pacer.work().read += count as u64;
                     bytes_left = bytes_left.saturating_sub(count);
                     if conn.publications.is_empty() && conn.plays.is_empty() {
                         // Clients that leave Nagle's algorithm on, as ffmpeg does, write twice
