@@ -34,6 +34,22 @@ impl Figures {
     pub(crate) fn p99(&self) -> Duration {
         self.delays[self.delays.len() * 99 / 100]
     }
+
+    /// No picture took longer.
+    pub(crate) fn longest(&self) -> Duration {
+        self.delays[self.delays.len() - 1]
+    }
+
+    fn of(mut delays: Vec<Duration>) -> Self {
+        assert!(!delays.is_empty(), "nothing was played");
+        delays.sort_unstable();
+        Self { delays }
+    }
+
+    /// Of all players together.
+    pub(crate) fn of_all(all: Vec<Self>) -> Self {
+        Self::of(all.into_iter().flat_map(|figures| figures.delays).collect())
+    }
 }
 
 /// What the threads share.
@@ -59,14 +75,26 @@ impl Drop for StopAtEnd<'_> {
 /// lost something, or got something else.
 #[track_caller]
 pub(crate) fn beside<T>(relay: &Relay, workers: usize, what: impl FnOnce() -> T) -> (T, Figures) {
+    let publisher = Wire::publish(relay.address(), STREAM);
+    let players = relay.on_each_worker(workers, || Wire::play(relay.address(), STREAM));
+    let (result, figures) = beside_these(publisher, players, what);
+    (result, Figures::of_all(figures))
+}
+
+/// The same beside a publisher and players of [`STREAM`] that the caller has connected; what each
+/// player saw.
+#[track_caller]
+pub(crate) fn beside_these<T>(
+    publisher: Wire,
+    players: Vec<Wire>,
+    what: impl FnOnce() -> T,
+) -> (T, Vec<Figures>) {
     let stage = Stage {
         begin: now(),
         stop: AtomicBool::new(false),
         sent_us: (0..PICTURES_MAX).map(|_| AtomicU64::new(0)).collect(),
         total: AtomicU32::new(0),
     };
-    let publisher = Wire::publish(relay.address(), STREAM);
-    let players = relay.on_each_worker(workers, || Wire::play(relay.address(), STREAM));
     std::thread::scope(|scope| {
         let stop = StopAtEnd(&stage.stop);
         let publisher = scope.spawn(|| publish(publisher, &stage));
@@ -78,15 +106,14 @@ pub(crate) fn beside<T>(relay: &Relay, workers: usize, what: impl FnOnce() -> T)
         // What it leaves behind counts, too.
         pause(AFTERMATH);
         drop(stop);
-        let mut delays = Vec::new();
+        let mut figures = Vec::new();
         for player in players {
-            delays.extend(player.join().expect("a bystander who has seen all"));
+            let delays = player.join().expect("a bystander who has seen all");
+            figures.push(Figures::of(delays));
         }
         // It stays until all players are through.
         drop(publisher.join());
-        delays.sort_unstable();
-        assert!(!delays.is_empty(), "nothing was played");
-        (result, Figures { delays })
+        (result, figures)
     })
 }
 

@@ -5,8 +5,10 @@
 //! ```text
 //!   publishers.rs   killed, reset, cut off for good or for a moment
 //!   players.rs      never reading, cut off, gone without a word, half closed
-//!   crowds.rs       no descriptors, 5,000 connections in a loop, slow handshakes, no ports left,
-//!                   one worker busy
+//!   crowds.rs       no descriptors, 5,000 connections in a loop, slow handshakes, no ports left
+//!   floods.rs       the smallest messages, chunks and writes, in great numbers
+//!   limits.rs       more from one address, more streams, more memory than there may be
+//!   held.rs         one worker kept from its core
 //!   process.rs      SIGTERM under load, the wall clock stepped
 //!
 //!   bystanders.rs   a publisher and players who must not notice
@@ -28,6 +30,9 @@ mod support;
 
 mod bystanders;
 mod crowds;
+mod floods;
+mod held;
+mod limits;
 mod network;
 mod players;
 mod process;
@@ -35,7 +40,8 @@ mod publishers;
 mod raw;
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// Held by tests that measure time: no other runs meanwhile.
 fn alone() -> File {
@@ -54,4 +60,21 @@ fn together() -> File {
 fn gate() -> File {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("faults.lock");
     File::create(path).unwrap()
+}
+
+/// What the C compiler makes of a file beside this one, put into `dir`.
+fn built(source: &str, options: &[&str], dir: &Path) -> PathBuf {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/faults")
+        .join(source);
+    let out = dir.join("built");
+    let compiler = Command::new("cc")
+        .args(options)
+        .args(["-O1", "-o"])
+        .args([&out, &source])
+        .output()
+        .expect("the compiler that Rust links with");
+    let errors = String::from_utf8_lossy(&compiler.stderr);
+    assert!(compiler.status.success(), "{errors}");
+    out
 }

@@ -51,6 +51,16 @@ impl Network {
         format!("{}:0", self.near)
     }
 
+    /// Inside, `address` is one of the machine's own from now on; IPv6.
+    pub(crate) fn add_loopback(&self, address: &str) {
+        let namespace = &*self.namespace;
+        ip(&["-n", namespace, "link", "set", "lo", "up"]);
+        let address = format!("{address}/128");
+        ip(&[
+            "-n", namespace, "addr", "add", &address, "dev", "lo", "nodad",
+        ]);
+    }
+
     /// Does something on the far side. Sockets made there stay there.
     pub(crate) fn inside<T: Send>(&self, what: impl FnOnce() -> T + Send) -> T {
         let namespace = File::open(format!("/run/netns/{}", self.namespace)).unwrap();

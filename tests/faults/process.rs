@@ -4,7 +4,6 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
@@ -135,20 +134,6 @@ fn check_player(seen: &[Seen], known: u32) {
     assert!(last >= known, "the last was {last}, {known} had been sent");
 }
 
-/// The library that moves the wall clock, built for this test.
-fn clock_library(dir: &Path) -> std::path::PathBuf {
-    let library = dir.join("clock.so");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/faults/clock.c");
-    let built = Command::new("cc")
-        .args(["-shared", "-fPIC", "-O1", "-o"])
-        .args([&library, &source])
-        .output()
-        .expect("the compiler that Rust links with");
-    let errors = String::from_utf8_lossy(&built.stderr);
-    assert!(built.status.success(), "{errors}");
-    library
-}
-
 const DAY: i64 = 86_400;
 
 /// The years of the lines of a log, `[2026-11-22T...`.
@@ -161,7 +146,7 @@ fn years(log: &str) -> BTreeSet<i32> {
 fn a_wall_clock_that_jumps_is_not_noticed() {
     let _turn = together();
     let dir = crate::support::scratch("clock");
-    let library = clock_library(&dir);
+    let library = crate::built("clock.c", &["-shared", "-fPIC"], &dir);
     let step = dir.join("step");
     std::fs::write(&step, 0_i64.to_ne_bytes()).unwrap();
     let mut command = Command::new(BINARY);
