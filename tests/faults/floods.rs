@@ -153,7 +153,7 @@ fn the_smallest_chunks_do_not_delay_others() {
             other.clone()
         }
     };
-    check("smallest chunks", 2, burst, write);
+    check("smallest chunks", 1, burst, write);
 }
 
 /// Packets a second, of one byte each.
