@@ -1,6 +1,9 @@
 //! Tests of reader.rs.
 
+use super::header::EXTENDED;
 use super::*;
+use crate::limits;
+use crate::rtmp::message::Timestamp;
 use crate::rtmp::writer::write_message;
 use proptest::prelude::*;
 

@@ -3,7 +3,8 @@
 //! read without any state of incomplete messages. What does not fit goes the general way, from
 //! the same position.
 
-use super::{ChunkHeader, ChunkReader, EXTENDED, Finished, kind};
+use super::header::{ChunkHeader, EXTENDED};
+use super::{ChunkReader, Finished, kind};
 
 /// Basic header of one byte and the longest message header: no other header is read here.
 const HEAD_BYTES: usize = 12;
