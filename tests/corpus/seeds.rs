@@ -4,16 +4,15 @@
 use tailwater::rtmp::Outbox;
 use tailwater::rtmp::amf0::Encoder;
 use tailwater::rtmp::client::{Action, ClientEvent, ClientRequest, ClientSession};
-use tailwater::rtmp::exercise::{DEAF, DIGEST, LATE, PLAY, SCRIPTED, SHAKEN};
+use tailwater::rtmp::exercise::{
+    DEAF, DIGEST, HANDSHAKE_BYTES, LATE, PLAY, SCRIPTED, SHAKEN, media, metadata,
+};
 use tailwater::rtmp::handshake::{ClientHandshake, Mode, ServerHandshake};
-use tailwater::rtmp::message::{MessageHeader, Payload, Timestamp, kind};
+use tailwater::rtmp::message::{MessageHeader, Payload};
 use tailwater::rtmp::server::{Event, Request, ServerSession, WireSettings};
 use tailwater::rtmp::writer::write_message;
 
 type Seed = (&'static str, Vec<u8>);
-
-/// Bytes of C0 to C2, and of S0 to S2.
-const HANDSHAKE_BYTES: usize = 1 + 2 * 1_536;
 
 /// The seeds of a target.
 pub(super) fn of(target: &str) -> Vec<Seed> {
@@ -51,35 +50,9 @@ struct Recorded {
     from_server: Vec<u8>,
 }
 
-/// Metadata, two headers, a key frame in several chunks, and sound beyond 24 bits of time.
-fn media() -> Vec<(MessageHeader, Vec<u8>)> {
-    let message = |csid, message_kind, time, body: Vec<u8>| {
-        let header = MessageHeader {
-            csid,
-            timestamp: Timestamp(time),
-            kind: message_kind,
-            msid: 1,
-            len: body.len(),
-        };
-        (header, body)
-    };
-    let picture = [&[0x17, 1, 0, 0, 0][..], &[0x5A; 300]].concat();
-    vec![
-        message(5, kind::DATA, 0, metadata()),
-        message(6, kind::VIDEO, 0, unhex("17 00000000 01640028")),
-        message(4, kind::AUDIO, 0, unhex("AF 00 1210")),
-        message(6, kind::VIDEO, 40, picture),
-        message(4, kind::AUDIO, 0x0100_0000, unhex("AF 01 2110")),
-    ]
-}
-
-fn metadata() -> Vec<u8> {
-    let mut body = Vec::new();
-    let mut amf = Encoder::new(&mut body);
-    amf.string("@setDataFrame").string("onMetaData");
-    amf.begin_ecma_array(2).number_property("width", 1280.0);
-    amf.string_property("encoder", "obs").end_object();
-    body
+/// What is sent of a stream; the key frame takes several chunks of 128 bytes.
+fn stream() -> Vec<(MessageHeader, Vec<u8>)> {
+    media(300)
 }
 
 fn taken(out: &mut Outbox) -> Vec<u8> {
@@ -111,7 +84,7 @@ fn record(action: Action, handshake: Mode) -> Recorded {
         recorded.from_client.extend(&up);
         recorded.from_server.extend(&down);
         if may_send && action == Action::Publish {
-            for (header, body) in media() {
+            for (header, body) in stream() {
                 client.send_media(&header, &Payload::from_slice(&body));
             }
             client.send_command(1, |amf| {
@@ -141,7 +114,7 @@ fn read_as_server(server: &mut ServerSession, input: &[u8]) {
             Event::Request(Request::Play { msid, name, reset }) => {
                 server.accept_play(msid, &name, reset);
                 let chunk_size = server.out_chunk_size();
-                for (header, body) in media() {
+                for (header, body) in stream() {
                     let out = server.out().writer();
                     write_message(out, &header, &Payload::from_slice(&body), chunk_size);
                 }

@@ -1,6 +1,7 @@
 //! Scenarios of the sessions: joined.
 
 use super::*;
+use crate::rtmp::exercise;
 
 /// A client and a server joined, and how their bytes are cut on the way.
 struct Pair {
@@ -94,34 +95,17 @@ impl Pair {
     }
 }
 
-/// A header, a message longer than any chunk, one at a time beyond 24 bits.
+/// What is sent of a stream; the key frame is longer than any chunk.
 fn media() -> Vec<(MessageHeader, Vec<u8>)> {
-    let message = |csid, message_kind, time, body: Vec<u8>| {
-        let header = MessageHeader {
-            csid,
-            timestamp: Timestamp(time),
-            kind: message_kind,
-            msid: 1,
-            len: body.len(),
-        };
-        (header, body)
-    };
-    vec![
-        message(
-            5,
-            kind::DATA,
-            0,
-            b"\x02\0\x0aonMetaData\x03\0\0\x09".to_vec(),
-        ),
-        message(6, kind::VIDEO, 20, (0..=255).cycle().take(5_000).collect()),
-        message(4, kind::AUDIO, 0x0100_0000, b"\xAF\x01sound".to_vec()),
-    ]
+    exercise::media(5_000)
 }
 
-const MEDIA: [&str; 3] = [
-    "= data 1 @0, 17 bytes",
-    "= video 1 @20, 5000 bytes",
-    "= audio 1 @16777216, 7 bytes",
+const MEDIA: [&str; 5] = [
+    "= data 1 @0, 68 bytes",
+    "= video 1 @0, 9 bytes",
+    "= audio 1 @0, 4 bytes",
+    "= video 1 @40, 5000 bytes",
+    "= audio 1 @16777216, 4 bytes",
 ];
 
 /// Publishes; how many bytes went each way.
