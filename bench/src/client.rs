@@ -15,9 +15,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use mio::net::TcpStream;
-use rustix::io::Errno;
 use rustix::net::RecvFlags;
-use socket2::{Domain, Protocol, Socket, Type};
 use tailwater::rtmp::client::{Action, ClientEvent, ClientRequest, ClientSession};
 use tailwater::rtmp::handshake::Mode;
 use tailwater::rtmp::message::{Message, MessageHeader, Payload, Timestamp, kind};
@@ -27,6 +25,7 @@ use tailwater::rtmp::writer::write_message;
 use crate::check::{Checker, Tally};
 use crate::measure::now_ns;
 use crate::media::{Due, Label, Media, Schedule, is_coded, is_key_frame};
+use crate::socket::{self, Options};
 
 /// One connection.
 pub struct Client {
@@ -187,29 +186,16 @@ impl Client {
         role: Role,
         desk: &Desk,
     ) -> io::Result<Self> {
-        let socket = Socket::new(
-            Domain::for_address(server),
-            Type::STREAM,
-            Some(Protocol::TCP),
-        )?;
-        socket.set_nonblocking(true)?;
-        socket.set_tcp_nodelay(true)?;
-        // Reset at the end: thousands of ports in TIME_WAIT would be missing in the next run.
-        socket.set_linger(Some(Duration::ZERO))?;
-        if matches!(&role, Role::Player(player) if player.stalls) {
+        let stalls = matches!(&role, Role::Player(player) if player.stalls);
+        let options = Options {
+            source,
+            // Thousands of ports in TIME_WAIT would be missing in the next run.
+            resets: true,
             // What nobody reads waits in the server, not here.
-            socket.set_recv_buffer_size(STALLED_BUFFER_BYTES)?;
-        }
-        if let Some(source) = source {
-            socket.bind(&source.into())?;
-        }
+            receive_buffer: stalls.then_some(STALLED_BUFFER_BYTES),
+        };
         let begun_ns = now_ns();
-        match socket.connect(&server.into()) {
-            Err(error) if Errno::from_io_error(&error) != Some(Errno::INPROGRESS) => {
-                return Err(error);
-            }
-            _ => {}
-        }
+        let socket = socket::connect(server, &options)?;
         let action = match role {
             Role::Publisher(_) => Action::Publish,
             Role::Player(_) => Action::Play,
@@ -236,7 +222,7 @@ impl Client {
             },
         };
         Ok(Self {
-            socket: TcpStream::from_std(socket.into()),
+            socket,
             state: State::Joining,
             bytes: 0,
             role,

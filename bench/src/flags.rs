@@ -17,6 +17,21 @@ pub struct Flag {
     pub meaning: &'static str,
 }
 
+/// A row of a table of flags.
+pub const fn flag(
+    name: &'static str,
+    hint: &'static str,
+    default: &'static str,
+    meaning: &'static str,
+) -> Flag {
+    Flag {
+        name,
+        hint,
+        default,
+        meaning,
+    }
+}
+
 /// What came of a command line.
 pub enum Asked {
     /// Run with these values.

@@ -5,17 +5,18 @@
 //! other is started by it, does the least a server could do (floor_server.rs) on another core, and
 //! is measured in the same way.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 
 use tailwater::net::process;
 
 use crate::client::Wire;
-use crate::flags::{Asked, Flag, FlagError, Values, read};
+use crate::flags::{Flag, FlagError, Values, flag};
 use crate::floor_server;
 use crate::generator::Plan;
-use crate::load::{End, SHARED_FLAGS, flag, measure_and_report, say, shared_plan};
+use crate::load::{SHARED_FLAGS, measure_and_report, shared_plan};
+use crate::subcommand::{self, End};
 
 const ABOUT: &str = "\
 usage: tailwater-bench floor [--players N] [--pace MS] ...
@@ -90,30 +91,23 @@ pub(crate) struct Work {
 /// Runs the subcommand.
 pub fn run(arguments: &[String]) -> End {
     let flags: Vec<Flag> = FLAGS.into_iter().chain(SHARED_FLAGS).collect();
-    let values = match read(&flags, arguments, ABOUT, EXAMPLES) {
-        Ok(Asked::Run(values)) => values,
-        Ok(Asked::Help(text)) => {
-            say(&text);
-            return End::Done;
+    subcommand::run(&flags, arguments, ABOUT, EXAMPLES, |values| {
+        let work = work(values)?;
+        match values.is_set("serve") {
+            true => serve(&work, values),
+            false => drive(work, values, arguments),
         }
-        Err(error) => return error.into(),
-    };
-    match work(&values) {
-        Err(error) => error.into(),
-        Ok(work) if values.is_set("serve") => serve(&work, &values),
-        Ok(work) => drive(work, &values, arguments),
-    }
+    })
 }
 
 /// The server process.
-fn serve(work: &Work, values: &Values) -> End {
-    if let Err(error) = pin(values, "server-cpu") {
-        return error.into();
-    }
-    match floor_server::serve(work) {
-        Ok(()) => End::Done,
-        Err(error) => End::Failed(format!("floor server: {error}")),
-    }
+fn serve(work: &Work, values: &Values) -> Result<(), End> {
+    pin(values, "server-cpu")?;
+    floor_server::serve(work).map_err(failed)
+}
+
+fn failed(error: io::Error) -> End {
+    End::Failed(format!("floor server: {error}"))
 }
 
 fn work(values: &Values) -> Result<Work, FlagError> {
@@ -141,21 +135,16 @@ fn work(values: &Values) -> Result<Work, FlagError> {
 }
 
 /// Starts the server process, then puts the load on it.
-fn drive(mut work: Work, values: &Values, arguments: &[String]) -> End {
-    let mut server = match Server::start(arguments) {
-        Ok(server) => server,
-        Err(error) => return End::Failed(format!("floor server: {error}")),
-    };
+fn drive(mut work: Work, values: &Values, arguments: &[String]) -> Result<(), End> {
+    let mut server = Server::start(arguments).map_err(failed)?;
     // Last, as what is started inherits it.
-    if let Err(error) = pin(values, "cpu") {
-        return error.into();
-    }
+    pin(values, "cpu")?;
     work.plan.publish_to = server.address;
     work.plan.play_from = server.address;
     work.plan.server_pids = vec![server.child.id()];
     let end = measure_and_report(work.plan, values, "floor");
     match (end, server.stop()) {
-        (End::Done, Some(complaint)) => End::Refused(vec![complaint]),
+        (Ok(()), Some(complaint)) => Err(End::Refused(vec![complaint])),
         (end, _) => end,
     }
 }
@@ -184,7 +173,7 @@ struct Server {
 }
 
 impl Server {
-    fn start(arguments: &[String]) -> std::io::Result<Self> {
+    fn start(arguments: &[String]) -> io::Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("floor").args(arguments).arg("--serve");
         let mut child = command
@@ -196,7 +185,7 @@ impl Server {
             // Read byte by byte: what follows the line is for later.
             BufReader::with_capacity(1, out).read_line(&mut line)?;
         }
-        let address = line.trim().parse().map_err(std::io::Error::other)?;
+        let address = line.trim().parse().map_err(io::Error::other)?;
         Ok(Self { child, address })
     }
 
@@ -205,9 +194,9 @@ impl Server {
         drop(self.child.stdin.take());
         let mut text = String::new();
         if let Some(out) = &mut self.child.stdout {
-            let _: std::io::Result<usize> = out.read_to_string(&mut text);
+            let _: io::Result<usize> = out.read_to_string(&mut text);
         }
-        let _: std::io::Result<_> = self.child.wait();
+        let _: io::Result<_> = self.child.wait();
         Some(text.trim().to_owned()).filter(|text| !text.is_empty())
     }
 }

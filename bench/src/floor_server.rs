@@ -33,14 +33,14 @@ const LATE_NS_MAX: u64 = 50_000_000;
 pub(crate) fn serve(work: &Work) -> io::Result<()> {
     tailwater::net::process::raise_open_files();
     let mut sockets = Sockets::listen()?;
-    crate::load::say(&format!("{}\n", sockets.listener.local_addr()?));
+    crate::subcommand::say(&format!("{}\n", sockets.listener.local_addr()?));
     io::stdout().flush()?;
     let complaint = if work.ingest {
         take(work, &mut sockets)?
     } else {
         give(work, &mut sockets)?
     };
-    crate::load::say(&complaint.unwrap_or_default());
+    crate::subcommand::say(&complaint.unwrap_or_default());
     Ok(())
 }
 

@@ -12,7 +12,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use mio::{Events, Interest, Poll, Token};
@@ -21,6 +21,7 @@ use crate::check::Checker;
 use crate::client::{Client, Desk, Player, Publisher, Role, Seen, State, Wire};
 use crate::measure::{Usage, now_ns, usage};
 use crate::media::{Media, Shape};
+use crate::socket::Sources;
 
 /// What to do.
 #[derive(Clone, Debug)]
@@ -118,8 +119,11 @@ const JOIN_TIMEOUT_NS: u64 = 30 * SECOND_NS;
 /// Publishers run this long alone, so that memory is at rest.
 const SETTLE_NS: u64 = SECOND_NS;
 const SECOND_NS: u64 = 1_000_000_000;
-/// Connections from one source address; the kernel has some 28,000 ports for each.
-const PORTS_PER_SOURCE: usize = 8_000;
+/// Where connections come from; the kernel has some 28,000 ports for each address.
+const SOURCES: Sources = Sources {
+    first: Ipv4Addr::new(127, 0, 0, 2),
+    connections: 8_000,
+};
 
 /// See the module text.
 pub struct Generator {
@@ -366,7 +370,7 @@ impl Generator {
         };
         let name = format!("{}-{number}", plan.name);
         let number = u32::try_from(number).unwrap_or(u32::MAX);
-        let source = source(server, index);
+        let source = SOURCES.of(server, index);
         let stream = (number, &*name);
         let mut client = Client::connect(server, source, &plan.wire, stream, role, &self.desk)?;
         let interest = Interest::READABLE | Interest::WRITABLE;
@@ -554,16 +558,6 @@ fn is_picked(index: usize, picks: usize, all: usize) -> bool {
     picked_before(index + 1, picks, all) > picked_before(index, picks, all)
 }
 
-/// The loopback address connection `index` comes from: one address has too few ports for all.
-fn source(server: SocketAddr, index: usize) -> Option<SocketAddr> {
-    let IpAddr::V4(address) = server.ip() else {
-        return None;
-    };
-    let last = u8::try_from(2 + index / PORTS_PER_SOURCE).ok()?;
-    let source = Ipv4Addr::new(127, 0, 0, last);
-    address.is_loopback().then(|| SocketAddr::from((source, 0)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -588,9 +582,13 @@ mod tests {
     #[test]
     fn many_connections_come_from_several_addresses() {
         let local = "127.0.0.1:1935".parse().unwrap();
-        let of = |index| source(local, index).map(|address| address.ip().to_string());
+        let of = |index| {
+            SOURCES
+                .of(local, index)
+                .map(|address| address.ip().to_string())
+        };
         assert_eq!(of(0).as_deref(), Some("127.0.0.2"));
         assert_eq!(of(17_999).as_deref(), Some("127.0.0.4"));
-        assert_eq!(source("192.0.2.1:1935".parse().unwrap(), 0), None);
+        assert_eq!(SOURCES.of("192.0.2.1:1935".parse().unwrap(), 0), None);
     }
 }

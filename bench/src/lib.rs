@@ -10,7 +10,10 @@
 //!         |
 //!   client  check  media        one connection; what it receives; what is sent
 //!         |
+//!   socket                      connecting, and from where
+//!         |
 //!   measure  report  flags      the kernel's figures, tables, command lines
+//!   subcommand                  from a command line to how it ended
 //! ```
 
 pub mod abuse;
@@ -27,4 +30,6 @@ pub mod measure;
 pub mod media;
 pub mod micro;
 pub mod report;
+mod socket;
+pub mod subcommand;
 pub mod verdict;

@@ -5,31 +5,13 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use serde_json::{Map, Value, json};
 
 use crate::client::Wire;
-use crate::flags::{Asked, Flag, FlagError, Values, read};
+use crate::flags::{Flag, FlagError, Values, flag};
 use crate::generator::{Generator, Outcome, Plan};
 use crate::measure;
 use crate::media::Shape;
 use crate::report::Report;
+use crate::subcommand::{self, End, say};
 use crate::verdict::{self, Patience};
-
-/// What a subcommand ended with.
-#[derive(Debug, PartialEq, Eq)]
-pub enum End {
-    /// Figures were reported, or help was.
-    Done,
-    /// The flags are wrong.
-    Usage(String),
-    /// The load could not be put on.
-    Failed(String),
-    /// The generator was the bottleneck, so nothing is reported.
-    Refused(Vec<String>),
-}
-
-impl From<FlagError> for End {
-    fn from(error: FlagError) -> Self {
-        Self::Usage(error.to_string())
-    }
-}
 
 const ABOUT: &str = "\
 usage: tailwater-bench load [--url URL] [--publishers P] [--players N] ...
@@ -170,36 +152,12 @@ pub(crate) const FLAGS: [Flag; 9] = [
     ),
 ];
 
-/// A row of a table of flags.
-pub const fn flag(
-    name: &'static str,
-    hint: &'static str,
-    default: &'static str,
-    meaning: &'static str,
-) -> Flag {
-    Flag {
-        name,
-        hint,
-        default,
-        meaning,
-    }
-}
-
 /// Runs the subcommand.
 pub fn run(arguments: &[String]) -> End {
     let flags: Vec<Flag> = FLAGS.into_iter().chain(SHARED_FLAGS).collect();
-    let values = match read(&flags, arguments, ABOUT, EXAMPLES) {
-        Ok(Asked::Run(values)) => values,
-        Ok(Asked::Help(text)) => {
-            say(&text);
-            return End::Done;
-        }
-        Err(error) => return error.into(),
-    };
-    match plan(&values) {
-        Ok(plan) => measure_and_report(plan, &values, "load"),
-        Err(error) => error.into(),
-    }
+    subcommand::run(&flags, arguments, ABOUT, EXAMPLES, |values| {
+        measure_and_report(plan(values)?, values, "load")
+    })
 }
 
 /// What the flags ask for.
@@ -295,28 +253,16 @@ fn server_pids(values: &Values, plan: &Plan) -> Result<Vec<u32>, FlagError> {
 }
 
 /// Puts the load on and reports.
-pub fn measure_and_report(plan: Plan, values: &Values, command: &str) -> End {
-    match measured(plan, values, command) {
-        Ok(()) => End::Done,
-        Err(end) => end,
-    }
-}
-
-fn measured(plan: Plan, values: &Values, command: &str) -> Result<(), End> {
+///
+/// # Errors
+/// A value is out of range, the load could not be put on, or nothing may be reported.
+pub(crate) fn measure_and_report(plan: Plan, values: &Values, command: &str) -> Result<(), End> {
     let patience = patience(values)?;
     prepare_process(values)?;
     if plan.server_pids.is_empty() {
         eprintln!("no process of this machine listens there: its CPU and memory are not measured");
     }
-    let quiet = values.is_set("quiet");
-    let generator = Generator::new(plan.clone()).map_err(|error| End::Failed(error.to_string()))?;
-    let outcome = generator
-        .run(|line| {
-            if !quiet {
-                eprintln!("{line}");
-            }
-        })
-        .map_err(End::Failed)?;
+    let outcome = put_on(&plan, values)?;
     let refused = verdict::refusals(&outcome, &patience);
     let mut report = verdict::report(&plan, &outcome);
     if plan.server_pids.is_empty() {
@@ -324,10 +270,8 @@ fn measured(plan: Plan, values: &Values, command: &str) -> Result<(), End> {
             key.starts_with("server") || key.contains("cpu_") || key.starts_with("rss")
         });
     }
-    if let Some(file) = values.optional("json") {
-        let text = to_json(command, values, &plan, &report, &refused, &outcome).to_string() + "\n";
-        write_json(file, &text).map_err(|error| End::Failed(format!("--json: {file}: {error}")))?;
-    }
+    let json = to_json(command, values, &plan, &report, &refused, &outcome);
+    subcommand::write_json(values, &json)?;
     if !refused.is_empty() {
         return Err(End::Refused(refused));
     }
@@ -341,6 +285,22 @@ fn measured(plan: Plan, values: &Values, command: &str) -> Result<(), End> {
         );
     }
     Ok(())
+}
+
+/// Puts the load on, with lines of progress unless `--quiet` is set.
+///
+/// # Errors
+/// It could not be put on.
+pub(crate) fn put_on(plan: &Plan, values: &Values) -> Result<Outcome, End> {
+    let is_quiet = values.is_set("quiet");
+    let progress = |line: &str| {
+        if !is_quiet {
+            eprintln!("{line}");
+        }
+    };
+    Generator::new(plan.clone())?
+        .run(progress)
+        .map_err(End::Failed)
 }
 
 /// How busy and how late the generator may be.
@@ -402,19 +362,6 @@ fn to_json(
     Value::Object(all)
 }
 
-pub(crate) fn write_json(file: &str, text: &str) -> std::io::Result<()> {
-    if file == "-" {
-        say(text);
-        return Ok(());
-    }
-    std::fs::write(file, text)
-}
-
-#[expect(clippy::print_stdout, reason = "what the user asked for")]
-pub(crate) fn say(text: &str) {
-    print!("{text}");
-}
-
 /// `rtmp://HOST[:PORT]/APP`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Url {
@@ -449,6 +396,7 @@ impl Url {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::flags::{Asked, read};
 
     fn plan_of(line: &[&str]) -> Result<Plan, FlagError> {
         let flags: Vec<Flag> = FLAGS.into_iter().chain(SHARED_FLAGS).collect();

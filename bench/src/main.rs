@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use tailwater_bench::load::{self, End};
-use tailwater_bench::{abuse, compare, floor};
+use tailwater_bench::subcommand::End;
+use tailwater_bench::{abuse, compare, floor, load};
 
 const USAGE: &str = "\
 usage: tailwater-bench load|abuse|floor|compare [FLAG]...

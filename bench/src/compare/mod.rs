@@ -17,9 +17,9 @@ use self::rows::{Program, ROWS, Row};
 use self::servers::Programs;
 use self::summary::{Heading, Samples, page};
 use self::trial::{Bench, Sample};
-use crate::flags::{Asked, Flag, FlagError, Values, read};
-use crate::load::{End, flag, say};
+use crate::flags::{Flag, FlagError, Values, flag};
 use crate::measure::median;
+use crate::subcommand::{self, End, say};
 
 const ABOUT: &str = "\
 usage: tailwater-bench compare [--rounds N] [--rows KEY,...] ...
@@ -112,22 +112,12 @@ pub fn run(arguments: &[String]) -> End {
         let _: std::fmt::Result = writeln!(examples, "  {:<18} {}", row.key, row.title);
     }
     examples += "\nexit status: 0 when the run is written, whatever its figures; 1 if it failed.";
-    let values = match read(&FLAGS, arguments, ABOUT, &examples) {
-        Ok(Asked::Run(values)) => values,
-        Ok(Asked::Help(text)) => {
-            say(&text);
-            return End::Done;
-        }
-        Err(error) => return error.into(),
-    };
-    match compare(&values, arguments) {
-        Ok(()) => End::Done,
-        Err(end) => end,
-    }
+    subcommand::run(&FLAGS, arguments, ABOUT, &examples, |values| {
+        compare(values, arguments)
+    })
 }
 
 fn compare(values: &Values, arguments: &[String]) -> Result<(), End> {
-    let failed = |error: io::Error| End::Failed(error.to_string());
     let rows = chosen(values)?;
     let rounds = match values.is_set("quick") {
         true => 1,
@@ -140,15 +130,15 @@ fn compare(values: &Values, arguments: &[String]) -> Result<(), End> {
         None => host::neutral_name(),
     };
     let versions = host::versions(&bench.programs);
-    let folder = new_folder(Path::new(values.text("out")), &date, &machine).map_err(failed)?;
+    let folder = new_folder(Path::new(values.text("out")), &date, &machine)?;
     let command = format!("tailwater-bench compare {}", shown_arguments(arguments));
-    fs::write(folder.join("command.txt"), command.clone() + "\n").map_err(failed)?;
+    fs::write(folder.join("command.txt"), command.clone() + "\n")?;
     let samples = take_all(&bench, &rows, rounds, &folder.join("samples.jsonl"));
     let removed = fs::remove_dir_all(&bench.scratch);
-    let samples = samples.map_err(failed)?;
+    let samples = samples?;
     removed.or_else(|error| match error.kind() {
         io::ErrorKind::NotFound => Ok(()),
-        _ => Err(failed(error)),
+        _ => Err(error),
     })?;
     let heading = Heading {
         date: &date,
@@ -158,14 +148,14 @@ fn compare(values: &Values, arguments: &[String]) -> Result<(), End> {
         rounds,
         quick: bench.quick,
     };
-    fs::write(folder.join("summary.md"), page(&heading, &rows, &samples)).map_err(failed)?;
+    fs::write(folder.join("summary.md"), page(&heading, &rows, &samples))?;
     let how = match bench.quick {
         true => "a quick look with a twentieth of the load".to_owned(),
         false => format!("medians of {rounds} rounds; shorter is better"),
     };
     let title = format!("{date}, {machine}, {how}");
     let chart = chart::svg(&title, &rows, &samples);
-    fs::write(folder.join("chart.svg"), chart).map_err(failed)?;
+    fs::write(folder.join("chart.svg"), chart)?;
     report(&rows, &samples, &folder);
     Ok(())
 }
@@ -182,8 +172,7 @@ fn chosen(values: &Values) -> Result<Vec<&'static Row>, FlagError> {
 }
 
 fn bench(values: &Values) -> Result<Bench, End> {
-    let available = tailwater::net::process::available_cpus()
-        .map_err(|error| End::Failed(error.to_string()))?;
+    let available = tailwater::net::process::available_cpus()?;
     if available.len() < 2 {
         return Err(End::Failed("server and load need a core each".into()));
     }
