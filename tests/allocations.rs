@@ -3,64 +3,34 @@
 //!
 //! Workers run without their event loops, on sockets that swallow what is written.
 
-#![expect(
-    clippy::disallowed_methods,
-    reason = "any instant will do to begin with"
-)]
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
     reason = "a test that fails panics, and its figures are the point"
 )]
 
-use std::alloc::{GlobalAlloc, Layout, System};
+#[path = "support/memory.rs"]
+mod memory;
+#[path = "support/worker.rs"]
+mod worker;
+
 use std::io::{self, IoSlice, Read, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tailwater::config::{Config, Pace};
 use tailwater::limits;
 use tailwater::net::transport::Transport;
-use tailwater::rtmp::command::write_command;
 use tailwater::rtmp::control::Control;
 use tailwater::rtmp::message::{MessageHeader, Payload, Timestamp, kind};
 use tailwater::rtmp::writer::write_message;
 use tailwater::worker::core::{Core, Shared};
 use tailwater::worker::mail::Mail;
 
-/// The system's allocator, counted.
-struct Counting;
-
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-static HELD: AtomicI64 = AtomicI64::new(0);
-
-fn count(bytes: usize, sign: i64) {
-    let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
-    HELD.fetch_add(sign * bytes, Ordering::Relaxed);
-    if sign > 0 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-#[expect(unsafe_code, reason = "an allocator cannot be written without")]
-// SAFETY: every call goes to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size(), 1);
-        // SAFETY: the caller keeps the contract of `alloc`, which is that of the system's.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        count(layout.size(), -1);
-        // SAFETY: the caller keeps the contract of `dealloc`, which is that of the system's.
-        unsafe { System.dealloc(block, layout) }
-    }
-}
+use memory::{allocations, held};
 
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: memory::Counting = memory::Counting;
 
 /// A socket that gives prepared bytes and swallows what it is sent.
 #[derive(Debug, Default)]
@@ -113,19 +83,8 @@ impl Transport for Socket {
 
 /// Everything a client says until it publishes or plays `name`, in one piece.
 fn opening(command: &str, name: &str) -> Vec<u8> {
-    let mut wire = vec![0; 1 + 2 * 1536];
-    wire[0] = 3;
+    let mut wire = worker::opening(command, "live", name);
     Control::SetChunkSize(4_096).encode(&mut wire);
-    write_command(&mut wire, 0, 4_096, |amf| {
-        amf.string("connect").number(1.0).begin_object();
-        amf.string_property("app", "live").end_object();
-    });
-    write_command(&mut wire, 0, 4_096, |amf| {
-        amf.string("createStream").number(2.0).null();
-    });
-    write_command(&mut wire, 1, 4_096, |amf| {
-        amf.string(command).number(3.0).null().string(name);
-    });
     wire
 }
 
@@ -178,7 +137,7 @@ impl World {
             ..Config::default()
         };
         let shared = Arc::new(Shared::new(config, workers, 100_000));
-        let now = Instant::now();
+        let now = worker::any_instant();
         let core = |worker| Core::new(worker, shared.clone(), 7, now);
         Self {
             cores: (0..workers).map(core).collect(),
@@ -231,12 +190,7 @@ impl World {
         self.now += Duration::from_millis(u64::from(TICK_MS) / 2);
         for _ in 0..4 {
             for core in &mut self.cores {
-                core.set_now(self.now);
-                core.ingress();
-                core.feed();
-                core.egress();
-                core.serve_woken();
-                core.expire();
+                worker::turn(core, self.now);
                 self.mail.append(core.outbound());
             }
             for (to, mail) in self.mail.drain(..) {
@@ -271,12 +225,12 @@ fn steady(workers: usize, players: usize, step: usize) -> u64 {
         .iter()
         .map(|&(worker, key)| world.swallowed(worker, key));
     let before_bytes: Vec<u64> = before_bytes.collect();
-    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    let before = allocations();
     for bytes in measured {
         world.publish(publisher, bytes);
         world.turn();
     }
-    let allocations = ALLOCATIONS.load(Ordering::Relaxed) - before;
+    let count = allocations() - before;
     let sent: usize = measured.iter().map(Vec::len).sum();
     for (&(worker, key), before) in watched.iter().zip(before_bytes) {
         let got = world.swallowed(worker, key) - before;
@@ -287,7 +241,7 @@ fn steady(workers: usize, players: usize, step: usize) -> u64 {
             "a player got {share} of the stream"
         );
     }
-    allocations
+    count
 }
 
 /// Bytes that each of `count` idle clients holds once it publishes or plays.
@@ -312,17 +266,16 @@ fn idle(command: &str, count: usize) -> i64 {
     };
     // Tables that grow by doubling are left out as far as they can be.
     (0..count).for_each(&mut join);
-    let before = HELD.load(Ordering::Relaxed);
+    let before = held();
     (count..2 * count).for_each(&mut join);
     // Idle means that nothing has come for a while.
     for _ in 0..4 {
         world.now += Duration::from_secs(10);
         world.turn();
     }
-    (HELD.load(Ordering::Relaxed) - before) / i64::try_from(count).unwrap()
+    (held() - before) / i64::try_from(count).unwrap()
 }
 
-/// One test: another one beside it would be counted too.
 #[test]
 fn the_steady_state_allocates_nothing_and_the_idle_hold_little() {
     let messages = MEASURED * 5 / 2;

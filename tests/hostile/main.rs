@@ -36,7 +36,6 @@ mod handshake;
 mod heard;
 mod live;
 mod media;
-mod memory;
 mod session;
 #[path = "../support/mod.rs"]
 mod support;
@@ -49,6 +48,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{MutexGuard, PoisonError};
 
 use case::{Case, Limit};
+use support::memory;
 
 #[global_allocator]
 static ALLOCATOR: memory::Counting = memory::Counting;

@@ -2,21 +2,18 @@
 //! beside: what the worker holds after each piece, for what reason it closes, that the healthy
 //! ones notice nothing, and that nothing is left behind.
 
-use std::io::{self, IoSlice, Read, Write};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tailwater::config::{Config, Pace, Takeover};
 use tailwater::limits;
-use tailwater::net::transport::Transport;
-use tailwater::worker::core::{Core, Shared};
 
 use super::bytes::{connect, create_stream, filled, hello, joined, ping, play, publish, video};
 use super::case::{Act, Case, End};
 use super::closings;
 use super::heard::Heard;
-use super::memory::{held, most, watch};
 use super::session::{self, LAST_PING, check_replies, check_said, small_pieces};
+use super::support::memory::{held, most, watch};
+use super::support::worker::{Ending, Worker};
 
 /// What a read brings at most.
 const READ_BYTES: usize = limits::RING_BYTES;
@@ -53,80 +50,10 @@ fn config() -> Config {
     }
 }
 
-/// A socket in memory.
-#[derive(Debug, Default)]
-struct Pipe {
-    input: Vec<u8>,
-    at: usize,
-    ending: Ending,
-    output: Vec<u8>,
-    /// It takes nothing.
-    deaf: bool,
-    shut: bool,
-}
-
-/// What comes when all bytes have been read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Ending {
-    #[default]
-    More,
-    Finish,
-    Reset,
-}
-
-impl Read for Pipe {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let rest = &self.input[self.at..];
-        let count = rest.len().min(into.len());
-        into[..count].copy_from_slice(&rest[..count]);
-        self.at += count;
-        match (count, self.ending) {
-            (0, Ending::More) => Err(io::ErrorKind::WouldBlock.into()),
-            (0, Ending::Reset) => Err(io::ErrorKind::ConnectionReset.into()),
-            _ => Ok(count),
-        }
-    }
-}
-
-impl Write for Pipe {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.write_vectored(&[IoSlice::new(bytes)])
-    }
-
-    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        if self.deaf {
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-        let before = self.output.len();
-        for slice in slices {
-            self.output.extend_from_slice(slice);
-        }
-        Ok(self.output.len() - before)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Transport for Pipe {
-    fn shutdown_write(&mut self) {
-        self.shut = true;
-    }
-}
-
-impl Pipe {
-    fn memory(&self) -> usize {
-        self.input.capacity() + self.output.capacity()
-    }
-}
-
 /// A worker with its healthy clients, and the peer of the case.
 struct World {
-    core: Core<Pipe>,
-    shared: Arc<Shared<Pipe>>,
+    worker: Worker,
     begun: Instant,
-    now: Instant,
     publisher: usize,
     player: usize,
     /// What the healthy player heard.
@@ -141,13 +68,10 @@ struct World {
 impl World {
     fn new() -> Result<Self, String> {
         closings::forget();
-        let shared = Arc::new(Shared::new(config(), 1, 1_000));
-        let now = super::support::now();
+        let worker = Worker::new(config());
         let mut world = Self {
-            core: Core::new(0, shared.clone(), 7, now),
-            shared,
-            begun: now,
-            now,
+            begun: worker.now,
+            worker,
             publisher: 0,
             // Nobody yet.
             player: usize::MAX,
@@ -167,9 +91,8 @@ impl World {
     }
 
     fn accept(&mut self) -> Result<usize, String> {
-        let peer = "127.0.0.1:1".parse().map_err(|_| "an address")?;
-        self.core
-            .accept(Pipe::default(), peer)
+        self.worker
+            .accept()
             .ok_or_else(|| "not accepted".to_owned())
     }
 
@@ -179,18 +102,18 @@ impl World {
         let pipes: usize = keys
             .into_iter()
             .flatten()
-            .filter_map(|key| self.core.socket_mut(key).map(|pipe| pipe.memory()))
+            .filter_map(|key| self.worker.core.socket_mut(key).map(|pipe| pipe.memory()))
             .sum();
         i64::try_from(pipes + self.healthy.memory() + self.heard.memory()).unwrap_or(i64::MAX)
     }
 
     /// Bytes arrive at the socket `key` and are worked on.
     fn give(&mut self, key: usize, bytes: &[u8]) -> Result<(), String> {
-        if let Some(pipe) = self.core.socket_mut(key) {
+        if let Some(pipe) = self.worker.core.socket_mut(key) {
             pipe.input.clear();
             pipe.input.extend_from_slice(bytes);
             pipe.at = 0;
-            self.core.on_ready(key, true, false);
+            self.worker.core.on_ready(key, true, false);
         }
         self.turn()
     }
@@ -199,27 +122,20 @@ impl World {
     fn turn(&mut self) -> Result<(), String> {
         let mut turns = 0;
         loop {
-            self.core.set_now(self.now);
-            self.core.ingress();
-            self.core.feed();
-            self.core.egress();
-            self.core.serve_woken();
-            self.core.expire();
-            self.core.outbound().clear();
-            self.core.new_publishers().clear();
+            self.worker.turn();
             turns += 1;
-            if !self.core.has_leftovers() {
+            if !self.worker.core.has_leftovers() {
                 break;
             }
             if turns > TURNS_MAX {
                 return Err(format!("still busy after {turns} turns"));
             }
         }
-        if let Some(pipe) = self.core.socket_mut(self.player) {
+        if let Some(pipe) = self.worker.core.socket_mut(self.player) {
             self.healthy.take(&pipe.output)?;
             pipe.output.clear();
         }
-        if let Some(pipe) = self.peer.and_then(|peer| self.core.socket_mut(peer)) {
+        if let Some(pipe) = self.peer.and_then(|peer| self.worker.core.socket_mut(peer)) {
             self.heard.take(&pipe.output)?;
             pipe.output.clear();
         }
@@ -228,12 +144,12 @@ impl World {
 
     /// Time passes. The healthy publisher sends a picture a second.
     fn pass(&mut self, time: Duration) -> Result<(), String> {
-        let until = self.now + time;
-        while self.now < until {
-            let step = STEP.min(until - self.now);
-            self.now += step;
+        let until = self.worker.now + time;
+        while self.worker.now < until {
+            let step = STEP.min(until - self.worker.now);
+            self.worker.now += step;
             self.turn()?;
-            if (until - self.now).as_millis() % 1_000 < STEP.as_millis() {
+            if (until - self.worker.now).as_millis() % 1_000 < STEP.as_millis() {
                 self.check_healthy()?;
             }
         }
@@ -259,25 +175,25 @@ impl World {
 
     /// Whether the connection of the peer is closed, or about to be.
     fn is_closed(&mut self) -> bool {
-        let pipe = self.peer.and_then(|peer| self.core.socket_mut(peer));
+        let pipe = self.peer.and_then(|peer| self.worker.core.socket_mut(peer));
         pipe.is_none_or(|pipe| pipe.shut) || closings::is_told()
     }
 
     /// Messages that were taken of the peer.
     fn taken(&mut self) -> u64 {
-        self.core.publish_stats();
-        let all = self.shared.stats[0].load().messages_in;
+        self.worker.core.publish_stats();
+        let all = self.worker.shared.stats[0].load().messages_in;
         all - self.published
     }
 
     fn hang_up(&mut self, ending: Ending) -> Result<(), String> {
         if let Some(peer) = self.peer
-            && let Some(pipe) = self.core.socket_mut(peer)
+            && let Some(pipe) = self.worker.core.socket_mut(peer)
         {
             pipe.ending = ending;
             pipe.deaf = false;
-            self.core.on_ready(peer, true, true);
-            self.core.on_hangup(peer);
+            self.worker.core.on_ready(peer, true, true);
+            self.worker.core.on_hangup(peer);
         }
         self.turn()
     }
@@ -395,7 +311,7 @@ impl Attempt<'_> {
                 watch();
                 self.world.give(self.peer, piece)?;
                 self.fed += piece.len() as u64;
-                self.published |= self.world.core.census().0 > 1;
+                self.published |= self.world.worker.core.census().0 > 1;
                 self.check()?;
             }
         }
@@ -413,7 +329,7 @@ impl Attempt<'_> {
                 "holds {now} bytes, {peak} at most, allowed {allowed}"
             ));
         }
-        let time = self.world.now - self.world.begun;
+        let time = self.world.worker.now - self.world.begun;
         check_replies(self.fed, time, &self.world.heard)
     }
 }
@@ -426,11 +342,11 @@ fn live_through(case: &Case, step: usize, world: &mut World) -> Result<Outcome, 
     for piece in opening.chunks(READ_BYTES) {
         world.give(peer, piece)?;
     }
-    if let Some(pipe) = world.core.socket_mut(peer) {
+    if let Some(pipe) = world.worker.core.socket_mut(peer) {
         pipe.deaf = case.deaf;
     }
     let mut attempt = Attempt {
-        published: world.core.census().0 > 1,
+        published: world.worker.core.census().0 > 1,
         world,
         peer,
         step,
@@ -470,10 +386,10 @@ fn end(case: &Case, world: &mut World) -> Result<(), String> {
         waited += STEP;
     }
     if let (true, Some(peer)) = (case.deaf, world.peer)
-        && let Some(pipe) = world.core.socket_mut(peer)
+        && let Some(pipe) = world.worker.core.socket_mut(peer)
     {
         pipe.deaf = false;
-        world.core.on_ready(peer, false, true);
+        world.worker.core.on_ready(peer, false, true);
         world.turn()?;
     }
     let code = closings::of_peer();
@@ -496,8 +412,8 @@ fn end(case: &Case, world: &mut World) -> Result<(), String> {
 
 /// Nothing of the peer is left.
 fn leave(world: &World) -> Result<(), String> {
-    let (connections, census) = (world.core.connections(), world.core.census());
-    let admission = &world.shared.admission;
+    let (connections, census) = (world.worker.core.connections(), world.worker.core.census());
+    let admission = &world.worker.shared.admission;
     let counted = (admission.connections(), admission.newcomers());
     if (connections, census, counted) != (2, (1, 1), (2, 0)) {
         return Err(format!(
@@ -547,8 +463,8 @@ pub(crate) fn try_again(cases: &[&Case]) -> Result<(), String> {
         world.heard = Heard::default();
         kept.push(held() - before - world.own());
     }
-    world.core.publish_stats();
-    let stats = world.shared.stats[0].load();
+    world.worker.core.publish_stats();
+    let stats = world.worker.shared.stats[0].load();
     let (accepted, messages) = (stats.accepted, stats.messages_in);
     println!("{accepted} connections, {messages} messages, kept after each round: {kept:?} bytes");
     let more = kept[ROUNDS - 1] - kept[1];

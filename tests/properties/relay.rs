@@ -1,80 +1,24 @@
 //! A worker and its connections in memory: after close every count is zero again, and what a
 //! player gets does not depend on what others send.
 
-#![expect(
-    clippy::disallowed_methods,
-    reason = "any instant will do to begin with"
-)]
-
-use std::io::{self, IoSlice, Read, Write};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tailwater::config::{Config, Pace};
-use tailwater::net::transport::Transport;
-use tailwater::rtmp::command::write_command;
 use tailwater::rtmp::message::{MessageHeader, Payload, Timestamp, kind};
 use tailwater::rtmp::writer::write_message;
-use tailwater::worker::core::{Core, Shared};
 
 use super::cases;
 use super::scripts::client_bytes;
+use super::worker::{Ending, Pipe, Worker, opening};
 
-/// A socket that gives prepared bytes and keeps what it is sent.
-#[derive(Debug, Default)]
-struct Socket {
-    input: Vec<u8>,
-    at: usize,
-    /// No more comes behind the input: the peer has closed.
-    is_closed: bool,
-    /// Nothing is taken.
-    is_deaf: bool,
-    sent: Vec<u8>,
-}
+/// A connection: its key, and which of those that have had this key it is.
+type Conn = (usize, u32);
 
-impl Read for Socket {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let rest = &self.input[self.at..];
-        if rest.is_empty() && !self.is_closed {
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-        let count = rest.len().min(into.len());
-        into[..count].copy_from_slice(&rest[..count]);
-        self.at += count;
-        Ok(count)
-    }
-}
-
-impl Write for Socket {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.is_deaf {
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-        self.sent.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        let joined: Vec<u8> = slices.iter().flat_map(|slice| slice.to_vec()).collect();
-        self.write(&joined)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Transport for Socket {
-    fn shutdown_write(&mut self) {}
-}
-
-/// A worker without its event loop.
+/// A worker and who is connected to it.
 struct World {
-    core: Core<Socket>,
-    shared: Arc<Shared<Socket>>,
-    now: Instant,
+    worker: Worker,
 }
 
 impl World {
@@ -86,80 +30,44 @@ impl World {
             max_per_address: None,
             ..Config::default()
         };
-        let shared = Arc::new(Shared::new(config, 1, 1_000));
-        let now = Instant::now();
         Self {
-            core: Core::new(0, shared.clone(), 7, now),
-            shared,
-            now,
+            worker: Worker::new(config),
         }
     }
 
-    fn accept(&mut self) -> (usize, u32) {
-        let peer = "127.0.0.1:1".parse().unwrap();
-        let key = self.core.accept(Socket::default(), peer).unwrap();
-        (key, self.core.generation(key).unwrap())
+    fn accept(&mut self) -> Conn {
+        let key = self.worker.accept().unwrap();
+        (key, self.worker.core.generation(key).unwrap())
     }
 
     /// The socket, while its connection is there.
-    fn socket(&mut self, (key, generation): (usize, u32)) -> Option<&mut Socket> {
-        if self.core.generation(key) != Some(generation) {
+    fn socket(&mut self, (key, generation): Conn) -> Option<&mut Pipe> {
+        if self.worker.core.generation(key) != Some(generation) {
             return None;
         }
-        self.core.socket_mut(key)
+        self.worker.core.socket_mut(key)
     }
 
     /// Sends `bytes` to the relay and lets it read.
-    fn send(&mut self, conn: (usize, u32), bytes: &[u8]) {
+    fn send(&mut self, conn: Conn, bytes: &[u8]) {
         let Some(socket) = self.socket(conn) else {
             return;
         };
         socket.input.drain(..socket.at);
         socket.at = 0;
         socket.input.extend_from_slice(bytes);
-        self.core.on_ready(conn.0, true, true);
-        self.turns(20, Duration::from_millis(1));
-    }
-
-    fn turns(&mut self, count: u32, step: Duration) {
-        for _ in 0..count {
-            self.now += step;
-            self.core.set_now(self.now);
-            self.core.ingress();
-            self.core.feed();
-            self.core.egress();
-            self.core.serve_woken();
-            self.core.expire();
-            self.core.outbound().clear();
-            self.core.new_publishers().clear();
-        }
+        self.worker.core.on_ready(conn.0, true, true);
+        self.worker.turns(20, Duration::from_millis(1));
     }
 
     /// The peer is gone.
-    fn hang_up(&mut self, conn: (usize, u32)) {
+    fn hang_up(&mut self, conn: Conn) {
         if let Some(socket) = self.socket(conn) {
-            socket.is_closed = true;
-            self.core.on_hangup(conn.0);
-            self.turns(1, Duration::from_millis(1));
+            socket.ending = Ending::Finish;
+            self.worker.core.on_hangup(conn.0);
+            self.worker.turns(1, Duration::from_millis(1));
         }
     }
-}
-
-/// Everything a client says until it publishes or plays `front` of the app `house`.
-fn opening(role: &str) -> Vec<u8> {
-    let mut wire = vec![0; 1 + 2 * 1_536];
-    wire[0] = 3;
-    write_command(&mut wire, 0, 128, |amf| {
-        amf.string("connect").number(1.0).begin_object();
-        amf.string_property("app", "house").end_object();
-    });
-    write_command(&mut wire, 0, 128, |amf| {
-        amf.string("createStream").number(2.0).null();
-    });
-    write_command(&mut wire, 1, 128, |amf| {
-        amf.string(role).number(3.0).null().string("front");
-    });
-    wire
 }
 
 /// A picture and a sound; every fifth picture is a key frame.
@@ -193,16 +101,16 @@ fn players_beside(others: &[(Vec<u8>, bool)]) -> [Vec<u8>; 2] {
         .iter()
         .map(|(_, is_deaf)| {
             let conn = world.accept();
-            world.socket(conn).unwrap().is_deaf = *is_deaf;
+            world.socket(conn).unwrap().deaf = *is_deaf;
             conn
         })
         .collect();
-    world.send(publisher, &opening("publish"));
-    world.send(players[0], &opening("play"));
+    world.send(publisher, &opening("publish", "house", "front"));
+    world.send(players[0], &opening("play", "house", "front"));
     for number in 0..30 {
         world.send(publisher, &tick(number));
         if number == 12 {
-            world.send(players[1], &opening("play"));
+            world.send(players[1], &opening("play", "house", "front"));
         }
         if number % 5 == 3 {
             let part = number as usize / 10;
@@ -215,7 +123,7 @@ fn players_beside(others: &[(Vec<u8>, bool)]) -> [Vec<u8>; 2] {
             hostile.iter().for_each(|conn| world.hang_up(*conn));
         }
     }
-    players.map(|player| std::mem::take(&mut world.socket(player).unwrap().sent))
+    players.map(|player| std::mem::take(&mut world.socket(player).unwrap().output))
 }
 
 proptest! {
@@ -230,13 +138,13 @@ proptest! {
         let mut conns = Vec::new();
         for (wire, is_deaf) in &clients {
             let conn = world.accept();
-            world.socket(conn).unwrap().is_deaf = *is_deaf;
+            world.socket(conn).unwrap().deaf = *is_deaf;
             conns.push(conn);
             let half = wire.len() / 2;
             world.send(conn, &wire[..half]);
             world.send(conn, &wire[half..]);
         }
-        prop_assert!(world.core.connections() <= clients.len());
+        prop_assert!(world.worker.core.connections() <= clients.len());
         if order {
             conns.reverse();
         }
@@ -244,12 +152,12 @@ proptest! {
             world.hang_up(conn);
         }
         // Past every grace, wait and linger.
-        world.turns(60, Duration::from_secs(1));
-        prop_assert_eq!(world.core.connections(), 0);
-        prop_assert_eq!(world.core.census(), (0, 0));
-        prop_assert_eq!(world.shared.admission.connections(), 0);
-        prop_assert!(world.shared.registry.is_empty(), "no stream is known");
-        prop_assert!(!world.core.has_leftovers());
+        world.worker.turns(60, Duration::from_secs(1));
+        prop_assert_eq!(world.worker.core.connections(), 0);
+        prop_assert_eq!(world.worker.core.census(), (0, 0));
+        prop_assert_eq!(world.worker.shared.admission.connections(), 0);
+        prop_assert!(world.worker.shared.registry.is_empty(), "no stream is known");
+        prop_assert!(!world.worker.core.has_leftovers());
     }
 
     #[test]

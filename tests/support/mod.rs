@@ -1,6 +1,6 @@
 //! What the end-to-end tests share: the relay as a process, clients as processes, media files to
 //! publish, what a file or a player got as packet hashes, and a client of our own for what no
-//! real one does.
+//! real one does; and what tests of a worker in memory share.
 //!
 //! Everything waits for an event, a line or an exit, and never longer than a bound that is told
 //! where it waits. What a process wrote is shown when its test fails.
@@ -8,6 +8,7 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 pub(crate) mod media;
+pub(crate) mod memory;
 pub(crate) mod nginx;
 pub(crate) mod packets;
 pub(crate) mod players;
@@ -15,6 +16,7 @@ pub(crate) mod process;
 pub(crate) mod publishers;
 pub(crate) mod relay;
 pub(crate) mod wire;
+pub(crate) mod worker;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

@@ -1,5 +1,7 @@
-//! How many bytes of memory a thread holds: the system's allocator, counted per thread, so that
-//! cases may be played on several at a time.
+//! What a thread has of memory: the system's allocator, counted for each thread, so that tests may
+//! run side by side. It counts where a test crate makes [`Counting`] its global allocator.
+
+#![allow(dead_code, reason = "each test crate asks for a part of it")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -8,19 +10,25 @@ thread_local! {
     static HELD: Cell<i64> = const { Cell::new(0) };
     /// The most it held since [`watch`].
     static MOST: Cell<i64> = const { Cell::new(0) };
+    static ALLOCATED: Cell<u64> = const { Cell::new(0) };
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
 }
 
 /// See the module text.
 pub(crate) struct Counting;
 
 fn count(bytes: usize, sign: i64) {
-    let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+    let signed = i64::try_from(bytes).unwrap_or(i64::MAX);
     // A thread that ends has no counter any more, and nobody asks for it.
     let held = HELD.try_with(|held| {
-        held.set(held.get() + sign * bytes);
+        held.set(held.get() + sign * signed);
         held.get()
     });
     let _: Result<(), _> = MOST.try_with(|most| most.set(most.get().max(held.unwrap_or(0))));
+    if sign > 0 {
+        let _: Result<(), _> = ALLOCATED.try_with(|all| all.set(all.get() + bytes as u64));
+        let _: Result<(), _> = ALLOCATIONS.try_with(|all| all.set(all.get() + 1));
+    }
 }
 
 #[expect(unsafe_code, reason = "an allocator cannot be written without")]
@@ -65,4 +73,14 @@ pub(crate) fn most() -> i64 {
 /// Bytes that this thread has taken and not given back.
 pub(crate) fn held() -> i64 {
     HELD.with(Cell::get)
+}
+
+/// Bytes that this thread has asked for, ever.
+pub(crate) fn allocated() -> u64 {
+    ALLOCATED.get()
+}
+
+/// How often it has asked.
+pub(crate) fn allocations() -> u64 {
+    ALLOCATIONS.get()
 }

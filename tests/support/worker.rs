@@ -1,0 +1,158 @@
+//! A worker without its event loop, on sockets in memory and a clock that tests turn.
+
+#![allow(dead_code, reason = "each test crate uses a part of it")]
+
+use std::io::{self, IoSlice, Read, Write};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tailwater::config::Config;
+use tailwater::net::transport::Transport;
+use tailwater::rtmp::command::write_command;
+use tailwater::worker::core::{Core, Shared};
+
+/// A socket that gives prepared bytes and keeps what it is sent.
+#[derive(Debug, Default)]
+pub(crate) struct Pipe {
+    /// What the relay reads, from `at` on.
+    pub(crate) input: Vec<u8>,
+    pub(crate) at: usize,
+    pub(crate) ending: Ending,
+    /// What the relay has sent.
+    pub(crate) output: Vec<u8>,
+    /// It takes nothing.
+    pub(crate) deaf: bool,
+    /// The relay has shut down its side.
+    pub(crate) shut: bool,
+}
+
+/// What comes when all bytes have been read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Ending {
+    #[default]
+    More,
+    Finish,
+    Reset,
+}
+
+impl Read for Pipe {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let rest = &self.input[self.at..];
+        let count = rest.len().min(into.len());
+        into[..count].copy_from_slice(&rest[..count]);
+        self.at += count;
+        match (count, self.ending) {
+            (0, Ending::More) => Err(io::ErrorKind::WouldBlock.into()),
+            (0, Ending::Reset) => Err(io::ErrorKind::ConnectionReset.into()),
+            _ => Ok(count),
+        }
+    }
+}
+
+impl Write for Pipe {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_vectored(&[IoSlice::new(bytes)])
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        if self.deaf {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let before = self.output.len();
+        for slice in slices {
+            self.output.extend_from_slice(slice);
+        }
+        Ok(self.output.len() - before)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Transport for Pipe {
+    fn shutdown_write(&mut self) {
+        self.shut = true;
+    }
+}
+
+impl Pipe {
+    /// Bytes of memory behind it.
+    pub(crate) fn memory(&self) -> usize {
+        self.input.capacity() + self.output.capacity()
+    }
+}
+
+/// The only worker there is, and its clock.
+pub(crate) struct Worker {
+    pub(crate) core: Core<Pipe>,
+    pub(crate) shared: Arc<Shared<Pipe>>,
+    pub(crate) now: Instant,
+}
+
+impl Worker {
+    pub(crate) fn new(config: Config) -> Self {
+        let shared = Arc::new(Shared::new(config, 1, 1_000));
+        let now = any_instant();
+        Self {
+            core: Core::new(0, shared.clone(), 7, now),
+            shared,
+            now,
+        }
+    }
+
+    /// The key of a new connection; none when it is not let in.
+    pub(crate) fn accept(&mut self) -> Option<usize> {
+        self.core
+            .accept(Pipe::default(), ([127, 0, 0, 1], 1).into())
+    }
+
+    /// One turn; there is nobody for mail.
+    pub(crate) fn turn(&mut self) {
+        turn(&mut self.core, self.now);
+        self.core.outbound().clear();
+        self.core.new_publishers().clear();
+    }
+
+    /// `count` turns, before each of which `step` passes.
+    pub(crate) fn turns(&mut self, count: u32, step: Duration) {
+        for _ in 0..count {
+            self.now += step;
+            self.turn();
+        }
+    }
+}
+
+/// What an event loop does in a turn, but for polling and mail.
+pub(crate) fn turn<T: Transport>(core: &mut Core<T>, now: Instant) {
+    core.set_now(now);
+    core.ingress();
+    core.feed();
+    core.egress();
+    core.serve_woken();
+    core.expire();
+}
+
+/// Where a clock begins that only tests turn.
+#[expect(clippy::disallowed_methods, reason = "any instant will do")]
+pub(crate) fn any_instant() -> Instant {
+    Instant::now()
+}
+
+/// Everything a client says until it does `role`, which is `publish` or `play`, with the stream
+/// `name` of `app`, in chunks of 128 bytes.
+pub(crate) fn opening(role: &str, app: &str, name: &str) -> Vec<u8> {
+    let mut wire = vec![0; 1 + 2 * 1_536];
+    wire[0] = 3;
+    write_command(&mut wire, 0, 128, |amf| {
+        amf.string("connect").number(1.0).begin_object();
+        amf.string_property("app", app).end_object();
+    });
+    write_command(&mut wire, 0, 128, |amf| {
+        amf.string("createStream").number(2.0).null();
+    });
+    write_command(&mut wire, 1, 128, |amf| {
+        amf.string(role).number(3.0).null().string(name);
+    });
+    wire
+}
