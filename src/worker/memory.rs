@@ -140,7 +140,9 @@ impl<S: Transport> Core<S> {
         let keys = newest(plays.map(|(key, conn)| (conn.id, key)).collect());
         let count = (self.players / limits::SHED_SHARE).max(1);
         for key in keys.into_iter().take(count) {
-            let conn = &mut self.conns[key];
+            let Some(conn) = self.conns.get_mut(key) else {
+                continue;
+            };
             for play in conn.plays.clone() {
                 conn.session.reject(play.msid, Status::PlayFailed, SHORT);
             }
@@ -155,7 +157,12 @@ impl<S: Transport> Core<S> {
         let sources = self.conns.iter();
         let sources = sources.filter(|(_, conn)| !conn.publications.is_empty());
         for key in newest(sources.map(|(key, conn)| (conn.id, key)).collect()) {
-            let conn = &mut self.conns[key];
+            // The end of the stream before is written to its players, and this may have been one
+            // of them whose socket has failed since.
+            let conn = self.conns.get_mut(key);
+            let Some(conn) = conn.filter(|conn| !conn.publications.is_empty()) else {
+                continue;
+            };
             let publications = conn.publications.clone();
             for publication in &publications {
                 let (msid, status) = (publication.msid, Status::PublishDenied);
@@ -165,7 +172,7 @@ impl<S: Transport> Core<S> {
             self.close(key, &CloseReason::Overload);
             let mut freed = 0;
             for publication in publications {
-                freed += stream_bytes(&self.streams[publication.stream]);
+                freed += self.streams.get(publication.stream).map_or(0, stream_bytes);
                 // Its log is what is to be freed, so that it has no grace.
                 self.end_stream(publication.stream);
             }

@@ -206,8 +206,15 @@ impl<S: Transport> Core<S> {
 
     /// Ends a stream of this worker: players are told and closed, other workers are told.
     pub(super) fn end_stream(&mut self, index: usize) {
+        if !self.streams.contains(index) {
+            return;
+        }
         // First what they are owed of it.
         self.round(index);
+        if !self.streams.contains(index) {
+            // A panic on the way has ended it.
+            return;
+        }
         self.tell_feeds(index, |name, epoch| Mail::End { name, epoch });
         let name = self.streams[index].name.clone();
         self.shared.registry.release(&name, self.worker);
