@@ -54,8 +54,9 @@ impl Outbox {
         self.sent == self.bytes.len()
     }
 
-    /// The first `count` pending bytes have been sent. An emptied outbox gives large buffers
-    /// back: ten thousand idle players hold none.
+    /// The first `count` pending bytes have been sent. What was sent is given back once it is
+    /// more than what waits, and an emptied outbox gives large buffers back: ten thousand idle
+    /// players hold none.
     pub fn advance(&mut self, count: usize) {
         self.sent += count;
         debug_assert!(
@@ -67,6 +68,13 @@ impl Outbox {
             self.bytes.clear();
             if self.bytes.capacity() > limits::OUTBOX_KEPT_BYTES {
                 self.bytes = Vec::new();
+            }
+        } else if self.sent > limits::OUTBOX_KEPT_BYTES && self.sent > self.pending().len() {
+            // Fewer bytes move than have been sent since they last did.
+            self.bytes.drain(..self.sent);
+            self.sent = 0;
+            if self.bytes.capacity() / 4 > self.bytes.len().max(limits::OUTBOX_KEPT_BYTES) {
+                self.bytes.shrink_to(2 * self.bytes.len());
             }
         }
     }

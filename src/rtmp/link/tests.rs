@@ -320,3 +320,33 @@ fn what_peers_do_every_day_is_not_odd() {
         assert!(link.meters.glitches.is_full(Duration::ZERO));
     }
 }
+
+#[test]
+fn an_outbox_gives_back_what_was_sent_also_while_something_waits() {
+    let mut out = Outbox::default();
+    out.writer().push(0);
+    for number in 0..100 {
+        out.writer().extend_from_slice(&[number; 100_000]);
+        assert_eq!(out.pending().last(), Some(&number));
+        out.advance(100_000);
+        assert_eq!(out.pending(), [number]);
+    }
+    assert!(out.bytes.capacity() < 200_000, "{}", out.bytes.capacity());
+}
+
+#[test]
+fn an_outbox_sent_byte_by_byte_says_what_was_put_in() {
+    let mut out = Outbox::default();
+    let mut said = Vec::new();
+    for number in 0..5_000_u32 {
+        out.writer().extend_from_slice(&number.to_le_bytes());
+        said.extend_from_slice(&out.pending()[..3]);
+        out.advance(3);
+    }
+    while let [next, ..] = *out.pending() {
+        said.push(next);
+        out.advance(1);
+    }
+    let all: Vec<u8> = (0..5_000_u32).flat_map(u32::to_le_bytes).collect();
+    assert_eq!(said, all);
+}
