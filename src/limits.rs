@@ -344,6 +344,18 @@ pub const SLICES_MAX: usize = 64;
 /// message stream) before they are written.
 pub const FILTERED_BYTES: usize = 256 * KIB;
 
+/// Messages up to this many bytes are copied together for such a player, so that one write has
+/// many of them; of longer ones the header is copied and the rest sent from the log.
+pub const GATHERED_MESSAGE_BYTES: usize = 8 * KIB;
+// What is copied before it and its rest: a write can have all that is put together.
+const _: () = assert!(2 * FILTERED_BYTES / GATHERED_MESSAGE_BYTES <= SLICES_MAX);
+
+/// Replies and headers in bytes that may wait for a player that is given more of the log; with
+/// more it gets only these. Else one that takes little would hold all headers of its stream once
+/// for each time it jumps.
+pub const JUMP_BACKLOG_BYTES_MAX: usize = 256 * KIB;
+const _: () = assert!(JUMP_BACKLOG_BYTES_MAX <= COMMAND_BACKLOG_BYTES_MAX);
+
 /// How long a connection that was told why it is closed may take to read that.
 pub const LINGER: Duration = Duration::from_secs(1);
 

@@ -490,6 +490,16 @@ pub const TABLE: &[Limit] = &[
         "the rest in the next write"
     ),
     limit!(
+        Bytes GATHERED_MESSAGE_BYTES,
+        "Messages that are copied together for such a player",
+        "sent by reference, but their header"
+    ),
+    limit!(
+        Bytes JUMP_BACKLOG_BYTES_MAX,
+        "Replies and headers that wait for a player which gets more of its stream",
+        "only these are sent"
+    ),
+    limit!(
         Time LINGER,
         "For a connection to read why it is closed",
         "closed"

@@ -12,18 +12,21 @@
 
 use std::io::IoSlice;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use smallvec::SmallVec;
 
-use super::conn::{CloseReason, Sent};
+use super::conn::{CloseReason, Conn, Sent};
 use super::contain::Step;
 use super::core::Core;
 use super::table::{Player, Video};
-use crate::limits::{FILTERED_BYTES, SLICES_MAX, WRITES_PER_TURN};
+use crate::limits::{
+    FILTERED_BYTES, GATHERED_MESSAGE_BYTES, JUMP_BACKLOG_BYTES_MAX, SLICES_MAX, WRITES_PER_TURN,
+};
 use crate::net::transport::Transport;
 use crate::rtmp::command::Status;
 use crate::rtmp::message::{Timestamp, kind};
 use crate::stream::cursor::Place;
-use crate::stream::log::{Frame, MSID, StreamLog};
+use crate::stream::log::{Frame, StreamLog};
 
 /// What came of serving a player.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -190,9 +193,13 @@ impl<S: Transport> Core<S> {
         if !conn.writable || !player.started || conn.closing.is_some() {
             return Served::Done;
         }
-        let offset = match self.settle(index, slot) {
-            Ok(offset) => offset,
-            Err(served) => return served,
+        let offset = if may_go_on(player, conn) {
+            match self.settle(index, slot) {
+                Ok(offset) => offset,
+                Err(served) => return served,
+            }
+        } else {
+            None
         };
         let sent = match self.write(index, slot, offset) {
             Ok(sent) => sent,
@@ -283,18 +290,17 @@ impl<S: Transport> Core<S> {
                 Ok(sent)
             }
             Some(offset) => {
-                if conn.half_sent.is_empty() {
-                    // What is to be said so far, headers among it, goes before what is collected.
-                    let replies = conn.session.out();
-                    let said = Bytes::copy_from_slice(replies.pending());
-                    replies.advance(said.len());
-                    conn.half_sent.push(said);
-                    let chunk_size = conn.session.out_chunk_size();
-                    let pieces = &mut conn.half_sent;
-                    let reached = collect_filtered(&stream.log, player, offset, chunk_size, pieces);
-                    pieces.retain(|piece| !piece.is_empty());
-                    player.cursor.advance_to(reached);
-                }
+                // `may_go_on`: no half-sent message is left.
+                let chunk_size = conn.session.out_chunk_size();
+                let mut gathered = Gathered::new(&mut conn.half_sent);
+                // What is to be said so far, headers among it, goes before the messages.
+                let replies = conn.session.out();
+                let said = replies.pending().len();
+                gathered.copied.extend_from_slice(replies.pending());
+                replies.advance(said);
+                let reached = gather(&stream.log, player, offset, chunk_size, &mut gathered);
+                gathered.end();
+                player.cursor.advance_to(reached);
                 conn.send(&[], self.now)
             }
         }
@@ -333,14 +339,21 @@ impl<S: Transport> Core<S> {
     }
 }
 
+/// Whether a player may be given more of the log, and jump. Each jump puts all headers of a
+/// stream behind what waits, so that a player which takes little would hold more with each.
+fn may_go_on<S: Transport>(player: &Player, conn: &Conn<S>) -> bool {
+    conn.session.pending().len() <= JUMP_BACKLOG_BYTES_MAX
+        && (player.is_plain() || conn.half_sent.is_empty())
+}
+
 /// Puts together what a player with a form of its own gets from `offset` on: without the halves
 /// it does not want, and on its own message stream. Where it stands then.
-fn collect_filtered(
+fn gather(
     log: &StreamLog,
     player: &mut Player,
     offset: u64,
     chunk_size: usize,
-    pieces: &mut smallvec::SmallVec<[Bytes; 2]>,
+    gathered: &mut Gathered<'_>,
 ) -> u64 {
     let mut reached = offset;
     let mut bytes = 0;
@@ -356,15 +369,11 @@ fn collect_filtered(
             let mut encoded = Vec::new();
             let time = frame.timestamp;
             headers.write(&mut encoded, player.msid, time, time, chunk_size);
-            pieces.push(encoded.into());
+            gathered.copied.extend_from_slice(&encoded);
         }
         if is_wanted(player, &frame) {
             bytes += usize::try_from(frame.end - start).unwrap_or(usize::MAX);
-            let first = pieces.len();
-            log.share(start, frame.end, pieces);
-            if player.msid != MSID {
-                readdress(pieces, first, player.msid);
-            }
+            gathered.message(log, start, frame.end, player.msid);
         }
     }
     reached
@@ -382,19 +391,50 @@ fn is_wanted(player: &Player, frame: &Frame) -> bool {
 /// all chunk stream ids in a log take one byte.
 const ADDRESSED_BYTES: usize = 12;
 
-/// Writes message stream id `msid` into the message that begins with `pieces[first]`.
-fn readdress(pieces: &mut smallvec::SmallVec<[Bytes; 2]>, first: usize, msid: u32) {
-    let mut header = [0; ADDRESSED_BYTES];
-    let mut filled = 0;
-    while filled < ADDRESSED_BYTES && first < pieces.len() {
-        let take = pieces[first].len().min(ADDRESSED_BYTES - filled);
-        let part = pieces[first].split_to(take);
-        header[filled..filled + take].copy_from_slice(&part);
-        filled += take;
-        if pieces[first].is_empty() {
-            pieces.remove(first);
+/// Messages on their way to one player. Small ones are copied together, since a slice for each
+/// would make a write of a few dozen of them; the rest of long ones is held by reference.
+struct Gathered<'a> {
+    pieces: &'a mut SmallVec<[Bytes; 2]>,
+    /// What comes behind `pieces`.
+    copied: BytesMut,
+}
+
+impl<'a> Gathered<'a> {
+    fn new(pieces: &'a mut SmallVec<[Bytes; 2]>) -> Self {
+        Self {
+            pieces,
+            copied: BytesMut::new(),
         }
     }
-    header[ADDRESSED_BYTES - 4..].copy_from_slice(&msid.to_le_bytes());
-    pieces.insert(first, Bytes::copy_from_slice(&header[..filled]));
+
+    /// Adds the message at `[start, end)`, on message stream `msid`.
+    fn message(&mut self, log: &StreamLog, start: u64, end: u64, msid: u32) {
+        let is_small = end - start <= GATHERED_MESSAGE_BYTES as u64;
+        let copied_to = if is_small {
+            end
+        } else {
+            start + ADDRESSED_BYTES as u64
+        };
+        let at = self.copied.len();
+        let mut parts = SmallVec::<[Bytes; 2]>::new();
+        log.share(start, copied_to, &mut parts);
+        for part in &parts {
+            self.copied.extend_from_slice(part);
+        }
+        let header = self.copied.get_mut(at..at + ADDRESSED_BYTES);
+        if let Some((_, id)) = header.and_then(<[u8]>::split_last_chunk_mut) {
+            *id = msid.to_le_bytes();
+        }
+        if !is_small {
+            self.end();
+            log.share(copied_to, end, self.pieces);
+        }
+    }
+
+    /// Puts what is copied so far behind the pieces.
+    fn end(&mut self) {
+        if !self.copied.is_empty() {
+            self.pieces.push(self.copied.split().freeze());
+        }
+    }
 }

@@ -49,3 +49,72 @@ fn shedding_survives_a_publisher_whose_socket_fails_as_another_stream_ends() {
     stage.turn();
     assert!(stage.gauges().shed > 0);
 }
+
+/// The memory behind the sessions of all players.
+fn session_bytes(stage: &Stage) -> usize {
+    let players = stage.core.conns.iter().filter(|(_, c)| !c.plays.is_empty());
+    players.map(|(_, conn)| conn.session.memory_bytes()).sum()
+}
+
+/// A video sequence header of one track of many, E-RTMP v2 "Multitrack".
+fn track_header(track: u8) -> [u8; 7] {
+    [0x96, 0, b'a', b'v', b'c', b'1', track]
+}
+
+#[test]
+fn a_slow_player_that_jumps_holds_no_more_for_each_jump() {
+    let mut stage = Stage::new(|_| {});
+    let source = stage.publish("cam");
+    for track in 0..30 {
+        stage.send(source, kind::VIDEO, &track_header(track), 65_000);
+        stage.settle();
+    }
+    stage.key_frame(source, 100);
+    let player = stage.play("cam");
+    stage.guests[player].appetite = 8_000;
+    stage.pass(S(20), |stage| {
+        (0..5).for_each(|_| stage.key_frame(source, 1_000_000));
+    });
+    let held = session_bytes(&stage);
+    let skips = stage.gauges().skips;
+    assert!(held < 8 * MIB, "{held} bytes after {skips} jumps");
+}
+
+/// The writes it takes to give 50 players a thousand tiny messages at a time, which come on the
+/// message stream of the log or on another one, with a long message now and then.
+fn writes_of_tiny_messages(second: bool) -> u64 {
+    let mut stage = Stage::new(|config| config.pace = Pace::Fixed(Duration::ZERO));
+    let source = stage.publish("cam");
+    stage.key_frame(source, 100);
+    let mut players = Vec::new();
+    for n in 0..50 {
+        let id = stage.play(&format!("other{n}"));
+        let msid = if second { 2 } else { 1 };
+        stage.guests[id].session.send_command(0, |amf| {
+            amf.string("createStream").number(9.0).null();
+        });
+        call(&mut stage, id, msid, "play", Some("cam"));
+        players.push(id);
+    }
+    stage.settle();
+    for _ in 0..5 {
+        for number in 0..1_000 {
+            let len = if number % 400 == 0 { 9_000 } else { 5 };
+            stage.send(source, kind::VIDEO, INTER, len);
+        }
+        stage.wait(MS(250));
+    }
+    for player in players {
+        assert_eq!(stage.guests[player].media, 5_001);
+    }
+    stage.gauges().writes
+}
+
+#[test]
+fn players_on_another_message_stream_take_no_more_writes() {
+    let (plain, other) = (
+        writes_of_tiny_messages(false),
+        writes_of_tiny_messages(true),
+    );
+    assert!(other <= plain + plain / 10, "{plain} and {other}");
+}
