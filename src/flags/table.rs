@@ -195,7 +195,8 @@ pub const OPTIONS: &[Opt] = &[
         category: Category::Limits,
         meaning: "Connections the whole process serves at one time.",
         note: "0 takes what the limit on open files leaves. A quarter of them, and 64 at the \
-               least, may be connections that have neither published nor played yet.",
+               least, may be connections that have neither published nor played yet; those that wait \
+               for a stream are among them.",
         ..BLANK
     },
     Opt {
@@ -310,7 +311,8 @@ pub const OPTIONS: &[Opt] = &[
         default: "15 s",
         category: Category::Timeouts,
         meaning: "From accepting a connection to an accepted publish or play.",
-        note: "The handshake is in it.",
+        note: "The handshake is in it. Who waits for a stream that is not there has --play-wait \
+               on top, once.",
         ..BLANK
     },
     Opt {

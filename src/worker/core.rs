@@ -244,7 +244,7 @@ impl<S: Transport> Core<S> {
         }
     }
 
-    /// Connection `key` publishes or plays: it is a newcomer no longer.
+    /// Connection `key` publishes, or plays a stream that is there: it is a newcomer no longer.
     pub(super) fn settle_in(&mut self, key: usize) {
         if std::mem::take(&mut self.conns[key].is_newcomer) {
             self.shared.admission.settle_in();
@@ -495,7 +495,7 @@ impl<S: Transport> Core<S> {
                 self.arm(key, next);
             }
             Err(reason) => {
-                self.tell_idle(key, &reason);
+                self.tell_late(key, &reason);
                 self.close(key, &reason);
             }
         }
@@ -539,8 +539,16 @@ impl<S: Transport> Core<S> {
             limit(conn.accepted_at, config.setup_timeout, Deadline::Setup)?;
             let timeout = config.handshake_timeout;
             limit(conn.accepted_at, timeout, Deadline::Handshake)?;
-        } else if conn.publications.is_empty() && conn.plays.is_empty() {
-            limit(conn.idle_since, config.setup_timeout, Deadline::Setup)?;
+        } else if conn.publications.is_empty()
+            && conn.plays.iter().all(|play| play.wait_until.is_some())
+        {
+            // Who waits for a stream is given the time that takes once, however often it plays.
+            let wait = match conn.plays.is_empty() {
+                true => Duration::ZERO,
+                false => config.play_wait.max(limits::FEED_WAIT),
+            };
+            let timeout = config.setup_timeout + wait;
+            limit(conn.idle_since, timeout, Deadline::Setup)?;
         }
         if let Some(last_chunk) = conn.session.oldest_partial()
             && self.uptime().saturating_sub(last_chunk) >= limits::PARTIAL_MESSAGE_WAIT
@@ -564,16 +572,24 @@ impl<S: Transport> Core<S> {
         Ok(waits.min().map_or(next, |until| next.min(until)))
     }
 
-    /// A publisher that is about to be closed is told so.
-    fn tell_idle(&mut self, key: usize, reason: &CloseReason) {
-        let why = match reason {
-            CloseReason::TimedOut(Deadline::MediaIdle) => "no audio and no video for too long",
-            _ => "nothing was received for too long",
-        };
+    /// Who publishes or waits to play and is about to be closed is told so.
+    fn tell_late(&mut self, key: usize, reason: &CloseReason) {
         let conn = &mut self.conns[key];
         for publication in conn.publications.clone() {
-            conn.session
-                .send_status(publication.msid, Status::PublishIdle, why);
+            let (msid, why) = (publication.msid, reason.to_string());
+            let session = &mut conn.session;
+            match reason {
+                CloseReason::TimedOut(Deadline::PublishIdle | Deadline::MediaIdle) => {
+                    session.send_status(msid, Status::PublishIdle, &why);
+                }
+                _ => session.send_status(msid, Status::PublishDenied, &why),
+            }
+        }
+        for play in conn.plays.clone() {
+            if play.wait_until.is_some() && !play.switching {
+                let (msid, why) = (play.msid, "no such stream");
+                conn.session.reject(msid, Status::PlayStreamNotFound, why);
+            }
         }
     }
 

@@ -335,6 +335,7 @@ impl<S: Transport> Core<S> {
             let play = conn.plays.remove(old);
             self.remove_player(play.stream, play.slot);
         }
+        self.settle_in(key);
         false
     }
 }

@@ -257,7 +257,6 @@ impl<S: Transport> Core<S> {
         let slot = stream.players.len();
         stream.players.push(player);
         self.players += 1;
-        self.settle_in(key);
         let until = self.now + wait;
         let play = Play {
             msid,
@@ -370,7 +369,9 @@ impl<S: Transport> Core<S> {
         {
             let play = self.conns[key].plays.remove(index);
             self.remove_player(play.stream, play.slot);
-            self.conns[key].idle_since = self.now;
+            if play.wait_until.is_none() {
+                self.conns[key].idle_since = self.now;
+            }
         }
         let publications = &mut self.conns[key].publications;
         if let Some(index) = publications

@@ -108,6 +108,7 @@ impl<S: Transport> Core<S> {
             "conn={} play stream={} peer={} worker={}",
             conn.id, stream.name, conn.peer, self.worker
         );
+        self.settle_in(key);
         // Nobody tells that a socket takes no more: it has to be looked at.
         self.arm(key, self.now + self.shared.config.send_timeout);
         self.wake(key);
@@ -265,8 +266,8 @@ impl<S: Transport> Core<S> {
         // One that is about to go over to another stream still does.
         if !conn.plays.iter().any(|other| other.msid == msid) {
             conn.session.end_play(msid, "the stream is over");
-            conn.idle_since = self.now;
         }
+        conn.idle_since = self.now;
         self.remove_player(play.stream, play.slot);
         let conn = &self.conns[key];
         if conn.plays.is_empty() && conn.publications.is_empty() {

@@ -635,13 +635,25 @@ fn a_message_that_is_begun_and_left_closes_the_connection() {
 #[test]
 fn those_for_whom_there_is_no_room_are_turned_away() {
     let mut stage = Stage::with(Config::default(), 80);
-    for _ in 0..80 {
-        let id = stage.play("later");
+    let anywhere = |number: usize| [10, 0, 1, u8::try_from(number).unwrap()];
+    // Those that wait for a stream are newcomers still.
+    for number in 0..limits::NEWCOMERS_LEAST {
+        let id = stage.come_from(anywhere(number), Action::Play, "later");
         assert!(!stage.guests[id].gone);
     }
-    // They wait for a stream, so that they are newcomers no longer.
-    assert_eq!(stage.shared.admission.newcomers(), 0);
+    assert_eq!(stage.shared.admission.newcomers(), limits::NEWCOMERS_LEAST);
     let refused = stage.play("later");
+    assert!(stage.guests[refused].gone);
+    assert_eq!(stage.gauges().refused_newcomers, 1);
+    stage.end();
+    let mut stage = Stage::with(Config::default(), 80);
+    stage.publish("now");
+    for _ in 1..80 {
+        let id = stage.play("now");
+        assert!(!stage.guests[id].gone);
+    }
+    assert_eq!(stage.shared.admission.newcomers(), 0);
+    let refused = stage.play("now");
     assert!(stage.guests[refused].gone);
     assert_eq!(stage.gauges().refused, 1);
     stage.end();

@@ -118,3 +118,17 @@ fn players_on_another_message_stream_take_no_more_writes() {
     );
     assert!(other <= plain + plain / 10, "{plain} and {other}");
 }
+
+#[test]
+fn who_waits_for_streams_that_never_come_is_closed() {
+    let mut stage = Stage::new(|_| {});
+    let idler = stage.play("nothing");
+    for _ in 0..60 {
+        stage.wait(S(9));
+        if !stage.guests[idler].gone {
+            call(&mut stage, idler, 1, "play", Some("nothing"));
+            stage.settle();
+        }
+    }
+    assert!(stage.guests[idler].gone, "still here after nine minutes");
+}
