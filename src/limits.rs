@@ -331,6 +331,10 @@ pub const MEMORY_REVIEW: Duration = Duration::from_secs(1);
 
 // Turns and deadlines of a worker.
 
+/// Workers, also on a machine with more cores: sets of them are the bits of one number.
+pub const WORKERS_MAX: usize = 64;
+const _: () = assert!(WORKERS_MAX <= u64::BITS as usize);
+
 /// Connections accepted from one listener in one turn.
 pub const ACCEPTS_PER_TURN: usize = 256;
 

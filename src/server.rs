@@ -98,7 +98,7 @@ pub fn run(config: Config) -> Result<(), StartError> {
     log_panics();
     let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(system("install signal handlers"))?;
     let available = process::available_cpus().map_err(system("list the cores"))?;
-    let workers = config.workers.unwrap_or(available.len()).max(1);
+    let workers = worker_count(config.workers, available.len());
     let pins = pins(&config.cpus, &available, workers)?;
     let max_connections = connection_limit(&config, workers)?;
     let options = SocketOptions {
@@ -151,6 +151,11 @@ pub fn run(config: Config) -> Result<(), StartError> {
     }
     info!("stopped");
     Ok(())
+}
+
+/// How many workers are started when `wanted` are asked for and there are so many cores.
+fn worker_count(wanted: Option<usize>, cores: usize) -> usize {
+    wanted.unwrap_or(cores).clamp(1, limits::WORKERS_MAX)
 }
 
 /// The core each worker is pinned to, if any.
@@ -420,6 +425,15 @@ mod tests {
         assert_eq!(pinned(Cpus::Unpinned, 2), [None, None]);
         let error = pins(&Cpus::List(vec![2]), &available, 1).unwrap_err();
         assert!(error.to_string().contains("no core 2"), "{error}");
+    }
+
+    #[test]
+    fn each_core_gets_a_worker_and_a_machine_with_very_many_no_more_than_there_may_be() {
+        assert_eq!(worker_count(None, 0), 1);
+        assert_eq!(worker_count(None, 3), 3);
+        assert_eq!(worker_count(Some(2), 3), 2);
+        assert_eq!(worker_count(None, 64), 64);
+        assert_eq!(worker_count(None, 96), limits::WORKERS_MAX);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! the unit a bare number has.
 
 use super::{Accepts, Category, Opt, Repeat, Unit};
-use crate::limits::NAME_BYTES_MAX;
+use crate::limits::{NAME_BYTES_MAX, WORKERS_MAX};
 
 /// All options.
 pub const OPTIONS: &[Opt] = &[
@@ -63,11 +63,11 @@ pub const OPTIONS: &[Opt] = &[
     Opt {
         name: "workers",
         hint: "N",
-        accepts: count(0, 64),
+        accepts: count(0, WORKERS_MAX as u64),
         default: "0",
         category: Category::Cores,
         meaning: "Event loops, each with a thread and listeners of its own.",
-        note: "0 starts one for each available core.",
+        note: "0 starts one for each available core, 64 at most.",
         ..BLANK
     },
     Opt {

@@ -470,6 +470,11 @@ pub const TABLE: &[Limit] = &[
     ),
     heading("Turns and deadlines of a worker"),
     limit!(
+        Count WORKERS_MAX,
+        "Workers",
+        "no more are started"
+    ),
+    limit!(
         Count ACCEPTS_PER_TURN,
         "Connections accepted from a listener in a turn",
         "the rest in the next turn"

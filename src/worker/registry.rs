@@ -10,7 +10,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// A set of workers by index; there are at most 64.
+use crate::limits;
+
+/// A set of workers by index; there are at most [`limits::WORKERS_MAX`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WorkerSet(u64);
 
@@ -32,7 +34,7 @@ impl WorkerSet {
 
     /// Its workers in order.
     pub fn iter(self) -> impl Iterator<Item = usize> {
-        (0..64).filter(move |worker| self.0 >> worker & 1 == 1)
+        (0..limits::WORKERS_MAX).filter(move |worker| self.0 >> worker & 1 == 1)
     }
 }
 
