@@ -283,6 +283,27 @@ impl StreamLog {
         self.check_invariants();
     }
 
+    /// Drops what is no whole message: the feed that brought the first part of one has ended, and
+    /// whoever appends goes on at the boundary.
+    pub fn drop_incomplete(&mut self) {
+        debug_assert!(self.open.is_empty(), "a log that was fed");
+        while let Some(last) = self.segments.back_mut()
+            && last.end() > self.visible
+        {
+            let kept = self.visible.saturating_sub(last.start);
+            last.bytes.truncate(usize::try_from(kept).unwrap_or(0));
+            if last.bytes.is_empty() {
+                self.segments.pop_back();
+            }
+        }
+        self.frozen = self.frozen.min(self.visible);
+        // Headers come ahead of the messages they are for.
+        for (offset, _) in &mut self.headers {
+            *offset = (*offset).min(self.visible);
+        }
+        self.check_invariants();
+    }
+
     /// Frees what lies before every reader's need. `readers_min`: the offset of the hindmost
     /// reader, `u64::MAX` when there is none. Keeps the newest sync point and the seek window,
     /// but never more than the limits.

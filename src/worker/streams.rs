@@ -49,6 +49,11 @@ impl<S: Transport> Core<S> {
         let stream = &mut self.streams[index];
         let elapsed = match stream.source {
             Source::Away { since, .. } => self.now.saturating_duration_since(since).as_millis(),
+            Source::Fed { .. } => {
+                // Its end has not arrived yet, and it may have broken off within a message.
+                stream.log.drop_incomplete();
+                0
+            }
             _ => 0,
         };
         let elapsed_ms = u32::try_from(elapsed).unwrap_or(u32::MAX);

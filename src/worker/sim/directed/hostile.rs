@@ -2,6 +2,10 @@
 
 use super::*;
 use crate::config::Pace;
+use crate::stream::block::BlockPool;
+use crate::stream::log::StreamLog;
+use crate::worker::mail::{InFlight, Mail, Receipt};
+use crate::worker::registry::Claim;
 
 fn call(stage: &mut Stage, guest: usize, msid: u32, name: &str, argument: Option<&str>) {
     stage.guests[guest].session.send_command(msid, |amf| {
@@ -131,4 +135,64 @@ fn who_waits_for_streams_that_never_come_is_closed() {
         }
     }
     assert!(stage.guests[idler].gone, "still here after nine minutes");
+}
+
+#[test]
+fn a_publisher_goes_on_where_a_feed_ended() {
+    publish_behind_a_feed(false);
+}
+
+#[test]
+fn a_publisher_goes_on_at_a_boundary_where_a_feed_broke_off() {
+    publish_behind_a_feed(true);
+}
+
+fn publish_behind_a_feed(torn: bool) {
+    let mut stage = Stage::new(|_| {});
+    let player = stage.play("cam");
+    let name: Arc<str> = "live/cam".into();
+    // Worker 1 has the stream, feeds it, falls behind in a long message, and gives it up.
+    let registry = &stage.shared.registry;
+    let Claim::Own { epoch, .. } = registry.claim(&name, 1, true) else {
+        panic!("it is free")
+    };
+    let (mut log, mut pool) = (StreamLog::new(stage.core.log_limits), BlockPool::default());
+    let mut put = |log: &mut StreamLog, len: usize| {
+        let mut body = KEY.to_vec();
+        body.resize(len, 0);
+        let body = Payload::from_slice(&body);
+        log.append(&mut pool, kind::VIDEO, Timestamp(0), true, &body);
+        log.flush();
+    };
+    put(&mut log, 100);
+    let snapshot = Box::new(log.snapshot());
+    let sent = log.visible();
+    put(&mut log, 100_000);
+    let (bytes, frames) = log.pieces_from(sent).next().unwrap();
+    assert_eq!(frames.count(), 0);
+    let bytes = bytes.clone();
+    let receipt = Receipt::new(&InFlight::default(), bytes.len());
+    stage.core.receive(Mail::Snapshot {
+        name: name.clone(),
+        epoch,
+        from: 1,
+        snapshot,
+    });
+    if torn {
+        stage.core.receive(Mail::Append {
+            name: name.clone(),
+            epoch,
+            bytes,
+            frames: smallvec::SmallVec::new(),
+            receipt,
+        });
+    }
+    stage.settle();
+    assert_eq!(stage.guests[player].media, 1);
+    stage.shared.registry.release(&name, 1);
+    // Its publisher comes back here before the end of the feed is told.
+    let source = stage.publish("cam");
+    stage.key_frame(source, 200);
+    stage.key_frame(source, 200);
+    assert_eq!(stage.guests[player].media, 3);
 }
