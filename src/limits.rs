@@ -265,6 +265,12 @@ pub const NEWCOMERS_SHARE: usize = 4;
 /// So many of them are allowed in any case.
 pub const NEWCOMERS_LEAST: usize = 64;
 
+/// One address, as `--max-per-address` counts addresses, may have one in so many of these, unless
+/// that is 0: who has one address cannot keep the others out.
+pub const ADDRESS_NEWCOMERS_SHARE: usize = 4;
+// A household that comes at once.
+const _: () = assert!(NEWCOMERS_LEAST / ADDRESS_NEWCOMERS_SHARE >= 16);
+
 /// Publishes from one address, as `--max-per-address` counts addresses, unless that is 0. A
 /// hundred encoders behind one NAT that restart together all get in at once, and ten seconds
 /// later again.

@@ -388,6 +388,11 @@ pub const TABLE: &[Limit] = &[
         "refused: `refused_newcomers`"
     ),
     limit!(
+        OneIn ADDRESS_NEWCOMERS_SHARE,
+        "Of those, from one address, unless `--max-per-address` is 0",
+        "refused: `refused_newcomers`"
+    ),
+    limit!(
         Rate PUBLISHES,
         "Publishes from one address, unless `--max-per-address` is 0",
         "NetStream.Publish.Denied, closed: `rejected`"

@@ -2,7 +2,12 @@
 //! how often one address may publish.
 //!
 //! Shared by all workers. The counts are atomics; the table of addresses has a lock, taken when a
-//! connection is accepted, closes or publishes, and never on the data path.
+//! connection is accepted, begins to publish or play, and closes, and never on the data path.
+//!
+//! One address may have a share of the newcomers only: with silent connections from one, nobody
+//! keeps the others out. Who has many addresses still can, until `--handshake-timeout`. A newcomer
+//! is refused and not the oldest closed for it, which another worker may have and which may be
+//! about to play.
 
 #![expect(
     clippy::disallowed_types,
@@ -23,6 +28,8 @@ use crate::limits::bucket::Bucket;
 pub struct Admission {
     connections_max: usize,
     newcomers_max: usize,
+    /// Those of one address, while addresses are counted.
+    newcomers_per_address: usize,
     per_address_max: Option<usize>,
     connections: AtomicUsize,
     newcomers: AtomicUsize,
@@ -75,6 +82,8 @@ enum Key {
 #[derive(Debug, Default)]
 struct Entry {
     connections: usize,
+    /// Those among them that have neither published nor played yet.
+    newcomers: usize,
     publishes: Bucket,
 }
 
@@ -94,9 +103,11 @@ impl Admission {
     /// At most `connections_max` connections, and `per_address_max` from one address.
     pub fn new(connections_max: usize, per_address_max: Option<usize>) -> Self {
         let share = connections_max / limits::NEWCOMERS_SHARE;
+        let newcomers_max = share.max(limits::NEWCOMERS_LEAST);
         Self {
             connections_max,
-            newcomers_max: share.max(limits::NEWCOMERS_LEAST),
+            newcomers_max,
+            newcomers_per_address: newcomers_max / limits::ADDRESS_NEWCOMERS_SHARE,
             per_address_max,
             connections: AtomicUsize::new(0),
             newcomers: AtomicUsize::new(0),
@@ -121,27 +132,41 @@ impl Admission {
         if let Some(most) = self.per_address_max {
             let mut addresses = self.lock();
             let entry = addresses.entries.entry(Key::of(address)).or_default();
-            if entry.connections >= most {
+            let refusal = if entry.connections >= most {
+                Some(Refusal::Address)
+            } else if entry.newcomers >= self.newcomers_per_address {
+                Some(Refusal::Newcomers)
+            } else {
+                None
+            };
+            if let Some(refusal) = refusal {
                 drop(addresses);
                 self.newcomers.fetch_sub(1, Ordering::Relaxed);
                 self.connections.fetch_sub(1, Ordering::Relaxed);
-                return Err(Refusal::Address);
+                return Err(refusal);
             }
             entry.connections += 1;
+            entry.newcomers += 1;
         }
         Ok(())
     }
 
-    /// A connection is a newcomer no longer: it publishes or plays.
-    pub fn settle_in(&self) {
+    /// A connection from `address` is a newcomer no longer: it publishes or plays.
+    pub fn settle_in(&self, address: IpAddr) {
         self.newcomers.fetch_sub(1, Ordering::Relaxed);
+        if self.per_address_max.is_none() {
+            return;
+        }
+        if let Some(entry) = self.lock().entries.get_mut(&Key::of(address)) {
+            entry.newcomers = entry.newcomers.saturating_sub(1);
+        }
     }
 
     /// A connection from `address` has ended at `now`, the time since the relay began.
     pub fn leave(&self, address: IpAddr, is_newcomer: bool, now: Duration) {
         self.connections.fetch_sub(1, Ordering::Relaxed);
         if is_newcomer {
-            self.settle_in();
+            self.newcomers.fetch_sub(1, Ordering::Relaxed);
         }
         if self.per_address_max.is_none() {
             return;
@@ -150,6 +175,7 @@ impl Admission {
         let mut addresses = self.lock();
         if let Some(entry) = addresses.entries.get_mut(&key) {
             entry.connections = entry.connections.saturating_sub(1);
+            entry.newcomers -= usize::from(is_newcomer && entry.newcomers > 0);
             if entry.says_nothing(now) {
                 addresses.entries.remove(&key);
             }
@@ -227,7 +253,7 @@ mod tests {
         let admission = Admission::new(200, None);
         for _ in 0..200 {
             assert_eq!(admission.enter(v4(1)), Ok(()));
-            admission.settle_in();
+            admission.settle_in(v4(1));
         }
         assert_eq!(admission.enter(v4(2)), Err(Refusal::Connections));
         admission.leave(v4(1), false, NOW);
@@ -244,7 +270,7 @@ mod tests {
             }
             assert_eq!(admission.enter(v4(1)), Err(Refusal::Newcomers));
             // One of them begins to play; another goes.
-            admission.settle_in();
+            admission.settle_in(v4(1));
             assert_eq!(admission.enter(v4(1)), Ok(()));
             assert_eq!(admission.enter(v4(1)), Err(Refusal::Newcomers));
             admission.leave(v4(1), true, NOW);
@@ -274,6 +300,27 @@ mod tests {
         }
         assert_eq!((admission.connections(), admission.newcomers()), (0, 0));
         assert!(admission.per_address().is_empty());
+    }
+
+    #[test]
+    fn an_address_has_a_quarter_of_the_newcomers_and_the_others_come_in() {
+        for (connections, newcomers) in [(4_000, 250), (100, 16)] {
+            let admission = Admission::new(connections, Some(1_000));
+            for _ in 0..newcomers {
+                assert_eq!(admission.enter(v4(1)), Ok(()));
+            }
+            assert_eq!(admission.enter(v4(1)), Err(Refusal::Newcomers));
+            assert_eq!(admission.enter(v4(2)), Ok(()));
+            assert_eq!(admission.newcomers(), newcomers + 1);
+            // One of them begins to play; another goes, and one that plays.
+            admission.settle_in(v4(1));
+            assert_eq!(admission.enter(v4(1)), Ok(()));
+            assert_eq!(admission.enter(v4(1)), Err(Refusal::Newcomers));
+            admission.leave(v4(1), true, NOW);
+            assert_eq!(admission.enter(v4(1)), Ok(()));
+            admission.leave(v4(1), false, NOW);
+            assert_eq!(admission.enter(v4(1)), Err(Refusal::Newcomers));
+        }
     }
 
     #[test]

@@ -246,8 +246,9 @@ impl<S: Transport> Core<S> {
 
     /// Connection `key` publishes, or plays a stream that is there: it is a newcomer no longer.
     pub(super) fn settle_in(&mut self, key: usize) {
-        if std::mem::take(&mut self.conns[key].is_newcomer) {
-            self.shared.admission.settle_in();
+        let conn = &mut self.conns[key];
+        if std::mem::take(&mut conn.is_newcomer) {
+            self.shared.admission.settle_in(conn.peer.ip());
         }
     }
 
