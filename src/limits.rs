@@ -70,6 +70,11 @@ const _: () = assert!(
 /// there to hold memory.
 pub const PARTIAL_MESSAGE_WAIT: Duration = Duration::from_secs(30);
 
+/// How long an incomplete message may be incomplete at all: the longest video message at
+/// 560 kbit/s. A byte now and then must not keep it for ever.
+pub const PARTIAL_MESSAGE_TIME: Duration = Duration::from_secs(120);
+const _: () = assert!(PARTIAL_MESSAGE_TIME.as_secs() > PARTIAL_MESSAGE_WAIT.as_secs());
+
 /// Bytes of a buffer that is kept when the message in it has gone, for the next message that is
 /// cut by the end of a read. One buffer for each connection.
 pub const SPARE_BYTES_MAX: usize = 64 * KIB;

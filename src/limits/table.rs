@@ -173,6 +173,11 @@ pub const TABLE: &[Limit] = &[
         "closed: `stale_partial`"
     ),
     limit!(
+        Time PARTIAL_MESSAGE_TIME,
+        "From the first byte of a message to its last",
+        "closed: `stale_partial`"
+    ),
+    limit!(
         Bytes SPARE_BYTES_MAX,
         "Buffer kept for the next incomplete message",
         "given back"

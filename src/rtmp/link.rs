@@ -154,6 +154,11 @@ impl Link {
         self.reader.oldest_partial()
     }
 
+    /// See [`ChunkReader::oldest_begun`].
+    pub(super) fn oldest_begun(&self) -> Option<Duration> {
+        self.reader.oldest_begun()
+    }
+
     /// Bytes of memory behind this link.
     pub(super) fn memory_bytes(&self) -> usize {
         let aggregate = self.aggregate.as_ref();

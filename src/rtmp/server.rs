@@ -355,6 +355,12 @@ impl ServerSession {
         self.link.oldest_partial()
     }
 
+    /// When the oldest incomplete message was begun, in the same time. After
+    /// [`limits::PARTIAL_MESSAGE_TIME`] the connection is to end in the same way.
+    pub fn oldest_begun(&self) -> Option<Duration> {
+        self.link.oldest_begun()
+    }
+
     /// Bytes of memory behind the session: what is incomplete, what waits to be sent, and what
     /// is kept for reuse.
     pub fn memory_bytes(&self) -> usize {

@@ -551,8 +551,11 @@ impl<S: Transport> Core<S> {
             let timeout = config.setup_timeout + wait;
             limit(conn.idle_since, timeout, Deadline::Setup)?;
         }
-        if let Some(last_chunk) = conn.session.oldest_partial()
-            && self.uptime().saturating_sub(last_chunk) >= limits::PARTIAL_MESSAGE_WAIT
+        let stale = |since: Option<Duration>, most: Duration| {
+            since.is_some_and(|since| self.uptime().saturating_sub(since) >= most)
+        };
+        if stale(conn.session.oldest_partial(), limits::PARTIAL_MESSAGE_WAIT)
+            || stale(conn.session.oldest_begun(), limits::PARTIAL_MESSAGE_TIME)
         {
             return Err(CloseReason::Protocol(ProtocolError::StalePartial));
         }

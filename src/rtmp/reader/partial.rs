@@ -35,6 +35,13 @@ impl ChunkReader {
         waits.map(|wait| wait.since).min()
     }
 
+    /// When the oldest incomplete message was begun, as far as [`hold`](Self::hold) knows; None
+    /// when there is no incomplete message.
+    pub fn oldest_begun(&self) -> Option<Duration> {
+        let waits = self.streams.iter().filter_map(|stream| stream.wait);
+        waits.map(|wait| wait.begun).min()
+    }
+
     /// Bytes of memory behind this reader: incomplete messages, and what is kept for reuse.
     pub fn memory_bytes(&self) -> usize {
         let lists = self.streams.iter().map(|stream| {
@@ -83,7 +90,12 @@ impl ChunkReader {
             let received = stream.received;
             if stream.wait.is_none_or(|wait| wait.received != received) {
                 let since = self.now;
-                stream.wait = Some(Wait { since, received });
+                let begun = stream.wait.map_or(since, |wait| wait.begun);
+                stream.wait = Some(Wait {
+                    begun,
+                    since,
+                    received,
+                });
             }
         }
     }

@@ -34,9 +34,10 @@ pub(super) struct ChunkStream {
     pub(super) wait: Option<Wait>,
 }
 
-/// Since when an incomplete message has got nothing.
+/// Since when a message is incomplete, and since when it has got nothing.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wait {
+    pub(super) begun: Duration,
     pub(super) since: Duration,
     /// What it had then.
     pub(super) received: usize,

@@ -461,6 +461,30 @@ fn a_message_that_gets_nothing_is_known_by_its_age() {
 }
 
 #[test]
+fn a_message_is_as_old_as_its_beginning_whatever_it_gets() {
+    let seconds = Duration::from_secs;
+    let mut reader = ChunkReader::new(ReaderLimits {
+        skip_media: false,
+        ..LIMITS
+    });
+    let audio = message_bytes(4, kind::AUDIO, 100, 128);
+    assert_eq!(reader.oldest_begun(), None);
+    for second in 1..50 {
+        reader.set_now(seconds(second));
+        let at = 12 + usize::try_from(second).unwrap();
+        let first = if second == 1 { 0 } else { at - 1 };
+        take(&mut reader, &audio[first..at]);
+        assert_eq!(reader.oldest_begun(), Some(seconds(1)));
+        assert_eq!(reader.oldest_partial(), Some(seconds(second)));
+    }
+    assert_eq!(take(&mut reader, &audio[12 + 49..]), 1);
+    assert_eq!(reader.oldest_begun(), None);
+    // The next one is young.
+    take(&mut reader, &audio[..20]);
+    assert_eq!(reader.oldest_begun(), Some(seconds(49)));
+}
+
+#[test]
 fn a_message_that_nobody_reads_has_its_age_too() {
     let mut reader = ChunkReader::new(ReaderLimits {
         skip_media: true,

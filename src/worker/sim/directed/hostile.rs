@@ -196,3 +196,23 @@ fn publish_behind_a_feed(torn: bool) {
     stage.key_frame(source, 200);
     assert_eq!(stage.guests[player].media, 3);
 }
+
+#[test]
+fn a_message_that_comes_byte_by_byte_for_ever_closes_the_connection() {
+    let mut stage = Stage::new(|_| {});
+    let player = stage.play("cam");
+    stage.publish("cam");
+    let mut chunk = vec![3, 0, 0, 0, 0, 1, 44, 20, 0, 0, 0, 0];
+    chunk.resize(12 + 28, 0);
+    let out = stage.guests[player].session.out();
+    out.writer().extend_from_slice(&chunk);
+    stage.settle();
+    for second in 0..1_800 {
+        stage.send(1, kind::AUDIO, SOUND, 20);
+        if second % 25 == 0 && !stage.guests[player].gone {
+            stage.guests[player].session.out().writer().push(0);
+        }
+        stage.wait(S(1));
+    }
+    assert!(stage.guests[player].gone, "half an hour for 100 bytes");
+}
