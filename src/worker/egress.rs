@@ -193,13 +193,14 @@ impl<S: Transport> Core<S> {
         if !conn.writable || !player.started || conn.closing.is_some() {
             return Served::Done;
         }
-        let offset = if may_go_on(player, conn) {
+        let is_held_back = !may_go_on(player, conn);
+        let offset = if is_held_back {
+            None
+        } else {
             match self.settle(index, slot) {
                 Ok(offset) => offset,
                 Err(served) => return served,
             }
-        } else {
-            None
         };
         let sent = match self.write(index, slot, offset) {
             Ok(sent) => sent,
@@ -214,7 +215,8 @@ impl<S: Transport> Core<S> {
         let at = stream.players[slot].cursor.needs_from();
         let behind = at.is_some_and(|at| at < stream.log.visible());
         let conn = &self.conns[key];
-        let more = conn.writable && (behind || conn.has_pending()) && sent.bytes > 0;
+        let is_owed = behind || is_held_back || conn.has_pending();
+        let more = conn.writable && is_owed && sent.bytes > 0;
         if more { Served::More } else { Served::Done }
     }
 
