@@ -63,6 +63,9 @@ pub struct Conn<S> {
     pub(super) blocked_since: Option<Instant>,
     /// Since when data waits all the time, whether some is taken or not, and `bytes_out` then.
     pub(super) lagging: Option<(Instant, u64)>,
+    /// Since when the bytes of its last publish were counted, and `bytes_in` then: the next
+    /// publish goes on with that.
+    pub(super) metered: Option<(Instant, u64)>,
     /// The one timer that counts; none while it is acted on.
     pub(super) armed: Option<Instant>,
     pub(super) bytes_in: u64,
@@ -136,6 +139,7 @@ impl<S: Transport> Conn<S> {
             last_ping: now,
             blocked_since: None,
             lagging: None,
+            metered: None,
             armed: None,
             bytes_in: 0,
             bytes_out: 0,

@@ -394,11 +394,13 @@ impl EventLoop {
     }
 
     fn hang_gather(&mut self) -> io::Result<()> {
-        self.gather_wakes = true;
         let fd = self.gather.as_raw_fd();
         self.poll
             .registry()
-            .register(&mut SourceFd(&fd), GATHER, Interest::READABLE)
+            .register(&mut SourceFd(&fd), GATHER, Interest::READABLE)?;
+        // Only then: who thinks that it hangs there looks at the publishers no more.
+        self.gather_wakes = true;
+        Ok(())
     }
 
     /// Posts what the turn has to say: one lock and at most one wake-up for each receiver.

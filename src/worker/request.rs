@@ -133,11 +133,13 @@ impl<S: Transport> Core<S> {
         conn.has_published = true;
         conn.session.accept_publish(msid, &stream_name);
         let (id, peer, client) = (conn.id, conn.peer, &conn.session.client().flash_ver);
-        info!(
-            "conn={id} publish stream={stream_name} peer={peer} client={client:?} worker={}",
-            self.worker
-        );
-        if kind != PublishKind::Live {
+        if self.notes.allow("publish", Level::Info, self.now) {
+            info!(
+                "conn={id} publish stream={stream_name} peer={peer} client={client:?} worker={}",
+                self.worker
+            );
+        }
+        if kind != PublishKind::Live && self.notes.allow("record", Level::Warn, self.now) {
             warn!("conn={id} asks to record stream={stream_name}; it is live only");
         }
         self.settle_in(key);
@@ -213,6 +215,11 @@ impl<S: Transport> Core<S> {
         if plays_it {
             session.send_status(msid, Status::PlayTransition, &stream_name);
             session.send_status(msid, Status::PlayTransitionComplete, &stream_name);
+        } else if self.pressure >= Pressure::NoPlayers {
+            // It is a player more until it has gone over; what it plays goes on.
+            self.gauges.refused_memory += 1;
+            let why = "the relay is short of memory";
+            session.send_status(msid, Status::PlayFailed, why);
         } else if served {
             session.send_status(msid, Status::PlayTransition, &stream_name);
             self.join(key, msid, &stream_name, false, true);
@@ -323,6 +330,10 @@ impl<S: Transport> Core<S> {
         let Some((stream, slot)) = self.player_of(key, msid) else {
             let halves = &mut self.conns[key].halves;
             halves.retain(|(of, which, _)| (*of, *which) != (msid, half));
+            if halves.len() >= 2 * limits::MESSAGE_STREAMS_MAX {
+                // Of a message stream that is gone: there are no more than that.
+                halves.remove(0);
+            }
             halves.push((msid, half, on));
             return Flow::Continue;
         };
@@ -379,11 +390,13 @@ impl<S: Transport> Core<S> {
             .position(|publication| publication.msid == msid)
         {
             let stream = publications.remove(index).stream;
-            self.conns[key].idle_since = self.now;
-            info!(
-                "conn={} unpublish stream={}",
-                self.conns[key].id, self.streams[stream].name
-            );
+            let conn = &mut self.conns[key];
+            conn.idle_since = self.now;
+            let entry = &self.streams[stream];
+            conn.metered = Some((entry.meter.since, entry.meter.bytes_in));
+            if self.notes.allow("unpublish", Level::Info, self.now) {
+                info!("conn={} unpublish stream={}", conn.id, entry.name);
+            }
             self.publisher_left(stream);
         }
     }

@@ -13,7 +13,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use log::{debug, info};
+use log::{Level, debug, info};
 
 use super::conn::{CloseReason, Play};
 use super::core::Core;
@@ -21,6 +21,7 @@ use super::mail::Mail;
 use super::registry::WorkerSet;
 use super::table::{Meter, Source, Stream};
 use super::timers::Timer;
+use crate::limits;
 use crate::net::transport::Transport;
 use crate::stream::cursor::{Cursor, StartAt};
 
@@ -58,7 +59,13 @@ impl<S: Transport> Core<S> {
         };
         let elapsed_ms = u32::try_from(elapsed).unwrap_or(u32::MAX);
         stream.intake.begin_publish(&mut stream.log, elapsed_ms);
-        stream.meter = Meter::new(self.now, self.conns[key].bytes_in);
+        let conn = &self.conns[key];
+        stream.meter = Meter::new(self.now, conn.bytes_in);
+        if let Some((since, bytes_in)) = conn.metered
+            && self.now.saturating_duration_since(since) < limits::BITRATE_TIME
+        {
+            (stream.meter.since, stream.meter.bytes_in) = (since, bytes_in);
+        }
         stream.source = Source::Publisher(key);
         self.publishers += 1;
         stream.epoch = epoch;
@@ -200,10 +207,12 @@ impl<S: Transport> Core<S> {
         let over = |until: Instant| until <= self.now;
         match stream.source {
             Source::Away { until, .. } if stream.epoch == epoch && over(until) => {
-                info!(
-                    "stream={} over: its publisher has not come back",
-                    stream.name
-                );
+                if self.notes.allow("over", Level::Info, self.now) {
+                    info!(
+                        "stream={} over: its publisher has not come back",
+                        stream.name
+                    );
+                }
                 self.end_stream(index);
             }
             _ => {}

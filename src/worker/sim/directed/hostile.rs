@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::config::Pace;
+use crate::rtmp::name::stream_name;
+use crate::rtmp::server::{MediaHalf, Request};
 use crate::stream::block::BlockPool;
 use crate::stream::log::StreamLog;
 use crate::worker::mail::{InFlight, Mail, Receipt};
@@ -215,4 +217,64 @@ fn a_message_that_comes_byte_by_byte_for_ever_closes_the_connection() {
         stage.wait(S(1));
     }
     assert!(stage.guests[player].gone, "half an hour for 100 bytes");
+}
+
+#[test]
+fn a_publisher_that_begins_anew_is_counted_on() {
+    // 105,000 bytes a second, where 100,000 are allowed.
+    let mut stage = Stage::new(|config| config.publish_bitrate_max = Some(800_000));
+    let source = stage.publish("cam");
+    for _ in 0..6 {
+        stage.pass(S(5), |stage| {
+            (0..25).for_each(|_| stage.send(source, kind::VIDEO, INTER, 1_050 - 12));
+        });
+        if !stage.guests[source].gone {
+            call(&mut stage, source, 1, "closeStream", None);
+            call(&mut stage, source, 1, "publish", Some("cam"));
+            stage.settle();
+        }
+    }
+    assert!(stage.guests[source].gone);
+    assert_eq!(stage.gauges().violations, 1);
+    stage.end();
+}
+
+#[test]
+fn who_plays_goes_over_to_no_other_stream_while_memory_is_short() {
+    let mut stage = Stage::new(|_| {});
+    let (one, _) = (stage.publish("one"), stage.publish("two"));
+    let player = stage.play("one");
+    let (key, conn) = stage
+        .core
+        .conns
+        .iter()
+        .find(|(_, c)| !c.plays.is_empty())
+        .unwrap();
+    assert_eq!(conn.plays.len(), 1);
+    stage.core.pressure = Pressure::NoPlayers;
+    let app = stage.core.conns[key].session.app().unwrap().clone();
+    let name = stream_name(&app, b"two").unwrap();
+    stage.core.request(key, Request::Switch { msid: 1, name });
+    stage.core.wake(key);
+    stage.key_frame(one, 100);
+    let told = [&PLAYS[..], &["Play.Failed"]].concat();
+    stage.check_heard(player, &told);
+    assert_eq!((stage.core.players, stage.guests[player].media), (1, 1));
+    stage.end();
+}
+
+#[test]
+fn what_is_turned_off_before_a_play_is_remembered_for_as_many_streams_as_there_may_be() {
+    let mut stage = Stage::new(|_| {});
+    stage.publish("cam");
+    let (key, _) = stage.core.conns.iter().next().unwrap();
+    for msid in 2..100 {
+        for half in [MediaHalf::Audio, MediaHalf::Video] {
+            let on = false;
+            stage.core.request(key, Request::Receive { msid, half, on });
+        }
+    }
+    let halves = &stage.core.conns[key].halves;
+    assert_eq!(halves.len(), 2 * limits::MESSAGE_STREAMS_MAX);
+    assert_eq!(halves.last(), Some(&(99, MediaHalf::Video, false)));
 }
