@@ -195,8 +195,8 @@ pub const OPTIONS: &[Opt] = &[
         category: Category::Limits,
         meaning: "Connections the whole process serves at one time.",
         note: "0 takes what the limit on open files leaves. A quarter of them, and 64 at the \
-               least, may be connections that have neither published nor played yet; those that wait \
-               for a stream are among them.",
+               least, may be connections that have neither published nor played yet; those that \
+               wait for a stream are among them.",
         ..BLANK
     },
     Opt {
