@@ -25,6 +25,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::block::BlockPool;
 use super::headers::Headers;
+use super::sync::SyncPoints;
 use crate::limits;
 use crate::rtmp::message::{MessageHeader, Payload, Timestamp, kind};
 use crate::rtmp::writer::{Sink, write_message};
@@ -74,6 +75,8 @@ pub struct StreamLog {
     base: u64,
     /// The messages of `[base, end)`, oldest first.
     frames: VecDeque<Frame>,
+    /// Those among them that a seek can lead to, visible or not.
+    syncs: SyncPoints,
     /// Time of the newest message ever; outlives it in `frames`, because a publisher that comes
     /// back goes on from there.
     last_timestamp: Option<Timestamp>,
@@ -142,6 +145,7 @@ impl StreamLog {
             visible: 0,
             base: 0,
             frames: VecDeque::new(),
+            syncs: SyncPoints::default(),
             last_timestamp: None,
             newest_sync: None,
             trimmed: 0,
@@ -329,6 +333,7 @@ impl StreamLog {
             self.frames.pop_front();
             self.trimmed += 1;
         }
+        self.syncs.trim(self.trimmed);
         while let Some(segment) = self.segments.front()
             && segment.end() <= self.base
         {
@@ -352,6 +357,7 @@ impl StreamLog {
     }
 
     /// The first visible sync point at or after `offset`.
+    #[cfg(test)]
     pub fn sync_from(&self, offset: u64) -> Option<SyncPoint> {
         // Sync points are looked for from the newest back, because that is where readers are.
         let mut found = None;
@@ -366,13 +372,13 @@ impl StreamLog {
         self.sync_point(found?)
     }
 
-    /// The last visible sync point at or before `time`, for seeking.
+    /// The last sync point at or before `time`, for seeking. To be called after a flush.
     pub fn sync_before(&self, time: Timestamp) -> Option<SyncPoint> {
-        let found = (0..self.frames.len()).rev().find(|&index| {
-            let frame = &self.frames[index];
-            frame.sync && frame.end <= self.visible && time.since(frame.timestamp) >= 0
-        });
-        self.sync_point(found?)
+        debug_assert!(
+            (self.frames.back()).is_none_or(|last| last.end <= self.visible),
+            "flushed before it is sought in"
+        );
+        self.sync_point(self.index_of(self.syncs.before(time)?)?)
     }
 
     /// Fills `slices` with the visible bytes from `offset` on, as many segments as fit; how many
@@ -520,7 +526,7 @@ impl StreamLog {
 
     /// Memory of the index and of the headers in force in bytes.
     pub fn index_bytes(&self) -> u64 {
-        let frames = self.frames.capacity() * size_of::<Frame>();
+        let frames = self.frames.capacity() * size_of::<Frame>() + self.syncs.bytes();
         let segments = self.segments.capacity() * size_of::<Segment>();
         let headers: usize = self.headers.iter().map(|(_, set)| set.bytes()).sum();
         (frames + segments + headers) as u64
@@ -530,7 +536,9 @@ impl StreamLog {
         self.last_timestamp = Some(frame.timestamp);
         self.frames.push_back(frame);
         if frame.sync {
-            self.newest_sync = Some(self.trimmed + self.frames.len() as u64 - 1);
+            let position = self.trimmed + self.frames.len() as u64 - 1;
+            self.newest_sync = Some(position);
+            self.syncs.push(position, frame.timestamp);
         }
     }
 
@@ -560,20 +568,17 @@ impl StreamLog {
         Some(self.start_of(index))
     }
 
-    /// Start of the first message inside the seek window.
+    /// From where on all is kept that a seek into the window leads to.
     fn window_start(&self) -> u64 {
-        let Some(last) = self.last_timestamp() else {
-            return self.base;
-        };
-        let window = i64::from(self.limits.window_ms);
-        let first = self
-            .frames
-            .partition_point(|frame| i64::from(last.since(frame.timestamp)) > window);
-        // From the sync point before it, so that the whole window can be reached.
-        let sync = (0..first.min(self.frames.len()))
-            .rev()
-            .find(|&index| self.frames[index].sync);
-        self.start_of(sync.unwrap_or(first))
+        let begins = self
+            .last_timestamp()
+            .map(|last| Timestamp(last.0.wrapping_sub(self.limits.window_ms)));
+        // From the sync point before it, so that the whole window can be reached; what lies
+        // before the first one there is cannot be.
+        let sync = begins.and_then(|begins| self.syncs.before(begins));
+        let sync = sync.or_else(|| self.syncs.first());
+        sync.and_then(|position| self.index_of(position))
+            .map_or_else(|| self.end(), |index| self.start_of(index))
     }
 
     fn sync_point(&self, index: usize) -> Option<SyncPoint> {
@@ -637,6 +642,7 @@ impl StreamLog {
             && ends(self.frames.back()).is_none_or(|end| end <= self.end())
             && (self.segments.back()).is_none_or(|last| last.end() == self.frozen)
             && (self.segments.front()).is_none_or(|first| first.start <= self.base)
+            && (self.syncs.first()).is_none_or(|first| first >= self.trimmed)
     }
 }
 

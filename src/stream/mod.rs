@@ -6,3 +6,4 @@ pub mod cursor;
 pub mod headers;
 pub mod intake;
 pub mod log;
+pub mod sync;

@@ -202,6 +202,50 @@ fn the_seek_window_is_kept_from_the_sync_point_before_it() {
     assert!(log.sync_before(Timestamp(2_799)).is_none());
 }
 
+/// A log of so many tiny messages, one each millisecond, the first of them a key frame.
+fn of_many_messages(count: u32, log_limits: LogLimits) -> StreamLog {
+    let (mut log, mut pool) = (StreamLog::new(log_limits), BlockPool::default());
+    for number in 0..count {
+        put(&mut log, &mut pool, number, number == 0, b"v");
+    }
+    log.flush();
+    log
+}
+
+/// How much longer `work` takes with a log of many messages than with one of few.
+#[expect(clippy::disallowed_methods, reason = "it is measured")]
+fn dearer_with_many(log_limits: LogLimits, work: impl Fn(&mut StreamLog)) -> f64 {
+    let took = |count: u32| {
+        let mut log = of_many_messages(count, log_limits);
+        let begun = std::time::Instant::now();
+        (0..200).for_each(|_| work(&mut log));
+        begun.elapsed().as_secs_f64()
+    };
+    let few = took(100);
+    took(100_000) / few
+}
+
+#[test]
+fn a_seek_costs_little_however_many_messages_there_are() {
+    let dearer = dearer_with_many(LIMITS, |log| {
+        assert_eq!(log.sync_before(Timestamp(50)).unwrap().offset, 0);
+    });
+    assert!(dearer < 50.0, "{dearer} times as long");
+}
+
+#[test]
+fn trimming_costs_little_however_many_messages_a_reader_holds() {
+    let windowed = LogLimits {
+        window_ms: 10,
+        ..LIMITS
+    };
+    let dearer = dearer_with_many(windowed, |log| {
+        log.trim(&mut BlockPool::default(), 0);
+        assert_eq!(log.base(), 0);
+    });
+    assert!(dearer < 50.0, "{dearer} times as long");
+}
+
 #[test]
 fn a_steady_stream_takes_no_new_blocks() {
     let wide = LogLimits {
@@ -355,7 +399,8 @@ fn op() -> impl Strategy<Value = Op> {
         1 => 60_000usize..70_000,
         1 => 130_000usize..150_000,
     ];
-    let step = prop_oneof![9 => 0u32..100, 1 => 0xFF_F000u32..0x100_1000];
+    let back = (1u32..2_000).prop_map(u32::wrapping_neg);
+    let step = prop_oneof![16 => 0u32..100, 2 => 0xFF_F000u32..0x100_1000, 1 => back];
     let append = (kinds, step, prop::bool::weighted(0.15), len);
     prop_oneof![
         12 => append.prop_map(|(message_kind, step_ms, sync, len)| Op::Append {
@@ -464,7 +509,11 @@ impl Model {
             }
             Op::Follow => self.follow(),
             Op::Feed => self.feed()?,
-            Op::Read(from, to) => self.read(from, to)?,
+            Op::Read(from, to) => {
+                self.log.flush();
+                self.visible = self.wire.len() as u64;
+                self.read(from, to)?;
+            }
         }
         self.check()
     }
@@ -520,21 +569,22 @@ impl Model {
             needed = needed.min(self.known[newest].start);
         }
         if self.limits.window_ms > 0 {
-            let window = i32::try_from(self.limits.window_ms).unwrap();
-            let inside = |known: &Known| {
-                Timestamp(last).since(known.frame.timestamp) <= window && known.start >= before
-            };
-            let first = self
-                .known
-                .iter()
-                .position(inside)
-                .unwrap_or(self.known.len());
-            let syncs = self.known[..first].iter().rev();
-            let sync = syncs
-                .take_while(|known| known.start >= before)
-                .find(|k| k.frame.sync);
-            let first = self.known.get(first).map_or(end, |known| known.start);
-            needed = needed.min(sync.map_or(first, |known| known.start));
+            // What the earliest seek into it finds, or else the first that any seek finds.
+            let begins = Timestamp(last.wrapping_sub(self.limits.window_ms));
+            let there = self.known.iter().filter(|k| k.start >= before);
+            let syncs: Vec<&Known> = there.filter(|known| known.frame.sync).collect();
+            let is_before = |of: &&&Known, time: Timestamp| time.since(of.frame.timestamp) >= 0;
+            let sync = syncs.iter().rfind(|known| is_before(known, begins));
+            let earliest = syncs.iter().rev().copied().reduce(|earliest, known| {
+                let time = earliest.frame.timestamp;
+                if known.frame.timestamp.since(time) < 0 {
+                    known
+                } else {
+                    earliest
+                }
+            });
+            let sync = sync.copied().or(earliest);
+            needed = needed.min(sync.map_or(end, |known| known.start));
         }
         let needed = needed
             .max(end.saturating_sub(self.limits.bytes))
