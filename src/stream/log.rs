@@ -186,6 +186,16 @@ impl StreamLog {
 
     /// Appends one message; it becomes visible with the next flush. `sync`: a player may start
     /// at it.
+    /// Whether so much has come since the last trim that the next one cannot wait: twice what
+    /// may be kept, or twice the longest message.
+    pub fn is_overfull(&self) -> bool {
+        let most = self
+            .limits
+            .bytes
+            .max(limits::VIDEO_MESSAGE_BYTES_MAX as u64);
+        self.end() - self.base > most.saturating_mul(2)
+    }
+
     pub fn append(
         &mut self,
         pool: &mut BlockPool,

@@ -102,6 +102,8 @@ pub struct Core<S> {
     pub(super) woken: Vec<usize>,
     /// Streams with something new, for players and for other workers.
     pub(super) dirty: Vec<usize>,
+    /// Those among them whose logs have grown too long to wait for the next round.
+    pub(super) overfull: Vec<usize>,
     pub(super) timers: Timers,
     pub(super) outbound: Vec<(usize, Mail<S>)>,
     /// Connections whose publish was accepted, for the event loop to gather reads of.
@@ -169,6 +171,7 @@ impl<S: Transport> Core<S> {
             ready: Vec::new(),
             woken: Vec::new(),
             dirty: Vec::new(),
+            overfull: Vec::new(),
             timers: Timers::default(),
             outbound: Vec::new(),
             new_publishers: Vec::new(),
@@ -337,11 +340,14 @@ impl<S: Transport> Core<S> {
     }
 
     pub(super) fn mark_dirty(&mut self, stream: usize) {
-        if let Some(entry) = self.streams.get_mut(stream)
-            && !entry.dirty
-        {
+        let Some(entry) = self.streams.get_mut(stream) else {
+            return;
+        };
+        if !entry.dirty {
             entry.dirty = true;
             self.dirty.push(stream);
+        } else if entry.log.is_overfull() && self.overfull.last() != Some(&stream) {
+            self.overfull.push(stream);
         }
     }
 

@@ -40,13 +40,27 @@ enum Served {
 }
 
 impl<S: Transport> Core<S> {
-    /// Writes to the players of every stream with something new, if that is due.
+    /// Writes to the players of every stream with something new, if that is due; else only to
+    /// those of streams whose logs cannot wait.
     pub fn egress(&mut self) {
-        if self.dirty.is_empty() || self.pacer.due(self.now) > self.now {
+        let is_due = !self.dirty.is_empty() && self.pacer.due(self.now) <= self.now;
+        if !is_due && self.overfull.is_empty() {
             return;
         }
-        self.pacer.begin_round(self.now);
         let before = (self.gauges.writes, self.gauges.bytes_out);
+        if is_due {
+            self.overfull.clear();
+            self.pacer.begin_round(self.now);
+            self.due_rounds();
+        } else {
+            self.early_rounds();
+        }
+        let work = self.pacer.work();
+        work.writes += self.gauges.writes - before.0;
+        work.written += self.gauges.bytes_out - before.1;
+    }
+
+    fn due_rounds(&mut self) {
         let mut dirty = std::mem::take(&mut self.dirty);
         for index in dirty.drain(..) {
             if let Some(stream) = self.streams.get_mut(index) {
@@ -56,9 +70,17 @@ impl<S: Transport> Core<S> {
         }
         dirty.append(&mut self.dirty);
         self.dirty = dirty;
-        let work = self.pacer.work();
-        work.writes += self.gauges.writes - before.0;
-        work.written += self.gauges.bytes_out - before.1;
+    }
+
+    /// A fast publisher fills memory between two rounds, however long the pace is. Other workers
+    /// have been fed by now, so that trimming takes nothing from them.
+    fn early_rounds(&mut self) {
+        for index in std::mem::take(&mut self.overfull) {
+            let stream = self.streams.get(index);
+            if stream.is_some_and(|stream| stream.log.is_overfull()) {
+                self.round(index);
+            }
+        }
     }
 
     /// Writes to every player of one stream, then trims its log.

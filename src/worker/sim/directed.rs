@@ -1,6 +1,7 @@
 //! A worker, a clock and a few clients that do what a test tells them: what happens at the
 //! limits, one by one. What happens when everything comes together is for the simulation.
 
+mod accounts;
 mod hostile;
 
 use std::cell::RefCell;
