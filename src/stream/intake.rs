@@ -48,6 +48,9 @@ impl Intake {
     pub fn begin_publish(&mut self, log: &mut StreamLog, elapsed_ms: u32) {
         self.headers = Arc::default();
         log.set_headers(self.headers.clone());
+        // It does not answer for what the one before sent, nor pay for it.
+        self.changes = Bucket::default();
+        self.unkept = 0;
         self.last_video = None;
         self.video = None;
         self.audio = None;

@@ -102,14 +102,12 @@ impl<S: Transport> Core<S> {
 
     /// What a publisher has sent is counted; a reason to close it when it was too much.
     fn check_publisher(&mut self, key: usize) -> Option<CloseReason> {
+        if let Some(reason) = self.count_unkept(key) {
+            return Some(reason);
+        }
         let conn = &mut self.conns[key];
         let publication = *conn.publications.first()?;
         let stream = &mut self.streams[publication.stream];
-        let unkept = stream.intake.take_unkept();
-        self.gauges.unkept_headers += unkept;
-        if let Err(error) = conn.session.count_glitches(unkept) {
-            return Some(CloseReason::Protocol(error));
-        }
         let most = self.bitrate_bytes;
         if !stream.meter.is_exceeded(self.now, conn.bytes_in, most) {
             return None;
@@ -119,6 +117,17 @@ impl<S: Transport> Core<S> {
             .reject(publication.msid, Status::PublishDenied, why);
         self.wake(key);
         Some(CloseReason::Bitrate)
+    }
+
+    /// Headers of a publisher that came too fast to be kept count as odd; a reason to close it
+    /// when there were too many.
+    fn count_unkept(&mut self, key: usize) -> Option<CloseReason> {
+        let conn = &mut self.conns[key];
+        let publication = conn.publications.first()?;
+        let unkept = self.streams[publication.stream].intake.take_unkept();
+        self.gauges.unkept_headers += unkept;
+        let counted = conn.session.count_glitches(unkept);
+        counted.err().map(CloseReason::Protocol)
     }
 
     /// Parses what is in the ring and reads more, until the socket is empty or the budget is.
@@ -198,7 +207,13 @@ impl<S: Transport> Core<S> {
                         self.gauges.messages_in += 1;
                         self.mark_dirty(index);
                     }
-                    Ok(Some(Event::Request(request))) => flow = self.request(key, request),
+                    Ok(Some(Event::Request(request))) => {
+                        // Before it ends a publish, which then nobody answers for.
+                        flow = match self.count_unkept(key) {
+                            Some(reason) => Flow::Close(reason),
+                            None => self.request(key, request),
+                        };
+                    }
                     Err(error) => flow = Flow::Close(CloseReason::Protocol(error)),
                 }
             }
