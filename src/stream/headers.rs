@@ -92,11 +92,27 @@ impl Headers {
         self.entries.len()
     }
 
-    /// Memory of the set in bytes. Sets that follow each other share their payloads, which count
-    /// for each of them all the same.
+    /// Memory of the set in bytes.
     pub fn bytes(&self) -> usize {
-        let payloads: usize = self.entries.iter().map(|entry| entry.payload.len()).sum();
-        self.entries.capacity() * size_of::<Header>() + payloads
+        self.bytes_beside(&Self::default())
+    }
+
+    /// Memory of the set in bytes, without the payloads it shares with `next`, a set that was
+    /// made of this one.
+    pub fn bytes_beside(&self, next: &Self) -> usize {
+        // What is left of a set stays in its order, and what is new comes last.
+        let mut theirs = next
+            .entries
+            .iter()
+            .map(|entry| entry.payload.as_ptr())
+            .peekable();
+        let mut bytes = self.entries.capacity() * size_of::<Header>();
+        for Header { payload, .. } in &self.entries {
+            if theirs.next_if_eq(&payload.as_ptr()).is_none() {
+                bytes += payload.len();
+            }
+        }
+        bytes
     }
 
     /// Whether there is none.
@@ -209,6 +225,20 @@ mod tests {
         assert!(!set.contains(HeaderKind::AudioSequence, &tracks(&[0]), &pieces));
         let other = Payload::from_slice(b"abd");
         assert!(!set.contains(HeaderKind::VideoSequence, &tracks(&[0]), &other));
+    }
+
+    #[test]
+    fn what_sets_share_counts_for_the_later_one() {
+        let kind = HeaderKind::VideoSequence;
+        let first = put(&Headers::default(), kind, &[0], &[0; 1_000]);
+        let first = put(&first, kind, &[1], &[0; 3_000]);
+        let alone = first.bytes() - 4_000;
+        let more = put(&first, kind, &[2], b"c");
+        assert_eq!(first.bytes_beside(&more), alone);
+        let changed = put(&first, kind, &[0], &[1; 1_000]);
+        assert_eq!(first.bytes_beside(&changed), alone + 1_000);
+        let others = put(&Headers::default(), kind, &[0], &[0; 1_000]);
+        assert_eq!(first.bytes_beside(&others), alone + 4_000);
     }
 
     #[test]

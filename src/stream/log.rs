@@ -86,9 +86,20 @@ pub struct StreamLog {
     trimmed: u64,
     /// Headers in force from an offset on, oldest first; those before `base` but the last are
     /// gone.
-    headers: VecDeque<(u64, Arc<Headers>)>,
+    headers: VecDeque<HeaderSet>,
+    /// Memory of all of them; what they share counts once.
+    header_bytes: usize,
     /// How many header sets were trimmed, ever.
     headers_trimmed: u64,
+}
+
+/// Headers, and the offset they are in force from.
+#[derive(Clone, Debug)]
+struct HeaderSet {
+    from: u64,
+    headers: Arc<Headers>,
+    /// Memory that goes with it: of the newest all, of each other what the next one has not.
+    bytes: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -150,6 +161,7 @@ impl StreamLog {
             newest_sync: None,
             trimmed: 0,
             headers: VecDeque::new(),
+            header_bytes: 0,
             headers_trimmed: 0,
         }
     }
@@ -174,18 +186,6 @@ impl StreamLog {
         self.end() > self.visible
     }
 
-    /// Time of the last message, if there was one, kept or not.
-    pub fn last_timestamp(&self) -> Option<Timestamp> {
-        self.last_timestamp
-    }
-
-    /// The headers in force for what is appended next.
-    pub fn headers_now(&self) -> Option<&Arc<Headers>> {
-        self.headers.back().map(|(_, headers)| headers)
-    }
-
-    /// Appends one message; it becomes visible with the next flush. `sync`: a player may start
-    /// at it.
     /// Whether so much has come since the last trim that the next one cannot wait: twice what
     /// may be kept, or twice the longest message.
     pub fn is_overfull(&self) -> bool {
@@ -196,6 +196,18 @@ impl StreamLog {
         self.end() - self.base > most.saturating_mul(2)
     }
 
+    /// Time of the last message, if there was one, kept or not.
+    pub fn last_timestamp(&self) -> Option<Timestamp> {
+        self.last_timestamp
+    }
+
+    /// The headers in force for what is appended next.
+    pub fn headers_now(&self) -> Option<&Arc<Headers>> {
+        self.headers.back().map(|set| &set.headers)
+    }
+
+    /// Appends one message; it becomes visible with the next flush. `sync`: a player may start
+    /// at it.
     pub fn append(
         &mut self,
         pool: &mut BlockPool,
@@ -230,9 +242,9 @@ impl StreamLog {
 
     /// The headers in force for a message that begins at `offset`, which is in the log.
     pub fn headers_at(&self, offset: u64) -> Arc<Headers> {
-        let known = self.headers.partition_point(|(from, _)| *from <= offset);
+        let known = self.headers.partition_point(|set| set.from <= offset);
         let last = known.checked_sub(1).and_then(|last| self.headers.get(last));
-        last.map(|(_, headers)| headers.clone()).unwrap_or_default()
+        last.map(|set| set.headers.clone()).unwrap_or_default()
     }
 
     /// The headers in force from here on are `headers`.
@@ -242,7 +254,18 @@ impl StreamLog {
 
     /// The headers in force from `offset` on, which is no earlier than any told before.
     pub fn set_headers_from(&mut self, offset: u64, headers: Arc<Headers>) {
-        self.headers.push_back((offset, headers));
+        if let Some(before) = self.headers.back_mut() {
+            self.header_bytes -= before.bytes;
+            before.bytes = before.headers.bytes_beside(&headers);
+            self.header_bytes += before.bytes;
+        }
+        let bytes = headers.bytes();
+        self.header_bytes += bytes;
+        self.headers.push_back(HeaderSet {
+            from: offset,
+            headers,
+            bytes,
+        });
     }
 
     /// How often headers were set, ever.
@@ -257,7 +280,7 @@ impl StreamLog {
         self.headers
             .iter()
             .skip(first)
-            .map(|(offset, headers)| (*offset, headers))
+            .map(|set| (set.from, &set.headers))
     }
 
     /// Gives all memory back.
@@ -312,8 +335,8 @@ impl StreamLog {
         }
         self.frozen = self.frozen.min(self.visible);
         // Headers come ahead of the messages they are for.
-        for (offset, _) in &mut self.headers {
-            *offset = (*offset).min(self.visible);
+        for set in &mut self.headers {
+            set.from = set.from.min(self.visible);
         }
         self.check_invariants();
     }
@@ -351,10 +374,11 @@ impl StreamLog {
                 pool.give(segment.bytes);
             }
         }
-        while let Some((next, _)) = self.headers.get(1)
-            && *next <= self.base
+        while let Some(next) = self.headers.get(1)
+            && next.from <= self.base
         {
-            self.headers.pop_front();
+            let gone = self.headers.pop_front();
+            self.header_bytes -= gone.map_or(0, |set| set.bytes);
             self.headers_trimmed += 1;
         }
         self.check_invariants();
@@ -487,14 +511,16 @@ impl StreamLog {
             .partition_point(|frame| frame.end <= self.visible);
         let old = self
             .headers
-            .partition_point(|(from, _)| *from <= base)
+            .partition_point(|set| set.from <= base)
             .saturating_sub(1);
         Snapshot {
             base,
             first_start: kept.first().map_or(base, |segment| segment.start),
             segments: kept.iter().map(|segment| segment.bytes.clone()).collect(),
             frames: self.frames.range(from..to).copied().collect(),
-            headers: self.headers.range(old..).cloned().collect(),
+            headers: (self.headers.range(old..))
+                .map(|set| (set.from, set.headers.clone()))
+                .collect(),
         }
     }
 
@@ -511,7 +537,9 @@ impl StreamLog {
             log.index(frame);
             log.visible = frame.end;
         }
-        log.headers = snapshot.headers.into();
+        for (from, headers) in snapshot.headers {
+            log.set_headers_from(from, headers);
+        }
         log.check_invariants();
         log
     }
@@ -538,7 +566,7 @@ impl StreamLog {
     pub fn index_bytes(&self) -> u64 {
         let frames = self.frames.capacity() * size_of::<Frame>() + self.syncs.bytes();
         let segments = self.segments.capacity() * size_of::<Segment>();
-        let headers: usize = self.headers.iter().map(|(_, set)| set.bytes()).sum();
+        let headers = self.headers.capacity() * size_of::<HeaderSet>() + self.header_bytes;
         (frames + segments + headers) as u64
     }
 

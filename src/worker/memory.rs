@@ -14,6 +14,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use bytes::Bytes;
 use log::warn;
 
 use super::conn::{CloseReason, Conn};
@@ -127,11 +128,13 @@ impl<S: Transport> Core<S> {
     /// Bytes that this worker holds for streams and connections.
     pub(super) fn held_bytes(&self) -> u64 {
         let conns = self.conns.iter().map(|(_, conn)| conn_bytes(conn));
+        let pieces = self.conns.iter().flat_map(|(_, conn)| &conn.half_sent);
+        let half_sent = half_sent_bytes(pieces);
         let streams = self.streams.iter().map(|(_, stream)| stream_bytes(stream));
         let spare = self.blocks.len() * limits::BLOCK_BYTES
             + self.rings.len() * limits::RING_BYTES
             + self.scratch.capacity();
-        conns.sum::<u64>() + streams.sum::<u64>() + spare as u64
+        conns.sum::<u64>() + half_sent + streams.sum::<u64>() + spare as u64
     }
 
     /// Closes the players that came last, one in [`limits::SHED_SHARE`].
@@ -194,10 +197,38 @@ fn percent(of: u64, percent: u64) -> u64 {
     u64::try_from(u128::from(of) * u128::from(percent) / 100).unwrap_or(u64::MAX)
 }
 
+/// Memory of a connection, the bytes of its half-sent messages not counted.
 fn conn_bytes<S: Transport>(conn: &Conn<S>) -> u64 {
-    let half_sent: usize = conn.half_sent.iter().map(bytes::Bytes::len).sum();
+    let list = if conn.half_sent.spilled() {
+        conn.half_sent.capacity() * size_of::<Bytes>()
+    } else {
+        0
+    };
     let ring = conn.ring.as_ref().map_or(0, |_| limits::RING_BYTES);
-    (limits::CONNECTION_BYTES + half_sent + ring + conn.session.memory_bytes()) as u64
+    (limits::CONNECTION_BYTES + list + ring + conn.session.memory_bytes()) as u64
+}
+
+/// Pieces below this count for each player: they are copies, or not worth a look at who else has
+/// them.
+const SHARED_BYTES_LEAST: usize = 4 * 1024;
+
+/// Memory of half-sent messages. They are parts of a log, which all players that were cut in the
+/// same message share: it counts once, though the log may have it as well.
+fn half_sent_bytes<'a>(pieces: impl Iterator<Item = &'a Bytes>) -> u64 {
+    let mut bytes = 0;
+    let mut shared = Vec::new();
+    for piece in pieces {
+        if piece.len() < SHARED_BYTES_LEAST {
+            bytes += piece.len();
+        } else {
+            shared.push((piece.as_ptr_range().end.addr(), piece.len()));
+        }
+    }
+    // Of those that end at the same place the longest holds all.
+    shared.sort_unstable();
+    let each = shared.chunk_by(|one, other| one.0 == other.0);
+    let each = each.filter_map(|same| same.last());
+    (bytes + each.map(|(_, len)| len).sum::<usize>()) as u64
 }
 
 fn stream_bytes(stream: &Stream) -> u64 {
@@ -241,6 +272,21 @@ mod tests {
             Pressure::None.next(u64::MAX, u64::MAX),
             Pressure::ShedStreams
         );
+    }
+
+    #[test]
+    fn what_half_sent_messages_share_counts_once() {
+        let block = Bytes::from(vec![0; 60_000]);
+        let (first, second) = (block.slice(..20_000), block.slice(20_000..));
+        let rest = second.slice(15_000..);
+        let pieces = [&first, &second, &rest, &second, &rest];
+        assert_eq!(half_sent_bytes(pieces.into_iter()), 60_000);
+        assert_eq!(half_sent_bytes([&rest, &rest].into_iter()), 25_000);
+        let copies = [Bytes::from(vec![0; 5_000]), Bytes::from(vec![0; 5_000])];
+        assert_eq!(half_sent_bytes(copies.iter()), 10_000);
+        let small = block.slice(..100);
+        assert_eq!(half_sent_bytes([&small, &small].into_iter()), 200);
+        assert_eq!(half_sent_bytes(std::iter::empty()), 0);
     }
 
     #[test]

@@ -4,6 +4,11 @@
 use super::*;
 use crate::config::Pace;
 
+/// A video sequence header of one track of many, E-RTMP v2 "Multitrack".
+fn track_header(track: u8) -> [u8; 7] {
+    [0x96, 0, b'a', b'v', b'c', b'1', track]
+}
+
 fn delete_stream(stage: &mut Stage, guest: usize) {
     stage.guests[guest].session.send_command(0, |amf| {
         amf.string("deleteStream").number(0.0).null().number(1.0);
@@ -45,6 +50,69 @@ fn the_headers_of_a_publisher_are_kept_whatever_the_one_before_sent() {
     stage.key_frame(good, 100);
     let player = stage.play("cam");
     assert_eq!(stage.guests[player].media, 2, "header and key frame");
+}
+
+#[test]
+fn header_sets_that_share_their_bytes_count_once() {
+    let mut stage = Stage::new(|config| config.memory_max = Some(256 * MIB));
+    let bad = stage.publish("bad");
+    let victim = stage.publish("victim");
+    stage.key_frame(bad, 100);
+    for track in 0..31 {
+        stage.send(bad, kind::VIDEO, &track_header(track), 65_000);
+        stage.settle();
+    }
+    let mut number = 0u8;
+    stage.pass(S(18), |stage| {
+        stage.key_frame(victim, 1_000);
+        for _ in 0..2 {
+            number = number.wrapping_add(1);
+            let mut head = track_header(31).to_vec();
+            head.push(number);
+            stage.send(bad, kind::VIDEO, &head, 20);
+        }
+    });
+    let log = stage.core.streams.iter().map(|(_, s)| s.log.held_bytes());
+    let (log, held) = (log.sum::<u64>(), stage.core.held_bytes());
+    let shed = stage.gauges().shed;
+    assert!(
+        shed == 0 && held < log + 8 * MIB as u64,
+        "held {held}, in logs {log}, shed {shed}, victim hears {:?}",
+        stage.guests[victim].heard
+    );
+}
+
+#[test]
+fn what_many_slow_players_share_counts_once() {
+    let mut stage = Stage::new(|config| {
+        config.memory_max = Some(256 * MIB);
+        config.publish_bitrate_max = None;
+    });
+    let bad = stage.publish("bad");
+    let slow: Vec<usize> = (0..50).map(|_| stage.play("bad")).collect();
+    let victims: Vec<usize> = (0..3)
+        .map(|n| stage.publish(&format!("victim{n}")))
+        .collect();
+    for player in slow {
+        stage.guests[player].appetite = 1_200;
+        stage.guests[player].left = 1_200;
+    }
+    stage.key_frame(bad, 8_000_000);
+    stage.pass(S(4), |stage| {
+        victims.iter().for_each(|&v| {
+            if !stage.guests[v].gone {
+                stage.key_frame(v, 1_000);
+            }
+        });
+    });
+    let log = stage.core.streams.iter().map(|(_, s)| s.log.held_bytes());
+    let (log, held) = (log.sum::<u64>(), stage.core.held_bytes());
+    let gone = victims.iter().filter(|&&v| stage.guests[v].gone).count();
+    let shed = stage.gauges().shed;
+    assert!(
+        shed == 0,
+        "held {held}, in logs {log}, shed {shed}, of the 3 publishers {gone}"
+    );
 }
 
 #[test]
