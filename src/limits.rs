@@ -205,6 +205,12 @@ const _: () = assert!(SEQUENCE_HEADER_BYTES_MAX <= AUDIO_MESSAGE_BYTES_MAX);
 /// several tracks, and the metadata.
 pub const HEADERS_MAX: usize = 32;
 
+/// Bytes of all these together: what a player may be sent each time it starts or jumps, and what
+/// each change holds anew. Metadata has some KB, the others some hundred bytes each.
+pub const HEADERS_BYTES_MAX: usize = 256 * KIB;
+const _: () = assert!(HEADERS_BYTES_MAX >= SEQUENCE_HEADER_BYTES_MAX);
+const _: () = assert!(HEADERS_BYTES_MAX <= COMMAND_BACKLOG_BYTES_MAX);
+
 /// How often a stream may change its metadata and sequence headers. Encoders change them when
 /// they start and with the picture size; what comes faster is relayed like any message, but not
 /// kept for players who come later, since each change makes a new set; and it counts as odd.
@@ -217,8 +223,7 @@ const _: () = assert!(HEADER_CHANGES.burst() as usize >= HEADERS_MAX);
 /// (`--log-bytes`) bounds it too.
 pub const GOP_BYTES_MAX: usize = 16 * MIB;
 // What comes before the key frame must leave room for it.
-const _: () =
-    assert!(GOP_BYTES_MAX >= HEADERS_MAX * SEQUENCE_HEADER_BYTES_MAX + VIDEO_MESSAGE_BYTES_MAX);
+const _: () = assert!(GOP_BYTES_MAX >= HEADERS_BYTES_MAX + VIDEO_MESSAGE_BYTES_MAX);
 
 /// Messages in that group, sound included.
 pub const GOP_FRAMES_MAX: usize = 2500;

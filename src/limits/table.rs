@@ -320,6 +320,11 @@ pub const TABLE: &[Limit] = &[
         "relayed, not kept for players who come later"
     ),
     limit!(
+        Bytes HEADERS_BYTES_MAX,
+        "All of them together",
+        "relayed, not kept for players who come later"
+    ),
+    limit!(
         Rate HEADER_CHANGES,
         "Changes of them",
         "relayed, not kept for players who come later; each counts as odd"

@@ -49,7 +49,7 @@ impl Headers {
     }
 
     /// This set with one more header, which replaces those of its kind for its tracks. None
-    /// when the header is too long or too many are there: it is relayed, but not kept.
+    /// when the header is too long, or too many or too much are there: it is relayed, but not kept.
     pub fn with(
         &self,
         kind: HeaderKind,
@@ -68,7 +68,9 @@ impl Headers {
             })
             .cloned()
             .collect();
-        if entries.len() >= limits::HEADERS_MAX {
+        let bytes: usize = entries.iter().map(|entry| entry.payload.len()).sum();
+        if entries.len() >= limits::HEADERS_MAX || bytes + payload.len() > limits::HEADERS_BYTES_MAX
+        {
             return None;
         }
         entries.push(Header {
@@ -239,6 +241,25 @@ mod tests {
         assert_eq!(first.bytes_beside(&changed), alone + 1_000);
         let others = put(&Headers::default(), kind, &[0], &[0; 1_000]);
         assert_eq!(first.bytes_beside(&others), alone + 4_000);
+    }
+
+    #[test]
+    fn all_together_are_bounded() {
+        let (kind, long) = (
+            HeaderKind::VideoSequence,
+            [0; limits::SEQUENCE_HEADER_BYTES_MAX],
+        );
+        let mut set = Headers::default();
+        for id in 0..4 {
+            set = put(&set, kind, &[id], &long);
+        }
+        let body = Payload::from_slice(b"x");
+        assert!(set.with(kind, 9, tracks(&[4]), &body).is_none());
+        // One that takes the place of another is measured without it.
+        assert!(
+            set.with(kind, 9, tracks(&[3]), &Payload::from_slice(&long))
+                .is_some()
+        );
     }
 
     #[test]
