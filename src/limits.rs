@@ -246,6 +246,11 @@ pub const EVENTS_PER_POLL: usize = 1024;
 /// A flood of tiny messages then delays others by little more than a large message does.
 pub const MESSAGES_PER_TURN: usize = 2048;
 
+/// So many of these a publish, a play or another request counts for: it may make a stream, or be
+/// answered with all headers of one.
+pub const REQUEST_MESSAGES: usize = 64;
+const _: () = assert!(REQUEST_MESSAGES < MESSAGES_PER_TURN);
+
 /// Empty rings a worker keeps for the next connections that have bytes, 1 MiB together.
 pub const RINGS_KEPT: usize = 16;
 

@@ -361,6 +361,11 @@ pub const TABLE: &[Limit] = &[
         "the rest is parsed in the next turn"
     ),
     limit!(
+        Count REQUEST_MESSAGES,
+        "Messages that a publish, play or other request counts for",
+        "the rest is parsed in the next turn"
+    ),
+    limit!(
         Count RINGS_KEPT,
         "Spare rings",
         "given back"

@@ -208,6 +208,7 @@ impl<S: Transport> Core<S> {
                         self.mark_dirty(index);
                     }
                     Ok(Some(Event::Request(request))) => {
+                        *messages_left = messages_left.saturating_sub(limits::REQUEST_MESSAGES);
                         // Before it ends a publish, which then nobody answers for.
                         flow = match self.count_unkept(key) {
                             Some(reason) => Flow::Close(reason),
