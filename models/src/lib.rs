@@ -27,6 +27,12 @@ pub mod sync {
 
 pub use real::{collections, mem};
 
+/// What the registry counts up to.
+pub mod limits {
+    /// The most workers there may be.
+    pub const WORKERS_MAX: usize = 64;
+}
+
 /// What a log is to mail.
 pub mod stream {
     /// Sets of headers.

@@ -181,6 +181,8 @@ fn piece(epoch: u64, in_flight: &InFlight) -> Letter {
     Mail::Append {
         name: "live/cam".into(),
         epoch,
+        changes: 0,
+        start: 0,
         bytes: Bytes::from_static(&[0; BYTES]),
         frames: smallvec::SmallVec::new(),
         receipt: Receipt::new(in_flight, BYTES),

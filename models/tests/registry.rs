@@ -29,7 +29,8 @@ fn a_publish_and_a_play_at_the_same_time_find_each_other_once() {
             thread::spawn(move || claim(&registry))
         };
         // The worker of the player subscribes when it is told who has the stream.
-        let subscribes = registry.join(&name(), PLAYER) == Some(PUBLISHER);
+        let owner = registry.join(&name(), PLAYER);
+        let subscribes = owner.is_some_and(|owner| owner.worker == PUBLISHER);
         let feeds = publisher.join().unwrap();
         assert!(
             feeds != subscribes,

@@ -1,9 +1,11 @@
 //! A panic while one connection is served ends that connection and nothing else.
 //!
-//! Each step of one connection runs inside [`Core::contained`]. What such a step leaves half
-//! done is mended here: roles, counts and the registry are made to agree again from what is
-//! certain, and a stream whose log may be half-changed ends. A panic anywhere else, here
-//! included, still ends the process: then it is not known what is left to serve with.
+//! Each step of one connection runs inside [`Core::contained`], and what is done for a stream as
+//! a whole inside [`Core::contained_stream`], where the one connection is its publisher. What
+//! such a step leaves half done is mended here: roles, counts and the registry are made to agree
+//! again from what is certain, a stream whose log may be half-changed ends, and what was to be
+//! mailed and was not is for audit.rs. A panic anywhere else, here included, still ends the
+//! process: then it is not known what is left to serve with.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,6 +15,7 @@ use log::error;
 use super::conn::CloseReason;
 use super::core::Core;
 use super::mail::Mail;
+use super::registry::Owner;
 use super::table::Source;
 use super::timers::Timer;
 use crate::limits;
@@ -41,13 +44,40 @@ impl<S: Transport> Core<S> {
         }
     }
 
+    /// Does `work` for the stream `index` as a whole; if that panics, the stream and its publisher
+    /// end.
+    pub(super) fn contained_stream(&mut self, index: usize, work: impl FnOnce(&mut Self)) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| work(self))) {
+            self.recover_stream(index, &*panic);
+        }
+    }
+
+    #[cold]
+    fn recover_stream(&mut self, index: usize, panic: &(dyn Any + Send)) {
+        let source = self.streams.get(index).map(|stream| stream.source);
+        if let Some(Source::Publisher(key)) = source {
+            self.recover(key, Step::Ingress, panic);
+            return;
+        }
+        self.faults.disarm();
+        self.gauges.bugs += 1;
+        error!("{}", CloseReason::Bug(words(panic).into()));
+        let stranded = self.mend_plays();
+        self.mend_publications(NOWHERE);
+        self.break_stream(index);
+        self.break_unsound();
+        self.mend_registry();
+        self.tell_stranded(&stranded);
+    }
+
     #[cold]
     fn recover(&mut self, key: usize, step: Step, panic: &(dyn Any + Send)) {
+        self.faults.disarm();
         self.gauges.bugs += 1;
         let reason = CloseReason::Bug(words(panic).into());
         let published = self.published_by(key);
         self.drop_roles(key);
-        self.mend_plays();
+        let stranded = self.mend_plays();
         self.mend_publications(key);
         for index in published {
             let is_its = self
@@ -60,13 +90,9 @@ impl<S: Transport> Core<S> {
                 self.break_stream(index);
             }
         }
-        let keys: Vec<usize> = self.streams.iter().map(|(index, _)| index).collect();
-        for index in keys {
-            if self.streams.get(index).is_some_and(|s| !s.log.is_sound()) {
-                self.break_stream(index);
-            }
-        }
+        self.break_unsound();
         self.mend_registry();
+        self.tell_stranded(&stranded);
         if self
             .conns
             .get(key)
@@ -104,13 +130,15 @@ impl<S: Transport> Core<S> {
         }
     }
 
-    /// Players are those that their stream and their connection both know of.
-    fn mend_plays(&mut self) {
+    /// Players are those that their stream and their connection both know of. Connections, with
+    /// the message stream of each, that may think that they play and no longer do.
+    fn mend_plays(&mut self) -> Vec<(usize, u32)> {
         let Self { conns, streams, .. } = self;
         for (_, conn) in conns.iter_mut() {
             conn.plays.iter_mut().for_each(|play| play.slot = NOWHERE);
         }
         self.players = 0;
+        let mut stranded = Vec::new();
         for (index, stream) in streams.iter_mut() {
             let mut slot = 0;
             stream.players.retain(|player| {
@@ -118,6 +146,7 @@ impl<S: Transport> Core<S> {
                 let mut plays = conn.into_iter().flat_map(|conn| &mut conn.plays);
                 let its = plays.find(|play| play.stream == index && play.msid == player.msid);
                 let Some(play) = its.filter(|play| play.slot == NOWHERE) else {
+                    stranded.push((player.conn, player.msid));
                     return false;
                 };
                 play.slot = slot;
@@ -128,6 +157,29 @@ impl<S: Transport> Core<S> {
         }
         for (_, conn) in conns.iter_mut() {
             conn.plays.retain(|play| play.slot != NOWHERE);
+        }
+        stranded
+    }
+
+    /// Tells those that were about to be told when the panic came, and sends whatever it kept
+    /// from being sent.
+    fn tell_stranded(&mut self, stranded: &[(usize, u32)]) {
+        for &(key, msid) in stranded {
+            let Some(conn) = self.conns.get_mut(key) else {
+                continue;
+            };
+            if conn.closing.is_some() || conn.plays.iter().any(|play| play.msid == msid) {
+                continue;
+            }
+            conn.session.end_play(msid, "the stream is over");
+            conn.idle_since = self.now;
+            if conn.plays.is_empty() && conn.publications.is_empty() {
+                self.close(key, &CloseReason::StreamEnded);
+            }
+        }
+        let owed = self.conns.iter().filter(|(_, conn)| conn.has_pending());
+        for key in owed.map(|(key, _)| key).collect::<Vec<_>>() {
+            self.wake(key);
         }
     }
 
@@ -163,6 +215,16 @@ impl<S: Transport> Core<S> {
         }
     }
 
+    /// Ends every stream whose log is half-changed.
+    fn break_unsound(&mut self) {
+        let keys: Vec<usize> = self.streams.iter().map(|(index, _)| index).collect();
+        for index in keys {
+            if self.streams.get(index).is_some_and(|s| !s.log.is_sound()) {
+                self.break_stream(index);
+            }
+        }
+    }
+
     /// Ends a stream whose log cannot be trusted: its players are told and closed, here and on
     /// other workers, and whoever comes next finds an empty log.
     fn break_stream(&mut self, index: usize) {
@@ -172,6 +234,8 @@ impl<S: Transport> Core<S> {
         // The blocks of the old one are not used again.
         stream.log = StreamLog::new(self.log_limits);
         stream.intake = Intake::default();
+        // Who had fallen behind is to have the end of the stream, and no start of the new log.
+        stream.feeds.iter_mut().for_each(|feed| feed.lost = false);
         for player in &mut stream.players {
             player.cursor = Cursor::new(&stream.log, StartAt::NewestSync);
         }
@@ -187,14 +251,14 @@ impl<S: Transport> Core<S> {
             Source::Nobody => self.end_players(index),
             Source::Fed { worker } => {
                 // Its players are gone then; those that wait are fed anew.
-                let name = stream.name.clone();
+                let (name, epoch) = (stream.name.clone(), stream.epoch);
                 let from = self.worker;
                 stream.source = Source::Nobody;
                 self.end_players(index);
                 if self.streams.contains(index) {
-                    let mail = Mail::Unsubscribe { name, from };
+                    let mail = Mail::Unsubscribe { name, epoch, from };
                     self.outbound.push((worker, mail));
-                    self.subscribe(index, worker);
+                    self.subscribe(index, Owner { worker, epoch });
                 }
             }
         }

@@ -15,8 +15,8 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use log::{debug, log, warn};
@@ -25,6 +25,7 @@ use slab::Slab;
 use super::admission::{Admission, Refusal};
 use super::conn::{CloseReason, Conn, Deadline};
 use super::contain::Step;
+use super::fault::{Faults, Midst};
 use super::mail::{Mail, Mailbox};
 use super::memory::Pressure;
 use super::notes::Notes;
@@ -56,6 +57,9 @@ pub struct Shared<S> {
     pub admission: Admission,
     /// Bytes each worker holds for streams and connections, while that is counted.
     pub memory: Vec<AtomicU64>,
+    /// When the first of them began: what knows no clock is told the time since, and
+    /// connections take it along from one worker to another.
+    born: OnceLock<Instant>,
     /// The id of the next connection.
     pub next_id: AtomicU64,
     /// What each worker has counted.
@@ -71,6 +75,7 @@ impl<S> Shared<S> {
             admission: Admission::new(max_connections, config.max_per_address),
             memory: (0..workers).map(|_| AtomicU64::new(0)).collect(),
             config,
+            born: OnceLock::new(),
             next_id: AtomicU64::new(1),
             stats: (0..workers).map(|_| WorkerStats::default()).collect(),
         }
@@ -87,7 +92,7 @@ pub struct Core<S> {
     /// Bytes of one stream that may be under way to one worker.
     pub(super) mail_bytes: usize,
     pub(super) now: Instant,
-    /// When it began; what knows no clock is told the time since.
+    /// When the relay began.
     born: Instant,
     pub(super) conns: Slab<Conn<S>>,
     pub(super) streams: Slab<Stream>,
@@ -118,6 +123,8 @@ pub struct Core<S> {
     pub(super) notes: Notes,
     /// How short memory is.
     pub(super) pressure: Pressure,
+    /// When streams are compared with the registry next.
+    pub(super) audit_due: Instant,
     /// When memory is counted next.
     pub(super) memory_due: Instant,
     /// When the newest are shed next, if they are to be.
@@ -129,6 +136,8 @@ pub struct Core<S> {
     /// How often a connection is looked at when nothing nearer is due.
     check_every: Duration,
     seed: u64,
+    /// Panics that tests want.
+    pub(super) faults: Faults,
 }
 
 impl<S: Transport> Core<S> {
@@ -156,12 +165,12 @@ impl<S: Transport> Core<S> {
         Self {
             worker,
             pacer: Pacer::new(config, now),
+            born: *shared.born.get_or_init(|| now),
             shared,
             wire,
             log_limits,
             mail_bytes: limits::MAIL_BYTES_MAX,
             now,
-            born: now,
             conns: Slab::new(),
             streams: Slab::new(),
             by_name: HashMap::new(),
@@ -181,12 +190,14 @@ impl<S: Transport> Core<S> {
             publishers: 0,
             notes,
             pressure: Pressure::None,
+            audit_due: now,
             memory_due: now,
             shed_due: now,
             notes_due: now,
             bitrate_bytes,
             check_every,
             seed,
+            faults: Faults::default(),
         }
     }
 
@@ -195,7 +206,7 @@ impl<S: Transport> Core<S> {
         self.now = now;
     }
 
-    /// The time of this turn since the worker began.
+    /// The time of this turn since the relay began.
     pub(super) fn uptime(&self) -> Duration {
         self.now.saturating_duration_since(self.born)
     }
@@ -288,7 +299,8 @@ impl<S: Transport> Core<S> {
 
     /// A connection cannot go on because its socket cannot be watched.
     pub fn drop_conn(&mut self, key: usize, kind: std::io::ErrorKind) {
-        self.close(key, &CloseReason::Io(kind));
+        let reason = CloseReason::Io(kind);
+        self.contained(key, Step::Other, |core| core.close(key, &reason));
     }
 
     /// `accept` found no descriptor; true when that is worth a line: at most every ten seconds.
@@ -419,6 +431,7 @@ impl<S: Transport> Core<S> {
         }
         self.gauges.violations += u64::from(reason.is_violation());
         self.end_roles(key);
+        self.faults.at(Midst::Role);
         let conn = &mut self.conns[key];
         // While the relay stops there is the time that --drain gives, else a moment.
         let linger = if self.draining {
@@ -443,9 +456,8 @@ impl<S: Transport> Core<S> {
             if let Some(ring) = conn.ring {
                 self.rings.give_back(ring);
             }
-            let uptime = self.now.saturating_duration_since(self.born);
             let admission = &self.shared.admission;
-            admission.leave(conn.peer.ip(), conn.is_newcomer, uptime);
+            admission.leave(conn.peer.ip(), conn.is_newcomer, self.uptime());
         }
     }
 
@@ -480,7 +492,9 @@ impl<S: Transport> Core<S> {
                         self.contained(key, Step::Other, |core| core.check_conn(key));
                     }
                 }
-                Timer::Stream(key, epoch) => self.check_stream(key, epoch),
+                Timer::Stream(key, epoch) => {
+                    self.contained_stream(key, |core| core.check_stream(key, epoch));
+                }
             }
         }
     }
@@ -488,6 +502,7 @@ impl<S: Transport> Core<S> {
     /// Closes a connection whose deadline has passed, or arms its next.
     fn check_conn(&mut self, key: usize) {
         let now = self.now;
+        self.faults.at(Midst::Deadline);
         if self.conns[key].closing.is_some_and(|until| until <= now) {
             self.remove(key);
             return;
@@ -503,7 +518,9 @@ impl<S: Transport> Core<S> {
             }
             Err(reason) => {
                 self.tell_late(key, &reason);
+                self.faults.at(Midst::Deadline);
                 self.close(key, &reason);
+                self.faults.at(Midst::Deadline);
             }
         }
     }
@@ -638,7 +655,9 @@ impl<S: Transport> Core<S> {
             .position(|play| overdue(play.wait_until))
         {
             let play = self.conns[key].plays.remove(index);
+            self.faults.at(Midst::Deadline);
             self.remove_player(play.stream, play.slot);
+            self.faults.at(Midst::Deadline);
             let conn = &mut self.conns[key];
             if play.switching {
                 let why = "the stream to switch to is not live";
@@ -705,6 +724,7 @@ impl<S: Transport> Core<S> {
             self.gauges.unlogged += self.notes.tell();
         }
         self.review_memory();
+        self.audit();
         let streams = self
             .streams
             .iter()

@@ -18,6 +18,7 @@ use smallvec::SmallVec;
 use super::conn::{CloseReason, Conn, Sent};
 use super::contain::Step;
 use super::core::Core;
+use super::fault::Midst;
 use super::table::{Player, Video};
 use crate::limits::{
     FILTERED_BYTES, GATHERED_MESSAGE_BYTES, JUMP_BACKLOG_BYTES_MAX, SLICES_MAX, WRITES_PER_TURN,
@@ -65,7 +66,7 @@ impl<S: Transport> Core<S> {
         for index in dirty.drain(..) {
             if let Some(stream) = self.streams.get_mut(index) {
                 stream.dirty = false;
-                self.round(index);
+                self.contained_stream(index, |core| core.round(index));
             }
         }
         dirty.append(&mut self.dirty);
@@ -86,6 +87,7 @@ impl<S: Transport> Core<S> {
     /// Writes to every player of one stream, then trims its log.
     pub(super) fn round(&mut self, index: usize) {
         self.streams[index].log.flush();
+        self.faults.at(Midst::Egress);
         // From the last to the first: one that is closed on the way, with every play of its
         // connection, is replaced by one that has been served.
         for slot in (0..self.streams[index].players.len()).rev() {
@@ -95,6 +97,7 @@ impl<S: Transport> Core<S> {
                 self.contained(key, Step::Other, |core| core.serve_fully(index, slot));
             }
         }
+        self.faults.at(Midst::Egress);
         self.trim(index);
     }
 
@@ -109,6 +112,7 @@ impl<S: Transport> Core<S> {
             .filter_map(|player| player.cursor.needs_from());
         let readers_min = needs.min().unwrap_or(u64::MAX);
         stream.log.trim(&mut self.blocks, readers_min);
+        self.faults.at(Midst::Egress);
     }
 
     /// Writes to every connection on the woken list.
@@ -186,6 +190,7 @@ impl<S: Transport> Core<S> {
         let conn = &mut self.conns[key];
         if !conn.has_pending() {
             conn.socket.shutdown_write();
+            self.faults.at(Midst::Egress);
             conn.readable = true;
             self.mark_ready(key);
         } else if conn.writable {
@@ -224,6 +229,7 @@ impl<S: Transport> Core<S> {
                 Err(served) => return served,
             }
         };
+        self.faults.at(Midst::Egress);
         let sent = match self.write(index, slot, offset) {
             Ok(sent) => sent,
             Err(reason) => {
@@ -233,6 +239,7 @@ impl<S: Transport> Core<S> {
         };
         self.gauges.bytes_out += sent.bytes as u64;
         self.gauges.writes += u64::from(sent.bytes > 0);
+        self.faults.at(Midst::Egress);
         let stream = &self.streams[index];
         let at = stream.players[slot].cursor.needs_from();
         let behind = at.is_some_and(|at| at < stream.log.visible());
@@ -307,6 +314,7 @@ impl<S: Transport> Core<S> {
                 let mut slices = [IoSlice::new(&[]); SLICES_MAX];
                 let count = stream.log.slices(offset, &mut slices);
                 let sent = conn.send(&slices[..count], self.now)?;
+                self.faults.at(Midst::Egress);
                 let reached = offset + sent.log_bytes as u64;
                 let end = stream.log.message_end(reached);
                 stream.log.share(reached, end, &mut conn.half_sent);
@@ -323,6 +331,7 @@ impl<S: Transport> Core<S> {
                 gathered.copied.extend_from_slice(replies.pending());
                 replies.advance(said);
                 let reached = gather(&stream.log, player, offset, chunk_size, &mut gathered);
+                self.faults.at(Midst::Egress);
                 gathered.end();
                 player.cursor.advance_to(reached);
                 conn.send(&[], self.now)
@@ -357,6 +366,7 @@ impl<S: Transport> Core<S> {
             .position(|p| p.msid == msid && p.stream != index);
         if let Some(old) = old {
             let play = conn.plays.remove(old);
+            self.faults.at(Midst::Egress);
             self.remove_player(play.stream, play.slot);
         }
         self.settle_in(key);

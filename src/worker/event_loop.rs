@@ -174,6 +174,8 @@ impl EventLoop {
             self.accept(now);
             now = self.turn();
             if self.is_over(now) {
+                // What others still send here would be kept, and nobody would be told.
+                self.shared.mailboxes[self.worker].close();
                 self.core.publish_stats();
                 return Ok(());
             }

@@ -5,6 +5,10 @@
 //! Bytes under way to one worker are bounded. A worker that cannot keep up is told nothing more
 //! until it has taken everything, and then goes on from a new snapshot at a sync point: it
 //! loses media, never memory.
+//!
+//! Letters say where they go on. One that does not go on where the receiver's log ends is not
+//! taken, nor is any behind it: the receiver asks again, and its players wait for a sync point
+//! as if they had been too slow.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,22 +16,20 @@ use std::sync::atomic::Ordering;
 use smallvec::SmallVec;
 
 use super::core::Core;
+use super::fault::Midst;
 use super::mail::{InFlight, Mail, Receipt};
-use super::table::{Feed, Source};
+use super::registry::Owner;
+use super::table::{Feed, Source, Upstream};
 use crate::net::transport::Transport;
 use crate::stream::log::{Snapshot, StreamLog};
 
 impl<S: Transport> Core<S> {
-    /// Asks worker `owner` for the stream.
-    pub(super) fn subscribe(&mut self, index: usize, owner: usize) {
+    /// Asks whoever has the stream for it.
+    pub(super) fn subscribe(&mut self, index: usize, owner: Owner) {
         let name = self.streams[index].name.clone();
-        self.outbound.push((
-            owner,
-            Mail::Subscribe {
-                name,
-                from: self.worker,
-            },
-        ));
+        let (epoch, from) = (owner.epoch, self.worker);
+        let mail = Mail::Subscribe { name, epoch, from };
+        self.outbound.push((owner.worker, mail));
     }
 
     /// Worker `worker` has players of the stream: it gets a snapshot now, then what follows.
@@ -39,9 +41,10 @@ impl<S: Transport> Core<S> {
         stream.feeds.push(Feed {
             worker,
             sent: 0,
-            headers_seen: 0,
+            changes: 0,
             in_flight: InFlight::default(),
             lost: false,
+            doubted: false,
         });
         let position = stream.feeds.len() - 1;
         self.send_snapshot(index, position);
@@ -52,12 +55,14 @@ impl<S: Transport> Core<S> {
         stream.log.flush();
         let feed = &mut stream.feeds[position];
         feed.sent = stream.log.visible();
-        feed.headers_seen = stream.log.header_changes();
+        feed.changes = stream.log.header_changes();
         feed.lost = false;
+        self.faults.at(Midst::Feed);
         let mail = Mail::Snapshot {
             name: stream.name.clone(),
             epoch: stream.epoch,
             from: self.worker,
+            changes: feed.changes,
             snapshot: Box::new(stream.log.snapshot()),
         };
         self.outbound.push((feed.worker, mail));
@@ -72,7 +77,7 @@ impl<S: Transport> Core<S> {
                 .get(index)
                 .is_some_and(|stream| !stream.feeds.is_empty())
             {
-                self.feed_stream(index);
+                self.contained_stream(index, |core| core.feed_stream(index));
             }
         }
     }
@@ -97,24 +102,26 @@ impl<S: Transport> Core<S> {
             streams,
             outbound,
             mail_bytes,
+            faults,
             ..
         } = self;
         let stream = &mut streams[index];
         let (name, epoch, log) = (&stream.name, stream.epoch, &stream.log);
         let feed = &mut stream.feeds[position];
-        for (offset, headers) in log.headers_since(feed.headers_seen) {
-            let (name, headers) = (name.clone(), headers.clone());
-            outbound.push((
-                feed.worker,
-                Mail::Headers {
-                    name,
-                    epoch,
-                    offset,
-                    headers,
-                },
-            ));
+        for (offset, headers) in log.headers_since(feed.changes) {
+            let mail = Mail::Headers {
+                name: name.clone(),
+                epoch,
+                changes: feed.changes,
+                offset,
+                headers: headers.clone(),
+            };
+            outbound.push((feed.worker, mail));
+            faults.at(Midst::Feed);
+            feed.changes += 1;
         }
-        feed.headers_seen = log.header_changes();
+        let unsent: usize = log.pieces_from(feed.sent).map(|(b, _)| b.len()).sum();
+        let mut start = log.visible().saturating_sub(unsent as u64);
         for (bytes, frames) in log.pieces_from(feed.sent) {
             if feed.in_flight.load(Ordering::Relaxed) > *mail_bytes {
                 feed.lost = true;
@@ -123,11 +130,15 @@ impl<S: Transport> Core<S> {
             let mail = Mail::Append {
                 name: name.clone(),
                 epoch,
+                changes: feed.changes,
+                start,
                 bytes: bytes.clone(),
                 frames: frames.collect::<SmallVec<_>>(),
                 receipt: Receipt::new(&feed.in_flight, bytes.len()),
             };
             outbound.push((feed.worker, mail));
+            start += bytes.len() as u64;
+            faults.at(Midst::Feed);
         }
         feed.sent = log.visible();
     }
@@ -143,54 +154,68 @@ impl<S: Transport> Core<S> {
         for feed in &stream.feeds {
             self.outbound
                 .push((feed.worker, letter(stream.name.clone(), stream.epoch)));
+            self.faults.at(Midst::Feed);
         }
     }
 
     /// Acts on one letter. Connections that come by mail are the event loop's to register.
     pub fn receive(&mut self, mail: Mail<S>) {
-        match mail {
-            Mail::Adopt(conn) => {
+        // Of a stream that is not here nobody wants to know.
+        let index = mail.stream().and_then(|name| self.by_name.get(name));
+        match (index.copied(), mail) {
+            (_, Mail::Adopt(conn)) => {
                 let key = self.adopt(*conn);
                 self.resume_publish(key);
             }
-            Mail::Subscribe { name, from } => {
-                if let Some(&index) = self.by_name.get(&name)
-                    && self.streams[index].is_owned()
-                {
-                    self.add_feed(index, from);
+            (_, Mail::Drain) => self.drain(),
+            (Some(index), mail) => self.contained_stream(index, |core| core.take(index, mail)),
+            (None, _) => {}
+        }
+    }
+
+    /// Acts on a letter about the stream `index`.
+    fn take(&mut self, index: usize, mail: Mail<S>) {
+        match mail {
+            Mail::Subscribe { epoch, from, .. } => {
+                if self.is_owned_in(index, epoch) {
+                    self.feed_from_snapshot(index, from);
                 }
             }
-            Mail::Unsubscribe { name, from } => {
-                if let Some(&index) = self.by_name.get(&name) {
+            Mail::Unsubscribe { epoch, from, .. } => {
+                if self.is_owned_in(index, epoch) {
                     self.streams[index].feeds.retain(|feed| feed.worker != from);
                 }
             }
             Mail::Snapshot {
-                name,
                 epoch,
                 from,
+                changes,
                 snapshot,
-            } => {
-                self.take_snapshot(&name, epoch, from, *snapshot);
-            }
+                ..
+            } => self.take_snapshot(index, epoch, (from, changes), *snapshot),
             Mail::Headers {
-                name,
                 epoch,
+                changes,
                 offset,
                 headers,
+                ..
             } => {
-                if let Some(index) = self.fed(&name, epoch) {
-                    self.streams[index].log.set_headers_from(offset, headers);
+                if self.is_fed_in(index, epoch) && self.goes_on(index, changes, None) {
+                    let stream = &mut self.streams[index];
+                    stream.log.set_headers_from(offset, headers);
+                    stream.upstream.changes += 1;
                 }
             }
             Mail::Append {
-                name,
                 epoch,
+                changes,
+                start,
                 bytes,
                 frames,
                 receipt,
+                ..
             } => {
-                if let Some(index) = self.fed(&name, epoch) {
+                if self.is_fed_in(index, epoch) && self.goes_on(index, changes, Some(start)) {
                     let stream = &mut self.streams[index];
                     stream.log.append_fed(bytes, &frames);
                     self.pacer.work().fanned_out += (frames.len() * stream.players.len()) as u64;
@@ -198,13 +223,13 @@ impl<S: Transport> Core<S> {
                 }
                 drop(receipt);
             }
-            Mail::Away { name, epoch } => {
-                if let Some(index) = self.fed(&name, epoch) {
+            Mail::Away { epoch, .. } => {
+                if self.is_fed_in(index, epoch) {
                     self.streams[index].log.forget_sync();
                 }
             }
-            Mail::End { name, epoch } => {
-                if let Some(index) = self.fed(&name, epoch) {
+            Mail::End { epoch, .. } => {
+                if self.is_fed_in(index, epoch) {
                     self.round(index);
                     // Its last player may have gone just now, and the stream with it.
                     if let Some(stream) = self.streams.get_mut(index) {
@@ -213,21 +238,61 @@ impl<S: Transport> Core<S> {
                     }
                 }
             }
-            Mail::Drain => self.drain(),
+            Mail::Adopt(_) | Mail::Drain => {}
         }
     }
 
-    /// The stream `name`, when it is fed from elsewhere in its life `epoch`.
-    fn fed(&self, name: &Arc<str>, epoch: u64) -> Option<usize> {
-        let index = *self.by_name.get(name)?;
+    /// Whether this worker has the stream, in its life `epoch`.
+    fn is_owned_in(&self, index: usize, epoch: u64) -> bool {
         let stream = &self.streams[index];
-        (matches!(stream.source, Source::Fed { .. }) && stream.epoch == epoch).then_some(index)
+        stream.is_owned() && stream.epoch == epoch
     }
 
-    fn take_snapshot(&mut self, name: &Arc<str>, epoch: u64, from: usize, snapshot: Snapshot) {
-        let Some(&index) = self.by_name.get(name) else {
-            return;
-        };
+    /// Whether the stream is fed from elsewhere, in its life `epoch`.
+    fn is_fed_in(&self, index: usize, epoch: u64) -> bool {
+        let stream = &self.streams[index];
+        matches!(stream.source, Source::Fed { .. }) && stream.epoch == epoch
+    }
+
+    /// Worker `worker` asks for the stream, perhaps again: what it was sent has not arrived, or
+    /// not all of it.
+    fn feed_from_snapshot(&mut self, index: usize, worker: usize) {
+        let feeds = &mut self.streams[index].feeds;
+        match feeds.iter_mut().find(|feed| feed.worker == worker) {
+            Some(feed) => {
+                feed.lost = true;
+                self.mark_dirty(index);
+            }
+            None => self.add_feed(index, worker),
+        }
+    }
+
+    /// Whether a letter goes on where the stream is here: with so many changes of headers before
+    /// it, and from offset `start` on. If not, the stream is asked for anew.
+    fn goes_on(&mut self, index: usize, changes: u64, start: Option<u64>) -> bool {
+        let stream = &mut self.streams[index];
+        if stream.upstream.broken {
+            return false;
+        }
+        let end = stream.log.end();
+        if stream.upstream.changes == changes && start.is_none_or(|start| start == end) {
+            return true;
+        }
+        stream.upstream.broken = true;
+        if let Source::Fed { worker } = stream.source {
+            let epoch = stream.epoch;
+            self.subscribe(index, Owner { worker, epoch });
+        }
+        false
+    }
+
+    fn take_snapshot(
+        &mut self,
+        index: usize,
+        epoch: u64,
+        (from, changes): (usize, u64),
+        snapshot: Snapshot,
+    ) {
         let stream = &self.streams[index];
         if stream.is_owned() || epoch < stream.epoch {
             return;
@@ -244,6 +309,10 @@ impl<S: Transport> Core<S> {
         std::mem::swap(&mut stream.log, &mut log);
         log.recycle(&mut self.blocks);
         stream.source = Source::Fed { worker: from };
+        stream.upstream = Upstream {
+            changes,
+            ..Upstream::default()
+        };
         stream.epoch = epoch;
         self.place_waiting(index);
         self.start_players(index);

@@ -16,6 +16,7 @@ use std::io;
 use super::conn::{CloseReason, MovingPublish};
 use super::contain::Step;
 use super::core::Core;
+use super::fault::Midst;
 use crate::limits;
 use crate::net::ring::Ring;
 use crate::net::transport::Transport;
@@ -70,6 +71,7 @@ impl<S: Transport> Core<S> {
             None => self.rings.lend(),
         };
         self.tell_time(key);
+        self.faults.at(Midst::Ingress);
         let halt = self.read_into(key, &mut ring);
         let exceeded = self.check_publisher(key);
         let conn = &mut self.conns[key];
@@ -201,6 +203,7 @@ impl<S: Transport> Core<S> {
                             &mut self.scratch,
                             &message,
                         );
+                        self.faults.at(Midst::Ingress);
                         let work = self.pacer.work();
                         work.messages += 1;
                         work.fanned_out += stream.players.len() as u64;
@@ -218,6 +221,7 @@ impl<S: Transport> Core<S> {
                     Err(error) => flow = Flow::Close(CloseReason::Protocol(error)),
                 }
             }
+            self.faults.at(Midst::Ingress);
             let ended = self.conns[key].session.end_input(input, at);
             ring.consume(at);
             if let (Flow::Continue, Err(error)) = (&flow, ended) {

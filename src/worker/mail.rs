@@ -3,6 +3,11 @@
 //! A worker collects what it has to say during a turn and posts it once at the end: one lock,
 //! held for a swap, and one wake-up for each receiver. Streams travel as references to frozen
 //! segments; how many of their bytes may be under way is bounded per feed (see [`Receipt`]).
+//!
+//! A letter that is posted is read by the receiver's next turn, with or without a wake-up, unless
+//! the receiver has ended. What is said of a stream says of which life of it, and a feed where it
+//! goes on, so that what comes late, twice or never is told from what is true; the rest is for
+//! audit.rs.
 
 #![expect(
     clippy::disallowed_types,
@@ -10,7 +15,7 @@
 )]
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use smallvec::SmallVec;
@@ -27,10 +32,13 @@ const FRAMES_INLINE: usize = 8;
 pub enum Mail<S> {
     /// This connection wants to publish a stream that you have.
     Adopt(Box<Conn<S>>),
-    /// I have players of a stream that you have: feed me.
+    /// I have players of a stream that you have: feed me, from a snapshot on, also if you do
+    /// already.
     Subscribe {
         /// The stream.
         name: Arc<str>,
+        /// Which life of the stream: who has players when another begins is fed unasked.
+        epoch: u64,
         /// Who asks.
         from: usize,
     },
@@ -38,6 +46,8 @@ pub enum Mail<S> {
     Unsubscribe {
         /// The stream.
         name: Arc<str>,
+        /// Which life of the stream: by the next one there may be players again.
+        epoch: u64,
         /// Who says so.
         from: usize,
     },
@@ -50,6 +60,8 @@ pub enum Mail<S> {
         epoch: u64,
         /// Who feeds you.
         from: usize,
+        /// How often the headers have changed so far.
+        changes: u64,
         /// The log.
         snapshot: Box<Snapshot>,
     },
@@ -59,6 +71,8 @@ pub enum Mail<S> {
         name: Arc<str>,
         /// Which life of the stream.
         epoch: u64,
+        /// How often they have changed before.
+        changes: u64,
         /// The offset.
         offset: u64,
         /// The headers.
@@ -70,6 +84,10 @@ pub enum Mail<S> {
         name: Arc<str>,
         /// Which life of the stream.
         epoch: u64,
+        /// How often the headers have changed before.
+        changes: u64,
+        /// The offset of the first byte.
+        start: u64,
         /// The bytes.
         bytes: Bytes,
         /// The index.
@@ -93,6 +111,22 @@ pub enum Mail<S> {
     },
     /// Stop: tell everybody and close.
     Drain,
+}
+
+impl<S> Mail<S> {
+    /// The stream it is about, if it is about one.
+    pub fn stream(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Adopt(_) | Self::Drain => None,
+            Self::Subscribe { name, .. }
+            | Self::Unsubscribe { name, .. }
+            | Self::Snapshot { name, .. }
+            | Self::Headers { name, .. }
+            | Self::Append { name, .. }
+            | Self::Away { name, .. }
+            | Self::End { name, .. } => Some(name),
+        }
+    }
 }
 
 /// Bytes under way to one receiver, shared by both ends.
@@ -125,7 +159,8 @@ impl Drop for Receipt {
 /// Where a worker receives.
 #[derive(Debug)]
 pub struct Mailbox<S> {
-    letters: Mutex<Vec<Mail<S>>>,
+    /// None once nobody reads it any more.
+    letters: Mutex<Option<Vec<Mail<S>>>>,
     /// A wake-up is under way that the worker has not acted on.
     woken: AtomicBool,
 }
@@ -133,20 +168,27 @@ pub struct Mailbox<S> {
 impl<S> Default for Mailbox<S> {
     fn default() -> Self {
         Self {
-            letters: Mutex::default(),
+            letters: Mutex::new(Some(Vec::new())),
             woken: AtomicBool::new(false),
         }
     }
 }
 
 impl<S> Mailbox<S> {
-    /// Puts `letters` in, in order; true when the receiver has to be woken.
+    /// Puts `letters` in, in order; true when the receiver has to be woken. When it has ended
+    /// they are dropped, connections among them closed by that.
     pub fn post(&self, letters: impl Iterator<Item = Mail<S>>) -> bool {
-        self.letters
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .extend(letters);
+        match &mut *self.lock() {
+            Some(list) => list.extend(letters),
+            None => letters.for_each(drop),
+        }
         !self.woken.swap(true, Ordering::AcqRel)
+    }
+
+    /// Nobody reads any more: what is here and what comes is dropped.
+    pub fn close(&self) {
+        let letters = self.lock().take();
+        drop(letters);
     }
 
     /// Takes everything out into `into`, which is empty.
@@ -159,10 +201,13 @@ impl<S> Mailbox<S> {
         // First the flag: a letter posted after the swap below wakes again.
         // A swap, not a store: it takes its place among the senders' swaps for certain.
         self.woken.swap(false, Ordering::AcqRel);
-        std::mem::swap(
-            &mut *self.letters.lock().unwrap_or_else(PoisonError::into_inner),
-            into,
-        );
+        if let Some(letters) = &mut *self.lock() {
+            std::mem::swap(letters, into);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Vec<Mail<S>>>> {
+        self.letters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -191,6 +236,31 @@ mod tests {
         assert_eq!(epochs, [1, 2, 3]);
         letters.clear();
         assert!(mailbox.post([Mail::Drain].into_iter()));
+    }
+
+    #[test]
+    fn what_is_posted_to_a_mailbox_that_nobody_reads_any_more_is_dropped() {
+        let in_flight = InFlight::default();
+        let mailbox: Mailbox<()> = Mailbox::default();
+        let letter = || Mail::Append {
+            name: "live/cam".into(),
+            epoch: 1,
+            changes: 0,
+            start: 0,
+            bytes: Bytes::from_static(&[0; 9]),
+            frames: SmallVec::new(),
+            receipt: Receipt::new(&in_flight, 9),
+        };
+        mailbox.post([letter()].into_iter());
+        assert_eq!(in_flight.load(Ordering::Relaxed), 9);
+        mailbox.close();
+        assert_eq!(in_flight.load(Ordering::Relaxed), 0);
+        let mut outbound = vec![letter(), letter()];
+        mailbox.post(outbound.extract_if(.., |_| true));
+        assert_eq!((outbound.len(), in_flight.load(Ordering::Relaxed)), (0, 0));
+        let mut letters = Vec::new();
+        mailbox.collect(&mut letters);
+        assert!(letters.is_empty());
     }
 
     #[test]

@@ -18,6 +18,7 @@ use bytes::Bytes;
 use log::warn;
 
 use super::conn::{CloseReason, Conn};
+use super::contain::Step;
 use super::core::Core;
 use super::table::{Source, Stream};
 use crate::limits;
@@ -143,15 +144,19 @@ impl<S: Transport> Core<S> {
         let keys = newest(plays.map(|(key, conn)| (conn.id, key)).collect());
         let count = (self.players / limits::SHED_SHARE).max(1);
         for key in keys.into_iter().take(count) {
-            let Some(conn) = self.conns.get_mut(key) else {
-                continue;
-            };
-            for play in conn.plays.clone() {
-                conn.session.reject(play.msid, Status::PlayFailed, SHORT);
-            }
-            self.gauges.shed += 1;
-            self.close(key, &CloseReason::Overload);
+            self.contained(key, Step::Other, |core| core.shed_player(key));
         }
+    }
+
+    fn shed_player(&mut self, key: usize) {
+        let Some(conn) = self.conns.get_mut(key) else {
+            return;
+        };
+        for play in conn.plays.clone() {
+            conn.session.reject(play.msid, Status::PlayFailed, SHORT);
+        }
+        self.gauges.shed += 1;
+        self.close(key, &CloseReason::Overload);
     }
 
     /// Closes the publishers that came last and ends their streams, until so many bytes are
@@ -160,30 +165,37 @@ impl<S: Transport> Core<S> {
         let sources = self.conns.iter();
         let sources = sources.filter(|(_, conn)| !conn.publications.is_empty());
         for key in newest(sources.map(|(key, conn)| (conn.id, key)).collect()) {
-            // The end of the stream before is written to its players, and this may have been one
-            // of them whose socket has failed since.
-            let conn = self.conns.get_mut(key);
-            let Some(conn) = conn.filter(|conn| !conn.publications.is_empty()) else {
-                continue;
-            };
-            let publications = conn.publications.clone();
-            for publication in &publications {
-                let (msid, status) = (publication.msid, Status::PublishDenied);
-                conn.session.reject(msid, status, SHORT);
-            }
-            self.gauges.shed += 1;
-            self.close(key, &CloseReason::Overload);
             let mut freed = 0;
-            for publication in publications {
-                freed += self.streams.get(publication.stream).map_or(0, stream_bytes);
-                // Its log is what is to be freed, so that it has no grace.
-                self.end_stream(publication.stream);
-            }
+            self.contained(key, Step::Other, |core| freed = core.shed_publisher(key));
             if freed >= bytes {
                 return;
             }
             bytes -= freed;
         }
+    }
+
+    /// Closes a publisher and ends its streams; how many bytes that frees.
+    fn shed_publisher(&mut self, key: usize) -> u64 {
+        // The end of the stream before is written to its players, and this may have been one of
+        // them whose socket has failed since.
+        let conn = self.conns.get_mut(key);
+        let Some(conn) = conn.filter(|conn| !conn.publications.is_empty()) else {
+            return 0;
+        };
+        let publications = conn.publications.clone();
+        for publication in &publications {
+            let (msid, status) = (publication.msid, Status::PublishDenied);
+            conn.session.reject(msid, status, SHORT);
+        }
+        self.gauges.shed += 1;
+        self.close(key, &CloseReason::Overload);
+        let mut freed = 0;
+        for publication in publications {
+            freed += self.streams.get(publication.stream).map_or(0, stream_bytes);
+            // Its log is what is to be freed, so that it has no grace.
+            self.end_stream(publication.stream);
+        }
+        freed
     }
 }
 

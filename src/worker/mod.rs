@@ -10,18 +10,21 @@
 //!       streams    publishers and players come and go
 //!       feed       streams from and to other workers
 //!       contain    what a panic costs    memory   what there is too much of
-//!     mail, registry, admission, notes, pace, timers, table, conn
+//!       audit      what mail has not brought about
+//!     mail, registry, admission, notes, pace, timers, table, conn, fault
 //! ```
 //!
 //! A turn: letters, ingress, feed, egress, deadlines, post. Reading only appends; every player
 //! gets one write a turn.
 
 pub mod admission;
+mod audit;
 pub mod conn;
 mod contain;
 pub mod core;
 mod egress;
 pub mod event_loop;
+mod fault;
 mod feed;
 mod ingress;
 pub mod mail;

@@ -27,6 +27,11 @@ impl WorkerSet {
         self.0 &= !(1 << worker);
     }
 
+    /// Whether `worker` is in it.
+    pub fn contains(self, worker: usize) -> bool {
+        self.0 >> worker & 1 == 1
+    }
+
     /// Whether nobody is in it.
     pub fn is_empty(self) -> bool {
         self.0 == 0
@@ -34,8 +39,17 @@ impl WorkerSet {
 
     /// Its workers in order.
     pub fn iter(self) -> impl Iterator<Item = usize> {
-        (0..limits::WORKERS_MAX).filter(move |worker| self.0 >> worker & 1 == 1)
+        (0..limits::WORKERS_MAX).filter(move |worker| self.contains(*worker))
     }
+}
+
+/// Who has the publisher of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// The worker.
+    pub worker: usize,
+    /// Which life of the stream: letters about another one do not count.
+    pub epoch: u64,
 }
 
 /// The answer to [`Registry::claim`].
@@ -150,18 +164,29 @@ impl Registry {
     }
 
     /// `worker` has its first player of `name`; the worker that has the publisher, if another.
-    pub fn join(&self, name: &Arc<str>, worker: usize) -> Option<usize> {
+    pub fn join(&self, name: &Arc<str>, worker: usize) -> Option<Owner> {
         let table = &mut *self.lock();
         let entry = table.entries.entry(name.clone()).or_default();
         entry.readers.insert(worker);
-        entry.owner.filter(|owner| *owner != worker)
+        entry.owner().filter(|owner| owner.worker != worker)
     }
 
     /// `worker` has lost its last player of `name`; the worker that has the publisher, if
     /// another.
-    pub fn leave(&self, name: &str, worker: usize) -> Option<usize> {
-        self.change(name, |entry| entry.readers.remove(worker))
-            .filter(|owner| *owner != worker)
+    pub fn leave(&self, name: &str, worker: usize) -> Option<Owner> {
+        let mut table = self.lock();
+        let entry = table.entries.get_mut(name)?;
+        entry.readers.remove(worker);
+        let owner = entry.owner();
+        table.tidy(name);
+        owner.filter(|owner| owner.worker != worker)
+    }
+
+    /// Who has the publisher of `name`, and which workers have players of it.
+    pub fn look_up(&self, name: &str) -> (Option<Owner>, WorkerSet) {
+        let table = self.lock();
+        let entry = table.entries.get(name);
+        entry.map_or_else(Default::default, |entry| (entry.owner(), entry.readers))
     }
 
     /// How many names are known.
@@ -189,15 +214,6 @@ impl Registry {
         self.len() == 0
     }
 
-    fn change(&self, name: &str, change: impl FnOnce(&mut Entry)) -> Option<usize> {
-        let mut table = self.lock();
-        let entry = table.entries.get_mut(name)?;
-        change(entry);
-        let owner = entry.owner;
-        table.tidy(name);
-        owner
-    }
-
     fn lock(&self) -> MutexGuard<'_, Table> {
         // Every change is complete before anything could panic.
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
@@ -213,6 +229,11 @@ impl Table {
 }
 
 impl Entry {
+    fn owner(&self) -> Option<Owner> {
+        let epoch = self.epoch;
+        self.owner.map(|worker| Owner { worker, epoch })
+    }
+
     fn is_needed(&self) -> bool {
         self.owner.is_some() || !self.readers.is_empty()
     }
@@ -298,13 +319,21 @@ mod tests {
             panic!("it is free")
         };
         assert_eq!(readers.iter().collect::<Vec<_>>(), [0]);
-        assert_eq!(registry.join(&name, 2), Some(3));
-        assert_eq!(registry.leave(&name, 2), Some(3));
+        let owner = Some(Owner {
+            worker: 3,
+            epoch: 1,
+        });
+        assert_eq!(registry.join(&name, 2), owner);
+        let (known, readers) = registry.look_up(&name);
+        assert_eq!(known, owner);
+        assert_eq!(readers.iter().collect::<Vec<_>>(), [0, 2, 3]);
+        assert_eq!(registry.leave(&name, 2), owner);
         assert_eq!(registry.leave(&name, 3), None);
         registry.release(&name, 3);
         assert_eq!(registry.len(), 1);
         assert_eq!(registry.leave(&name, 0), None);
         assert!(registry.is_empty());
         assert_eq!(registry.leave(&name, 0), None);
+        assert_eq!(registry.look_up(&name), (None, WorkerSet::default()));
     }
 }

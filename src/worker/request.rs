@@ -7,6 +7,7 @@ use log::{Level, info, warn};
 
 use super::conn::{CloseReason, MovingPublish, Play, Publication};
 use super::core::Core;
+use super::fault::Midst;
 use super::ingress::Flow;
 use super::memory::Pressure;
 use super::registry::Claim;
@@ -117,6 +118,7 @@ impl<S: Transport> Core<S> {
                 return Flow::Move(worker);
             }
         };
+        self.faults.at(Midst::Role);
         let index = self.stream_for(&stream_name);
         if let Source::Publisher(old) = self.streams[index].source {
             if self.shared.config.takeover == Takeover::Refuse || old == key {
@@ -125,6 +127,7 @@ impl<S: Transport> Core<S> {
             }
             self.take_over(old, &stream_name);
         }
+        self.faults.at(Midst::Role);
         let conn = &mut self.conns[key];
         conn.publications.push(Publication {
             msid,
@@ -142,6 +145,7 @@ impl<S: Transport> Core<S> {
         if kind != PublishKind::Live && self.notes.allow("record", Level::Warn, self.now) {
             warn!("conn={id} asks to record stream={stream_name}; it is live only");
         }
+        self.faults.at(Midst::Role);
         self.settle_in(key);
         self.new_publishers.push(key);
         let idle = self.shared.config.publish_idle;
@@ -232,9 +236,11 @@ impl<S: Transport> Core<S> {
     /// Adds a player to a stream, which may be live or not.
     fn join(&mut self, key: usize, msid: u32, name: &Arc<str>, reset: bool, switching: bool) {
         let index = self.stream_for(name);
+        self.faults.at(Midst::Role);
         let mut wait = self.shared.config.play_wait;
         if self.streams[index].players.is_empty() {
             let owner = self.shared.registry.join(name, self.worker);
+            self.faults.at(Midst::Role);
             if let Some(owner) = owner
                 && !self.streams[index].is_live()
             {
@@ -263,6 +269,7 @@ impl<S: Transport> Core<S> {
         });
         let slot = stream.players.len();
         stream.players.push(player);
+        self.faults.at(Midst::Role);
         self.players += 1;
         let until = self.now + wait;
         let play = Play {
@@ -274,6 +281,7 @@ impl<S: Transport> Core<S> {
         };
         let conn = &mut self.conns[key];
         conn.plays.push(play);
+        self.faults.at(Midst::Role);
         if switching || !self.streams[index].is_live() {
             self.arm(key, until);
         }
@@ -379,6 +387,7 @@ impl<S: Transport> Core<S> {
             .position(|play| play.msid == msid)
         {
             let play = self.conns[key].plays.remove(index);
+            self.faults.at(Midst::Role);
             self.remove_player(play.stream, play.slot);
             if play.wait_until.is_none() {
                 self.conns[key].idle_since = self.now;
@@ -390,6 +399,7 @@ impl<S: Transport> Core<S> {
             .position(|publication| publication.msid == msid)
         {
             let stream = publications.remove(index).stream;
+            self.faults.at(Midst::Role);
             let conn = &mut self.conns[key];
             conn.idle_since = self.now;
             let entry = &self.streams[stream];

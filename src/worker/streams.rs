@@ -17,6 +17,7 @@ use log::{Level, debug, info};
 
 use super::conn::{CloseReason, Play};
 use super::core::Core;
+use super::fault::Midst;
 use super::mail::Mail;
 use super::registry::WorkerSet;
 use super::table::{Meter, Source, Stream};
@@ -49,7 +50,12 @@ impl<S: Transport> Core<S> {
     ) {
         let stream = &mut self.streams[index];
         let elapsed = match stream.source {
-            Source::Away { since, .. } => self.now.saturating_duration_since(since).as_millis(),
+            // It may be long past the end of its grace, and the timer not have come up yet: of a
+            // machine that slept, the players' time does not leap.
+            Source::Away { since, until } => {
+                let until = until.min(self.now);
+                until.saturating_duration_since(since).as_millis()
+            }
             Source::Fed { .. } => {
                 // Its end has not arrived yet, and it may have broken off within a message.
                 stream.log.drop_incomplete();
@@ -67,10 +73,12 @@ impl<S: Transport> Core<S> {
             (stream.meter.since, stream.meter.bytes_in) = (since, bytes_in);
         }
         stream.source = Source::Publisher(key);
+        self.faults.at(Midst::Role);
         self.publishers += 1;
         stream.epoch = epoch;
         for worker in readers.iter() {
             self.add_feed(index, worker);
+            self.faults.at(Midst::Role);
         }
         self.start_players(index);
         self.mark_dirty(index);
@@ -103,6 +111,7 @@ impl<S: Transport> Core<S> {
             return;
         };
         player.started = true;
+        self.faults.at(Midst::Role);
         if play.switching {
             // It goes over when there is a sync point, and waits as long as a play would.
             return;
@@ -148,6 +157,7 @@ impl<S: Transport> Core<S> {
     pub(super) fn remove_player(&mut self, index: usize, slot: usize) {
         let stream = &mut self.streams[index];
         stream.players.swap_remove(slot);
+        self.faults.at(Midst::Role);
         self.players -= 1;
         let last = stream.players.len();
         if let Some(moved) = stream.players.get(slot)
@@ -169,21 +179,24 @@ impl<S: Transport> Core<S> {
         let stream = &self.streams[index];
         let name = stream.name.clone();
         let owner = self.shared.registry.leave(&name, self.worker);
+        self.faults.at(Midst::Role);
         if stream.is_owned() {
             return;
         }
         if let Some(owner) = owner {
             // Also when nothing has come from there yet: it may be on its way.
-            let from = self.worker;
-            self.outbound
-                .push((owner, Mail::Unsubscribe { name, from }));
+            let (epoch, from) = (owner.epoch, self.worker);
+            let mail = Mail::Unsubscribe { name, epoch, from };
+            self.outbound.push((owner.worker, mail));
         }
+        self.faults.at(Midst::Role);
         self.forget_stream(index);
     }
 
     /// The publisher of the stream has gone; it may come back.
     pub(super) fn publisher_left(&mut self, index: usize) {
         self.publishers -= 1;
+        self.faults.at(Midst::Role);
         let until = self.now + self.shared.config.grace;
         let stream = &mut self.streams[index];
         stream.source = Source::Away {
@@ -195,6 +208,7 @@ impl<S: Transport> Core<S> {
         stream.log.forget_sync();
         let epoch = stream.epoch;
         self.mark_dirty(index);
+        self.faults.at(Midst::Role);
         self.timers.set(until, Timer::Stream(index, epoch));
         self.tell_feeds(index, |name, epoch| Mail::Away { name, epoch });
     }
@@ -230,10 +244,14 @@ impl<S: Transport> Core<S> {
             // A panic on the way has ended it.
             return;
         }
+        self.faults.at(Midst::Deadline);
         self.tell_feeds(index, |name, epoch| Mail::End { name, epoch });
+        self.faults.at(Midst::Deadline);
         let name = self.streams[index].name.clone();
         self.shared.registry.release(&name, self.worker);
+        self.faults.at(Midst::Deadline);
         self.streams[index].source = Source::Nobody;
+        self.faults.at(Midst::Deadline);
         self.streams[index].feeds.clear();
         self.end_players(index);
     }
@@ -272,6 +290,7 @@ impl<S: Transport> Core<S> {
             .position(|play| play.stream == index && play.msid == msid);
         let Some(at) = found else { return };
         let play = conn.plays.remove(at);
+        self.faults.at(Midst::Role);
         if play.switching {
             let why = "the stream to switch to has ended";
             conn.session
@@ -293,6 +312,7 @@ impl<S: Transport> Core<S> {
 
     fn forget_stream(&mut self, index: usize) {
         if let Some(stream) = self.streams.try_remove(index) {
+            self.faults.at(Midst::Role);
             self.by_name.remove(&stream.name);
             stream.log.recycle(&mut self.blocks);
         }

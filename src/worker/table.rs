@@ -26,6 +26,8 @@ pub(super) struct Stream {
     pub(super) players: Vec<Player>,
     /// Other workers that have players of it; only where the publisher is.
     pub(super) feeds: SmallVec<[Feed; 1]>,
+    /// How far it has been taken; only where it comes from another worker.
+    pub(super) upstream: Upstream,
     /// On the worker's list of streams with something new.
     pub(super) dirty: bool,
 }
@@ -143,10 +145,23 @@ pub(super) struct Feed {
     /// Everything before this offset is on its way.
     pub(super) sent: u64,
     /// How many header changes it was told of.
-    pub(super) headers_seen: u64,
+    pub(super) changes: u64,
     pub(super) in_flight: InFlight,
     /// Too much was under way: it is told nothing until all of it has arrived.
     pub(super) lost: bool,
+    /// When the registry was last asked, it had no players.
+    pub(super) doubted: bool,
+}
+
+/// What this worker has been sent of a stream.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Upstream {
+    /// How many header changes it was told of.
+    pub(super) changes: u64,
+    /// Something is missing: it takes nothing until it gets a snapshot.
+    pub(super) broken: bool,
+    /// When the registry was last asked, the stream was another one or somewhere else.
+    pub(super) doubted: bool,
 }
 
 impl Stream {
@@ -160,6 +175,7 @@ impl Stream {
             meter: Meter::new(now, 0),
             players: Vec::new(),
             feeds: SmallVec::new(),
+            upstream: Upstream::default(),
             dirty: false,
         }
     }
