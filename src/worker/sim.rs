@@ -11,10 +11,11 @@
 //!
 //! A step lets clients act, moves some bytes and letters, and lets some of those workers take a
 //! turn that have a reason to; then what a worker keeps is checked against itself, and nothing
-//! may be left lying with nobody to come back to it.
+//! may be left lying with nobody to come back to it. In some worlds letters are lost and workers
+//! panic half-way; in all some wake-ups are, and the clock leaps.
 //!
 //! `TAILWATER_SIM_SEED=N` replays one seed with a trace, `TAILWATER_SIM_STEPS=N` ends it there,
-//! `TAILWATER_SIM_SEEDS=N` tries so many.
+//! `TAILWATER_SIM_SEEDS=N` tries so many, from `TAILWATER_SIM_FIRST=N` on.
 
 #![expect(
     clippy::disallowed_types,
@@ -25,6 +26,7 @@ mod checks;
 mod client;
 mod directed;
 mod encoder;
+mod mishaps;
 mod player;
 mod rng;
 mod truth;
@@ -36,6 +38,7 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
+use mishaps::Tally;
 use world::World;
 
 use crate::stats::Gauges;
@@ -64,8 +67,17 @@ impl Trace {
     }
 }
 
+/// What workers have counted, and what else has happened.
+type Counted = (Gauges, Tally);
+
+fn sum(counted: impl Iterator<Item = Counted>) -> Counted {
+    counted.fold(Counted::default(), |sum, one| {
+        (sum.0.plus(&one.0), sum.1.plus(&one.1))
+    })
+}
+
 /// Lives through one seed; what was counted in it.
-fn live(seed: u64, steps: usize, trace: &Trace) -> Gauges {
+fn live(seed: u64, steps: usize, trace: &Trace) -> Counted {
     let mut world = World::new(seed, trace.clone());
     for step in 0..steps {
         world.step(step);
@@ -78,7 +90,7 @@ fn live(seed: u64, steps: usize, trace: &Trace) -> Gauges {
 }
 
 /// Lives through one seed, and again with a trace when that fails.
-fn try_seed(seed: u64, steps: usize, replay: bool) -> Gauges {
+fn try_seed(seed: u64, steps: usize, replay: bool) -> Counted {
     let quiet = Trace::default();
     if !replay && let Ok(counted) = catch_unwind(AssertUnwindSafe(|| live(seed, steps, &quiet))) {
         return counted;
@@ -115,20 +127,19 @@ fn whatever_happens_players_get_what_was_published_and_nothing_is_left_behind() 
         return;
     }
     let seeds = setting("TAILWATER_SIM_SEEDS").unwrap_or(SEEDS);
+    let first = setting("TAILWATER_SIM_FIRST").unwrap_or(0);
     let threads = std::thread::available_parallelism().map_or(1, |count| count.get());
     let counted = std::thread::scope(|scope| {
         let of_thread = |thread: u64| {
-            let seeds = (thread..seeds).step_by(threads);
-            let counted = seeds.map(|seed| try_seed(seed, steps, false));
-            counted.fold(Gauges::default(), |sum, one| sum.plus(&one))
+            let seeds = (first + thread..first + seeds).step_by(threads);
+            sum(seeds.map(|seed| try_seed(seed, steps, false)))
         };
         let threads: Vec<_> = (0..threads as u64)
             .map(|thread| scope.spawn(move || of_thread(thread)))
             .collect();
-        let counted = threads
+        sum(threads
             .into_iter()
-            .map(|thread| thread.join().expect("it lived"));
-        counted.fold(Gauges::default(), |sum, one| sum.plus(&one))
+            .map(|thread| thread.join().expect("it lived")))
     });
     if seeds >= SEEDS && steps >= STEPS {
         check_counted(&counted);
@@ -136,7 +147,7 @@ fn whatever_happens_players_get_what_was_published_and_nothing_is_left_behind() 
 }
 
 /// The simulation would be worth nothing if nothing happened in it.
-fn check_counted(counted: &Gauges) {
+fn check_counted((counted, tally): &Counted) {
     for (what, count) in [
         ("messages", counted.messages_in),
         ("skips", counted.skips),
@@ -147,7 +158,14 @@ fn check_counted(counted: &Gauges) {
         ("refused by address", counted.refused_address),
         ("refused for want of memory", counted.refused_memory),
         ("publishes refused", counted.refused_publishes),
+        ("letters lost", tally.letters),
+        ("wake-ups lost", tally.wakes),
+        ("leaps of the clock", tally.leaps),
+        ("panics half-way", tally.panics),
     ] {
-        assert!(count >= 10, "{count} {what} in all seeds: {counted:?}");
+        assert!(
+            count >= 10,
+            "{count} {what} in all seeds: {counted:?} {tally:?}"
+        );
     }
 }

@@ -24,6 +24,7 @@ impl World {
     /// After every step.
     pub(super) fn check(&mut self) {
         self.check_owed();
+        self.check_bugs();
         let (moving, _) = self.in_transit();
         let here: usize = self.workers.iter().map(|seat| seat.core.conns.len()).sum();
         let admission = &self.shared.admission;
@@ -58,6 +59,19 @@ impl World {
             if let Err(what) = verdict {
                 self.fail(&format!("worker {worker}: {what}"));
             }
+        }
+    }
+
+    /// There are no panics but those of the simulation.
+    fn check_bugs(&self) {
+        let of_sockets = self.clients.iter().map(|c| c.wire.borrow().panic_in.fired);
+        let of_workers = self.workers.iter().map(|seat| seat.core.faults.fired());
+        let fired: u64 = of_sockets.chain(of_workers).sum();
+        let bugs: u64 = self.workers.iter().map(|seat| seat.core.gauges.bugs).sum();
+        if bugs != fired {
+            self.fail(&format!(
+                "{bugs} panics are counted, and there were {fired}"
+            ));
         }
     }
 
@@ -170,6 +184,9 @@ impl World {
         let (_, letters) = self.in_transit();
         if letters > 0 {
             self.fail("letters do not arrive");
+        }
+        if !self.is_healed() {
+            return;
         }
         if let Err(what) = self.check_feeds() {
             self.fail(&what);

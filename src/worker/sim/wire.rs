@@ -104,13 +104,16 @@ pub(super) struct Panics {
     pub(super) read: Option<u32>,
     /// Writes until one does.
     pub(super) write: Option<u32>,
+    /// How many did.
+    pub(super) fired: u64,
 }
 
 impl Panics {
-    fn count(calls: &mut Option<u32>) {
+    fn count(calls: &mut Option<u32>, fired: &mut u64) {
         if let Some(left) = calls {
             if *left == 0 {
                 *calls = None;
+                *fired += 1;
                 // Without the words on standard error that a panic has of itself.
                 std::panic::resume_unwind(Box::new("a simulated panic"));
             }
@@ -226,8 +229,9 @@ impl Read for SimSocket {
 
     fn read_vectored(&mut self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         self.interrupted()?;
-        Panics::count(&mut self.wire.borrow_mut().panic_in.read);
         let mut wire = self.wire.borrow_mut();
+        let panics = &mut wire.panic_in;
+        Panics::count(&mut panics.read, &mut panics.fired);
         if wire.to_relay.is_empty() {
             return match wire.client_end {
                 End::Open => Err(ErrorKind::WouldBlock.into()),
@@ -254,8 +258,9 @@ impl Write for SimSocket {
     fn write_vectored(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
         assert!(buffers.len() <= 1_024, "more slices than IOV_MAX");
         self.interrupted()?;
-        Panics::count(&mut self.wire.borrow_mut().panic_in.write);
         let mut wire = self.wire.borrow_mut();
+        let panics = &mut wire.panic_in;
+        Panics::count(&mut panics.write, &mut panics.fired);
         assert!(!wire.relay_fin, "the relay writes after its own end");
         match wire.client_end {
             End::Open | End::Fin => {}

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::Trace;
 use super::client::{Appetite, Client};
+use super::mishaps::Tally;
 use super::rng::Rng;
 use super::truth::{Line, Truth};
 use super::wire::SimSocket;
@@ -28,21 +29,42 @@ pub(super) struct World {
     pub(super) truth: Truth,
     /// Letters that were posted and have not arrived, oldest first, by sender and receiver.
     transit: Vec<Vec<VecDeque<Vec<Mail<SimSocket>>>>>,
-    trace: Trace,
+    pub(super) trace: Trace,
     step: usize,
     /// How many come in a thousand steps.
     crowd: usize,
+    /// Letters out of a thousand that are lost, and steps in which a panic is prepared.
+    pub(super) losses: usize,
+    pub(super) panics: usize,
+    /// Nothing is lost for the moment.
+    pub(super) calm: bool,
+    /// What has happened that no worker counts.
+    pub(super) tally: Tally,
     pub(super) clients_max: usize,
 }
 
 /// Two turns so far apart that somebody has to have gone in between when memory is short.
 const SHED_WAIT: Duration = Duration::from_millis(1_500);
 
+/// Steps in which letters are lost, and as many in which none is.
+const LOSS_STEPS: usize = 300;
+
+/// How long a worker sleeps at most.
+const STATS_EVERY: Duration = Duration::from_millis(250);
+
 /// A worker and the part of its event loop that is not in the core.
 pub(super) struct Seat {
     pub(super) core: Core<SimSocket>,
     /// The mailbox said that it is to be woken.
     pub(super) mail: bool,
+    /// There are letters in its mailbox and the wake-up has not come.
+    unwoken: bool,
+    /// Poll returns then at the latest.
+    stats_due: Instant,
+    /// When it compares its streams with the registry next.
+    audit_due: Instant,
+    /// How often it has compared its streams with the registry since something was lost.
+    pub(super) audits: u32,
     /// Connections in its mailbox.
     arriving: usize,
     next_beat: Instant,
@@ -91,6 +113,10 @@ impl World {
             Seat {
                 core,
                 mail: false,
+                unwoken: false,
+                stats_due: now + STATS_EVERY,
+                audit_due: now,
+                audits: u32::MAX,
                 arriving: 0,
                 next_beat: now,
                 asleep: 0,
@@ -110,6 +136,10 @@ impl World {
             trace,
             step: 0,
             crowd: rng.pick(&[10, 30, 60, 120]),
+            losses: rng.pick(&[0, 0, 0, 10, 50]),
+            panics: rng.pick(&[0, 0, 2, 10]),
+            calm: false,
+            tally: Tally::default(),
             clients_max: rng.range(3, 26),
             rng,
         }
@@ -118,7 +148,9 @@ impl World {
     /// A little of everything.
     pub(super) fn step(&mut self, step: usize) {
         self.step = step;
+        self.calm = step / LOSS_STEPS % 2 == 1;
         self.pass_time();
+        self.prepare_panic();
         if self.rng.chance(self.crowd) {
             self.come();
         }
@@ -162,11 +194,19 @@ impl World {
     fn pass_time(&mut self) {
         let rng = &mut self.rng;
         let millis = match rng.below(100) {
-            0..60 => rng.millis(0, 5),
+            0..10 => {
+                self.now += Duration::from_nanos(rng.next() % 5_000);
+                return;
+            }
+            10..60 => rng.millis(0, 5),
             60..95 => rng.millis(5, 40),
             95..99 => rng.millis(40, 300),
             // The machine was stopped for a while.
             _ if rng.chance(20) => rng.millis(10_000, 100_000),
+            _ if rng.chance(10) => {
+                self.leap();
+                return;
+            }
             _ => rng.millis(500, 4_000),
         };
         self.now += Duration::from_millis(u64::from(millis));
@@ -243,11 +283,15 @@ impl World {
         for from in 0..self.workers.len() {
             for to in 0..self.workers.len() {
                 while !self.transit[from][to].is_empty() && self.rng.chance(permille) {
-                    let letters = self.transit[from][to].pop_front().unwrap_or_default();
+                    let mut letters = self.transit[from][to].pop_front().unwrap_or_default();
+                    self.lose_some(&mut letters);
                     self.note(|| format!("{} letters from {from} to {to}", letters.len()));
                     self.workers[to].arriving += letters.iter().filter(is_conn).count();
                     if self.shared.mailboxes[to].post(letters.into_iter()) {
-                        self.workers[to].mail = true;
+                        let comes = !self.rng.chance(20);
+                        self.tally.wakes += u64::from(!comes);
+                        self.workers[to].mail = comes;
+                        self.workers[to].unwoken = !comes;
                     }
                     moved = true;
                 }
@@ -260,6 +304,7 @@ impl World {
     pub(super) fn has_reason(&self, worker: usize) -> bool {
         let seat = &self.workers[worker];
         seat.mail
+            || seat.stats_due <= self.now
             || seat.core.has_leftovers()
             || seat.core.next_deadline().is_some_and(|at| at <= self.now)
             || self.has_event(worker)
@@ -283,6 +328,7 @@ impl World {
     /// One turn of a worker's event loop.
     pub(super) fn turn(&mut self, worker: usize) {
         self.note(|| format!("turn of worker {worker}"));
+        let fired = self.workers[worker].core.faults.fired();
         let events = self.poll(worker);
         let now = self.now;
         self.workers[worker].core.set_now(now);
@@ -310,6 +356,20 @@ impl World {
         let (publishers, players) = core.census();
         core.pacer().review(now, players, publishers);
         core.publish_stats();
+        let seat = &mut self.workers[worker];
+        if now >= seat.stats_due {
+            seat.stats_due = now + STATS_EVERY;
+        }
+        if seat.core.audit_due > now
+            && std::mem::replace(&mut seat.audit_due, seat.core.audit_due) <= now
+        {
+            seat.audits = seat.audits.saturating_add(1);
+        }
+        let fired = seat.core.faults.fired() - fired;
+        if fired > 0 {
+            self.tally.panics += fired;
+            self.lose();
+        }
         let seat = &mut self.workers[worker];
         let is_due = seat.core.pressure == Pressure::ShedStreams && seat.core.publishers > 0;
         let shed = seat.core.gauges.shed;
@@ -349,6 +409,7 @@ impl World {
         let mut letters = Vec::new();
         let seat = &mut self.workers[worker];
         seat.mail = false;
+        seat.unwoken = false;
         seat.arriving = 0;
         self.shared.mailboxes[worker].collect(&mut letters);
         for mail in letters {
@@ -458,6 +519,7 @@ impl World {
     /// it is owed.
     pub(super) fn rest(&mut self) {
         self.note(|| "rest".to_owned());
+        self.calm = true;
         for client in &mut self.clients {
             client.appetite = Appetite::Fast;
         }
@@ -487,6 +549,7 @@ impl World {
         !self.clients.iter().any(is_busy)
             && self.in_transit() == (0, 0)
             && !self.workers.iter().any(is_dirty)
+            && !self.workers.iter().any(|seat| seat.unwoken)
             && !(0..self.workers.len()).any(|worker| self.has_reason(worker))
     }
 
@@ -530,9 +593,11 @@ impl World {
             self.check();
             let deadlines = self.workers.iter().flat_map(|seat| {
                 let beat = (seat.core.publishers > 0).then_some(seat.next_beat);
+                let is_idle = seat.core.streams.is_empty() && !seat.unwoken;
                 [
                     seat.core.next_deadline(),
                     beat.filter(|beat| *beat > self.now),
+                    (!is_idle).then_some(seat.stats_due),
                 ]
             });
             let next = deadlines.flatten().min().unwrap_or(until);
@@ -541,10 +606,11 @@ impl World {
         self.check_end();
     }
 
-    /// What all workers have counted.
-    pub(super) fn counted(&self) -> Gauges {
+    /// What all workers have counted, and what none has.
+    pub(super) fn counted(&self) -> (Gauges, Tally) {
         let gauges = self.workers.iter().map(|seat| &seat.core.gauges);
-        gauges.fold(Gauges::default(), |sum, one| sum.plus(one))
+        let gauges = gauges.fold(Gauges::default(), |sum, one| sum.plus(one));
+        (gauges, self.tally)
     }
 
     pub(super) fn note(&self, line: impl FnOnce() -> String) {
@@ -569,7 +635,7 @@ fn is_conn(mail: &&Mail<SimSocket>) -> bool {
     matches!(mail, Mail::Adopt(_))
 }
 
-fn told(mail: &Mail<SimSocket>) -> String {
+pub(super) fn told(mail: &Mail<SimSocket>) -> String {
     match mail {
         Mail::Adopt(_) => "a connection".to_owned(),
         Mail::Subscribe { name, .. } => format!("feed me {name}"),

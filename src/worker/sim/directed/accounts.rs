@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::config::Pace;
+use crate::limits;
 
 /// A video sequence header of one track of many, E-RTMP v2 "Multitrack".
 fn track_header(track: u8) -> [u8; 7] {

@@ -2,11 +2,13 @@
 
 use super::*;
 use crate::config::Pace;
+use crate::limits;
 use crate::rtmp::name::stream_name;
 use crate::rtmp::server::{MediaHalf, Request};
 use crate::stream::block::BlockPool;
 use crate::stream::log::StreamLog;
 use crate::worker::mail::{InFlight, Mail, Receipt};
+use crate::worker::memory::Pressure;
 use crate::worker::registry::Claim;
 
 fn call(stage: &mut Stage, guest: usize, msid: u32, name: &str, argument: Option<&str>) {
@@ -178,12 +180,15 @@ fn publish_behind_a_feed(torn: bool) {
         name: name.clone(),
         epoch,
         from: 1,
+        changes: 0,
         snapshot,
     });
     if torn {
         stage.core.receive(Mail::Append {
             name: name.clone(),
             epoch,
+            changes: 0,
+            start: sent,
             bytes,
             frames: smallvec::SmallVec::new(),
             receipt,

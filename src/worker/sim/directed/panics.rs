@@ -1,0 +1,117 @@
+//! What a panic in the middle of something costs: the connection it was for, and of a publisher
+//! its stream; nothing else.
+
+use super::super::wire::Panics;
+use super::{MS, PLAYS, Stage};
+use crate::rtmp::client::Action;
+
+#[test]
+fn a_panic_while_a_publisher_is_read_ends_it_and_its_stream_and_nothing_else() {
+    let mut stage = Stage::new(|_| {});
+    let (bad, good) = (stage.publish("bad"), stage.publish("good"));
+    let (victim, other) = (stage.play("bad"), stage.play("good"));
+    let waiting = stage.play("later");
+    stage.key_frame(bad, 100);
+    stage.key_frame(good, 100);
+    stage.guests[bad].wire.borrow_mut().panic_in.read = Some(0);
+    stage.key_frame(bad, 100);
+    stage.key_frame(good, 100);
+    assert_eq!((stage.gauges().bugs, stage.gauges().violations), (1, 0));
+    stage.check_heard(bad, &["Publish.Start", "end"]);
+    let ended = [&PLAYS[..], &["Play.UnpublishNotify", "end"]].concat();
+    stage.check_heard(victim, &ended);
+    stage.check_heard(other, &PLAYS);
+    assert_eq!(stage.guests[other].media, 2);
+    // The name is free at once, and who comes starts with what comes.
+    let (again, viewer) = (stage.publish("bad"), stage.play("bad"));
+    stage.check_heard(again, &["Publish.Start"]);
+    stage.key_frame(again, 100);
+    assert_eq!(stage.guests[viewer].media, 1);
+    stage.check_heard(waiting, &[]);
+    stage.end();
+}
+
+#[test]
+fn a_panic_while_a_player_is_written_to_ends_that_player_alone() {
+    let mut stage = Stage::new(|_| {});
+    let source = stage.publish("cam");
+    let players: Vec<usize> = (0..5).map(|_| stage.play("cam")).collect();
+    stage.key_frame(source, 100);
+    for bad in [players[0], players[2], players[4]] {
+        stage.guests[bad].wire.borrow_mut().panic_in.write = Some(0);
+    }
+    stage.key_frame(source, 100);
+    stage.key_frame(source, 100);
+    assert_eq!(stage.gauges().bugs, 3);
+    for (index, player) in players.into_iter().enumerate() {
+        let guest = &stage.guests[player];
+        assert_eq!(guest.gone, index % 2 == 0, "player {index}");
+        assert_eq!(guest.media, if guest.gone { 1 } else { 3 });
+    }
+    stage.check_heard(source, &["Publish.Start"]);
+    stage.end();
+}
+
+#[test]
+fn regression_whoever_comes_after_one_that_is_closed_with_two_plays_is_served() {
+    let mut stage = Stage::new(|_| {});
+    let source = stage.publish("cam");
+    stage.key_frame(source, 100);
+    let twice = stage.play("cam");
+    let before = stage.play("cam");
+    let session = &mut stage.guests[twice].session;
+    session.send_command(0, |amf| {
+        amf.string("createStream").number(9.0).null();
+    });
+    session.send_command(2, |amf| {
+        amf.string("play").number(0.0).null().string("cam");
+    });
+    stage.settle();
+    let after = stage.play("cam");
+    assert_eq!(stage.core.players, 4);
+    // The one that plays twice goes when its second play is written to.
+    stage.guests[twice].wire.borrow_mut().panic_in.write = Some(1);
+    stage.key_frame(source, 100);
+    assert_eq!((stage.gauges().bugs, stage.core.players), (1, 2));
+    assert_eq!(stage.guests[before].media, 2);
+    assert_eq!(stage.guests[after].media, 2);
+    stage.end();
+}
+
+#[test]
+fn a_panic_at_any_call_on_any_socket_leaves_nothing_behind() {
+    let mut bugs = 0;
+    for calls in 0..12 {
+        for guest in 0..4 {
+            for side in 0..2 {
+                let mut stage = Stage::new(|_| {});
+                for number in 0..4 {
+                    let call = (number == guest).then_some(calls);
+                    let panics = Panics {
+                        read: call.filter(|_| side == 0),
+                        write: call.filter(|_| side == 1),
+                        fired: 0,
+                    };
+                    let action = [Action::Publish, Action::Play][number % 2];
+                    let id = stage.come(action, ["a", "a", "b", "a"][number]);
+                    stage.guests[id].wire.borrow_mut().panic_in = panics;
+                    for source in [0, 2] {
+                        if source <= id {
+                            stage.key_frame(source, 3_000);
+                        }
+                    }
+                }
+                for _ in 0..6 {
+                    stage.key_frame(0, 3_000);
+                    stage.key_frame(2, 3_000);
+                    stage.wait(MS(250));
+                }
+                bugs += stage.gauges().bugs;
+                assert!(stage.gauges().bugs <= 1);
+                assert_eq!(stage.guests[2].gone, guest == 2 && stage.gauges().bugs == 1);
+                stage.end();
+            }
+        }
+    }
+    assert!(bugs > 30, "{bugs} panics");
+}

@@ -1,0 +1,127 @@
+//! What a player may do, how slow it may be, and who finds no room.
+
+use std::time::Duration;
+
+use super::{KEY, MS, S, SOUND, Stage};
+use crate::config::Config;
+use crate::limits;
+use crate::rtmp::client::Action;
+use crate::rtmp::message::kind;
+
+/// A player that reads `appetite` bytes each quarter of a second of a stream that has more;
+/// what it hears in `time`.
+fn slow_player(
+    change: impl FnOnce(&mut Config),
+    appetite: usize,
+    time: Duration,
+) -> (Stage, usize) {
+    let mut stage = Stage::new(change);
+    let source = stage.publish("cam");
+    let player = stage.play("cam");
+    stage.key_frame(source, 100);
+    stage.guests[player].appetite = appetite;
+    stage.pass(time, |stage| {
+        stage.send(source, kind::VIDEO, KEY, 20_000);
+    });
+    (stage, player)
+}
+
+#[test]
+fn a_player_that_takes_next_to_nothing_is_closed() {
+    // 64 KiB in 30 s are 547 bytes in a quarter of a second. The pipe reports room once a third
+    // of it is free, so that it takes its time to begin.
+    for (appetite, is_closed) in [(400, true), (1_200, false)] {
+        let (stage, player) = slow_player(|_| {}, appetite, S(100));
+        assert_eq!(
+            stage.guests[player].wire.borrow().relay_gone,
+            is_closed,
+            "{appetite}"
+        );
+        assert_eq!(stage.gauges().violations, u64::from(is_closed));
+        stage.end();
+    }
+    // Not while it is given more time than that to take nothing at all.
+    let (stage, player) = slow_player(|config| config.send_timeout = S(300), 400, S(100));
+    assert!(!stage.guests[player].wire.borrow().relay_gone);
+    stage.end();
+}
+
+#[test]
+fn a_player_that_jumps_all_the_time_is_closed_if_the_operator_says_so() {
+    let lag = |skips: Option<usize>| {
+        move |config: &mut Config| {
+            config.skips_max = skips;
+            config.lag_max = 65_536;
+        }
+    };
+    let (stage, player) = slow_player(lag(None), 8_000, S(60));
+    assert!(!stage.guests[player].gone);
+    assert!(stage.gauges().skips > 3, "{}", stage.gauges().skips);
+    stage.end();
+    let (mut stage, player) = slow_player(lag(Some(3)), 8_000, S(60));
+    assert_eq!(stage.gauges().skips, 3);
+    stage.guests[player].appetite = usize::MAX;
+    stage.wait(MS(250));
+    assert!(stage.guests[player].wire.borrow().relay_gone);
+    assert_eq!(stage.gauges().violations, 1);
+    stage.end();
+}
+
+#[test]
+fn a_message_that_is_begun_and_left_closes_the_connection() {
+    let mut stage = Stage::new(|_| {});
+    let player = stage.play("cam");
+    stage.publish("cam");
+    // The first chunk of a command of 300 bytes, and nothing more.
+    let mut chunk = vec![3, 0, 0, 0, 0, 1, 44, 20, 0, 0, 0, 0];
+    chunk.resize(12 + 128, 0);
+    let out = stage.guests[player].session.out();
+    out.writer().extend_from_slice(&chunk);
+    stage.settle();
+    let wait = limits::PARTIAL_MESSAGE_WAIT;
+    let sound = |stage: &mut Stage| stage.send(1, kind::AUDIO, SOUND, 20);
+    stage.pass(wait - MS(250), sound);
+    assert!(!stage.guests[player].gone);
+    stage.pass(S(11), sound);
+    assert!(stage.guests[player].gone);
+    assert_eq!(stage.gauges().violations, 1);
+    stage.end();
+}
+
+#[test]
+fn those_for_whom_there_is_no_room_are_turned_away() {
+    let mut stage = Stage::with(Config::default(), 80);
+    let anywhere = |number: usize| [10, 0, 1, u8::try_from(number).unwrap()];
+    // Those that wait for a stream are newcomers still.
+    for number in 0..limits::NEWCOMERS_LEAST {
+        let id = stage.come_from(anywhere(number), Action::Play, "later");
+        assert!(!stage.guests[id].gone);
+    }
+    assert_eq!(stage.shared.admission.newcomers(), limits::NEWCOMERS_LEAST);
+    let refused = stage.play("later");
+    assert!(stage.guests[refused].gone);
+    assert_eq!(stage.gauges().refused_newcomers, 1);
+    stage.end();
+    let mut stage = Stage::with(Config::default(), 80);
+    stage.publish("now");
+    for _ in 1..80 {
+        let id = stage.play("now");
+        assert!(!stage.guests[id].gone);
+    }
+    assert_eq!(stage.shared.admission.newcomers(), 0);
+    let refused = stage.play("now");
+    assert!(stage.guests[refused].gone);
+    assert_eq!(stage.gauges().refused, 1);
+    stage.end();
+    let mut stage = Stage::new(|config| config.max_per_address = Some(3));
+    for _ in 0..3 {
+        let id = stage.play("later");
+        assert!(!stage.guests[id].gone);
+    }
+    let refused = stage.play("later");
+    assert!(stage.guests[refused].gone);
+    let other = stage.come_from([10, 0, 0, 2], Action::Play, "later");
+    assert!(!stage.guests[other].gone);
+    assert_eq!(stage.gauges().refused_address, 1);
+    stage.end();
+}

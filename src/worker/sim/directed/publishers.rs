@@ -1,0 +1,147 @@
+//! What a publisher may do and how much of it.
+
+use std::time::Duration;
+
+use super::super::wire::End;
+use super::{INTER, MS, PLAYS, S, SOUND, Stage};
+use crate::limits;
+use crate::rtmp::client::Action;
+use crate::rtmp::message::kind;
+
+#[test]
+fn a_publisher_that_sends_no_pictures_and_no_sound_is_closed() {
+    let mut stage = Stage::new(|_| {});
+    let (mute, live) = (stage.publish("mute"), stage.publish("live"));
+    let data = |stage: &mut Stage| {
+        stage.send(mute, kind::DATA, b"\x02\x00\x0AonCuePoint", 20);
+        stage.send(live, kind::AUDIO, SOUND, 20);
+    };
+    stage.pass(limits::MEDIA_IDLE - MS(250), data);
+    stage.check_heard(mute, &["Publish.Start"]);
+    stage.pass(S(11), data);
+    stage.check_heard(mute, &["Publish.Start", "Publish.Idle", "end"]);
+    stage.check_heard(live, &["Publish.Start"]);
+    assert_eq!(stage.gauges().violations, 1);
+    stage.end();
+}
+
+#[test]
+fn a_publisher_may_send_so_many_bits_and_no_more() {
+    // 100,000 bytes a second, and 25 messages of 1 KB in a quarter of one: just below.
+    for (len, is_closed) in [(990, false), (1_050, true)] {
+        let mut stage = Stage::new(|config| config.publish_bitrate_max = Some(800_000));
+        let source = stage.publish("cam");
+        stage.pass(S(30), |stage| {
+            (0..25).for_each(|_| stage.send(source, kind::VIDEO, INTER, len - 12));
+        });
+        let heard = &stage.guests[source].heard;
+        assert_eq!(heard.len() > 1, is_closed, "{len}: {heard:?}");
+        if is_closed {
+            stage.check_heard(source, &["Publish.Start", "Publish.Denied", "end"]);
+        }
+        stage.end();
+    }
+    let mut stage = Stage::new(|config| config.publish_bitrate_max = None);
+    let source = stage.publish("cam");
+    stage.pass(S(2), |stage| {
+        stage.send(source, kind::VIDEO, INTER, 900_000);
+    });
+    stage.check_heard(source, &["Publish.Start"]);
+    stage.end();
+}
+
+#[test]
+fn no_more_streams_are_published_than_there_may_be() {
+    let mut stage = Stage::new(|config| config.max_streams = Some(2));
+    let first = stage.publish("a");
+    stage.publish("b");
+    let player = stage.play("c");
+    let third = stage.publish("c");
+    stage.check_heard(third, &["Publish.Denied", "end"]);
+    stage.check_heard(player, &[]);
+    assert_eq!(stage.gauges().refused_publishes, 1);
+    // One that waits for its publisher counts still, and its publisher may come back.
+    stage.guests[first]
+        .wire
+        .borrow_mut()
+        .client_ends(End::Reset);
+    stage.guests[first].gone = true;
+    stage.settle();
+    let refused = stage.publish("c");
+    stage.check_heard(refused, &["Publish.Denied", "end"]);
+    let back = stage.publish("a");
+    stage.check_heard(back, &["Publish.Start"]);
+    stage.guests[back].wire.borrow_mut().client_ends(End::Reset);
+    stage.guests[back].gone = true;
+    stage.wait(S(2));
+    let taken = stage.publish("c");
+    stage.check_heard(taken, &["Publish.Start"]);
+    stage.check_heard(player, &PLAYS);
+    stage.end();
+}
+
+#[test]
+fn one_address_publishes_so_often_and_no_more() {
+    let mut stage = Stage::new(|config| config.grace = Duration::ZERO);
+    let burst = limits::PUBLISHES.burst();
+    let publish = |stage: &mut Stage, address| {
+        let guest = stage.come_from(address, Action::Publish, "cam");
+        let heard = stage.guests[guest].heard.first().cloned();
+        stage.guests[guest]
+            .wire
+            .borrow_mut()
+            .client_ends(End::Reset);
+        stage.guests[guest].gone = true;
+        stage.settle();
+        stage.wait(Duration::ZERO);
+        stage.core.expire();
+        heard.unwrap()
+    };
+    for _ in 0..burst {
+        assert_eq!(publish(&mut stage, [10, 0, 0, 1]), "Publish.Start");
+    }
+    assert_eq!(publish(&mut stage, [10, 0, 0, 1]), "Publish.Denied");
+    assert_eq!(publish(&mut stage, [10, 0, 0, 2]), "Publish.Start");
+    stage.wait(MS(250));
+    assert_eq!(publish(&mut stage, [10, 0, 0, 1]), "Publish.Start");
+    assert_eq!(stage.gauges().refused_publishes, 1);
+    stage.end();
+}
+
+#[test]
+fn headers_that_change_all_the_time_are_relayed_and_not_kept() {
+    let mut stage = Stage::new(|_| {});
+    let source = stage.publish("cam");
+    let player = stage.play("cam");
+    let burst = limits::HEADER_CHANGES.burst();
+    let header = |stage: &mut Stage, number: u32| {
+        let [a, b, ..] = number.to_le_bytes();
+        stage.send(source, kind::VIDEO, &[0x17, 0, 0, 0, 0, a, b], 20);
+        stage.settle();
+    };
+    (0..burst + 5).for_each(|number| header(&mut stage, number));
+    assert_eq!(stage.gauges().unkept_headers, 5);
+    assert_eq!(stage.guests[player].media, burst as usize + 5);
+    // The same one again is no change.
+    (0..9).for_each(|_| header(&mut stage, burst - 1));
+    assert_eq!(stage.gauges().unkept_headers, 5);
+    stage.wait(MS(250));
+    header(&mut stage, 9_999);
+    assert_eq!(stage.gauges().unkept_headers, 5);
+    stage.end();
+}
+
+#[test]
+fn headers_that_change_without_end_end_the_publisher() {
+    let mut stage = Stage::new(|_| {});
+    let source = stage.publish("cam");
+    let most = limits::HEADER_CHANGES.burst() + limits::GLITCHES.burst();
+    for number in 0..most + 1 {
+        assert_eq!(stage.gauges().violations, 0, "after {number}");
+        let [a, b, ..] = number.to_le_bytes();
+        stage.send(source, kind::VIDEO, &[0x17, 0, 0, 0, 0, a, b], 20);
+        stage.settle();
+    }
+    assert_eq!(stage.gauges().violations, 1);
+    stage.end();
+}
