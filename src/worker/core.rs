@@ -26,7 +26,7 @@ use super::admission::{Admission, Refusal};
 use super::conn::{CloseReason, Conn, Deadline};
 use super::contain::Step;
 use super::fault::{Faults, Midst};
-use super::mail::{Mail, Mailbox};
+use super::mail::{InFlight, Mail, Mailbox};
 use super::memory::Pressure;
 use super::notes::Notes;
 use super::pace::Pacer;
@@ -111,6 +111,8 @@ pub struct Core<S> {
     pub(super) overfull: Vec<usize>,
     pub(super) timers: Timers,
     pub(super) outbound: Vec<(usize, Mail<S>)>,
+    /// What is still under way of streams that have ended, by name and worker.
+    pub(super) untaken: HashMap<(Arc<str>, usize), InFlight>,
     /// Connections whose publish was accepted, for the event loop to gather reads of.
     pub(super) new_publishers: Vec<usize>,
     pub(super) pacer: Pacer,
@@ -183,6 +185,7 @@ impl<S: Transport> Core<S> {
             overfull: Vec::new(),
             timers: Timers::default(),
             outbound: Vec::new(),
+            untaken: HashMap::new(),
             new_publishers: Vec::new(),
             gauges: Gauges::default(),
             draining: false,
@@ -722,6 +725,7 @@ impl<S: Transport> Core<S> {
         if self.now >= self.notes_due {
             self.notes_due = self.now + Duration::from_secs(1);
             self.gauges.unlogged += self.notes.tell();
+            self.forget_taken();
         }
         self.review_memory();
         self.audit();

@@ -17,7 +17,7 @@ use smallvec::SmallVec;
 
 use super::core::Core;
 use super::fault::Midst;
-use super::mail::{InFlight, Mail, Receipt};
+use super::mail::{Mail, Receipt};
 use super::registry::Owner;
 use super::table::{Feed, Source, Upstream};
 use crate::net::transport::Transport;
@@ -38,16 +38,40 @@ impl<S: Transport> Core<S> {
         if stream.feeds.iter().any(|feed| feed.worker == worker) {
             return;
         }
+        let of_last_life = self.untaken.remove(&(stream.name.clone(), worker));
+        let in_flight = of_last_life.unwrap_or_default();
+        let lost = in_flight.load(Ordering::Relaxed) > 0;
         stream.feeds.push(Feed {
             worker,
             sent: 0,
             changes: 0,
-            in_flight: InFlight::default(),
-            lost: false,
+            in_flight,
+            lost,
             doubted: false,
         });
         let position = stream.feeds.len() - 1;
-        self.send_snapshot(index, position);
+        if lost {
+            self.mark_dirty(index);
+        } else {
+            self.send_snapshot(index, position);
+        }
+    }
+
+    /// The stream ends: what is under way to other workers counts on for its next life.
+    pub(super) fn end_feeds(&mut self, index: usize) {
+        let stream = &mut self.streams[index];
+        for feed in stream.feeds.drain(..) {
+            if feed.in_flight.load(Ordering::Relaxed) > 0 {
+                let key = (stream.name.clone(), feed.worker);
+                self.untaken.insert(key, feed.in_flight);
+            }
+        }
+    }
+
+    /// Forgets what has been taken meanwhile.
+    pub(super) fn forget_taken(&mut self) {
+        self.untaken
+            .retain(|_, in_flight| in_flight.load(Ordering::Relaxed) > 0);
     }
 
     fn send_snapshot(&mut self, index: usize, position: usize) {

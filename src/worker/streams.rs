@@ -252,7 +252,7 @@ impl<S: Transport> Core<S> {
         self.faults.at(Midst::Deadline);
         self.streams[index].source = Source::Nobody;
         self.faults.at(Midst::Deadline);
-        self.streams[index].feeds.clear();
+        self.end_feeds(index);
         self.end_players(index);
     }
 

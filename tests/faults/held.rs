@@ -235,7 +235,6 @@ fn what_piles_up_for_a_held_worker_is_bounded_and_its_players_jump() {
 }
 
 #[test]
-#[ignore = "fails: the bytes under way are counted anew for each life of a stream"]
 fn what_piles_up_over_many_lives_of_a_stream_is_bounded() {
     const LIVES: usize = 12;
     let _turn = alone();
