@@ -12,7 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use log::error;
 
-use super::conn::CloseReason;
+use super::conn::{CloseReason, Conn};
 use super::core::Core;
 use super::mail::Mail;
 use super::registry::Owner;
@@ -62,6 +62,7 @@ impl<S: Transport> Core<S> {
         self.faults.disarm();
         self.gauges.bugs += 1;
         error!("{}", CloseReason::Bug(words(panic).into()));
+        self.drop_roles_of_closing();
         let stranded = self.mend_plays();
         self.mend_publications(NOWHERE);
         self.break_stream(index);
@@ -77,6 +78,7 @@ impl<S: Transport> Core<S> {
         let reason = CloseReason::Bug(words(panic).into());
         let published = self.published_by(key);
         self.drop_roles(key);
+        self.drop_roles_of_closing();
         let stranded = self.mend_plays();
         self.mend_publications(key);
         for index in published {
@@ -130,6 +132,14 @@ impl<S: Transport> Core<S> {
         }
     }
 
+    /// Nor do those that were about to end when the panic came.
+    fn drop_roles_of_closing(&mut self) {
+        let closing = self.conns.iter().filter(|(_, conn)| conn.closing.is_some());
+        for key in closing.map(|(key, _)| key).collect::<Vec<_>>() {
+            self.drop_roles(key);
+        }
+    }
+
     /// Players are those that their stream and their connection both know of. Connections, with
     /// the message stream of each, that may think that they play and no longer do.
     fn mend_plays(&mut self) -> Vec<(usize, u32)> {
@@ -177,8 +187,13 @@ impl<S: Transport> Core<S> {
                 self.close(key, &CloseReason::StreamEnded);
             }
         }
-        let owed = self.conns.iter().filter(|(_, conn)| conn.has_pending());
-        for key in owed.map(|(key, _)| key).collect::<Vec<_>>() {
+        let owed = |conn: &Conn<S>| conn.has_pending() || conn.closing.is_some();
+        let owed = self.conns.iter().filter(|(_, conn)| owed(conn));
+        let owed: Vec<_> = owed.map(|(key, conn)| (key, conn.closing)).collect();
+        for (key, closing) in owed {
+            if let Some(until) = closing {
+                self.arm(key, until);
+            }
             self.wake(key);
         }
     }

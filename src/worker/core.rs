@@ -433,9 +433,6 @@ impl<S: Transport> Core<S> {
             );
         }
         self.gauges.violations += u64::from(reason.is_violation());
-        self.end_roles(key);
-        self.faults.at(Midst::Role);
-        let conn = &mut self.conns[key];
         // While the relay stops there is the time that --drain gives, else a moment.
         let linger = if self.draining {
             self.shared.config.drain
@@ -443,7 +440,10 @@ impl<S: Transport> Core<S> {
             limits::LINGER
         };
         let until = self.now + linger;
-        conn.closing = Some(until);
+        // First of all: should anything panic from here on, it is known that it was to go.
+        self.conns[key].closing = Some(until);
+        self.end_roles(key);
+        self.faults.at(Midst::Role);
         if reason.peer_listens() {
             self.arm(key, until);
             self.wake(key);

@@ -2,8 +2,10 @@
 //! its stream; nothing else.
 
 use super::super::wire::Panics;
-use super::{MS, PLAYS, Stage};
+use super::{MS, PLAYS, S, Stage};
+use crate::config::Takeover;
 use crate::rtmp::client::Action;
+use crate::worker::fault::Midst;
 
 #[test]
 fn a_panic_while_a_publisher_is_read_ends_it_and_its_stream_and_nothing_else() {
@@ -114,4 +116,38 @@ fn a_panic_at_any_call_on_any_socket_leaves_nothing_behind() {
         }
     }
     assert!(bugs > 30, "{bugs} panics");
+}
+
+#[test]
+fn regression_one_that_was_to_be_closed_when_a_panic_came_is_closed() {
+    let mut half_way = 0;
+    for after in 0..40 {
+        let mut stage = Stage::new(|config| config.takeover = Takeover::Replace);
+        let old = stage.publish("cam");
+        stage.publish("other");
+        let session = &mut stage.guests[old].session;
+        session.send_command(0, |amf| {
+            amf.string("createStream").number(9.0).null();
+        });
+        session.send_command(2, |amf| {
+            amf.string("play").number(0.0).null().string("other");
+        });
+        stage.settle();
+        assert_eq!(stage.core.players, 1);
+        stage.core.faults.arm(Midst::Role, after);
+        let new = stage.publish("cam");
+        stage.wait(S(3));
+        // It has both of its roles, or it is gone.
+        let is_gone = stage.guests[old].gone;
+        let conn = stage
+            .core
+            .conns
+            .iter()
+            .find(|(_, c)| c.socket.client == old);
+        let roles = conn.map_or(0, |(_, conn)| conn.plays.len() + conn.publications.len());
+        assert_eq!(roles, if is_gone { 0 } else { 2 }, "after {after}");
+        half_way += u32::from(is_gone && stage.guests[new].gone);
+        stage.end();
+    }
+    assert!(half_way > 3, "{half_way}");
 }
