@@ -5,7 +5,8 @@
 # need_build      cargo with rustfmt and clippy, and a C compiler to link with
 # need_ffmpeg     ffmpeg and ffprobe in PATH, with libx264
 # need_ffmpeg9    prints the path of an ffmpeg 9 that speaks Enhanced RTMP, kept in .cache/
-# need_clients    every client of the end-to-end tests: ffmpeg, rtmpdump, GStreamer, nginx-rtmp, ip
+# need_clients    every client of the end-to-end tests: ffmpeg, rtmpdump, GStreamer, nginx-rtmp, ip,
+#                 openssl
 #
 # Each is silent when nothing is missing. What is missing comes from Debian's packages and PyPI,
 # as root or through sudo; a service that comes with a package is neither started nor enabled.
@@ -212,9 +213,10 @@ need_clients() {
     want nginx nginx
     [[ -e $NGINX_RTMP_MODULE ]] || missing+=(libnginx-mod-rtmp)
     want ip iproute2
+    want openssl openssl
     install_missing
     must_have_ffmpeg
-    must_have rtmpdump gst-launch-1.0 nginx ip
+    must_have rtmpdump gst-launch-1.0 nginx ip openssl
     has_gst "${GST_ELEMENTS[@]}" || die "GStreamer lacks one of: ${GST_ELEMENTS[*]}"
     [[ -e $NGINX_RTMP_MODULE ]] || die "no $NGINX_RTMP_MODULE, even after installing its package"
 }

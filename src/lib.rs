@@ -18,6 +18,8 @@
 //! Imports point downwards only. ARCHITECTURE.md has the walk of a message and the reasons.
 
 pub mod config;
+pub mod control;
+pub mod edge;
 pub mod flags;
 pub mod limits;
 pub mod net;

@@ -400,11 +400,77 @@ pub const LOG_LINES: u32 = 10;
 /// Characters of the words of a panic that are logged.
 pub const PANIC_CHARS: usize = 200;
 
+// Other servers.
+
+/// Relays a connection may have come through; one more is refused.
+pub const HOPS_MAX: usize = 8;
+
+/// Bytes of the marker that names them.
+pub const VIA_BYTES_MAX: usize = 192;
+// An id has 16 characters, and a comma follows it.
+const _: () = assert!(VIA_BYTES_MAX >= 17 * HOPS_MAX);
+
+/// The wait after the first failure to reach another server, ...
+pub const RETRY_FIRST: Duration = Duration::from_millis(500);
+
+/// ... and the longest one; it doubles in between.
+pub const RETRY_MAX: Duration = Duration::from_secs(8);
+const _: () = assert!(RETRY_FIRST.as_millis() < RETRY_MAX.as_millis());
+
+/// A server that had no such stream is not asked for it again for this long.
+pub const MISSING_KEPT: Duration = Duration::from_secs(2);
+
+/// Streams that servers did not have which are remembered at one time; beyond that the oldest
+/// are forgotten early.
+pub const MISSING_MAX: usize = 10_000;
+
+/// Addresses of one name that are tried.
+pub const ADDRESSES_TRIED: usize = 8;
+
+/// How long the addresses of a name are taken as known.
+pub const RESOLVED_KEPT: Duration = Duration::from_secs(30);
+
+/// Names that are looked up at one time, each on a thread of its own; a slow one holds up those
+/// who ask for it and nobody else, as long as there are fewer than this.
+pub const LOOKUPS_MAX: usize = 16;
+
 // The listener.
+
+/// How long a relay that stops still accepts what the kernel had begun to connect.
+pub const LISTEN_ON: Duration = Duration::from_millis(500);
 
 /// How long a listener rests after `accept` found no free descriptor (EMFILE, ENFILE). The
 /// kernel does not tell an edge-triggered poll again, so that only a timer can go on.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+// TLS and the PROXY protocol.
+
+/// Encrypted bytes of a connection that may wait for its socket, and so what is encrypted at one
+/// time: four records of full length for one write of the kernel.
+pub const TLS_SEND_BYTES: usize = 64 * KIB;
+
+/// Encrypted bytes read at one time, on the stack: a record of full length.
+pub const TLS_READ_BYTES: usize = 16 * KIB;
+
+/// Encrypted bytes that may come in one go without anything in them, in handshakes and records
+/// without content.
+pub const TLS_IDLE_BYTES: usize = 64 * KIB;
+const _: () = assert!(TLS_IDLE_BYTES >= TLS_READ_BYTES);
+
+/// What a TLS connection counts for in bytes besides [`CONNECTION_BYTES`]: a hundred players
+/// grew the process by that much each.
+pub const TLS_CONNECTION_BYTES: usize = 8 * KIB;
+
+/// Characters of what TLS says is wrong that are logged.
+pub const TLS_WORDS_CHARS: usize = 200;
+
+/// Bytes of a PROXY header of version 1, as the protocol has it.
+pub const PROXY_V1_BYTES_MAX: usize = 107;
+
+/// Bytes of a PROXY header of version 2: 16, and as many more as the protocol expects to go in
+/// one packet everywhere.
+pub const PROXY_V2_BYTES_MAX: usize = 16 + 536;
+const _: () = assert!(PROXY_V1_BYTES_MAX <= PROXY_V2_BYTES_MAX);
 
 // The configuration file.
 

@@ -11,17 +11,20 @@ use std::time::{Duration, Instant};
 
 use log::{info, warn};
 use mio::Waker;
-use mio::net::{TcpListener, TcpStream};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use crate::config::listen::ListenAddr;
 use crate::config::{Config, Cpus};
+use crate::control::resolver::Resolver;
 use crate::limits;
-use crate::net::listener::{self, SocketOptions};
+use crate::net::listener::{self, Acceptor, SocketOptions, UnixPath};
 use crate::net::process;
+use crate::net::socket::Socket;
+use crate::net::tls::{ClientTls, FileError, ServerTls};
 use crate::stats::Gauges;
 use crate::worker::core::Shared;
-use crate::worker::event_loop::{EventLoop, Seat};
+use crate::worker::event_loop::{Door, EventLoop, Seat, Sockets};
 use crate::worker::mail::Mail;
 
 /// How much longer than `--send-timeout` the kernel waits for a peer that acknowledges nothing.
@@ -36,10 +39,12 @@ pub enum StartError {
     /// An address cannot be listened on.
     Listen {
         /// The address.
-        address: SocketAddr,
+        address: ListenAddr,
         /// What the system says.
         error: io::Error,
     },
+    /// A certificate or key cannot be used.
+    Tls(FileError),
     /// `--cpus` names a core that is not there.
     Cpu {
         /// The core.
@@ -67,6 +72,7 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Listen { address, error } => write!(f, "cannot listen on {address}: {error}"),
+            Self::Tls(error) => write!(f, "TLS: {error}"),
             Self::Cpu { cpu, available } => {
                 write!(
                     f,
@@ -96,7 +102,8 @@ fn system(what: &'static str) -> impl Fn(io::Error) -> StartError {
 /// The relay could not start; nothing was served.
 pub fn run(config: Config) -> Result<(), StartError> {
     log_panics();
-    let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(system("install signal handlers"))?;
+    let mut signals =
+        Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(system("install signal handlers"))?;
     let available = process::available_cpus().map_err(system("list the cores"))?;
     let workers = worker_count(config.workers, available.len());
     let pins = pins(&config.cpus, &available, workers)?;
@@ -108,9 +115,13 @@ pub fn run(config: Config) -> Result<(), StartError> {
         nodelay: config.nodelay.is_on(),
         user_timeout: config.send_timeout + USER_TIMEOUT_MARGIN,
     };
-    let (addresses, mut listeners) = listen(&config, &options, workers)?;
+    let tls = load_tls(&config)?;
+    let mut doors = Doors::open(&config, &options, workers, tls.as_ref())?;
+    let client_tls = load_client_tls(&config)?;
     let stats_interval = config.stats_interval;
-    let shared = Arc::new(Shared::new(config, workers, max_connections));
+    let mut shared = Shared::new(config, workers, max_connections);
+    shared.relay_id = seed(workers);
+    let shared = Arc::new(shared);
     let mut seats = Vec::new();
     let mut wakers = Vec::new();
     for _ in 0..workers {
@@ -120,27 +131,33 @@ pub fn run(config: Config) -> Result<(), StartError> {
     }
     let wakers = Arc::new(wakers);
     let mut threads = Vec::new();
+    let sockets = Sockets {
+        options,
+        resolver: Resolver::default(),
+        own: Arc::new(std::mem::take(&mut doors.addresses)),
+        tls: client_tls,
+    };
     for (worker, poll) in seats.into_iter().enumerate() {
-        let sockets = std::mem::take(&mut listeners[worker]);
+        let doors = std::mem::take(&mut doors.of_workers[worker]);
         let seed = seed(worker);
         let event_loop = EventLoop::new(
             worker,
             shared.clone(),
             wakers.clone(),
             poll,
-            sockets,
-            options,
+            doors,
+            sockets.clone(),
             seed,
         )
         .map_err(system("watch the listeners"))?;
         threads.push(start_worker(worker, event_loop, pins[worker])?);
     }
-    announce(&addresses).map_err(system("print the addresses"))?;
+    announce(&doors.announced).map_err(system("print the addresses"))?;
     info!("started workers={workers} max_connections={max_connections} pins={pins:?}");
     if let Some(interval) = stats_interval {
         start_stats(shared.clone(), interval)?;
     }
-    let signal = signals.forever().next();
+    let signal = wait_to_stop(&mut signals, tls.as_deref());
     info!("signal={} stopping", signal.unwrap_or(0));
     drain(&shared, &wakers);
     start_impatience(signals)?;
@@ -199,42 +216,143 @@ fn connection_limit(config: &Config, workers: usize) -> Result<usize, StartError
     }
 }
 
-/// Every worker's listeners, all on the same addresses, and the addresses as bound.
+/// The certificates of `--listen-tls`, if there is one.
+fn load_tls(config: &Config) -> Result<Option<Arc<ServerTls>>, StartError> {
+    if config.listen_tls.is_empty() {
+        return Ok(None);
+    }
+    let keys = config.tls_key.iter().cloned();
+    let pairs: Vec<_> = config.tls_cert.iter().cloned().zip(keys).collect();
+    let (tls, warnings) = ServerTls::new(&pairs).map_err(StartError::Tls)?;
+    for warning in warnings {
+        warn!("TLS: {warning}");
+    }
+    Ok(Some(Arc::new(tls)))
+}
+
+/// Whom to trust in connections to rtmps:// URLs, if there are any.
+fn load_client_tls(config: &Config) -> Result<Option<ClientTls>, StartError> {
+    let rules = config.pull.iter().chain(&config.push);
+    let mut servers = rules.flat_map(|rule| &rule.servers);
+    if !servers.any(|server| server.tls) {
+        return Ok(None);
+    }
+    let tls = ClientTls::new(&config.tls_ca).map_err(StartError::Tls)?;
+    Ok(Some(tls))
+}
+
+/// Waits for the signal to stop, which is given back. SIGHUP has certificates and keys read
+/// again meanwhile.
+fn wait_to_stop(signals: &mut Signals, tls: Option<&ServerTls>) -> Option<i32> {
+    loop {
+        let signal = signals.forever().next();
+        if signal != Some(SIGHUP) {
+            return signal;
+        }
+        match tls.map(ServerTls::reload) {
+            None => info!("signal={SIGHUP} nothing to reload"),
+            Some(Ok(warnings)) => {
+                for warning in warnings {
+                    warn!("TLS: {warning}");
+                }
+                info!("signal={SIGHUP} certificates reloaded");
+            }
+            Some(Err(error)) => {
+                log::error!("TLS: {error}; certificates and keys stay as they were");
+            }
+        }
+    }
+}
+
+/// What is listened on.
+struct Doors {
+    /// What is printed of each: the protocol and the address as bound.
+    announced: Vec<String>,
+    /// The TCP addresses as bound.
+    addresses: Vec<SocketAddr>,
+    /// Of each worker, all in the same order.
+    of_workers: Vec<Vec<Door>>,
+    /// Held so that the files are removed at the end.
+    _paths: Vec<UnixPath>,
+}
+
+impl Doors {
+    /// Listens on everything that the settings name.
+    fn open(
+        config: &Config,
+        options: &SocketOptions,
+        workers: usize,
+        tls: Option<&Arc<ServerTls>>,
+    ) -> Result<Self, StartError> {
+        let mut doors = Self {
+            announced: Vec::new(),
+            addresses: Vec::new(),
+            of_workers: (0..workers).map(|_| Vec::new()).collect(),
+            _paths: Vec::new(),
+        };
+        for wanted in &config.listen {
+            let failed = |error| StartError::Listen {
+                address: wanted.clone(),
+                error,
+            };
+            match wanted {
+                ListenAddr::Tcp(address) => {
+                    let (bound, acceptors) = listen(*address, options, workers).map_err(failed)?;
+                    doors.addresses.push(bound);
+                    doors.add(format!("rtmp {bound}"), acceptors, None);
+                }
+                ListenAddr::Unix(path) => {
+                    let (held, acceptors) =
+                        listener::listen_unix(path, workers, options).map_err(failed)?;
+                    doors._paths.push(held);
+                    doors.add(format!("rtmp {wanted}"), acceptors, None);
+                }
+            }
+        }
+        for &wanted in &config.listen_tls {
+            let failed = |error| StartError::Listen {
+                address: ListenAddr::Tcp(wanted),
+                error,
+            };
+            let (bound, acceptors) = listen(wanted, options, workers).map_err(failed)?;
+            doors.addresses.push(bound);
+            doors.add(format!("rtmps {bound}"), acceptors, tls);
+        }
+        Ok(doors)
+    }
+
+    fn add(&mut self, name: String, acceptors: Vec<Acceptor>, tls: Option<&Arc<ServerTls>>) {
+        self.announced.push(name);
+        for (acceptor, doors) in acceptors.into_iter().zip(&mut self.of_workers) {
+            let tls = tls.cloned();
+            doors.push(Door { acceptor, tls });
+        }
+    }
+}
+
+/// Every worker's listener, all on the same address, and the address as bound.
 fn listen(
-    config: &Config,
+    wanted: SocketAddr,
     options: &SocketOptions,
     workers: usize,
-) -> Result<(Vec<SocketAddr>, Vec<Vec<TcpListener>>), StartError> {
-    let mut addresses = Vec::new();
-    let mut listeners: Vec<Vec<TcpListener>> = (0..workers).map(|_| Vec::new()).collect();
-    for &wanted in &config.listen {
-        let failed = |error| StartError::Listen {
-            address: wanted,
-            error,
-        };
-        let first = listener::bind(wanted, options).map_err(failed)?;
-        // With port 0 the first socket finds out which.
-        let bound = first
-            .local_addr()
-            .map_err(failed)?
-            .as_socket()
-            .unwrap_or(wanted);
-        let mut sockets = vec![first];
-        for _ in 1..workers {
-            sockets.push(listener::bind(bound, options).map_err(failed)?);
-        }
-        for (socket, list) in sockets.into_iter().zip(&mut listeners) {
-            list.push(listener::listen(socket, options).map_err(failed)?);
-        }
-        addresses.push(bound);
+) -> io::Result<(SocketAddr, Vec<Acceptor>)> {
+    let first = listener::bind(wanted, options)?;
+    // With port 0 the first socket finds out which.
+    let bound = first.local_addr()?.as_socket().unwrap_or(wanted);
+    let mut sockets = vec![first];
+    for _ in 1..workers {
+        sockets.push(listener::bind(bound, options)?);
     }
-    Ok((addresses, listeners))
+    let listening = sockets
+        .into_iter()
+        .map(|socket| listener::listen(socket, options));
+    Ok((bound, listening.collect::<io::Result<_>>()?))
 }
 
 #[expect(clippy::print_stdout, reason = "the documented lines for scripts")]
-fn announce(addresses: &[SocketAddr]) -> io::Result<()> {
-    for address in addresses {
-        println!("listening rtmp {address}");
+fn announce(doors: &[String]) -> io::Result<()> {
+    for door in doors {
+        println!("listening {door}");
     }
     io::stdout().flush()
 }
@@ -315,7 +433,7 @@ fn spawn(name: String, body: impl FnOnce() + Send + 'static) -> Result<JoinHandl
         .map_err(system("start a thread"))
 }
 
-fn drain(shared: &Shared<TcpStream>, wakers: &[Waker]) {
+fn drain(shared: &Shared<Socket>, wakers: &[Waker]) {
     for (mailbox, waker) in shared.mailboxes.iter().zip(wakers) {
         mailbox.post(std::iter::once(Mail::Drain));
         if let Err(error) = waker.wake() {
@@ -327,7 +445,7 @@ fn drain(shared: &Shared<TcpStream>, wakers: &[Waker]) {
 /// A second signal while stopping ends the process at once.
 fn start_impatience(mut signals: Signals) -> Result<(), StartError> {
     spawn("signals".into(), move || {
-        if signals.forever().next().is_some() {
+        if signals.forever().any(|signal| signal != SIGHUP) {
             warn!("second signal, stopping at once");
             std::process::exit(1);
         }
@@ -336,7 +454,7 @@ fn start_impatience(mut signals: Signals) -> Result<(), StartError> {
 }
 
 /// Prints a line of figures every `interval`.
-fn start_stats(shared: Arc<Shared<TcpStream>>, interval: Duration) -> Result<(), StartError> {
+fn start_stats(shared: Arc<Shared<Socket>>, interval: Duration) -> Result<(), StartError> {
     spawn("stats".into(), move || {
         let mut before = Gauges::default();
         let mut since = clock();
@@ -387,6 +505,11 @@ fn print_stats(now: &Gauges, before: &Gauges, seconds: f64) -> io::Result<()> {
         now.pace_ms,
     )?;
     let limits = [
+        ("pulls", now.pulls),
+        ("pull_failures", now.pull_failures),
+        ("pushes", now.pushes),
+        ("push_failures", now.push_failures),
+        ("push_refusals", now.push_refusals),
         ("refused", now.refused),
         ("refused_address", now.refused_address),
         ("refused_newcomers", now.refused_newcomers),

@@ -64,6 +64,18 @@ gauges! {
     bytes_out,
     /// Messages published.
     messages_in,
+    /// Streams that are fetched from an origin, or are to be.
+    pulls,
+    /// Times an origin could not be reached, did not have a stream or was lost.
+    pull_failures,
+    /// Streams that are handed on, each counted once for every target that takes it.
+    pushes,
+    /// Times a target could not be reached, refused a stream or was lost.
+    push_failures,
+    /// Times a target refused a stream.
+    push_refusals,
+    /// Clients that were asked to connect anew because the relay stops.
+    reconnect_requests,
     /// Writes to players.
     writes,
     /// Times a slow player was moved to the newest sync point.

@@ -24,6 +24,9 @@ use support::wire::{Film, Media, Seen, Wire, media_of, signals_of};
 use support::{A_WHILE, SOON, now, pause, wait_for};
 use tailwater::rtmp::control::UserControl;
 
+/// What a client that knows how is asked when the relay stops; ours says that it does.
+const RECONNECT: &str = "NetConnection.Connect.ReconnectRequest";
+
 /// Runs the binary to its end.
 fn run(arguments: &[&str]) -> Output {
     Command::new(BINARY)
@@ -43,7 +46,7 @@ fn err(output: &Output) -> String {
 
 #[track_caller]
 fn stops_on(signal: Signal) {
-    let mut relay = Relay::start(&["--workers", "2", "--drain", "4"]);
+    let mut relay = Relay::start(&["--workers", "2", "--drain", "1"]);
     let mut film = Film::new("film", 0);
     let mut waiting = Wire::play(relay.address(), "nothing");
     let mut publisher = Wire::publish(relay.address(), "film");
@@ -75,6 +78,7 @@ fn stops_on(signal: Signal) {
         assert_eq!(
             player.until_closed(),
             [
+                Seen::Status(0, RECONNECT.to_owned()),
                 Seen::Control(UserControl::StreamEof(1)),
                 Seen::status("NetStream.Play.UnpublishNotify"),
                 Seen::Closed(true)
@@ -84,6 +88,7 @@ fn stops_on(signal: Signal) {
     assert_eq!(
         signals_of(&publisher.until_closed()),
         [
+            Seen::Status(0, RECONNECT.to_owned()),
             Seen::status("NetStream.Unpublish.Success"),
             Seen::Closed(true)
         ]

@@ -191,7 +191,11 @@ mod tests {
             let entry = format!(" {} {}", usage(opt), unwrapped(&text));
             assert!(help.contains(&entry), "{entry}");
             if opt.is_setting() {
-                assert!(facts(opt).starts_with(&format!("[default: {};", opt.default)));
+                let begin = match opt.default {
+                    "" => "[range: ".to_owned(),
+                    default => format!("[default: {default};"),
+                };
+                assert!(facts(opt).starts_with(&begin), "{}", opt.name);
                 assert!(facts(opt).contains(&format!("range: {}", opt.range())));
             }
         }

@@ -96,6 +96,8 @@ pub enum Category {
     Pace,
     /// What is kept of a stream, and for how long.
     Streams,
+    /// What comes from other servers and goes to them.
+    Edge,
     /// How much there may be of what others bring.
     Limits,
     /// When a connection is given up.
@@ -114,6 +116,7 @@ impl Category {
             Self::Cores => "Cores",
             Self::Pace => "Pace",
             Self::Streams => "Streams",
+            Self::Edge => "Other servers",
             Self::Limits => "Limits",
             Self::Timeouts => "Timeouts",
             Self::Wire => "Sockets and protocol",
@@ -383,6 +386,7 @@ mod tests {
 
     use super::*;
     use crate::config::Pace;
+    use crate::config::listen::ListenAddr;
 
     fn run(args: &[&str]) -> Result<Outcome, ConfigError> {
         parse(&args.iter().map(|arg| (*arg).to_owned()).collect::<Vec<_>>())
@@ -434,8 +438,9 @@ mod tests {
             assert_eq!(config(args).workers, Some(3));
         }
         let both = config(&["--listen", "1", "--workers=3", "--listen=:2"]);
-        let ports: Vec<u16> = both.listen.iter().map(std::net::SocketAddr::port).collect();
-        assert_eq!((both.workers, ports), (Some(3), vec![1, 2]));
+        let shown: Vec<String> = both.listen.iter().map(ToString::to_string).collect();
+        assert_eq!(both.workers, Some(3));
+        assert_eq!(shown, ["0.0.0.0:1", "0.0.0.0:2"]);
     }
 
     #[test]
@@ -528,7 +533,7 @@ mod tests {
         assert_eq!((over.pace, over.workers), (Pace::Auto, Some(2)));
         assert_eq!(
             over.listen,
-            ["0.0.0.0:3".parse().unwrap()],
+            [ListenAddr::Tcp("0.0.0.0:3".parse().unwrap())],
             "replaced, not appended"
         );
         assert!(over.app.is_empty());

@@ -37,14 +37,73 @@ pub const OPTIONS: &[Opt] = &[
         name: "listen",
         hint: "ADDR",
         accepts: Accepts::Text(
-            "ADDRESS:PORT, [IPV6]:PORT, :PORT or PORT, each once, with PORT 0 to 65535",
+            "ADDRESS:PORT, [IPV6]:PORT, :PORT or PORT, each once, with PORT 0 to 65535; \
+             unix:PATH; or none alone",
         ),
         default: "0.0.0.0:1935",
         repeat: Repeat::Many,
         category: Category::Listening,
         meaning: "Accept RTMP connections on this address.",
         note: "Addresses are numeric. A port without an address is on 0.0.0.0, that is on every \
-               IPv4 address. With port 0 the kernel chooses one.",
+               IPv4 address. With port 0 the kernel chooses one. A unix socket is made with the \
+               umask of the process and removed at the end; peers there have no address and no \
+               limits for one. none is for relays with --listen-tls only.",
+        ..BLANK
+    },
+    Opt {
+        name: "listen-tls",
+        hint: "ADDR",
+        accepts: Accepts::Text(
+            "ADDRESS:PORT, [IPV6]:PORT, :PORT or PORT, each once, with PORT 0 to 65535",
+        ),
+        repeat: Repeat::Many,
+        category: Category::Listening,
+        meaning: "Accept RTMPS connections on this address: RTMP in TLS 1.2 or 1.3.",
+        note: "Needs --tls-cert and --tls-key. The handshake of TLS counts in \
+               --handshake-timeout.",
+        ..BLANK
+    },
+    Opt {
+        name: "proxy-protocol",
+        hint: "CIDR",
+        accepts: Accepts::Text("addresses, networks like 10.0.0.0/8, or unix, separated by commas"),
+        repeat: Repeat::Many,
+        category: Category::Listening,
+        meaning: "Peers here begin with a PROXY header that says who the client is.",
+        note: "Versions 1 and 2, on all listeners; unix are the peers of unix sockets. They \
+               have to send one, within --handshake-timeout; from others it is not believed and \
+               ends the connection. --max-per-address counts the clients.",
+        ..BLANK
+    },
+    Opt {
+        name: "tls-ca",
+        hint: "FILE",
+        accepts: Accepts::Text("a PEM file of certificates"),
+        repeat: Repeat::Many,
+        category: Category::Listening,
+        meaning: "Trust these certificates in connections to rtmps:// URLs.",
+        note: "Those of the system are trusted when it is not given, and not when it is.",
+        ..BLANK
+    },
+    Opt {
+        name: "tls-cert",
+        hint: "FILE",
+        accepts: Accepts::Text("a PEM file of a certificate and those between it and its root"),
+        repeat: Repeat::Many,
+        category: Category::Listening,
+        meaning: "A certificate for --listen-tls.",
+        note: "A client gets the first one that has the name it asks for, and the first of all \
+               when it asks for none or for another. SIGHUP has all read again.",
+        ..BLANK
+    },
+    Opt {
+        name: "tls-key",
+        hint: "FILE",
+        accepts: Accepts::Text("a PEM file of the key of a certificate"),
+        repeat: Repeat::Many,
+        category: Category::Listening,
+        meaning: "The key of the --tls-cert at the same place.",
+        note: "The first key is that of the first certificate, and so on.",
         ..BLANK
     },
     Opt {
@@ -188,6 +247,85 @@ pub const OPTIONS: &[Opt] = &[
         ..BLANK
     },
     Opt {
+        name: "pull",
+        hint: "RULE",
+        accepts: Accepts::Text(
+            "[APP=]URL[,URL...], each URL once, as rtmp://HOST[:PORT][/PATH][?QUERY] or rtmps://, \
+             with {app}, {stream} and {query} in their places; or none",
+        ),
+        default: "none",
+        repeat: Repeat::Many,
+        category: Category::Edge,
+        meaning: "Fetch a stream that is played and not here from one of these servers.",
+        note: "Once for the process, however many play it. The servers are asked in the order of \
+               a hash of the stream, so that it stays with one of them as long as that one has \
+               it. A URL without a path asks for the same app and stream, one without {stream} \
+               for the same stream. What players have behind ? goes along where {query} stands. \
+               The first rule for an app counts; without APP= a rule is for all of them.",
+        ..BLANK
+    },
+    Opt {
+        name: "pull-give-up",
+        hint: "TIME",
+        accepts: seconds(1, 3600),
+        default: "15 s",
+        category: Category::Edge,
+        meaning: "End a fetched stream when no server has sent any of it for this long.",
+        note: "Until then its players stay, and servers are asked again and again.",
+        ..BLANK
+    },
+    Opt {
+        name: "pull-linger",
+        hint: "TIME",
+        accepts: seconds(0, 3600),
+        default: "10 s",
+        category: Category::Edge,
+        meaning: "Go on fetching a stream for this long after its last player left.",
+        note: "Who comes meanwhile finds it live.",
+        ..BLANK
+    },
+    Opt {
+        name: "pull-timeout",
+        hint: "TIME",
+        accepts: Accepts::Amount {
+            unit: Unit::Milliseconds,
+            min: 100,
+            max: 60_000,
+            word: None,
+        },
+        default: "5000 ms",
+        category: Category::Edge,
+        meaning: "Leave a server that does not answer, or sends nothing, for this long.",
+        note: "For each step to the next: connecting, being answered, the first media, and \
+               whatever follows. A server that a stream is handed on to has as long to answer.",
+        ..BLANK
+    },
+    Opt {
+        name: "push",
+        hint: "RULE",
+        accepts: Accepts::Text(
+            "[APP=]URL, once each, as rtmp://HOST[:PORT][/PATH][?QUERY] or rtmps://, with {app}, \
+             {stream} and {query} in their places; or none",
+        ),
+        default: "none",
+        repeat: Repeat::Many,
+        category: Category::Edge,
+        meaning: "Publish every stream that is published here to this server as well.",
+        note: "Each target is a player like any other: a slow or dead one holds up nobody, and is \
+               called again. URLs are filled in as with --pull; {query} is the publisher's.",
+        ..BLANK
+    },
+    Opt {
+        name: "push-strict",
+        hint: "WHEN",
+        accepts: ON_OFF,
+        default: "off",
+        category: Category::Edge,
+        meaning: "Close a publisher when a target refuses its stream.",
+        note: "Off, a refusal is logged and counted, and tried again.",
+        ..BLANK
+    },
+    Opt {
         name: "max-connections",
         hint: "N",
         accepts: count(0, 10_000_000),
@@ -267,10 +405,10 @@ pub const OPTIONS: &[Opt] = &[
         accepts: seconds(0, 3600),
         default: "5 s",
         category: Category::Timeouts,
-        meaning: "How long stopping may take after SIGTERM or SIGINT.",
-        note: "Nobody is accepted any more, and players and publishers are told at once; this is \
-               the time they have to read that. It ends earlier when all have left. A second \
-               signal stops at once.",
+        meaning: "Serve this long after SIGTERM or SIGINT, then tell everybody and stop.",
+        note: "Nobody is accepted any more: another relay that listens on the same port by then \
+               gets whoever comes. Clients that know how (E-RTMP) are asked to connect anew at \
+               once. It ends earlier when all have left. A second signal stops at once.",
         ..BLANK
     },
     Opt {
@@ -291,6 +429,16 @@ pub const OPTIONS: &[Opt] = &[
         category: Category::Timeouts,
         meaning: "A publisher that sends nothing for this long is closed.",
         note: "Its players then have --grace.",
+        ..BLANK
+    },
+    Opt {
+        name: "reconnect-to",
+        hint: "URL",
+        accepts: Accepts::Text("rtmp://HOST[:PORT][/APP] or rtmps://, or same"),
+        default: "same",
+        category: Category::Timeouts,
+        meaning: "Where clients are sent that are asked to connect anew while stopping.",
+        note: "See --drain. With same they come back to the address they connected to.",
         ..BLANK
     },
     Opt {
@@ -507,9 +655,11 @@ mod tests {
         for opt in OPTIONS {
             let takes_value = !matches!(opt.accepts, Accepts::Nothing);
             assert_eq!(!opt.hint.is_empty(), takes_value, "hint of {}", opt.name);
-            assert_eq!(
-                !opt.default.is_empty(),
-                opt.is_setting(),
+            // Only what may be repeated can be there not once.
+            let may_be_absent = !opt.is_setting() || opt.repeat == Repeat::Many;
+            assert!(
+                opt.is_setting() && !opt.default.is_empty()
+                    || may_be_absent && opt.default.is_empty(),
                 "default of {}",
                 opt.name
             );

@@ -5,10 +5,14 @@
 //! are, and what one option asks of another (`config`).
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{Accepts, Given, Opt, Raw, Unit};
+use crate::config::listen::{ListenAddr, Proxies};
 use crate::config::{ConfigError, Cpus, Got, Pace, Switch, Takeover};
+use crate::edge::rule::Rule;
+use crate::edge::upstream::Upstream;
 use crate::rtmp::name::app_from_connect;
 
 /// Reads values by the kind of their option. The names are those of the table; asking for one
@@ -24,7 +28,7 @@ impl<'a> Values<'a> {
     }
 
     /// All values of an option and the option.
-    fn all(&self, name: &str) -> (&'static Opt, Vec<Given>) {
+    pub(crate) fn all(&self, name: &str) -> (&'static Opt, Vec<Given>) {
         let opt = Opt::find(name).expect("a setting has a row in the table");
         (opt, self.raw.values(opt))
     }
@@ -111,6 +115,56 @@ impl<'a> Values<'a> {
         Ok(addresses)
     }
 
+    /// Addresses, unix sockets, or `none` alone.
+    pub(crate) fn listen(&self, name: &str) -> Result<Vec<ListenAddr>, ConfigError> {
+        let (opt, values) = self.all(name);
+        if let [only] = values.as_slice()
+            && only.value == "none"
+        {
+            return Ok(Vec::new());
+        }
+        let mut all = Vec::new();
+        for given in values {
+            let wanted = match given.value.strip_prefix("unix:") {
+                Some("") => None,
+                Some(path) => Some(ListenAddr::Unix(path.into())),
+                None => address(&given.value).map(ListenAddr::Tcp),
+            };
+            match wanted {
+                // With SO_REUSEPORT the kernel would not object to a second one.
+                Some(ListenAddr::Tcp(address)) if address.port() == 0 => {
+                    all.push(ListenAddr::Tcp(address));
+                }
+                Some(wanted) if !all.contains(&wanted) => all.push(wanted),
+                _ => return Err(refused(given, opt.range())),
+            }
+        }
+        Ok(all)
+    }
+
+    /// Networks and words, separated by commas.
+    pub(crate) fn proxies(&self, name: &str) -> Result<Vec<Proxies>, ConfigError> {
+        let (opt, values) = self.all(name);
+        let mut all = Vec::new();
+        for given in values {
+            let parsed: Option<Vec<Proxies>> = given.value.split(',').map(Proxies::parse).collect();
+            match parsed {
+                Some(proxies) => all.extend(proxies),
+                None => return Err(refused(given, opt.range())),
+            }
+        }
+        Ok(all)
+    }
+
+    pub(crate) fn paths(&self, name: &str) -> Result<Vec<PathBuf>, ConfigError> {
+        let (opt, values) = self.all(name);
+        let path = |given: Given| match given.value.as_str() {
+            "" => Err(refused(given, opt.range())),
+            path => Ok(PathBuf::from(path)),
+        };
+        values.into_iter().map(path).collect()
+    }
+
     pub(crate) fn apps(&self, name: &str) -> Result<Vec<String>, ConfigError> {
         let (opt, values) = self.all(name);
         if let [only] = values.as_slice()
@@ -128,6 +182,40 @@ impl<'a> Values<'a> {
             }
         }
         Ok(apps)
+    }
+
+    /// Rules for other servers; those of `push` have one server each.
+    pub(crate) fn rules(&self, name: &str) -> Result<Vec<Rule>, ConfigError> {
+        let (opt, values) = self.all(name);
+        if let [only] = values.as_slice()
+            && only.value == "none"
+        {
+            return Ok(Vec::new());
+        }
+        let mut rules: Vec<Rule> = Vec::new();
+        for given in values {
+            match Rule::parse(&given.value) {
+                Some(rule)
+                    if !rules.contains(&rule) && (name != "push" || rule.servers.len() == 1) =>
+                {
+                    rules.push(rule);
+                }
+                _ => return Err(refused(given, opt.range())),
+            }
+        }
+        Ok(rules)
+    }
+
+    /// A URL of this protocol, or `same` for none.
+    pub(crate) fn url(&self, name: &str) -> Result<Option<String>, ConfigError> {
+        let (opt, given) = self.one(name);
+        if given.value == "same" {
+            return Ok(None);
+        }
+        match Upstream::parse(&given.value) {
+            Some(_) => Ok(Some(given.value)),
+            None => Err(refused(given, opt.range())),
+        }
     }
 
     pub(crate) fn log(&self, name: &str) -> Result<Option<String>, ConfigError> {

@@ -554,6 +554,42 @@ pub const TABLE: &[Limit] = &[
         "Characters of a panic in the log",
         "cut"
     ),
+    heading("TLS and the PROXY protocol"),
+    limit!(
+        Bytes TLS_SEND_BYTES,
+        "Encrypted bytes that wait for a socket",
+        "no more is taken until they are sent"
+    ),
+    limit!(
+        Bytes TLS_READ_BYTES,
+        "Encrypted bytes of one read",
+        "the rest is read next"
+    ),
+    limit!(
+        Bytes TLS_IDLE_BYTES,
+        "Encrypted bytes in one go with nothing in them",
+        "closed: `tls`"
+    ),
+    limit!(
+        Bytes TLS_CONNECTION_BYTES,
+        "What TLS counts for on a connection",
+        "counted"
+    ),
+    limit!(
+        Count TLS_WORDS_CHARS,
+        "Characters of the log about what TLS says is wrong",
+        "cut"
+    ),
+    limit!(
+        Bytes PROXY_V1_BYTES_MAX,
+        "PROXY header, version 1",
+        "closed: `proxy_header`"
+    ),
+    limit!(
+        Bytes PROXY_V2_BYTES_MAX,
+        "PROXY header, version 2",
+        "closed: `proxy_header`"
+    ),
     heading("The listener and the configuration file"),
     limit!(
         Time ACCEPT_PAUSE,

@@ -1,11 +1,22 @@
-//! Listening sockets, one per worker on the same address, and the options of what they accept.
+//! Listening sockets, and the options of what they accept.
+//!
+//! Each worker has a TCP socket of its own on the same address, and the kernel chooses one for
+//! each connection. A unix socket cannot be shared like this: all workers have the same one, all
+//! are woken, and one of them gets the connection.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use mio::net::{TcpListener, TcpStream};
-use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use mio::event::Source;
+use mio::net::{TcpListener, UnixListener};
+use mio::{Interest, Registry, Token};
+use socket2::{Domain, Protocol, SockAddr, SockFilter, SockRef, TcpKeepalive, Type};
+
+use super::socket::Socket;
 
 /// Socket options that the operator sets.
 #[derive(Clone, Copy, Debug)]
@@ -35,8 +46,8 @@ const KEEPALIVE_PROBES: u32 = 3;
 ///
 /// # Errors
 /// The address is in use or not ours.
-pub fn bind(address: SocketAddr, options: &SocketOptions) -> io::Result<Socket> {
-    let socket = Socket::new(
+pub fn bind(address: SocketAddr, options: &SocketOptions) -> io::Result<socket2::Socket> {
+    let socket = socket2::Socket::new(
         Domain::for_address(address),
         Type::STREAM,
         Some(Protocol::TCP),
@@ -47,33 +58,193 @@ pub fn bind(address: SocketAddr, options: &SocketOptions) -> io::Result<Socket> 
         // `[::]` and `0.0.0.0` can be given side by side.
         socket.set_only_v6(true)?;
     }
-    // Accepted sockets inherit the buffers; set later they would come too late for the window.
+    // Accepted sockets inherit the buffers.
+    set_buffers(SockRef::from(&socket), options)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+/// Sets the buffers of a socket before it connects or listens; later would be too late for the
+/// window.
+///
+/// # Errors
+/// It is no socket with buffers.
+pub fn set_buffers(socket: SockRef<'_>, options: &SocketOptions) -> io::Result<()> {
     if options.sndbuf > 0 {
         socket.set_send_buffer_size(options.sndbuf)?;
     }
     if options.rcvbuf > 0 {
         socket.set_recv_buffer_size(options.rcvbuf)?;
     }
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    Ok(socket)
+    Ok(())
 }
 
 /// Makes a bound socket listen.
 ///
 /// # Errors
 /// Another process listens on the address without SO_REUSEPORT.
-pub fn listen(socket: Socket, options: &SocketOptions) -> io::Result<TcpListener> {
+pub fn listen(socket: socket2::Socket, options: &SocketOptions) -> io::Result<Acceptor> {
     socket.listen(options.backlog)?;
-    Ok(TcpListener::from_std(socket.into()))
+    Ok(Acceptor::Tcp(TcpListener::from_std(socket.into())))
 }
 
-/// Sets the options of an accepted connection.
+/// The path of a unix socket that listens. The file is removed with this, unless another has
+/// taken its place.
+#[derive(Debug)]
+pub struct UnixPath {
+    path: PathBuf,
+    file: FileMark,
+}
+
+impl Drop for UnixPath {
+    fn drop(&mut self) {
+        if file_at(&self.path).is_ok_and(|file| file == self.file) {
+            // At worst the next start finds a file nobody listens at.
+            let _: io::Result<()> = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Device, number, and when it was made: numbers are used again at once.
+#[derive(Debug, PartialEq, Eq)]
+struct FileMark(u64, u64, i64, i64);
+
+fn file_at(path: &Path) -> io::Result<FileMark> {
+    let file = std::fs::symlink_metadata(path)?;
+    Ok(FileMark(
+        file.dev(),
+        file.ino(),
+        file.mtime(),
+        file.mtime_nsec(),
+    ))
+}
+
+/// A socket for each of `count` workers that listens at `path`. A socket file that is there
+/// already and at which nobody listens is replaced.
+///
+/// # Errors
+/// Somebody listens there, or it is a file of another kind, or none can be made there.
+pub fn listen_unix(
+    path: &Path,
+    count: usize,
+    options: &SocketOptions,
+) -> io::Result<(UnixPath, Vec<Acceptor>)> {
+    if let Ok(found) = std::fs::symlink_metadata(path) {
+        if !found.file_type().is_socket() {
+            let what = "a file that is no socket is there";
+            return Err(io::Error::new(ErrorKind::AlreadyExists, what));
+        }
+        match std::os::unix::net::UnixStream::connect(path) {
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
+                std::fs::remove_file(path)?;
+            }
+            Err(error) if error.kind() != ErrorKind::WouldBlock => return Err(error),
+            _ => return Err(ErrorKind::AddrInUse.into()),
+        }
+    }
+    let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    set_buffers(SockRef::from(&socket), options)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&SockAddr::unix(path)?)?;
+    let file = file_at(path)?;
+    let path = UnixPath {
+        path: path.to_owned(),
+        file,
+    };
+    socket.listen(options.backlog)?;
+    let acceptor = |socket: socket2::Socket| {
+        let listener = std::os::unix::net::UnixListener::from(OwnedFd::from(socket));
+        Acceptor::Unix(UnixListener::from_std(listener))
+    };
+    let clones = (0..count).map(|_| socket.try_clone().map(acceptor));
+    Ok((path, clones.collect::<io::Result<_>>()?))
+}
+
+/// A listening socket of a worker.
+#[derive(Debug)]
+pub enum Acceptor {
+    /// On a TCP address.
+    Tcp(TcpListener),
+    /// At a path.
+    Unix(UnixListener),
+}
+
+impl Acceptor {
+    /// A new connection with its options set, and its peer's address if it has one.
+    ///
+    /// # Errors
+    /// There is none, or none can be taken, or its peer is gone already.
+    pub fn accept(&self, options: &SocketOptions) -> io::Result<(Socket, Option<SocketAddr>)> {
+        match self {
+            Self::Tcp(listener) => {
+                let (socket, peer) = listener.accept()?;
+                // No error may look as if the listener had none.
+                prepare(SockRef::from(&socket), options)
+                    .map_err(|_| io::Error::from(ErrorKind::ConnectionAborted))?;
+                Ok((Socket::Tcp(socket), Some(peer)))
+            }
+            Self::Unix(listener) => {
+                let (socket, _) = listener.accept()?;
+                // Not inherited here; without them it works as well.
+                let _: io::Result<()> = set_buffers(SockRef::from(&socket), options);
+                Ok((Socket::Unix(socket), None))
+            }
+        }
+    }
+
+    /// Has the kernel drop requests for new connections; those on their way still arrive and can
+    /// be accepted. Who was dropped asks again within a second and finds whoever listens on the
+    /// address then. Of a unix socket there are no requests on their way.
+    ///
+    /// # Errors
+    /// The kernel takes no filters.
+    pub fn refuse_new(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(listener) => refuse_new(listener),
+            Self::Unix(_) => Ok(()),
+        }
+    }
+
+    fn source(&mut self) -> &mut dyn Source {
+        match self {
+            Self::Tcp(listener) => listener,
+            Self::Unix(listener) => listener,
+        }
+    }
+}
+
+impl Source for Acceptor {
+    fn register(&mut self, registry: &Registry, token: Token, what: Interest) -> io::Result<()> {
+        self.source().register(registry, token, what)
+    }
+
+    fn reregister(&mut self, registry: &Registry, token: Token, what: Interest) -> io::Result<()> {
+        self.source().reregister(registry, token, what)
+    }
+
+    fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        self.source().deregister(registry)
+    }
+}
+
+fn refuse_new(listener: &TcpListener) -> io::Result<()> {
+    // Classic BPF over the TCP header: of its flags, byte 13, SYN without ACK.
+    let filter = [
+        SockFilter::new(0x30, 0, 0, 13),
+        SockFilter::new(0x54, 0, 0, 0x12),
+        SockFilter::new(0x15, 0, 1, 0x02),
+        SockFilter::new(0x06, 0, 0, 0),
+        SockFilter::new(0x06, 0, 0, u32::MAX),
+    ];
+    SockRef::from(listener).attach_filter(&filter)
+}
+
+/// Sets the options of a TCP connection, accepted or about to be made.
 ///
 /// # Errors
 /// The peer is gone already.
-pub fn prepare(stream: &TcpStream, options: &SocketOptions) -> io::Result<()> {
-    let socket = SockRef::from(stream);
+pub fn prepare(socket: SockRef<'_>, options: &SocketOptions) -> io::Result<()> {
     socket.set_tcp_nodelay(options.nodelay)?;
     socket.set_tcp_user_timeout(Some(options.user_timeout))?;
     let keepalive = TcpKeepalive::new()
@@ -112,14 +283,42 @@ mod tests {
         let second = bind(address, &OPTIONS).unwrap();
         let first = listen(first, &OPTIONS).unwrap();
         let second = listen(second, &OPTIONS).unwrap();
-        assert_eq!(first.local_addr().unwrap(), second.local_addr().unwrap());
+        let bound = |acceptor: &Acceptor| match acceptor {
+            Acceptor::Tcp(listener) => listener.local_addr().unwrap(),
+            Acceptor::Unix(_) => panic!("an address"),
+        };
+        assert_eq!(bound(&first), bound(&second));
+    }
+
+    #[test]
+    fn a_socket_file_is_replaced_when_nobody_listens_there_and_removed_at_the_end() {
+        let name = format!("tailwater-listener-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let (first, acceptors) = listen_unix(&path, 2, &OPTIONS).unwrap();
+        assert_eq!(acceptors.len(), 2);
+        let taken = listen_unix(&path, 1, &OPTIONS).unwrap_err();
+        assert_eq!(taken.kind(), ErrorKind::AddrInUse);
+        // As a relay that was killed leaves it.
+        drop(acceptors);
+        // Longer than a tick of the clock of files.
+        std::thread::park_timeout(Duration::from_millis(50));
+        let (second, _acceptors) = listen_unix(&path, 1, &OPTIONS).unwrap();
+        drop(first);
+        assert!(path.exists(), "it is another's by now");
+        drop(second);
+        assert!(!path.exists());
+        std::fs::write(&path, "text").unwrap();
+        let file = listen_unix(&path, 1, &OPTIONS).unwrap_err();
+        assert_eq!(file.kind(), ErrorKind::AlreadyExists);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "text");
+        std::fs::remove_file(&path).unwrap();
     }
 
     #[test]
     fn want_of_descriptors_is_told_from_other_errors() {
         assert!(is_exhausted(&io::Error::from_raw_os_error(24)));
         assert!(!is_exhausted(&io::Error::from(
-            io::ErrorKind::ConnectionAborted
+            ErrorKind::ConnectionAborted
         )));
     }
 }

@@ -1,6 +1,10 @@
 //! What a worker needs of a connected socket, so that a simulated one can stand in.
+//!
+//! The poll tells edges only, and workers count on two things: a read that fills less than it
+//! was given has emptied the socket, and a write that takes less than it was given has filled
+//! it, so that an event will come.
 
-use std::io::{self, Read, Write};
+use std::io::{Read, Write};
 
 /// A non-blocking byte stream.
 pub trait Transport: Read + Write {
@@ -9,16 +13,13 @@ pub trait Transport: Read + Write {
 
     /// Acknowledges what was read at once instead of with the next bytes sent, or 40 ms later.
     fn acknowledge(&mut self) {}
-}
 
-impl Transport for mio::net::TcpStream {
-    fn shutdown_write(&mut self) {
-        // The peer may be gone already, which is as good.
-        let _: io::Result<()> = self.shutdown(std::net::Shutdown::Write);
-    }
+    /// The socket takes bytes again: sends what was taken before and waits in the transport
+    /// itself.
+    fn flush_pending(&mut self) {}
 
-    fn acknowledge(&mut self) {
-        // Only speed is lost when it fails.
-        let _: rustix::io::Result<()> = rustix::net::sockopt::set_tcp_quickack(&*self, true);
+    /// Bytes of memory the transport holds itself, about.
+    fn held_bytes(&self) -> usize {
+        0
     }
 }

@@ -39,6 +39,8 @@ pub struct ClientRequest {
     pub handshake: Mode,
     /// Payload bytes of the chunks we send.
     pub chunk_size: u32,
+    /// The relays that this is asked through, sent along for others of our kind; may be empty.
+    pub via: String,
 }
 
 /// The two things a client does.
@@ -98,6 +100,8 @@ enum Stage {
     Creating,
     /// createStream gave this message stream, and the publish or play was sent.
     Asked(u32),
+    /// All of it was given back.
+    Stopped,
 }
 
 const TRANSACTION_CONNECT: f64 = 1.0;
@@ -106,8 +110,8 @@ const TRANSACTION_FC_PUBLISH: f64 = 3.0;
 const TRANSACTION_CREATE: f64 = 4.0;
 const TRANSACTION_PUBLISH: f64 = 5.0;
 
-/// `capsEx`: multitrack and ModEx are passed on.
-const CAPS_EX: f64 = 6.0;
+/// `capsEx`: we connect anew when asked to; multitrack and ModEx are passed on.
+const CAPS_EX: f64 = 7.0;
 /// FourCC info: any codec can be forwarded.
 const CAN_FORWARD: f64 = 4.0;
 
@@ -196,6 +200,12 @@ impl ClientSession {
         self.link.oldest_partial()
     }
 
+    /// When the oldest incomplete message was begun, in the same time; None when no message is
+    /// incomplete.
+    pub fn oldest_begun(&self) -> Option<Duration> {
+        self.link.oldest_begun()
+    }
+
     /// Bytes of memory behind the session: what is incomplete, what waits to be sent, and what
     /// is kept for reuse.
     pub fn memory_bytes(&self) -> usize {
@@ -207,11 +217,77 @@ impl ClientSession {
         self.link.out()
     }
 
+    /// The bytes that are to be sent.
+    pub fn pending(&self) -> &[u8] {
+        self.link.pending()
+    }
+
+    /// Whether the handshake is over.
+    pub fn is_handshaken(&self) -> bool {
+        self.handshake.is_none()
+    }
+
+    /// Whether [`next`](Self::next) has more to give even without more input: it stands inside an
+    /// aggregate.
+    pub fn has_more(&self) -> bool {
+        self.link.has_more()
+    }
+
+    /// What it is for, as logs say it.
+    pub fn role(&self) -> &'static str {
+        match self.request.action {
+            Action::Play => "pull",
+            Action::Publish => "push",
+        }
+    }
+
+    /// Gives back memory kept for reuse; for connections that have gone quiet.
+    pub fn release_spare(&mut self) {
+        self.link.reader().release_spare();
+    }
+
+    /// Chunk size of what we send.
+    pub fn out_chunk_size(&self) -> usize {
+        self.link.out_chunk_size()
+    }
+
+    /// Counts `count` odd things that a layer above has seen in what the server sent.
+    ///
+    /// # Errors
+    /// They are too many.
+    pub fn count_glitches(&mut self, count: u64) -> Result<(), ProtocolError> {
+        self.link.count_glitches(count)
+    }
+
+    /// Sends a user control event.
+    pub fn send_user_control(&mut self, event: UserControl) {
+        self.link.send(super::control::Control::User(event));
+    }
+
+    /// Ends the publish or play and its message stream, as encoders and players do before they
+    /// close; nothing while there is none.
+    pub fn stop(&mut self) {
+        let Stage::Asked(msid) = self.stage else {
+            return;
+        };
+        self.stage = Stage::Stopped;
+        if self.request.action == Action::Publish {
+            let stream = self.request.stream.clone();
+            self.link.send_command(0, |amf| {
+                amf.string("FCUnpublish").number(0.0).null().string(&stream);
+            });
+        }
+        self.link.send_command(0, |amf| {
+            let id = f64::from(msid);
+            amf.string("deleteStream").number(0.0).null().number(id);
+        });
+    }
+
     /// The message stream in use, once there is one.
     pub fn msid(&self) -> Option<u32> {
         match self.stage {
             Stage::Asked(msid) => Some(msid),
-            Stage::Connecting | Stage::Creating => None,
+            Stage::Connecting | Stage::Creating | Stage::Stopped => None,
         }
     }
 
@@ -232,6 +308,7 @@ impl ClientSession {
             app,
             tc_url,
             action,
+            via,
             ..
         } = self.request.clone();
         self.link.send_command(0, |amf| {
@@ -252,6 +329,9 @@ impl ClientSession {
                 .number_property("videoCodecs", 252.0);
             amf.number_property("videoFunction", 1.0)
                 .number_property("objectEncoding", 0.0);
+            if !via.is_empty() {
+                amf.string_property(super::server::VIA_KEY, &via);
+            }
             amf.number_property("capsEx", CAPS_EX);
             for map in ["videoFourCcInfoMap", "audioFourCcInfoMap"] {
                 amf.key(map).begin_object();

@@ -157,6 +157,8 @@ pub struct ClientInfo {
     pub flash_ver: String,
     /// `capsEx` of E-RTMP: 1 reconnect, 2 multitrack, 4 ModEx, 8 nanosecond offsets.
     pub caps_ex: u32,
+    /// The relays the client is asked through, when it is a relay of our kind; cut short.
+    pub via: String,
     object_encoding: f64,
     transaction: f64,
 }
@@ -188,6 +190,9 @@ enum Role {
     PlayAsked,
     Playing,
 }
+
+/// The property of connect that names the relays a client is asked through; our own.
+pub(super) const VIA_KEY: &str = "via";
 
 /// Longest piece of `flashVer` that is kept, in bytes.
 const FLASH_VER_BYTES_MAX: usize = 64;
@@ -453,6 +458,25 @@ impl ServerSession {
         self.link.send_status(msid, status, description);
     }
 
+    /// Asks the client to connect anew, to `tc_url` or where it connected to; false when it did
+    /// not say in connect that it knows how. E-RTMP v2 "Reconnect Request".
+    pub fn request_reconnect(&mut self, tc_url: Option<&str>) -> bool {
+        if self.client.caps_ex & CAN_RECONNECT == 0 || !matches!(self.phase, Phase::Open) {
+            return false;
+        }
+        self.link.send_command(0, |amf| {
+            amf.string("onStatus").number(0.0).null().begin_object();
+            if let Some(tc_url) = tc_url {
+                amf.string_property("tcUrl", tc_url);
+            }
+            amf.string_property("level", "status");
+            amf.string_property("code", "NetConnection.Connect.ReconnectRequest");
+            amf.string_property("description", "the relay stops")
+                .end_object();
+        });
+        true
+    }
+
     /// Tells the client about its message stream.
     pub fn send_status(&mut self, msid: u32, status: Status, description: &str) {
         self.link.send_status(msid, status, description);
@@ -571,6 +595,8 @@ impl ServerSession {
 /// E-RTMP v2 `capsEx`: multitrack and ModEx pass through us; reconnect requests and nanosecond
 /// offsets are for those who make or show media.
 const CAPS_EX: u32 = 0x02 | 0x04;
+/// `capsEx`: the client connects anew when it is asked to.
+const CAN_RECONNECT: u32 = 0x01;
 
 /// E-RTMP v2 FourCC info: any codec is forwarded, none decoded or encoded.
 const CAN_FORWARD: u32 = 0x04;

@@ -6,6 +6,7 @@
 use bytes::Bytes;
 
 use crate::limits;
+use crate::rtmp::amf0::{Decoder, Encoder, Limits};
 use crate::rtmp::media::TrackSet;
 use crate::rtmp::message::{MessageHeader, Payload, Timestamp};
 use crate::rtmp::writer::write_message;
@@ -89,6 +90,19 @@ impl Headers {
         Self { entries }
     }
 
+    /// The same set as encoders send it to servers: metadata in `@setDataFrame`.
+    pub fn to_publish(&self) -> Self {
+        let mut entries = self.entries.clone();
+        for entry in &mut entries {
+            if entry.kind == HeaderKind::Metadata
+                && let Some(payload) = to_publish(&entry.payload)
+            {
+                entry.payload = payload.into();
+            }
+        }
+        Self { entries }
+    }
+
     /// How many headers there are.
     pub fn len(&self) -> usize {
         self.entries.len()
@@ -156,6 +170,19 @@ impl Headers {
             );
         }
     }
+}
+
+/// The body of a data message as encoders send it to servers: metadata in `@setDataFrame`. None
+/// for any other body, which is sent as it is.
+pub fn to_publish(body: &[u8]) -> Option<Vec<u8>> {
+    let name = Decoder::new(body, Limits::DEFAULT).next().ok()??;
+    if name.as_bytes() != Some(b"onMetaData") {
+        return None;
+    }
+    let mut wrapped = Vec::with_capacity(body.len() + 16);
+    Encoder::new(&mut wrapped).string("@setDataFrame");
+    wrapped.extend_from_slice(body);
+    Some(wrapped)
 }
 
 fn is_same(known: &[u8], payload: &Payload<'_>) -> bool {

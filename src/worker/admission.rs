@@ -129,7 +129,7 @@ impl Admission {
             self.connections.fetch_sub(1, Ordering::Relaxed);
             return Err(Refusal::Newcomers);
         }
-        if let Some(most) = self.per_address_max {
+        if let Some(most) = self.limit_of(address) {
             let mut addresses = self.lock();
             let entry = addresses.entries.entry(Key::of(address)).or_default();
             let refusal = if entry.connections >= most {
@@ -151,10 +151,20 @@ impl Admission {
         Ok(())
     }
 
+    /// Counts a connection that this relay opens itself.
+    pub(super) fn enter_dialled(&self) {
+        self.connections.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Such a connection has ended.
+    pub(super) fn leave_dialled(&self) {
+        self.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+
     /// A connection from `address` is a newcomer no longer: it publishes or plays.
     pub fn settle_in(&self, address: IpAddr) {
         self.newcomers.fetch_sub(1, Ordering::Relaxed);
-        if self.per_address_max.is_none() {
+        if self.limit_of(address).is_none() {
             return;
         }
         if let Some(entry) = self.lock().entries.get_mut(&Key::of(address)) {
@@ -168,7 +178,7 @@ impl Admission {
         if is_newcomer {
             self.newcomers.fetch_sub(1, Ordering::Relaxed);
         }
-        if self.per_address_max.is_none() {
+        if self.limit_of(address).is_none() {
             return;
         }
         let key = Key::of(address);
@@ -183,15 +193,21 @@ impl Admission {
     }
 
     /// Whether a connection from `address` may publish at `now`, the time since the relay began.
-    /// Always, while addresses have no limit: all encoders may come through one proxy.
+    /// Always, while it has no limit: all encoders may come through one proxy.
     pub fn may_publish(&self, address: IpAddr, now: Duration) -> bool {
-        if self.per_address_max.is_none() {
+        if self.limit_of(address).is_none() {
             return true;
         }
         let mut addresses = self.lock();
         addresses.sweep(now);
         let entry = addresses.entries.entry(Key::of(address)).or_default();
         entry.publishes.take(limits::PUBLISHES, now)
+    }
+
+    /// How many connections may come from `address`. Peers of unix sockets have none, which is
+    /// written as 0.0.0.0, and no limit.
+    fn limit_of(&self, address: IpAddr) -> Option<usize> {
+        self.per_address_max.filter(|_| !address.is_unspecified())
     }
 
     /// Open connections of the process.
@@ -243,6 +259,7 @@ mod tests {
     use std::net::Ipv4Addr;
 
     const NOW: Duration = Duration::ZERO;
+    const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
     fn v4(last: u32) -> IpAddr {
         Ipv4Addr::from_bits(0x0A00_0000 + last).into()
@@ -321,6 +338,22 @@ mod tests {
             admission.leave(v4(1), false, NOW);
             assert_eq!(admission.enter(v4(1)), Err(Refusal::Newcomers));
         }
+    }
+
+    #[test]
+    fn peers_without_an_address_have_no_limit_for_one() {
+        let admission = Admission::new(1_000, Some(1));
+        for _ in 0..2 * limits::PUBLISHES.burst() {
+            assert!(admission.may_publish(NOBODY, NOW));
+        }
+        // More than a quarter of the newcomers.
+        for _ in 0..100 {
+            assert_eq!(admission.enter(NOBODY), Ok(()));
+        }
+        assert_eq!(admission.connections(), 100);
+        admission.leave(NOBODY, true, NOW);
+        assert_eq!(admission.connections(), 99);
+        assert!(admission.per_address().is_empty());
     }
 
     #[test]

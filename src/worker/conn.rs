@@ -11,9 +11,13 @@ use bytes::{Buf, Bytes};
 use log::Level;
 use smallvec::SmallVec;
 
-use crate::limits::SLICES_MAX;
+use super::line::Errand;
+use super::session::Session;
+use crate::limits::{SLICES_MAX, TLS_WORDS_CHARS};
+use crate::net::proxy::ProxyError;
 use crate::net::ring::Ring;
 use crate::net::transport::Transport;
+use crate::rtmp::client::ClientSession;
 use crate::rtmp::error::ProtocolError;
 use crate::rtmp::name::StreamName;
 use crate::rtmp::server::{MediaHalf, PublishKind, ServerSession};
@@ -25,7 +29,11 @@ pub struct Conn<S> {
     pub(super) id: u64,
     pub(super) socket: S,
     pub(super) peer: SocketAddr,
-    pub(super) session: ServerSession,
+    pub(super) session: Session,
+    /// What it is for, when this relay has opened it and still has use for it.
+    pub(super) errand: Option<Errand>,
+    /// This relay has opened it.
+    pub(super) is_dialled: bool,
     /// Bytes that were received and not parsed; none when there are none.
     pub(super) ring: Option<Ring>,
     /// The rest of messages that a full socket cut, in order. Nothing else may be sent before.
@@ -117,7 +125,9 @@ impl<S: Transport> Conn<S> {
             id,
             socket,
             peer,
-            session: ServerSession::new(seed),
+            session: Session::Server(ServerSession::new(seed)),
+            errand: None,
+            is_dialled: false,
             ring: None,
             half_sent: SmallVec::new(),
             readable: true,
@@ -143,6 +153,27 @@ impl<S: Transport> Conn<S> {
             armed: None,
             bytes_in: 0,
             bytes_out: 0,
+        }
+    }
+
+    /// A connection to another server; its socket may not be connected yet.
+    pub(super) fn dialled(
+        id: u64,
+        socket: S,
+        peer: SocketAddr,
+        session: ClientSession,
+        errand: Errand,
+        now: Instant,
+    ) -> Self {
+        Self {
+            session: Session::Client(Box::new(session)),
+            errand: Some(errand),
+            is_dialled: true,
+            is_newcomer: false,
+            // The first event says that it is connected, or why not.
+            readable: false,
+            writable: false,
+            ..Self::new(id, socket, peer, 0, now)
         }
     }
 
@@ -194,7 +225,7 @@ impl<S: Transport> Conn<S> {
                 // Out of socket memory: the kernel does not say when there is more, but the
                 // next acknowledgement of the peer makes the socket writable.
                 Err(error) if crate::net::listener::is_exhausted(&error) => break 0,
-                Err(error) => return Err(CloseReason::Io(error.kind())),
+                Err(error) => return Err(CloseReason::of_socket(&error)),
             }
         };
         if written < total {
@@ -239,6 +270,12 @@ impl<S: Transport> Conn<S> {
 
     /// What the connection is or was used for, for logs.
     pub(super) fn role(&self) -> &'static str {
+        if self.is_dialled {
+            return match self.session {
+                Session::Client(ref client) => client.role(),
+                Session::Server(_) => "none",
+            };
+        }
         match (self.has_published, self.has_played) {
             (true, false) => "publisher",
             (false, true) => "player",
@@ -257,6 +294,10 @@ pub enum CloseReason {
     Protocol(ProtocolError),
     /// The socket failed.
     Io(io::ErrorKind),
+    /// TLS failed, or what came was none. What it says.
+    Tls(Arc<str>),
+    /// A proxy did not say who the client is.
+    Proxy(ProxyError),
     /// A deadline passed.
     TimedOut(Deadline),
     /// The relay refused what was asked.
@@ -273,6 +314,10 @@ pub enum CloseReason {
     Overload,
     /// Serving it made the relay panic: a defect of the relay. What the panic says.
     Bug(Arc<str>),
+    /// The other server refuses what was asked of it, or takes it back: its words.
+    Refused(Arc<str>),
+    /// Nobody has use for this connection to another server any more.
+    Released,
     /// The relay stops.
     Shutdown,
 }
@@ -292,21 +337,41 @@ pub enum Deadline {
     Send,
     /// The player took next to nothing.
     Progress,
+    /// The other server did not answer, or sent no media.
+    Answer,
 }
 
 impl CloseReason {
+    /// Why a connection ends whose socket gave this error.
+    pub(super) fn of_socket(error: &io::Error) -> Self {
+        match error.get_ref() {
+            // Only TLS says this, and with words.
+            Some(words) if error.kind() == io::ErrorKind::InvalidData => {
+                // It may list all names that a peer's certificate has.
+                let words: String = words.to_string().chars().take(TLS_WORDS_CHARS).collect();
+                Self::Tls(words.into())
+            }
+            _ => Self::Io(error.kind()),
+        }
+    }
+
     /// The metric label and log key of this reason; stable.
     pub fn code(&self) -> &'static str {
         match self {
             Self::PeerClosed => "peer_closed",
             Self::Protocol(error) => error.code(),
             Self::Io(_) => "io",
+            Self::Tls(_) => "tls",
+            Self::Proxy(_) => "proxy_header",
             Self::TimedOut(Deadline::Handshake) => "handshake_timeout",
             Self::TimedOut(Deadline::Setup) => "setup_timeout",
             Self::TimedOut(Deadline::PublishIdle) => "publish_idle",
             Self::TimedOut(Deadline::MediaIdle) => "media_idle",
             Self::TimedOut(Deadline::Send) => "send_timeout",
             Self::TimedOut(Deadline::Progress) => "too_slow",
+            Self::TimedOut(Deadline::Answer) => "server_timeout",
+            Self::Refused(_) => "refused_by_server",
+            Self::Released => "released",
             Self::Bitrate => "publish_bitrate",
             Self::Skips => "too_many_skips",
             Self::Overload => "overload",
@@ -324,6 +389,8 @@ impl CloseReason {
             self,
             Self::PeerClosed
                 | Self::Io(_)
+                | Self::Tls(_)
+                | Self::Proxy(_)
                 | Self::TimedOut(Deadline::Send | Deadline::Progress)
                 | Self::Bug(_)
         )
@@ -333,7 +400,12 @@ impl CloseReason {
     pub(super) fn is_violation(&self) -> bool {
         matches!(
             self,
-            Self::Protocol(_) | Self::TimedOut(_) | Self::Bitrate | Self::Skips
+            Self::Protocol(_)
+                | Self::TimedOut(_)
+                | Self::Bitrate
+                | Self::Skips
+                | Self::Tls(_)
+                | Self::Proxy(_)
         )
     }
 
@@ -344,9 +416,14 @@ impl CloseReason {
             self,
             Self::Protocol(ProtocolError::Version { .. } | ProtocolError::WrongProtocol { .. })
                 | Self::TimedOut(
-                    Deadline::Handshake | Deadline::Setup | Deadline::Send | Deadline::Progress
+                    Deadline::Handshake
+                        | Deadline::Setup
+                        | Deadline::Send
+                        | Deadline::Progress
+                        | Deadline::Answer
                 )
                 | Self::Skips
+                | Self::Tls(_)
         );
         match self {
             Self::Bug(_) => Level::Error,
@@ -363,12 +440,17 @@ impl fmt::Display for CloseReason {
             Self::PeerClosed => write!(f, "closed by the peer"),
             Self::Protocol(error) => write!(f, "{error}"),
             Self::Io(kind) => write!(f, "{kind}"),
+            Self::Tls(words) => write!(f, "{}", words.escape_debug()),
+            Self::Proxy(error) => write!(f, "{error}"),
             Self::TimedOut(Deadline::Handshake) => write!(f, "no handshake in time"),
             Self::TimedOut(Deadline::Setup) => write!(f, "nothing published or played in time"),
             Self::TimedOut(Deadline::PublishIdle) => write!(f, "the publisher went silent"),
             Self::TimedOut(Deadline::MediaIdle) => write!(f, "no audio and no video in time"),
             Self::TimedOut(Deadline::Send) => write!(f, "the player takes nothing"),
             Self::TimedOut(Deadline::Progress) => write!(f, "the player takes next to nothing"),
+            Self::TimedOut(Deadline::Answer) => write!(f, "the server says or sends nothing"),
+            Self::Refused(why) => write!(f, "the server refuses: {}", why.escape_debug()),
+            Self::Released => write!(f, "nobody needs it any more"),
             Self::Bitrate => write!(f, "the publisher sends more than it may"),
             Self::Skips => write!(f, "the player cannot keep up"),
             Self::Overload => write!(f, "the relay is short of memory"),

@@ -205,7 +205,10 @@ impl<S: Transport> Core<S> {
         for (key, conn) in conns.iter_mut() {
             conn.publications.retain(|publication| {
                 let stream = streams.get(publication.stream);
-                stream.is_some_and(|stream| stream.source == Source::Publisher(key))
+                stream.is_some_and(|stream| {
+                    let line = stream.pull.as_ref().and_then(|pull| pull.line.conn());
+                    stream.source == Source::Publisher(key) || line == Some(key)
+                })
             });
         }
         self.publishers = 0;
@@ -222,7 +225,7 @@ impl<S: Transport> Core<S> {
                 Source::Away { until, .. } => {
                     self.timers.set(until, Timer::Stream(index, stream.epoch));
                 }
-                Source::Nobody | Source::Fed { .. } => {}
+                Source::Nobody | Source::Fed { .. } | Source::Pulling => {}
             }
         }
         for index in lost {
@@ -262,7 +265,7 @@ impl<S: Transport> Core<S> {
                 }
                 self.end_stream(index);
             }
-            Source::Away { .. } => self.end_stream(index),
+            Source::Away { .. } | Source::Pulling => self.end_stream(index),
             Source::Nobody => self.end_players(index),
             Source::Fed { worker } => {
                 // Its players are gone then; those that wait are fed anew.

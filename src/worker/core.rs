@@ -14,7 +14,7 @@
 //! is in `outbound` is posted.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -26,12 +26,14 @@ use super::admission::{Admission, Refusal};
 use super::conn::{CloseReason, Conn, Deadline};
 use super::contain::Step;
 use super::fault::{Faults, Midst};
+use super::line::{Call, Task};
 use super::mail::{InFlight, Mail, Mailbox};
 use super::memory::Pressure;
+use super::missing::Missing;
 use super::notes::Notes;
 use super::pace::Pacer;
 use super::registry::Registry;
-use super::table::Stream;
+use super::table::{Source, Stream};
 use super::timers::{Timer, Timers};
 use crate::config::Config;
 use crate::limits;
@@ -43,6 +45,9 @@ use crate::rtmp::server::WireSettings;
 use crate::stats::{Gauges, WorkerStats};
 use crate::stream::block::BlockPool;
 use crate::stream::log::LogLimits;
+
+/// What stands for the address of a peer that has none, on a unix socket.
+pub const NO_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 /// What all workers share.
 #[derive(Debug)]
@@ -60,6 +65,10 @@ pub struct Shared<S> {
     /// When the first of them began: what knows no clock is told the time since, and
     /// connections take it along from one worker to another.
     born: OnceLock<Instant>,
+    /// What origins do not have.
+    pub missing: Missing,
+    /// What tells this relay from others in a chain of them.
+    pub relay_id: u64,
     /// The id of the next connection.
     pub next_id: AtomicU64,
     /// What each worker has counted.
@@ -70,6 +79,8 @@ impl<S> Shared<S> {
     /// What `workers` workers share.
     pub fn new(config: Config, workers: usize, max_connections: usize) -> Self {
         Self {
+            missing: Missing::default(),
+            relay_id: 0,
             registry: Registry::new(config.max_streams),
             mailboxes: (0..workers).map(|_| Mailbox::default()).collect(),
             admission: Admission::new(max_connections, config.max_per_address),
@@ -113,11 +124,20 @@ pub struct Core<S> {
     pub(super) outbound: Vec<(usize, Mail<S>)>,
     /// What is still under way of streams that have ended, by name and worker.
     pub(super) untaken: HashMap<(Arc<str>, usize), InFlight>,
+    /// What the event loop is to find or to connect to, ...
+    pub(super) calls: Vec<Call>,
+    /// ... and what each of it is for: slab key of the stream, and the task.
+    pub(super) called: HashMap<u64, (usize, Task)>,
     /// Connections whose publish was accepted, for the event loop to gather reads of.
     pub(super) new_publishers: Vec<usize>,
     pub(super) pacer: Pacer,
     pub(super) gauges: Gauges,
+    /// Nothing new begins any more.
     pub(super) draining: bool,
+    /// When everybody is told and closed, ...
+    pub(super) drain_at: Option<Instant>,
+    /// ... and that it was done.
+    pub(super) drained: bool,
     /// Players here, waiting ones included.
     pub(super) players: usize,
     /// Publishers here.
@@ -186,9 +206,13 @@ impl<S: Transport> Core<S> {
             timers: Timers::default(),
             outbound: Vec::new(),
             untaken: HashMap::new(),
+            calls: Vec::new(),
+            called: HashMap::new(),
             new_publishers: Vec::new(),
             gauges: Gauges::default(),
             draining: false,
+            drain_at: None,
+            drained: false,
             players: 0,
             publishers: 0,
             notes,
@@ -222,17 +246,52 @@ impl<S: Transport> Core<S> {
         }
         let id = self.shared.next_id.fetch_add(1, Ordering::Relaxed);
         self.gauges.accepted += 1;
-        self.seed = self
-            .seed
-            .wrapping_mul(0x5851_F42D_4C95_7F2D)
-            .wrapping_add(id);
-        let conn = Conn::new(id, socket, peer, self.seed, self.now);
+        let seed = self.next_seed(id);
+        let conn = Conn::new(id, socket, peer, seed, self.now);
         debug!("conn={id} accepted peer={peer} worker={}", self.worker);
         Some(self.insert(conn))
     }
 
+    /// Another number that nobody has to be able to predict.
+    pub(super) fn next_seed(&mut self, salt: u64) -> u64 {
+        self.seed = self
+            .seed
+            .wrapping_mul(0x5851_F42D_4C95_7F2D)
+            .wrapping_add(salt);
+        self.seed
+    }
+
+    /// Whether one more may wait for what a proxy says of its client. It counts as a newcomer
+    /// without an address until [`has_waited`](Self::has_waited) is called.
+    pub fn may_wait(&mut self) -> bool {
+        let admitted = self.admit(NO_ADDRESS);
+        if let Err(refusal) = admitted {
+            self.note_refusal(refusal, NO_ADDRESS);
+        }
+        admitted.is_ok()
+    }
+
+    /// One that waited waits no longer.
+    pub fn has_waited(&self) {
+        let admission = &self.shared.admission;
+        admission.leave(NO_ADDRESS.ip(), true, self.uptime());
+    }
+
+    /// Notes why a peer went that was no connection yet.
+    pub(super) fn turn_away(&mut self, peer: SocketAddr, reason: &CloseReason) {
+        let code = reason.code();
+        let level = reason.level(false);
+        if self.notes.allow(code, level, self.now) {
+            log!(
+                level,
+                "not accepted reason={code} why=\"{reason}\" peer={peer}"
+            );
+        }
+        self.gauges.violations += u64::from(reason.is_violation());
+    }
+
     fn admit(&self, peer: SocketAddr) -> Result<(), Refusal> {
-        if self.draining {
+        if self.drained {
             return Err(Refusal::Stopping);
         }
         if self.pressure >= Pressure::NoPlayers {
@@ -285,6 +344,14 @@ impl<S: Transport> Core<S> {
         let first = config.handshake_timeout.min(config.setup_timeout);
         self.arm(key, self.now + first);
         self.mark_ready(key);
+        key
+    }
+
+    /// Takes a connection to another server; its slab key.
+    pub(super) fn insert_dialled(&mut self, conn: Conn<S>) -> usize {
+        self.shared.admission.enter_dialled();
+        let key = self.conns.insert(conn);
+        self.arm(key, self.now + self.shared.config.pull_timeout);
         key
     }
 
@@ -374,7 +441,8 @@ impl<S: Transport> Core<S> {
     /// When the next turn is needed if nothing happens.
     pub fn next_deadline(&self) -> Option<Instant> {
         let round = (!self.dirty.is_empty()).then(|| self.pacer.due(self.now));
-        [self.timers.next(), round].into_iter().flatten().min()
+        let times = [self.timers.next(), round, self.drain_due()];
+        times.into_iter().flatten().min()
     }
 
     /// What is to be posted, and to whom.
@@ -433,16 +501,13 @@ impl<S: Transport> Core<S> {
             );
         }
         self.gauges.violations += u64::from(reason.is_violation());
-        // While the relay stops there is the time that --drain gives, else a moment.
-        let linger = if self.draining {
-            self.shared.config.drain
-        } else {
-            limits::LINGER
-        };
-        let until = self.now + linger;
+        let until = self.now + limits::LINGER;
         // First of all: should anything panic from here on, it is known that it was to go.
         self.conns[key].closing = Some(until);
         self.end_roles(key);
+        if let Some(errand) = self.conns[key].errand.take() {
+            self.line_down(key, errand, reason);
+        }
         self.faults.at(Midst::Role);
         if reason.peer_listens() {
             self.arm(key, until);
@@ -460,7 +525,11 @@ impl<S: Transport> Core<S> {
                 self.rings.give_back(ring);
             }
             let admission = &self.shared.admission;
-            admission.leave(conn.peer.ip(), conn.is_newcomer, self.uptime());
+            if conn.is_dialled {
+                admission.leave_dialled();
+            } else {
+                admission.leave(conn.peer.ip(), conn.is_newcomer, self.uptime());
+            }
         }
     }
 
@@ -484,6 +553,7 @@ impl<S: Transport> Core<S> {
 
     /// Acts on every deadline that has passed.
     pub fn expire(&mut self) {
+        self.check_drain();
         while let Some((at, timer)) = self.timers.pop_due(self.now) {
             match timer {
                 Timer::Conn(key, id) => {
@@ -553,6 +623,7 @@ impl<S: Transport> Core<S> {
             return Ok(until.min(now + self.check_every));
         }
         let mut next = now + self.check_every;
+        let mut ask_at = None;
         let mut limit = |since: Instant, timeout: Duration, which: Deadline| {
             let until = since + timeout;
             next = next.min(until);
@@ -562,7 +633,15 @@ impl<S: Transport> Core<S> {
                 Ok(())
             }
         };
-        if !conn.session.is_handshaken() {
+        if let Some(errand) = &conn.errand {
+            if !self.flows(key) {
+                limit(errand.since, config.pull_timeout, Deadline::Answer)?;
+            } else if conn.plays.is_empty() {
+                limit(conn.last_read, config.pull_timeout, Deadline::Answer)?;
+                let last_said = conn.last_read.max(conn.last_ping);
+                ask_at = Some(last_said + config.pull_timeout / 2);
+            }
+        } else if !conn.session.is_handshaken() {
             limit(conn.accepted_at, config.setup_timeout, Deadline::Setup)?;
             let timeout = config.handshake_timeout;
             limit(conn.accepted_at, timeout, Deadline::Handshake)?;
@@ -570,9 +649,10 @@ impl<S: Transport> Core<S> {
             && conn.plays.iter().all(|play| play.wait_until.is_some())
         {
             // Who waits for a stream is given the time that takes once, however often it plays.
-            let wait = match conn.plays.is_empty() {
-                true => Duration::ZERO,
-                false => config.play_wait.max(limits::FEED_WAIT),
+            let wait = match (conn.plays.is_empty(), config.pull.is_empty()) {
+                (true, _) => Duration::ZERO,
+                (false, true) => config.play_wait.max(limits::FEED_WAIT),
+                (false, false) => config.play_wait.max(config.pull_give_up),
             };
             let timeout = config.setup_timeout + wait;
             limit(conn.idle_since, timeout, Deadline::Setup)?;
@@ -586,9 +666,15 @@ impl<S: Transport> Core<S> {
             return Err(CloseReason::Protocol(ProtocolError::StalePartial));
         }
         if let Some(publication) = conn.publications.first() {
-            limit(conn.last_read, config.publish_idle, Deadline::PublishIdle)?;
+            if conn.errand.is_none() {
+                limit(conn.last_read, config.publish_idle, Deadline::PublishIdle)?;
+            }
             let last_media = self.streams[publication.stream].meter.last_media;
-            limit(last_media, limits::MEDIA_IDLE, Deadline::MediaIdle)?;
+            let patience = match conn.errand {
+                Some(_) => config.pull_give_up,
+                None => limits::MEDIA_IDLE,
+            };
+            limit(last_media, patience, Deadline::MediaIdle)?;
         }
         if conn.plays.iter().any(|play| play.wait_until.is_none()) {
             if let Some(since) = conn.blocked_since {
@@ -598,8 +684,17 @@ impl<S: Transport> Core<S> {
                 limit(since, self.progress_time(), Deadline::Progress)?;
             }
         }
+        next = ask_at.map_or(next, |at| next.min(at.max(now)));
         let waits = conn.plays.iter().filter_map(|play| play.wait_until);
         Ok(waits.min().map_or(next, |until| next.min(until)))
+    }
+
+    /// Whether media flows on a connection to another server.
+    fn flows(&self, key: usize) -> bool {
+        let conn = &self.conns[key];
+        let mut comes_in = conn.publications.iter();
+        !conn.plays.is_empty()
+            || comes_in.any(|its| self.streams[its.stream].source == Source::Publisher(key))
     }
 
     /// Who publishes or waits to play and is about to be closed is told so.
@@ -632,7 +727,13 @@ impl<S: Transport> Core<S> {
         if now.saturating_duration_since(conn.last_read) >= limits::CHECK_EVERY {
             conn.session.release_spare();
         }
-        let Some(interval) = self.shared.config.ping else {
+        let config = &self.shared.config;
+        let interval = match conn.errand {
+            // A server that has nothing to send says at least that it is there.
+            Some(_) => Some(config.pull_timeout / 2),
+            None => config.ping,
+        };
+        let Some(interval) = interval else {
             return;
         };
         let quiet_since = conn.last_read.max(conn.last_ping);
@@ -689,37 +790,6 @@ impl<S: Transport> Core<S> {
         false
     }
 
-    /// Takes no more connections and tells everybody that the relay stops.
-    pub(super) fn drain(&mut self) {
-        self.draining = true;
-        let keys: Vec<usize> = self.conns.iter().map(|(key, _)| key).collect();
-        for key in keys {
-            self.contained(key, Step::Other, |core| {
-                core.say_goodbye(key);
-                core.close(key, &CloseReason::Shutdown);
-            });
-        }
-    }
-
-    /// The statuses a client is owed before the relay stops.
-    fn say_goodbye(&mut self, key: usize) {
-        let conn = &mut self.conns[key];
-        for play in conn.plays.clone() {
-            if play.wait_until.is_none() {
-                conn.session.end_play(play.msid, "the relay stops");
-            } else if !play.switching {
-                let why = "the relay stops";
-                conn.session
-                    .reject(play.msid, Status::PlayStreamNotFound, why);
-            }
-        }
-        for publication in conn.publications.clone() {
-            let why = "the relay stops";
-            conn.session
-                .send_status(publication.msid, Status::UnpublishSuccess, why);
-        }
-    }
-
     /// Writes down what there is for those who look from outside; a few times a second.
     pub fn publish_stats(&mut self) {
         if self.now >= self.notes_due {
@@ -736,7 +806,15 @@ impl<S: Transport> Core<S> {
             .count();
         self.gauges.streams = streams as u64;
         self.gauges.publishers = self.publishers as u64;
-        self.gauges.players = self.players as u64;
+        let pushes = self.streams.iter().flat_map(|(_, stream)| &stream.pushes);
+        let pushes = pushes.filter(|push| push.is_publishing).count();
+        let pulls = self
+            .streams
+            .iter()
+            .filter(|(_, stream)| stream.pull.is_some());
+        self.gauges.pulls = pulls.count() as u64;
+        self.gauges.pushes = pushes as u64;
+        self.gauges.players = self.players.saturating_sub(pushes) as u64;
         self.gauges.connections = self.conns.len() as u64;
         self.gauges.pace_ms = u64::try_from(self.pacer.pace().as_millis()).unwrap_or(u64::MAX);
         self.shared.stats[self.worker].store(&self.gauges);

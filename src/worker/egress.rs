@@ -11,23 +11,19 @@
 //! may jump.
 
 use std::io::IoSlice;
-
-use bytes::{Bytes, BytesMut};
-use smallvec::SmallVec;
+use std::sync::Arc;
 
 use super::conn::{CloseReason, Conn, Sent};
 use super::contain::Step;
 use super::core::Core;
 use super::fault::Midst;
-use super::table::{Player, Video};
-use crate::limits::{
-    FILTERED_BYTES, GATHERED_MESSAGE_BYTES, JUMP_BACKLOG_BYTES_MAX, SLICES_MAX, WRITES_PER_TURN,
-};
+use super::form::{Gathered, gather};
+use super::table::{Form, Player};
+use crate::limits::{JUMP_BACKLOG_BYTES_MAX, SLICES_MAX, WRITES_PER_TURN};
 use crate::net::transport::Transport;
 use crate::rtmp::command::Status;
-use crate::rtmp::message::{Timestamp, kind};
+use crate::rtmp::message::Timestamp;
 use crate::stream::cursor::Place;
-use crate::stream::log::{Frame, StreamLog};
 
 /// What came of serving a player.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -253,7 +249,7 @@ impl<S: Transport> Core<S> {
     fn settle(&mut self, index: usize, slot: usize) -> Result<Option<u64>, Served> {
         let stream = &mut self.streams[index];
         let player = &mut stream.players[slot];
-        let (key, msid) = (player.conn, player.msid);
+        let (key, msid, form) = (player.conn, player.msid, player.form);
         match player.cursor.settle(&stream.log, self.log_limits.lag_bytes) {
             Place::Wait => Ok(None),
             Place::Follow(offset) => Ok(Some(offset)),
@@ -270,8 +266,11 @@ impl<S: Transport> Core<S> {
                 let out = session.out().writer();
                 // ffmpeg takes metadata at any other time than 0 for a track of subtitles.
                 let metadata_at = if new { Timestamp(0) } else { sync.timestamp };
-                sync.headers
-                    .write(out, msid, metadata_at, sync.timestamp, chunk_size);
+                let headers = match form {
+                    Form::Play => sync.headers,
+                    Form::Publish => Arc::new(sync.headers.to_publish()),
+                };
+                headers.write(out, msid, metadata_at, sync.timestamp, chunk_size);
                 self.gauges.skips += u64::from(skipped > 0);
                 self.gauges.skipped_bytes += skipped;
                 Ok(Some(sync.offset))
@@ -379,97 +378,4 @@ impl<S: Transport> Core<S> {
 fn may_go_on<S: Transport>(player: &Player, conn: &Conn<S>) -> bool {
     conn.session.pending().len() <= JUMP_BACKLOG_BYTES_MAX
         && (player.is_plain() || conn.half_sent.is_empty())
-}
-
-/// Puts together what a player with a form of its own gets from `offset` on: without the halves
-/// it does not want, and on its own message stream. Where it stands then.
-fn gather(
-    log: &StreamLog,
-    player: &mut Player,
-    offset: u64,
-    chunk_size: usize,
-    gathered: &mut Gathered<'_>,
-) -> u64 {
-    let mut reached = offset;
-    let mut bytes = 0;
-    for (start, frame) in log.frames_from(offset) {
-        if bytes >= FILTERED_BYTES {
-            break;
-        }
-        reached = frame.end;
-        if player.video == Video::AtSync && frame.sync && frame.kind == kind::VIDEO {
-            player.video = Video::On;
-            // Those that changed meanwhile were left out with the pictures.
-            let headers = log.headers_at(start).of(kind::VIDEO);
-            let mut encoded = Vec::new();
-            let time = frame.timestamp;
-            headers.write(&mut encoded, player.msid, time, time, chunk_size);
-            gathered.copied.extend_from_slice(&encoded);
-        }
-        if is_wanted(player, &frame) {
-            bytes += usize::try_from(frame.end - start).unwrap_or(usize::MAX);
-            gathered.message(log, start, frame.end, player.msid);
-        }
-    }
-    reached
-}
-
-fn is_wanted(player: &Player, frame: &Frame) -> bool {
-    match frame.kind {
-        kind::AUDIO => player.audio,
-        kind::VIDEO => player.video == Video::On,
-        _ => true,
-    }
-}
-
-/// Bytes of a type 0 chunk header up to and including the message stream id, RTMP 1.0 §5.3.1.2;
-/// all chunk stream ids in a log take one byte.
-const ADDRESSED_BYTES: usize = 12;
-
-/// Messages on their way to one player. Small ones are copied together, since a slice for each
-/// would make a write of a few dozen of them; the rest of long ones is held by reference.
-struct Gathered<'a> {
-    pieces: &'a mut SmallVec<[Bytes; 2]>,
-    /// What comes behind `pieces`.
-    copied: BytesMut,
-}
-
-impl<'a> Gathered<'a> {
-    fn new(pieces: &'a mut SmallVec<[Bytes; 2]>) -> Self {
-        Self {
-            pieces,
-            copied: BytesMut::new(),
-        }
-    }
-
-    /// Adds the message at `[start, end)`, on message stream `msid`.
-    fn message(&mut self, log: &StreamLog, start: u64, end: u64, msid: u32) {
-        let is_small = end - start <= GATHERED_MESSAGE_BYTES as u64;
-        let copied_to = if is_small {
-            end
-        } else {
-            start + ADDRESSED_BYTES as u64
-        };
-        let at = self.copied.len();
-        let mut parts = SmallVec::<[Bytes; 2]>::new();
-        log.share(start, copied_to, &mut parts);
-        for part in &parts {
-            self.copied.extend_from_slice(part);
-        }
-        let header = self.copied.get_mut(at..at + ADDRESSED_BYTES);
-        if let Some((_, id)) = header.and_then(<[u8]>::split_last_chunk_mut) {
-            *id = msid.to_le_bytes();
-        }
-        if !is_small {
-            self.end();
-            log.share(copied_to, end, self.pieces);
-        }
-    }
-
-    /// Puts what is copied so far behind the pieces.
-    fn end(&mut self) {
-        if !self.copied.is_empty() {
-            self.pieces.push(self.copied.split().freeze());
-        }
-    }
 }

@@ -10,33 +10,43 @@
 //! takes what has come meanwhile: that is what makes ingest cheap.
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use log::{error, warn};
+use log::{debug, error, warn};
 use mio::event::Event;
-use mio::net::{TcpListener, TcpStream};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 
-use super::core::{Core, Shared};
+use super::antechamber::Antechamber;
+use super::core::{Core, NO_ADDRESS, Shared};
+use super::line::Callee;
 use super::mail::Mail;
+use crate::control::resolver::Resolver;
 use crate::limits;
-use crate::net::listener::{self, SocketOptions};
+use crate::net::dial;
+use crate::net::listener::{self, Acceptor, SocketOptions};
+use crate::net::socket::Socket;
+use crate::net::tls::{ClientTls, ServerTls};
+use crate::net::transport::Transport;
 
 const WAKER: Token = Token(usize::MAX);
 const GATHER: Token = Token(usize::MAX - 1);
 /// Listener `i` has the token `LISTENERS - i`.
 const LISTENERS: usize = usize::MAX - 2;
+/// Whoever waits with key `k` in the antechamber has the token `WAITING | k`: above the tokens
+/// of connections, which leave the highest bit alone, and below those of the loop.
+const WAITING: usize = 1 << (usize::BITS - 1);
 
 /// How often the figures are written down for others.
 const STATS_EVERY: Duration = Duration::from_millis(250);
 
 /// See the module text.
 pub struct EventLoop {
-    core: Core<TcpStream>,
-    shared: Arc<Shared<TcpStream>>,
+    core: Core<Socket>,
+    shared: Arc<Shared<Socket>>,
     wakers: Arc<Vec<Waker>>,
     worker: usize,
     poll: Poll,
@@ -46,18 +56,43 @@ pub struct EventLoop {
     /// When the publishers are looked at next while it does not.
     next_beat: Instant,
     listeners: Vec<Listener>,
-    options: SocketOptions,
-    letters: Vec<Mail<TcpStream>>,
+    antechamber: Antechamber,
+    sockets: Sockets,
+    letters: Vec<Mail<Socket>>,
     stats_due: Instant,
     drain_until: Option<Instant>,
+    /// When the listeners are closed.
+    listen_until: Option<Instant>,
 }
 
 /// A listener and whether it may have more to accept.
 struct Listener {
-    socket: TcpListener,
+    door: Door,
     ready: bool,
     /// No descriptor was free: tried again then.
     paused_until: Option<Instant>,
+}
+
+/// What a worker needs for its sockets beside the kernel; the same for all of them.
+#[derive(Clone, Debug)]
+pub struct Sockets {
+    /// How sockets are set up.
+    pub options: SocketOptions,
+    /// Finds the addresses of names.
+    pub resolver: Resolver,
+    /// The addresses that this process listens on, which it does not connect to.
+    pub own: Arc<Vec<SocketAddr>>,
+    /// Whom to trust in connections with TLS, where any are to be made.
+    pub tls: Option<ClientTls>,
+}
+
+/// A listening socket, and what is spoken there.
+#[derive(Debug)]
+pub struct Door {
+    /// The socket.
+    pub acceptor: Acceptor,
+    /// The settings of TLS, if it is that.
+    pub tls: Option<Arc<ServerTls>>,
 }
 
 /// The poll of a worker, made before its thread starts, so that the others can wake it.
@@ -100,11 +135,11 @@ impl EventLoop {
     /// The kernel refuses to watch the listeners.
     pub fn new(
         worker: usize,
-        shared: Arc<Shared<TcpStream>>,
+        shared: Arc<Shared<Socket>>,
         wakers: Arc<Vec<Waker>>,
         poll: Poll,
-        listeners: Vec<TcpListener>,
-        options: SocketOptions,
+        doors: Vec<Door>,
+        sockets: Sockets,
         seed: u64,
     ) -> io::Result<Self> {
         let now = clock();
@@ -119,20 +154,22 @@ impl EventLoop {
             gather_wakes: false,
             next_beat: now,
             listeners: Vec::new(),
-            options,
+            antechamber: Antechamber::default(),
+            sockets,
             letters: Vec::new(),
             stats_due: now + STATS_EVERY,
             drain_until: None,
+            listen_until: None,
         };
         event_loop.hang_gather()?;
-        for (index, mut socket) in listeners.into_iter().enumerate() {
+        for (index, mut door) in doors.into_iter().enumerate() {
             let token = Token(LISTENERS - index);
             event_loop
                 .poll
                 .registry()
-                .register(&mut socket, token, Interest::READABLE)?;
+                .register(&mut door.acceptor, token, Interest::READABLE)?;
             event_loop.listeners.push(Listener {
-                socket,
+                door,
                 ready: true,
                 paused_until: None,
             });
@@ -163,6 +200,9 @@ impl EventLoop {
                     Token(raw) if raw <= LISTENERS && raw > LISTENERS - self.listeners.len() => {
                         self.listeners[LISTENERS - raw].ready = true;
                     }
+                    Token(raw) if raw & WAITING != 0 && raw <= LISTENERS => {
+                        self.hear(raw & KEY_MASK, event.is_read_closed() || event.is_error());
+                    }
                     _ => self.note(event),
                 }
             }
@@ -172,6 +212,11 @@ impl EventLoop {
                 self.next_beat = now + self.core.pacer().pace();
             }
             self.accept(now);
+            if self.listen_until.is_some_and(|until| until <= now) {
+                self.listen_until = None;
+                self.listeners.clear();
+            }
+            self.send_away_overdue(now);
             now = self.turn();
             if self.is_over(now) {
                 // What others still send here would be kept, and nobody would be told.
@@ -196,6 +241,7 @@ impl EventLoop {
         work.ingress += read - begun;
         work.egress += written - read;
         self.core.expire();
+        self.place_calls(written);
         self.register_publishers();
         self.post();
         let (publishers, players) = self.core.census();
@@ -226,10 +272,12 @@ impl EventLoop {
             .min();
         let deadlines = [
             self.core.next_deadline(),
+            self.antechamber.next_deadline(),
             beat,
             resumes,
             Some(self.stats_due),
             self.drain_until,
+            self.listen_until,
         ];
         let next = deadlines.into_iter().flatten().min()?;
         Some(next.saturating_duration_since(now))
@@ -240,6 +288,11 @@ impl EventLoop {
         let (key, generation) = split_token(event.token());
         if self.core.generation(key) != Some(generation) {
             return;
+        }
+        if event.is_writable()
+            && let Some(socket) = self.core.socket_mut(key)
+        {
+            socket.flush_pending();
         }
         self.core
             .on_ready(key, event.is_readable(), event.is_writable());
@@ -278,8 +331,17 @@ impl EventLoop {
                     }
                 }
                 Mail::Drain => {
-                    self.listeners.clear();
-                    self.drain_until = Some(clock() + self.shared.config.drain);
+                    for listener in &self.listeners {
+                        if let Err(error) = listener.door.acceptor.refuse_new() {
+                            debug!("requests for connections cannot be dropped: {error}");
+                        }
+                    }
+                    for _ in self.antechamber.empty() {
+                        self.core.has_waited();
+                    }
+                    self.listen_until = Some(clock() + limits::LISTEN_ON);
+                    let time = self.shared.config.drain + limits::LINGER;
+                    self.drain_until = Some(clock() + time);
                     self.core.receive(Mail::Drain);
                 }
                 other => self.core.receive(other),
@@ -302,15 +364,12 @@ impl EventLoop {
 
     fn accept_from(&mut self, index: usize, now: Instant) {
         for _ in 0..limits::ACCEPTS_PER_TURN {
-            match self.listeners[index].socket.accept() {
-                Ok((socket, peer)) => {
-                    if listener::prepare(&socket, &self.options).is_err() {
-                        continue;
-                    }
-                    if let Some(key) = self.core.accept(socket, peer) {
-                        self.register(key);
-                    }
-                }
+            match self.listeners[index]
+                .door
+                .acceptor
+                .accept(&self.sockets.options)
+            {
+                Ok((socket, peer)) => self.receive(index, socket, peer, now),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.listeners[index].ready = false;
                     return;
@@ -326,6 +385,75 @@ impl EventLoop {
                 // The peer gave up while it waited, or the network did: the next one is fine.
                 Err(_) => {}
             }
+        }
+    }
+
+    /// Takes in who came to listener `index`: a client, or a proxy that has to say who the client
+    /// is. Without an address it came by a unix socket.
+    fn receive(&mut self, index: usize, socket: Socket, peer: Option<SocketAddr>, now: Instant) {
+        let tls = self.listeners[index].door.tls.clone();
+        let config = &self.shared.config;
+        let ip = peer.map(|peer| peer.ip());
+        let is_proxy = config.proxy_protocol.iter().any(|p| p.hold(ip));
+        let peer = peer.unwrap_or(NO_ADDRESS);
+        if !is_proxy {
+            self.admit(socket, peer, tls.as_deref());
+            return;
+        }
+        if !self.core.may_wait() {
+            return;
+        }
+        let until = now + config.handshake_timeout;
+        let key = self.antechamber.enter(socket, peer, tls, until);
+        let token = Token(WAITING | key & KEY_MASK);
+        let watched = self.antechamber.socket_mut(key).map(|socket| {
+            let registry = self.poll.registry();
+            registry.register(socket, token, Interest::READABLE)
+        });
+        if let Some(Err(error)) = watched {
+            // It is sent away when its time is over.
+            error!("a connection cannot be watched: {error}");
+        }
+        // Mostly the header came with the connection.
+        self.hear(key, false);
+    }
+
+    /// Makes a client a connection of this worker.
+    fn admit(&mut self, socket: Socket, peer: SocketAddr, tls: Option<&ServerTls>) {
+        let socket = match tls {
+            Some(tls) => socket.into_tls(tls),
+            None => Ok(socket),
+        };
+        match socket {
+            Ok(socket) => {
+                if let Some(key) = self.core.accept(socket, peer) {
+                    self.register(key);
+                }
+            }
+            Err(error) => error!("no TLS for {peer}: {error}"),
+        }
+    }
+
+    /// Listens to who waits in the antechamber; `ended` when nothing more will come.
+    fn hear(&mut self, key: usize, ended: bool) {
+        let Some((mut waiting, heard)) = self.antechamber.hear(key, ended) else {
+            return;
+        };
+        self.core.has_waited();
+        match heard {
+            Ok(()) => {
+                // It is watched as what it now is.
+                let _: io::Result<()> = self.poll.registry().deregister(&mut waiting.socket);
+                self.admit(waiting.socket, waiting.peer, waiting.tls.as_deref());
+            }
+            Err(reason) => self.core.turn_away(waiting.peer, &reason),
+        }
+    }
+
+    fn send_away_overdue(&mut self, now: Instant) {
+        while let Some((waiting, reason)) = self.antechamber.overdue(now) {
+            self.core.has_waited();
+            self.core.turn_away(waiting.peer, &reason);
         }
     }
 
@@ -346,6 +474,52 @@ impl EventLoop {
                 self.core.drop_conn(key, error.kind());
                 false
             }
+        }
+    }
+
+    /// Finds and connects to what the core has asked for.
+    fn place_calls(&mut self, now: Instant) {
+        // A connection that fails at once asks for the next address.
+        while !self.core.calls().is_empty() {
+            for call in std::mem::take(self.core.calls()) {
+                match call.to {
+                    Callee::Name { host, port } => self.find(call.id, &host, port, now),
+                    Callee::Address { address, tls } => self.dial(call.id, address, tls),
+                }
+            }
+        }
+    }
+
+    fn find(&mut self, id: u64, host: &str, port: u16, now: Instant) {
+        let (shared, wakers, worker) = (self.shared.clone(), self.wakers.clone(), self.worker);
+        let reply = move |addresses| {
+            let mail = Mail::Resolved { id, addresses };
+            if shared.mailboxes[worker].post(std::iter::once(mail))
+                && let Err(error) = wakers[worker].wake()
+            {
+                error!("worker={worker} cannot be woken: {error}");
+            }
+        };
+        if let Some(found) = self.sockets.resolver.find(host, port, now, reply) {
+            self.core.resolved(id, found);
+        }
+    }
+
+    fn dial(&mut self, id: u64, address: SocketAddr, tls: Option<String>) {
+        let sockets = &self.sockets;
+        let name = tls.as_ref().map(|host| {
+            let name = sockets.tls.as_ref().and_then(|tls| tls.name(host));
+            name.ok_or_else(|| io::Error::other("no name that a certificate can have"))
+        });
+        let dialled = match name.transpose() {
+            _ if dial::is_own(address, &sockets.own) => {
+                Err(io::Error::other("that is this relay itself"))
+            }
+            Err(error) => Err(error),
+            Ok(name) => dial::dial(address, name.as_ref(), &sockets.options),
+        };
+        if let Some(key) = self.core.dialled(id, address, dialled) {
+            self.register(key);
         }
     }
 
@@ -434,7 +608,8 @@ impl EventLoop {
     }
 
     fn is_over(&self, now: Instant) -> bool {
-        self.core.is_drained() || self.drain_until.is_some_and(|until| until <= now)
+        self.core.is_drained() && self.listen_until.is_none()
+            || self.drain_until.is_some_and(|until| until <= now)
     }
 }
 
@@ -459,5 +634,5 @@ const GENERATION_MASK: usize = 0x7FFF_FFFF;
 /// A connection can go to another thread.
 const _: fn() = || {
     fn is_send<T: Send>() {}
-    is_send::<super::conn::Conn<TcpStream>>();
+    is_send::<super::conn::Conn<Socket>>();
 };

@@ -192,7 +192,12 @@ impl<S: Transport> Core<S> {
                 self.resume_publish(key);
             }
             (_, Mail::Drain) => self.drain(),
+            (_, Mail::Resolved { id, addresses }) => self.resolved(id, addresses),
             (Some(index), mail) => self.contained_stream(index, |core| core.take(index, mail)),
+            // It was given up while the letter was on its way.
+            (None, Mail::Subscribe { name, from, .. }) => {
+                self.outbound.push((from, Mail::NotLive { name }));
+            }
             (None, _) => {}
         }
     }
@@ -200,16 +205,17 @@ impl<S: Transport> Core<S> {
     /// Acts on a letter about the stream `index`.
     fn take(&mut self, index: usize, mail: Mail<S>) {
         match mail {
-            Mail::Subscribe { epoch, from, .. } => {
-                if self.is_owned_in(index, epoch) {
-                    self.feed_from_snapshot(index, from);
-                }
-            }
+            Mail::Subscribe { name, epoch, from } => self.subscribed(index, name, epoch, from),
             Mail::Unsubscribe { epoch, from, .. } => {
                 if self.is_owned_in(index, epoch) {
-                    self.streams[index].feeds.retain(|feed| feed.worker != from);
+                    let stream = &mut self.streams[index];
+                    stream.feeds.retain(|feed| feed.worker != from);
+                    if stream.pull.is_some() {
+                        self.look_at_stream(index, self.now);
+                    }
                 }
             }
+            Mail::NotLive { .. } => self.not_live(index),
             Mail::Snapshot {
                 epoch,
                 from,
@@ -262,8 +268,18 @@ impl<S: Transport> Core<S> {
                     }
                 }
             }
-            Mail::Adopt(_) | Mail::Drain => {}
+            Mail::Adopt(_) | Mail::Drain | Mail::Resolved { .. } => {}
         }
+    }
+
+    /// Worker `from` has players of the stream and asks for it.
+    fn subscribed(&mut self, index: usize, name: Arc<str>, epoch: u64, from: usize) {
+        if !self.is_owned_in(index, epoch) {
+            self.outbound.push((from, Mail::NotLive { name }));
+        } else if self.streams[index].is_live() {
+            self.feed_from_snapshot(index, from);
+        }
+        // While it is being fetched it is fed to all that wait once there is something.
     }
 
     /// Whether this worker has the stream, in its life `epoch`.

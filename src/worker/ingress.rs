@@ -17,12 +17,13 @@ use super::conn::{CloseReason, MovingPublish};
 use super::contain::Step;
 use super::core::Core;
 use super::fault::Midst;
+use super::session::Incoming;
+use super::table::Source;
 use crate::limits;
 use crate::net::ring::Ring;
 use crate::net::transport::Transport;
 use crate::rtmp::command::Status;
 use crate::rtmp::message::kind;
-use crate::rtmp::server::Event;
 
 /// What became of a connection that was served.
 #[derive(Debug, PartialEq, Eq)]
@@ -107,8 +108,12 @@ impl<S: Transport> Core<S> {
         if let Some(reason) = self.count_unkept(key) {
             return Some(reason);
         }
+        let publication = *self.conns[key].publications.first()?;
+        let stream = &self.streams[publication.stream];
+        if stream.source != Source::Publisher(key) && stream.meter.has_media {
+            self.pull_is_live(key, publication.stream);
+        }
         let conn = &mut self.conns[key];
-        let publication = *conn.publications.first()?;
         let stream = &mut self.streams[publication.stream];
         let most = self.bitrate_bytes;
         if !stream.meter.is_exceeded(self.now, conn.bytes_in, most) {
@@ -171,7 +176,7 @@ impl<S: Transport> Core<S> {
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => conn.readable = false,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Halt::Close(CloseReason::Io(error.kind())),
+                Err(error) => return Halt::Close(CloseReason::of_socket(&error)),
             }
         }
     }
@@ -187,7 +192,7 @@ impl<S: Transport> Core<S> {
                 let conn = &mut self.conns[key];
                 match conn.session.next(input, &mut at) {
                     Ok(None) => break,
-                    Ok(Some(Event::Media(message))) => {
+                    Ok(Some(Incoming::Media(message))) => {
                         let msid = message.header.msid;
                         let publication = conn.publications.iter().find(|p| p.msid == msid);
                         let Some(index) = publication.map(|publication| publication.stream) else {
@@ -196,6 +201,7 @@ impl<S: Transport> Core<S> {
                         let stream = &mut self.streams[index];
                         if matches!(message.header.kind, kind::AUDIO | kind::VIDEO) {
                             stream.meter.last_media = self.now;
+                            stream.meter.has_media = true;
                         }
                         stream.intake.take(
                             &mut stream.log,
@@ -210,7 +216,7 @@ impl<S: Transport> Core<S> {
                         self.gauges.messages_in += 1;
                         self.mark_dirty(index);
                     }
-                    Ok(Some(Event::Request(request))) => {
+                    Ok(Some(Incoming::Request(request))) => {
                         *messages_left = messages_left.saturating_sub(limits::REQUEST_MESSAGES);
                         // Before it ends a publish, which then nobody answers for.
                         flow = match self.count_unkept(key) {
@@ -218,6 +224,7 @@ impl<S: Transport> Core<S> {
                             None => self.request(key, request),
                         };
                     }
+                    Ok(Some(Incoming::Answer(answer))) => flow = self.answered(key, answer),
                     Err(error) => flow = Flow::Close(CloseReason::Protocol(error)),
                 }
             }

@@ -14,6 +14,7 @@
     reason = "a mailbox is a list behind a lock held for a swap"
 )]
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -109,6 +110,18 @@ pub enum Mail<S> {
         /// Which life of the stream.
         epoch: u64,
     },
+    /// I do not have the stream that you asked me for, or no longer.
+    NotLive {
+        /// The stream.
+        name: Arc<str>,
+    },
+    /// What was found for a [`Call`](super::line::Call) to a name.
+    Resolved {
+        /// The call.
+        id: u64,
+        /// The addresses, or why there are none.
+        addresses: Result<Vec<SocketAddr>, String>,
+    },
     /// Stop: tell everybody and close.
     Drain,
 }
@@ -117,14 +130,15 @@ impl<S> Mail<S> {
     /// The stream it is about, if it is about one.
     pub fn stream(&self) -> Option<&Arc<str>> {
         match self {
-            Self::Adopt(_) | Self::Drain => None,
+            Self::Adopt(_) | Self::Drain | Self::Resolved { .. } => None,
             Self::Subscribe { name, .. }
             | Self::Unsubscribe { name, .. }
             | Self::Snapshot { name, .. }
             | Self::Headers { name, .. }
             | Self::Append { name, .. }
             | Self::Away { name, .. }
-            | Self::End { name, .. } => Some(name),
+            | Self::End { name, .. }
+            | Self::NotLive { name } => Some(name),
         }
     }
 }

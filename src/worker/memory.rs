@@ -217,7 +217,9 @@ fn conn_bytes<S: Transport>(conn: &Conn<S>) -> u64 {
         0
     };
     let ring = conn.ring.as_ref().map_or(0, |_| limits::RING_BYTES);
-    (limits::CONNECTION_BYTES + list + ring + conn.session.memory_bytes()) as u64
+    let transport = conn.socket.held_bytes();
+    let session = conn.session.memory_bytes();
+    (limits::CONNECTION_BYTES + transport + list + ring + session) as u64
 }
 
 /// Pieces below this count for each player: they are copies, or not worth a look at who else has

@@ -11,6 +11,8 @@
 //!       feed       streams from and to other workers
 //!       contain    what a panic costs    memory   what there is too much of
 //!       audit      what mail has not brought about
+//!       line       servers that are called: pull, push
+//!     antechamber  connections of proxies before the client is known
 //!     mail, registry, admission, notes, pace, timers, table, conn, fault
 //! ```
 //!
@@ -18,21 +20,29 @@
 //! gets one write a turn.
 
 pub mod admission;
+mod antechamber;
 mod audit;
 pub mod conn;
 mod contain;
 pub mod core;
+mod drain;
 mod egress;
 pub mod event_loop;
 mod fault;
 mod feed;
+mod form;
 mod ingress;
+pub mod line;
 pub mod mail;
 mod memory;
+pub mod missing;
 mod notes;
 pub mod pace;
+mod pull;
+mod push;
 pub mod registry;
 mod request;
+mod session;
 #[cfg(test)]
 mod sim;
 mod streams;

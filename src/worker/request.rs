@@ -2,6 +2,7 @@
 //! one request at a time; answers go to the client's outbox.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use log::{Level, info, warn};
 
@@ -13,6 +14,7 @@ use super::memory::Pressure;
 use super::registry::Claim;
 use super::table::{Player, Source, Video};
 use crate::config::Takeover;
+use crate::edge::hops;
 use crate::limits;
 use crate::net::transport::Transport;
 use crate::rtmp::command::Status;
@@ -44,11 +46,9 @@ impl<S: Transport> Core<S> {
     fn connect(&mut self, key: usize) -> Flow {
         let wire = self.wire;
         let conn = &mut self.conns[key];
-        let app = conn
-            .session
-            .app()
-            .map(|app| app.app.clone())
-            .unwrap_or_default();
+        let session = conn.session.server();
+        let app = session.and_then(|session| session.app());
+        let app = app.map(|app| app.app.clone()).unwrap_or_default();
         let served = &self.shared.config.app;
         // An empty app is judged with the stream name, which then carries it.
         if !app.is_empty() && !is_served(served, &app) {
@@ -58,10 +58,26 @@ impl<S: Transport> Core<S> {
                     conn.id, conn.peer
                 );
             }
-            conn.session.reject_connect("no such app");
+            if let Some(session) = conn.session.server() {
+                session.reject_connect("no such app");
+            }
             return Flow::Close(CloseReason::Rejected("no such app"));
         }
-        conn.session.accept_connect(&wire);
+        let Some(session) = conn.session.server() else {
+            return Flow::Continue;
+        };
+        if let Err(error) = hops::check(&session.client().via, self.shared.relay_id) {
+            let why = error.words();
+            if self.notes.allow("connect_refused", Level::Warn, self.now) {
+                warn!(
+                    "conn={} connect refused peer={} why=\"{why}\"",
+                    conn.id, conn.peer
+                );
+            }
+            session.reject_connect(why);
+            return Flow::Close(CloseReason::Rejected(why));
+        }
+        session.accept_connect(&wire);
         Flow::Continue
     }
 
@@ -120,6 +136,10 @@ impl<S: Transport> Core<S> {
         };
         self.faults.at(Midst::Role);
         let index = self.stream_for(&stream_name);
+        if self.streams[index].pull.is_some() {
+            // Whoever publishes here needs no origin.
+            self.give_way(index);
+        }
         if let Source::Publisher(old) = self.streams[index].source {
             if self.shared.config.takeover == Takeover::Refuse || old == key {
                 let why = "the stream is being published";
@@ -128,30 +148,42 @@ impl<S: Transport> Core<S> {
             self.take_over(old, &stream_name);
         }
         self.faults.at(Midst::Role);
+        self.accept_publish(key, msid, index, kind);
+        self.settle_in(key);
+        self.new_publishers.push(key);
+        let idle = self.shared.config.publish_idle;
+        self.arm(key, self.now + idle);
+        self.begin_publish(index, key, epoch, readers);
+        self.begin_pushes(index, &name);
+        Flow::Continue
+    }
+
+    /// Connection `key` publishes the stream, and is told so.
+    fn accept_publish(&mut self, key: usize, msid: u32, index: usize, kind: PublishKind) {
+        let stream_name = self.streams[index].name.clone();
         let conn = &mut self.conns[key];
         conn.publications.push(Publication {
             msid,
             stream: index,
         });
         conn.has_published = true;
-        conn.session.accept_publish(msid, &stream_name);
-        let (id, peer, client) = (conn.id, conn.peer, &conn.session.client().flash_ver);
-        if self.notes.allow("publish", Level::Info, self.now) {
-            info!(
-                "conn={id} publish stream={stream_name} peer={peer} client={client:?} worker={}",
-                self.worker
-            );
+        let (id, peer) = (conn.id, conn.peer);
+        if let Some(session) = conn.session.server() {
+            session.accept_publish(msid, &stream_name);
+            let client = &session.client().flash_ver;
+            if self.notes.allow("publish", Level::Info, self.now) {
+                info!(
+                    "conn={id} publish stream={stream_name} peer={peer} client={client:?} \
+                     worker={}",
+                    self.worker
+                );
+            }
+            self.streams[index].via = session.client().via.as_str().into();
         }
         if kind != PublishKind::Live && self.notes.allow("record", Level::Warn, self.now) {
             warn!("conn={id} asks to record stream={stream_name}; it is live only");
         }
         self.faults.at(Midst::Role);
-        self.settle_in(key);
-        self.new_publishers.push(key);
-        let idle = self.shared.config.publish_idle;
-        self.arm(key, self.now + idle);
-        self.begin_publish(index, key, epoch, readers);
-        Flow::Continue
     }
 
     fn refuse_publish(&mut self, key: usize, msid: u32, status: Status, why: &'static str) -> Flow {
@@ -195,7 +227,7 @@ impl<S: Transport> Core<S> {
             return Flow::Close(CloseReason::Rejected(why));
         }
         let stream_name: Arc<str> = name.key().into();
-        self.join(key, msid, &stream_name, reset, false);
+        self.join(key, msid, name, &stream_name, reset, false);
         Flow::Continue
     }
 
@@ -226,7 +258,7 @@ impl<S: Transport> Core<S> {
             session.send_status(msid, Status::PlayFailed, why);
         } else if served {
             session.send_status(msid, Status::PlayTransition, &stream_name);
-            self.join(key, msid, &stream_name, false, true);
+            self.join(key, msid, name, &stream_name, false, true);
         } else {
             session.send_status(msid, Status::PlayFailed, "no such app");
         }
@@ -234,20 +266,18 @@ impl<S: Transport> Core<S> {
     }
 
     /// Adds a player to a stream, which may be live or not.
-    fn join(&mut self, key: usize, msid: u32, name: &Arc<str>, reset: bool, switching: bool) {
+    fn join(
+        &mut self,
+        key: usize,
+        msid: u32,
+        asked: &StreamName,
+        name: &Arc<str>,
+        reset: bool,
+        switching: bool,
+    ) {
         let index = self.stream_for(name);
         self.faults.at(Midst::Role);
-        let mut wait = self.shared.config.play_wait;
-        if self.streams[index].players.is_empty() {
-            let owner = self.shared.registry.join(name, self.worker);
-            self.faults.at(Midst::Role);
-            if let Some(owner) = owner
-                && !self.streams[index].is_live()
-            {
-                self.subscribe(index, owner);
-                wait = wait.max(limits::FEED_WAIT);
-            }
-        }
+        let wait = self.call_for(index, key, asked);
         let stream = &mut self.streams[index];
         let start = self.shared.config.start_at();
         // A switching player goes over at the next sync point; the picture it has goes on.
@@ -288,6 +318,54 @@ impl<S: Transport> Core<S> {
         if self.streams[index].is_live() {
             self.start_player(index, slot);
         }
+    }
+
+    /// Sees to it that a stream somebody here is about to play comes, from another worker or an
+    /// origin; how long to wait for it.
+    fn call_for(&mut self, index: usize, key: usize, asked: &StreamName) -> Duration {
+        let is_live = self.streams[index].is_live();
+        let may_pull = !is_live && self.pull_rule(&asked.app).is_some();
+        let mut wait = self.patience(key);
+        if may_pull {
+            wait = wait.max(self.shared.config.pull_give_up);
+        }
+        if self.streams[index].has_audience() {
+            return wait;
+        }
+        if may_pull {
+            let session = self.conns[key].session.server();
+            let via = session.map(|session| session.client().via.as_str().into());
+            let stream = &mut self.streams[index];
+            stream.asked = Some(Box::new(asked.clone()));
+            stream.via = via.unwrap_or_default();
+        }
+        let name = self.streams[index].name.clone();
+        let owner = self.shared.registry.join(&name, self.worker);
+        if is_live {
+            return wait;
+        }
+        if let Some(owner) = owner {
+            self.subscribe(index, owner);
+            wait = wait.max(limits::FEED_WAIT);
+        } else if may_pull
+            && self.streams[index].source == Source::Nobody
+            && !self.begin_pull(index)
+        {
+            wait = Duration::ZERO;
+        }
+        wait
+    }
+
+    /// A stream that is fetched is published here from now on.
+    fn give_way(&mut self, index: usize) {
+        let stream = &mut self.streams[index];
+        let Some(pull) = stream.pull.take() else {
+            return;
+        };
+        if stream.source == Source::Pulling {
+            stream.source = Source::Nobody;
+        }
+        self.hang_up(&pull.line);
     }
 
     fn pause(&mut self, key: usize, msid: u32, paused: bool) -> Flow {

@@ -49,22 +49,12 @@ impl<S: Transport> Core<S> {
         readers: WorkerSet,
     ) {
         let stream = &mut self.streams[index];
-        let elapsed = match stream.source {
-            // It may be long past the end of its grace, and the timer not have come up yet: of a
-            // machine that slept, the players' time does not leap.
-            Source::Away { since, until } => {
-                let until = until.min(self.now);
-                until.saturating_duration_since(since).as_millis()
-            }
-            Source::Fed { .. } => {
-                // Its end has not arrived yet, and it may have broken off within a message.
-                stream.log.drop_incomplete();
-                0
-            }
-            _ => 0,
-        };
-        let elapsed_ms = u32::try_from(elapsed).unwrap_or(u32::MAX);
-        stream.intake.begin_publish(&mut stream.log, elapsed_ms);
+        let away_ms = stream.away_ms(self.now);
+        if let Source::Fed { .. } = stream.source {
+            // Its end has not arrived yet, and it may have broken off within a message.
+            stream.log.drop_incomplete();
+        }
+        stream.intake.begin_publish(&mut stream.log, away_ms);
         let conn = &self.conns[key];
         stream.meter = Meter::new(self.now, conn.bytes_in);
         if let Some((since, bytes_in)) = conn.metered
@@ -181,6 +171,9 @@ impl<S: Transport> Core<S> {
         let owner = self.shared.registry.leave(&name, self.worker);
         self.faults.at(Midst::Role);
         if stream.is_owned() {
+            if stream.pull.is_some() {
+                self.look_at_stream(index, self.now);
+            }
             return;
         }
         if let Some(owner) = owner {
@@ -195,10 +188,19 @@ impl<S: Transport> Core<S> {
 
     /// The publisher of the stream has gone; it may come back.
     pub(super) fn publisher_left(&mut self, index: usize) {
+        let stream = &mut self.streams[index];
+        if !matches!(stream.source, Source::Publisher(_)) {
+            // Of what was to be fetched nothing had come yet.
+            return;
+        }
         self.publishers -= 1;
         self.faults.at(Midst::Role);
-        let until = self.now + self.shared.config.grace;
         let stream = &mut self.streams[index];
+        let config = &self.shared.config;
+        let until = match stream.pull {
+            Some(_) => self.now + config.pull_give_up,
+            None => self.now + config.grace,
+        };
         stream.source = Source::Away {
             since: self.now,
             until,
@@ -219,7 +221,11 @@ impl<S: Transport> Core<S> {
             return;
         };
         let over = |until: Instant| until <= self.now;
+        if stream.epoch == epoch && stream.pull.is_some() {
+            return self.check_pull(index);
+        }
         match stream.source {
+            Source::Publisher(_) if stream.epoch == epoch => self.check_pushes(index),
             Source::Away { until, .. } if stream.epoch == epoch && over(until) => {
                 if self.notes.allow("over", Level::Info, self.now) {
                     info!(
@@ -253,6 +259,8 @@ impl<S: Transport> Core<S> {
         self.streams[index].source = Source::Nobody;
         self.faults.at(Midst::Deadline);
         self.end_feeds(index);
+        self.forget_pull(index);
+        self.forget_pushes(index);
         self.end_players(index);
     }
 

@@ -6,7 +6,10 @@ use std::time::Instant;
 use smallvec::SmallVec;
 
 use super::mail::InFlight;
+use super::pull::Pull;
+use super::push::Push;
 use crate::limits;
+use crate::rtmp::name::StreamName;
 use crate::stream::cursor::Cursor;
 use crate::stream::intake::Intake;
 use crate::stream::log::{LogLimits, StreamLog};
@@ -30,6 +33,14 @@ pub(super) struct Stream {
     pub(super) upstream: Upstream,
     /// On the worker's list of streams with something new.
     pub(super) dirty: bool,
+    /// How it is fetched, while this worker does that.
+    pub(super) pull: Option<Box<Pull>>,
+    /// Where it is handed on to.
+    pub(super) pushes: Vec<Push>,
+    /// What the first player asked for, where it may be fetched.
+    pub(super) asked: Option<Box<StreamName>>,
+    /// The relays that were gone through before this one.
+    pub(super) via: Box<str>,
 }
 
 /// What the publisher of a stream sends, for deadlines and `--publish-bitrate-max`.
@@ -41,6 +52,8 @@ pub(super) struct Meter {
     pub(super) bytes_in: u64,
     /// When audio or video came last.
     pub(super) last_media: Instant,
+    /// Whether any has come.
+    pub(super) has_media: bool,
 }
 
 impl Meter {
@@ -50,6 +63,7 @@ impl Meter {
             since: now,
             bytes_in,
             last_media: now,
+            has_media: false,
         }
     }
 
@@ -77,6 +91,8 @@ pub(super) enum Source {
     Away { since: Instant, until: Instant },
     /// Another worker.
     Fed { worker: usize },
+    /// An origin, which has sent nothing of it yet: players wait.
+    Pulling,
 }
 
 /// Someone who plays the stream, or will when it begins.
@@ -96,6 +112,16 @@ pub(super) struct Player {
     pub(super) video: Video,
     /// Since when skips are counted, and how many there were.
     pub(super) skips: Option<(Instant, usize)>,
+    pub(super) form: Form,
+}
+
+/// How data messages are sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// As players get them.
+    Play,
+    /// As servers get them from encoders, metadata in `@setDataFrame`.
+    Publish,
 }
 
 /// Whether a player receives video.
@@ -119,6 +145,7 @@ impl Player {
             audio: true,
             video: Video::On,
             skips: None,
+            form: Form::Play,
         }
     }
 
@@ -134,7 +161,10 @@ impl Player {
 
     /// Whether the player takes the log as it is.
     pub(super) fn is_plain(&self) -> bool {
-        self.msid == crate::stream::log::MSID && self.audio && self.video == Video::On
+        self.msid == crate::stream::log::MSID
+            && self.audio
+            && self.video == Video::On
+            && self.form == Form::Play
     }
 }
 
@@ -177,16 +207,42 @@ impl Stream {
             feeds: SmallVec::new(),
             upstream: Upstream::default(),
             dirty: false,
+            pull: None,
+            pushes: Vec::new(),
+            asked: None,
+            via: Box::default(),
         }
     }
 
     /// Whether players may start.
     pub(super) fn is_live(&self) -> bool {
-        self.source != Source::Nobody
+        !matches!(self.source, Source::Nobody | Source::Pulling)
     }
 
     /// Whether this worker answers for the stream to the others.
     pub(super) fn is_owned(&self) -> bool {
-        matches!(self.source, Source::Publisher(_) | Source::Away { .. })
+        matches!(
+            self.source,
+            Source::Publisher(_) | Source::Away { .. } | Source::Pulling
+        )
+    }
+
+    /// Whether anybody but the targets it is handed on to plays it or waits for it here.
+    pub(super) fn has_audience(&self) -> bool {
+        let targets = self.pushes.iter().filter(|push| push.is_publishing);
+        self.players.len() > targets.count()
+    }
+
+    /// How long it has been without a publisher, in milliseconds.
+    pub(super) fn away_ms(&self, now: Instant) -> u32 {
+        let elapsed = match self.source {
+            // It may be long past the end of its grace, and the timer not have come up yet: of a
+            // machine that slept, the players' time does not leap.
+            Source::Away { since, until } => {
+                until.min(now).saturating_duration_since(since).as_millis()
+            }
+            _ => 0,
+        };
+        u32::try_from(elapsed).unwrap_or(u32::MAX)
     }
 }

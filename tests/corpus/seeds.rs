@@ -70,6 +70,7 @@ fn record(action: Action, handshake: Mode) -> Recorded {
         action,
         handshake,
         chunk_size: 128,
+        via: String::new(),
     };
     let (mut client, mut server) = (ClientSession::new(request, 3), ServerSession::new(7));
     let mut recorded = Recorded {

@@ -7,9 +7,12 @@
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub(crate) mod certificates;
+pub(crate) mod line;
 pub(crate) mod media;
 pub(crate) mod memory;
 pub(crate) mod nginx;
+pub(crate) mod origin;
 pub(crate) mod packets;
 pub(crate) mod players;
 pub(crate) mod process;

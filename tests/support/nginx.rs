@@ -32,6 +32,7 @@ impl Nginx {
             events {{ worker_connections 64; }}
             rtmp {{ server {{
                 listen {address};
+                application live {{ live on; idle_streams off; }}
                 application push {{ live on; push rtmp://{relay}/live; }}
                 application pull {{ live on; pull rtmp://{relay}/live; }}
             }} }}

@@ -19,6 +19,8 @@ pub(crate) struct Relay {
     addresses: Vec<SocketAddr>,
     dir: PathBuf,
     stopped: bool,
+    /// Words of errors that are meant to be in its log.
+    expected: Vec<&'static str>,
 }
 
 /// The binary as cargo built it for these tests.
@@ -70,6 +72,7 @@ impl Relay {
             addresses,
             dir,
             stopped: false,
+            expected: Vec::new(),
         }
     }
 
@@ -81,6 +84,20 @@ impl Relay {
     /// All addresses it listens on.
     pub(crate) fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// Where it listens with TLS first.
+    pub(crate) fn tls_address(&self) -> SocketAddr {
+        wait_for("address with TLS", SOON, || {
+            let out = self.out();
+            out.lines()
+                .find_map(|line| line.strip_prefix("listening rtmps ")?.parse().ok())
+        })
+    }
+
+    /// An error with these words is meant to be in its log.
+    pub(crate) fn expect_error(&mut self, words: &'static str) {
+        self.expected.push(words);
     }
 
     /// The URL of a stream of app `live`.
@@ -191,13 +208,24 @@ impl Relay {
         self.process.signal(signal);
     }
 
+    /// Kills it, as a crash would.
+    pub(crate) fn kill(&mut self) {
+        self.stopped = true;
+        self.process.signal(Signal::KILL);
+        self.process.wait(SOON);
+    }
+
     /// Waits until it has ended by itself or by a signal, which has to be with exit code 0 and
     /// without an error in its log.
     #[track_caller]
     pub(crate) fn ended(&mut self, limit: Duration) {
         self.stopped = true;
         self.process.succeed(limit);
-        let log = self.log();
+        let mut log = self.log();
+        for words in &self.expected {
+            let others = log.lines().filter(|line| !line.contains(words));
+            log = others.collect::<Vec<_>>().join("\n");
+        }
         for bad in [" ERROR ", "panicked", "ended badly"] {
             assert!(!log.contains(bad), "the log has {bad:?}");
         }

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use tailwater::rtmp::amf0::Encoder;
@@ -12,6 +12,7 @@ use tailwater::rtmp::control::{Control, UserControl};
 use tailwater::rtmp::handshake::Mode;
 use tailwater::rtmp::message::{Message, MessageHeader, Payload, Timestamp, kind};
 
+use super::line::Line;
 use super::{SOON, now, pause};
 
 /// A media message.
@@ -289,7 +290,7 @@ pub(crate) fn signals_of(seen: &[Seen]) -> Vec<Seen> {
 /// A connection.
 #[derive(Debug)]
 pub(crate) struct Wire {
-    socket: TcpStream,
+    socket: Line,
     session: ClientSession,
     opened: Instant,
     queue: VecDeque<Seen>,
@@ -325,7 +326,17 @@ impl Wire {
     /// The same with settings.
     #[track_caller]
     pub(crate) fn publish_with(relay: SocketAddr, stream: &str, settings: &Settings) -> Self {
-        let mut wire = Self::connect(relay, stream, Action::Publish, settings);
+        Self::publish_over(
+            Line::Tcp(open(relay, settings.receive_buffer)),
+            stream,
+            settings,
+        )
+    }
+
+    /// The same over a line that is there already.
+    #[track_caller]
+    pub(crate) fn publish_over(line: Line, stream: &str, settings: &Settings) -> Self {
+        let mut wire = Self::over(line, "live", stream, Action::Publish, settings);
         wire.until("start of the publish", |seen| {
             *seen == Seen::status("NetStream.Publish.Start")
         });
@@ -341,7 +352,17 @@ impl Wire {
     /// The same with settings.
     #[track_caller]
     pub(crate) fn play_with(relay: SocketAddr, stream: &str, settings: &Settings) -> Self {
-        let mut wire = Self::connect(relay, stream, Action::Play, settings);
+        Self::play_over(
+            Line::Tcp(open(relay, settings.receive_buffer)),
+            stream,
+            settings,
+        )
+    }
+
+    /// The same over a line that is there already.
+    #[track_caller]
+    pub(crate) fn play_over(line: Line, stream: &str, settings: &Settings) -> Self {
+        let mut wire = Self::over(line, "live", stream, Action::Play, settings);
         let seen = wire.settle();
         wire.give_back(seen);
         wire
@@ -355,17 +376,41 @@ impl Wire {
         action: Action,
         settings: &Settings,
     ) -> Self {
-        let socket = open(relay, settings.receive_buffer);
+        Self::connect_as(relay, "live", stream, action, settings)
+    }
+
+    /// The same to another app.
+    #[track_caller]
+    pub(crate) fn connect_to(relay: SocketAddr, app: &str, stream: &str, action: Action) -> Self {
+        Self::connect_as(relay, app, stream, action, &Settings::default())
+    }
+
+    #[track_caller]
+    fn connect_as(
+        relay: SocketAddr,
+        app: &str,
+        stream: &str,
+        action: Action,
+        settings: &Settings,
+    ) -> Self {
+        let line = Line::Tcp(open(relay, settings.receive_buffer));
+        Self::over(line, app, stream, action, settings)
+    }
+
+    /// The same over a line that is there already.
+    #[track_caller]
+    fn over(line: Line, app: &str, stream: &str, action: Action, settings: &Settings) -> Self {
         let request = ClientRequest {
-            app: "live".to_owned(),
-            tc_url: format!("rtmp://{relay}/live"),
+            app: app.to_owned(),
+            tc_url: format!("rtmp://relay/{app}"),
             stream: stream.to_owned(),
             action,
             handshake: Mode::Digest,
             chunk_size: settings.chunk_size,
+            via: String::new(),
         };
         let mut wire = Self {
-            socket,
+            socket: line,
             session: ClientSession::new(request, 1),
             opened: now(),
             queue: VecDeque::new(),
@@ -383,7 +428,7 @@ impl Wire {
 
     /// Our end of the connection.
     pub(crate) fn local_address(&self) -> SocketAddr {
-        self.socket.local_addr().expect("it is connected")
+        self.socket.local_addr()
     }
 
     /// What came next, within `limit`; None when nothing did.
@@ -553,8 +598,7 @@ impl Wire {
 
     /// Closes our end; what was sent still arrives.
     pub(crate) fn finish(&self) {
-        // The other end may be gone.
-        let _: std::io::Result<()> = self.socket.shutdown(Shutdown::Write);
+        self.socket.finish();
     }
 
     /// Sends what waits. A relay that has closed does not take it, which `next` will tell.
@@ -578,9 +622,7 @@ impl Wire {
     fn read(&mut self, limit: Duration) {
         self.flush();
         let limit = limit.max(Duration::from_millis(1));
-        self.socket
-            .set_read_timeout(Some(limit))
-            .expect("a limit above zero");
+        self.socket.set_read_timeout(limit);
         let mut buffer = [0; 64 * 1024];
         match self.socket.read(&mut buffer) {
             Ok(0) => self.end(true),
@@ -616,7 +658,7 @@ impl Wire {
 }
 
 /// A connected socket that gives up sending after a while.
-fn open(relay: SocketAddr, receive_buffer: Option<usize>) -> TcpStream {
+pub(crate) fn open(relay: SocketAddr, receive_buffer: Option<usize>) -> TcpStream {
     let socket = socket2::Socket::new(
         socket2::Domain::for_address(relay),
         socket2::Type::STREAM,

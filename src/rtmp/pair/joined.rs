@@ -24,6 +24,7 @@ impl Pair {
             action,
             handshake,
             chunk_size: 4_096,
+            via: String::new(),
         };
         Self {
             client: ClientSession::new(request, 3),
@@ -365,6 +366,7 @@ fn ends(wire: &[u8]) -> (Option<&'static str>, usize) {
         action: Action::Play,
         handshake: Mode::Plain,
         chunk_size: 4_096,
+        via: String::new(),
     };
     let mut client = ClientSession::new(request, 3);
     let mut end = None;

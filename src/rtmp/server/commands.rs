@@ -7,7 +7,7 @@ use super::super::error::ProtocolError;
 use super::super::name::{NameError, StreamName, app_from_connect, stream_name};
 use super::{
     ClientInfo, FLASH_VER_BYTES_MAX, MediaHalf, MessageStream, Phase, PublishKind, Request, Role,
-    ServerSession,
+    ServerSession, VIA_KEY,
 };
 use crate::limits;
 
@@ -53,11 +53,14 @@ impl ServerSession {
         let number = |key: &str| property(key).and_then(|value| value.as_number());
         let flash_ver = bytes("flashVer").unwrap_or_default();
         let cut = &flash_ver[..flash_ver.len().min(FLASH_VER_BYTES_MAX)];
+        let via = bytes(VIA_KEY).unwrap_or_default();
+        let via = &via[..via.len().min(limits::VIA_BYTES_MAX)];
         *self.client = ClientInfo {
             flash_ver: String::from_utf8_lossy(cut).into_owned(),
             caps_ex: property("capsEx")
                 .and_then(|value| value.as_u32())
                 .unwrap_or(0),
+            via: String::from_utf8_lossy(via).into_owned(),
             object_encoding: if number("objectEncoding") == Some(3.0) {
                 3.0
             } else {

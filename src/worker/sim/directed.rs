@@ -100,6 +100,7 @@ impl Stage {
             action,
             handshake: Mode::Plain,
             chunk_size: 65_536,
+            via: String::new(),
         };
         let id = self.guests.len();
         let wire = Rc::new(RefCell::new(Wire::new(1 << 20, 1 << 16)));

@@ -645,6 +645,8 @@ pub(super) fn told(mail: &Mail<SimSocket>) -> String {
         Mail::Append { name, epoch, .. } => format!("more of {name} {epoch}"),
         Mail::Away { name, epoch } => format!("away {name} {epoch}"),
         Mail::End { name, epoch } => format!("end of {name} {epoch}"),
+        Mail::NotLive { name } => format!("no {name}"),
+        Mail::Resolved { id, .. } => format!("found {id}"),
         Mail::Drain => "stop".to_owned(),
     }
 }

@@ -257,7 +257,13 @@ fn who_plays_goes_over_to_no_other_stream_while_memory_is_short() {
         .unwrap();
     assert_eq!(conn.plays.len(), 1);
     stage.core.pressure = Pressure::NoPlayers;
-    let app = stage.core.conns[key].session.app().unwrap().clone();
+    let app = stage.core.conns[key]
+        .session
+        .server()
+        .unwrap()
+        .app()
+        .unwrap()
+        .clone();
     let name = stream_name(&app, b"two").unwrap();
     stage.core.request(key, Request::Switch { msid: 1, name });
     stage.core.wake(key);

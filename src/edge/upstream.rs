@@ -1,0 +1,266 @@
+//! Another server, as the operator names it: a URL with places for what differs from stream to
+//! stream.
+//!
+//! ```text
+//!   rtmp://origin.example                        the same app and stream there
+//!   rtmp://origin.example:1936/live              app `live`, the same stream
+//!   rtmps://origin.example/{app}/{stream}?{query}   and what the player has behind its `?`
+//! ```
+//!
+//! Resolving the host, and dialling, are others' work.
+
+use std::fmt;
+
+use crate::rtmp::name::StreamName;
+
+/// The port of rtmp:// and of rtmps:// when none is given.
+const PORT: u16 = 1935;
+const PORT_TLS: u16 = 443;
+
+/// See the module text.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Upstream {
+    /// Whether it is rtmps.
+    pub tls: bool,
+    /// A name, or an address without brackets.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// `host:port`, what the server is called in logs and sorted by.
+    pub authority: String,
+    /// The path without its first slash, with places for `{app}` and `{stream}`; has the latter.
+    path: String,
+    /// What follows `?`, which may have a place for `{query}` too.
+    query: String,
+    /// As it was given.
+    text: String,
+}
+
+/// What to ask a server for.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The app.
+    pub app: String,
+    /// `rtmp://host:port/app`.
+    pub tc_url: String,
+    /// The stream, with its query.
+    pub stream: String,
+}
+
+impl Upstream {
+    /// Reads a URL; None when it is not one, or leaves nothing to tell streams apart by.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (tls, rest) = match text.split_once("://")? {
+            ("rtmp", rest) => (false, rest),
+            ("rtmps", rest) => (true, rest),
+            _ => return None,
+        };
+        let at = rest.find(['/', '?']).unwrap_or(rest.len());
+        let (authority, tail) = rest.split_at(at);
+        let (host, port) = split_authority(authority)?;
+        let port = match port {
+            Some(port) => port,
+            None if tls => PORT_TLS,
+            None => PORT,
+        };
+        let (path, query) = tail.split_once('?').unwrap_or((tail, ""));
+        let path = path.trim_matches('/');
+        let is_plain = |text: &str| !text.chars().any(|c| c.is_control() || c.is_whitespace());
+        if !is_plain(tail) || !known_places(path, &["app", "stream"]) {
+            return None;
+        }
+        if !known_places(query, &["app", "stream", "query"]) {
+            return None;
+        }
+        let path = match path {
+            "" => "{app}/{stream}".to_owned(),
+            path if path.contains("{stream}") => path.to_owned(),
+            path => format!("{path}/{{stream}}"),
+        };
+        // An app of its own has to be left over.
+        path.split_once('/')?;
+        let shown = if host.contains(':') {
+            format!("[{host}]:{port}")
+        } else {
+            format!("{host}:{port}")
+        };
+        Some(Self {
+            tls,
+            host: host.to_owned(),
+            port,
+            authority: shown,
+            path,
+            query: query.to_owned(),
+            text: text.to_owned(),
+        })
+    }
+
+    /// What the stream `name` is called there.
+    pub fn place(&self, name: &StreamName) -> Place {
+        let fill = |text: &str| {
+            text.replace("{app}", &name.app)
+                .replace("{stream}", &name.stream)
+        };
+        let path = fill(&self.path);
+        let (app, stream) = path.rsplit_once('/').unwrap_or(("", &path));
+        let query = fill(&self.query).replace("{query}", &name.query);
+        let query = query.trim_matches('&');
+        let scheme = if self.tls { "rtmps" } else { "rtmp" };
+        Place {
+            app: app.to_owned(),
+            tc_url: format!("{scheme}://{}/{app}", self.authority),
+            stream: match query {
+                "" => stream.to_owned(),
+                query => format!("{stream}?{query}"),
+            },
+        }
+    }
+}
+
+impl fmt::Display for Upstream {
+    /// As it was given; what may be secret in it is shown only where the operator asks.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl fmt::Debug for Upstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Upstream({}/{})", self.authority, self.path)
+    }
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let stream = self.stream.split('?').next().unwrap_or_default();
+        write!(f, "Place({}/{stream})", self.tc_url)
+    }
+}
+
+/// Host and port; an IPv6 address stands in brackets.
+fn split_authority(text: &str) -> Option<(&str, Option<u16>)> {
+    let (host, port) = if let Some(rest) = text.strip_prefix('[') {
+        let (host, rest) = rest.split_once(']')?;
+        host.parse::<std::net::Ipv6Addr>().ok()?;
+        match rest {
+            "" => (host, None),
+            rest => (host, Some(rest.strip_prefix(':')?)),
+        }
+    } else {
+        match text.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (text, None),
+        }
+    };
+    let is_of_host = |c: char| c.is_ascii_alphanumeric() || "-._:".contains(c);
+    if host.is_empty() || host.len() > 253 || !host.chars().all(is_of_host) {
+        return None;
+    }
+    match port {
+        Some(port) => match port.parse() {
+            Ok(0) | Err(_) => None,
+            Ok(port) => Some((host, Some(port))),
+        },
+        None => Some((host, None)),
+    }
+}
+
+/// Whether every brace in `text` belongs to one of `places`.
+fn known_places(text: &str, places: &[&str]) -> bool {
+    let mut rest = text.to_owned();
+    for place in places {
+        rest = rest.replace(&format!("{{{place}}}"), "");
+    }
+    !rest.contains(['{', '}'])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name() -> StreamName {
+        StreamName {
+            app: "live/room".to_owned(),
+            stream: "cam".to_owned(),
+            query: "token=1".to_owned(),
+        }
+    }
+
+    #[track_caller]
+    fn check(url: &str, tc_url: &str, stream: &str) {
+        let place = Upstream::parse(url).expect(url).place(&name());
+        assert_eq!(
+            (place.tc_url.as_str(), place.stream.as_str()),
+            (tc_url, stream)
+        );
+    }
+
+    #[test]
+    fn a_stream_has_its_place_on_another_server() {
+        check("rtmp://h", "rtmp://h:1935/live/room", "cam");
+        check("rtmp://h/", "rtmp://h:1935/live/room", "cam");
+        check("rtmp://h:7/other", "rtmp://h:7/other", "cam");
+        check("rtmp://h:7/a/b/", "rtmp://h:7/a/b", "cam");
+        check(
+            "rtmps://h/x/{app}-{stream}",
+            "rtmps://h:443/x/live",
+            "room-cam",
+        );
+        check(
+            "rtmp://[::1]:8/{app}/{stream}",
+            "rtmp://[::1]:8/live/room",
+            "cam",
+        );
+    }
+
+    #[test]
+    fn the_query_goes_along_only_when_it_is_asked_for() {
+        check("rtmp://h?{query}", "rtmp://h:1935/live/room", "cam?token=1");
+        check(
+            "rtmp://h/a/{stream}?k=2&{query}",
+            "rtmp://h:1935/a",
+            "cam?k=2&token=1",
+        );
+        check("rtmp://h/a?k=2", "rtmp://h:1935/a", "cam?k=2");
+        let mut quiet = name();
+        quiet.query.clear();
+        let upstream = Upstream::parse("rtmp://h?{query}").unwrap();
+        assert_eq!(upstream.place(&quiet).stream, "cam");
+    }
+
+    #[test]
+    fn what_is_no_such_url_is_refused() {
+        for url in [
+            "",
+            "h",
+            "h/live",
+            "http://h/live",
+            "rtmp://",
+            "rtmp:///live",
+            "rtmp://h:0/a",
+            "rtmp://h:65536/a",
+            "rtmp://h:x",
+            "rtmp://h/{name}",
+            "rtmp://h/{app",
+            "rtmp://h/a}",
+            "rtmp://u:p@h/live",
+            "rtmp://[::1/live",
+            "rtmp://[nothing]/live",
+            "rtmp://::1/live",
+            "rtmp://h/a b",
+            "rtmp://h/a\n",
+            "rtmp://h/{stream}",
+            "rtmp://h/{query}/a",
+        ] {
+            assert!(Upstream::parse(url).is_none(), "{url:?}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_not_shown_by_accident() {
+        let upstream = Upstream::parse("rtmp://h/a?key=secret&{query}").unwrap();
+        assert!(!format!("{upstream:?}{:?}", upstream.place(&name())).contains("secret"));
+        assert!(!format!("{:?}", upstream.place(&name())).contains("token"));
+        assert_eq!(upstream.to_string(), "rtmp://h/a?key=secret&{query}");
+    }
+}

@@ -1,0 +1,148 @@
+//! A connected socket as workers have it: TCP, unix, or TLS over TCP. A match for each call and
+//! nothing else, so that plain players pay nothing for the others.
+
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::net::Shutdown;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use mio::event::Source;
+use mio::net::{TcpStream, UnixStream};
+use mio::{Interest, Registry, Token};
+
+use super::tls::{ServerTls, TlsSocket};
+use super::transport::Transport;
+use crate::limits;
+
+/// See the module text.
+#[derive(Debug)]
+pub enum Socket {
+    /// Plain TCP.
+    Tcp(TcpStream),
+    /// A unix stream socket.
+    Unix(UnixStream),
+    /// TLS over TCP.
+    Tls(Box<TlsSocket>),
+}
+
+impl Read for Socket {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(socket) => socket.read(buf),
+            Self::Unix(socket) => socket.read(buf),
+            Self::Tls(socket) => socket.read(buf),
+        }
+    }
+
+    fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(socket) => socket.read_vectored(bufs),
+            Self::Unix(socket) => socket.read_vectored(bufs),
+            Self::Tls(socket) => socket.read_vectored(bufs),
+        }
+    }
+}
+
+impl Write for Socket {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(socket) => socket.write(buf),
+            Self::Unix(socket) => socket.write(buf),
+            Self::Tls(socket) => socket.write(buf),
+        }
+    }
+
+    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(socket) => socket.write_vectored(bufs),
+            Self::Unix(socket) => socket.write_vectored(bufs),
+            Self::Tls(socket) => socket.write_vectored(bufs),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Transport for Socket {
+    fn shutdown_write(&mut self) {
+        // The peer may be gone already, which is as good.
+        let _: io::Result<()> = match self {
+            Self::Tcp(socket) => socket.shutdown(Shutdown::Write),
+            Self::Unix(socket) => socket.shutdown(Shutdown::Write),
+            Self::Tls(socket) => {
+                socket.end();
+                Ok(())
+            }
+        };
+    }
+
+    fn acknowledge(&mut self) {
+        let socket = match self {
+            Self::Tcp(socket) => socket,
+            Self::Tls(socket) => socket.tcp(),
+            Self::Unix(_) => return,
+        };
+        // Only speed is lost when it fails.
+        let _: rustix::io::Result<()> = rustix::net::sockopt::set_tcp_quickack(socket, true);
+    }
+
+    fn held_bytes(&self) -> usize {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) => 0,
+            Self::Tls(_) => limits::TLS_CONNECTION_BYTES,
+        }
+    }
+
+    fn flush_pending(&mut self) {
+        if let Self::Tls(socket) = self {
+            // If it failed, so does the next read.
+            let _: io::Result<()> = socket.flush_pending();
+        }
+    }
+}
+
+impl Socket {
+    /// The server's end of TLS over this TCP socket.
+    ///
+    /// # Errors
+    /// It is no TCP socket.
+    pub fn into_tls(self, tls: &ServerTls) -> io::Result<Self> {
+        match self {
+            Self::Tcp(tcp) => Ok(Self::Tls(Box::new(TlsSocket::server(tcp, tls)?))),
+            Self::Unix(_) | Self::Tls(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    fn source(&mut self) -> &mut dyn Source {
+        match self {
+            Self::Tcp(socket) => socket,
+            Self::Unix(socket) => socket,
+            Self::Tls(socket) => socket.tcp(),
+        }
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(socket) => socket.as_fd(),
+            Self::Unix(socket) => socket.as_fd(),
+            Self::Tls(socket) => socket.as_fd(),
+        }
+    }
+}
+
+impl Source for Socket {
+    fn register(&mut self, registry: &Registry, token: Token, what: Interest) -> io::Result<()> {
+        self.source().register(registry, token, what)
+    }
+
+    fn reregister(&mut self, registry: &Registry, token: Token, what: Interest) -> io::Result<()> {
+        self.source().reregister(registry, token, what)
+    }
+
+    fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        self.source().deregister(registry)
+    }
+}

@@ -1,0 +1,119 @@
+//! Connections of proxies that have not said yet who the client is. They are nobody's until
+//! their PROXY header is whole, and become connections of the worker then.
+//!
+//! ```text
+//!   accept --> waiting --header--> Core::accept (or TLS first) with the client's address
+//!                 \--no header, not in time--> closed
+//! ```
+//!
+//! Not here: polls and the clock, which the event loop has. All wait equally long, so that the
+//! one that came first is due first.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use slab::Slab;
+
+use super::conn::{CloseReason, Deadline};
+use crate::net::proxy::{self, Heard};
+use crate::net::socket::Socket;
+use crate::net::tls::ServerTls;
+
+/// See the module text.
+#[derive(Debug, Default)]
+pub(super) struct Antechamber {
+    waiting: Slab<Waiting>,
+    /// When whom is waited for no longer; some are gone by then.
+    due: VecDeque<(Instant, usize, u64)>,
+    next_number: u64,
+}
+
+/// A connection whose header is not whole.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    /// Told from one that had the same key before.
+    number: u64,
+    pub(super) socket: Socket,
+    /// The proxy; after the header, the client.
+    pub(super) peer: SocketAddr,
+    /// What its listener speaks.
+    pub(super) tls: Option<Arc<ServerTls>>,
+}
+
+impl Antechamber {
+    /// Lets a connection wait until `until`; its key.
+    pub(super) fn enter(
+        &mut self,
+        socket: Socket,
+        peer: SocketAddr,
+        tls: Option<Arc<ServerTls>>,
+        until: Instant,
+    ) -> usize {
+        let number = self.next_number;
+        self.next_number += 1;
+        let key = self.waiting.insert(Waiting {
+            number,
+            socket,
+            peer,
+            tls,
+        });
+        self.due.push_back((until, key, number));
+        key
+    }
+
+    /// The socket of a connection that waits, to be watched.
+    pub(super) fn socket_mut(&mut self, key: usize) -> Option<&mut Socket> {
+        self.waiting.get_mut(key).map(|waiting| &mut waiting.socket)
+    }
+
+    /// Listens to a connection that has something to say or, with `ended`, will say nothing more.
+    /// It is out of here when something comes back: who the client is, or why there is none.
+    pub(super) fn hear(
+        &mut self,
+        key: usize,
+        ended: bool,
+    ) -> Option<(Waiting, Result<(), CloseReason>)> {
+        let waiting = self.waiting.get_mut(key)?;
+        let heard = match proxy::hear(&waiting.socket) {
+            Heard::Part if ended => Err(CloseReason::PeerClosed),
+            Heard::Part => return None,
+            Heard::Whole(header) => {
+                waiting.peer = header.client.unwrap_or(waiting.peer);
+                Ok(())
+            }
+            Heard::Closed => Err(CloseReason::PeerClosed),
+            Heard::Wrong(error) => Err(CloseReason::Proxy(error)),
+            Heard::Failed(error) => Err(CloseReason::Io(error.kind())),
+        };
+        Some((self.waiting.try_remove(key)?, heard))
+    }
+
+    /// One that has waited too long at `now`, out of here, and why.
+    pub(super) fn overdue(&mut self, now: Instant) -> Option<(Waiting, CloseReason)> {
+        while let Some(&(until, key, number)) = self.due.front() {
+            let is_here = self.waiting.get(key).is_some_and(|w| w.number == number);
+            if is_here && until > now {
+                return None;
+            }
+            self.due.pop_front();
+            if is_here {
+                let waiting = self.waiting.try_remove(key)?;
+                return Some((waiting, CloseReason::TimedOut(Deadline::Handshake)));
+            }
+        }
+        None
+    }
+
+    /// When [`overdue`](Self::overdue) has somebody, at the earliest.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.due.front().map(|(until, _, _)| *until)
+    }
+
+    /// Everybody, out of here.
+    pub(super) fn empty(&mut self) -> Vec<Waiting> {
+        self.due.clear();
+        self.waiting.drain().collect()
+    }
+}

@@ -1,0 +1,99 @@
+//! The end of a relay: who can go elsewhere is asked to at once, everybody is served for as long
+//! as `--drain` says, then told and closed.
+//!
+//! ```text
+//!   drain                              --drain is over
+//!     |  E-RTMP clients: reconnect        |  statuses, close
+//!     +-----------------------------------+----------------- the time to take them
+//! ```
+
+use std::time::Instant;
+
+use super::conn::CloseReason;
+use super::contain::Step;
+use super::core::Core;
+use crate::net::transport::Transport;
+use crate::rtmp::command::Status;
+
+impl<S: Transport> Core<S> {
+    /// Publishes and pulls nothing new, and ends after `--drain`. Connections may come for as
+    /// long as the event loop listens.
+    pub(super) fn drain(&mut self) {
+        self.draining = true;
+        self.drain_at = Some(self.now + self.shared.config.drain);
+        let keys: Vec<usize> = self.conns.iter().map(|(key, _)| key).collect();
+        for key in keys {
+            self.contained(key, Step::Other, |core| core.ask_to_leave(key));
+        }
+        let pulls = self
+            .streams
+            .iter()
+            .filter(|(_, stream)| stream.pull.is_some());
+        for index in pulls.map(|(index, _)| index).collect::<Vec<_>>() {
+            self.look_at_stream(index, self.now);
+        }
+    }
+
+    /// A client that knows how is asked to connect anew, here, where another relay listens by
+    /// then, or where `--reconnect-to` says.
+    fn ask_to_leave(&mut self, key: usize) {
+        let to = self.shared.config.reconnect_to.clone();
+        let asked = match self
+            .conns
+            .get_mut(key)
+            .and_then(|conn| conn.session.server())
+        {
+            Some(session) => session.request_reconnect(to.as_deref()),
+            None => false,
+        };
+        if asked {
+            self.gauges.reconnect_requests += 1;
+            self.wake(key);
+        }
+    }
+
+    /// When everybody is to be told and closed.
+    pub(super) fn drain_due(&self) -> Option<Instant> {
+        self.drain_at
+    }
+
+    /// Tells and closes everybody once `--drain` is over.
+    pub(super) fn check_drain(&mut self) {
+        if self.drain_at.is_none_or(|at| at > self.now) {
+            return;
+        }
+        self.drain_at = None;
+        self.drained = true;
+        let keys: Vec<usize> = self.conns.iter().map(|(key, _)| key).collect();
+        for key in keys {
+            self.contained(key, Step::Other, |core| {
+                core.say_goodbye(key);
+                core.close(key, &CloseReason::Shutdown);
+            });
+        }
+    }
+
+    /// The statuses a client is owed before the relay stops.
+    fn say_goodbye(&mut self, key: usize) {
+        let Some(conn) = self.conns.get_mut(key) else {
+            return;
+        };
+        for play in conn.plays.clone() {
+            if play.wait_until.is_none() {
+                conn.session.end_play(play.msid, "the relay stops");
+            } else if !play.switching {
+                let why = "the relay stops";
+                conn.session
+                    .reject(play.msid, Status::PlayStreamNotFound, why);
+            }
+        }
+        for publication in conn.publications.clone() {
+            let why = "the relay stops";
+            conn.session
+                .send_status(publication.msid, Status::UnpublishSuccess, why);
+            if let Some(client) = conn.session.client() {
+                client.stop();
+            }
+        }
+    }
+}

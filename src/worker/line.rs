@@ -1,0 +1,330 @@
+//! Connections that this relay opens: called, answered, lost, called again. What they are for is
+//! in pull.rs and push.rs.
+//!
+//! ```text
+//!             call                 addresses, then a socket
+//!   Waiting ---------> Calling ------------------------------> Up(connection)
+//!      ^                  |  ^                                     |
+//!      |  none is left    |  +------- the next address ------------+ not a byte came
+//!      +------------------+                                        |
+//!      +-----------------------------------------------------------+ closed
+//! ```
+//!
+//! The core resolves no names and opens no sockets: it writes down a [`Call`], and the event loop
+//! answers with [`Core::resolved`] and [`Core::dialled`].
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use log::debug;
+
+use super::conn::{CloseReason, Conn};
+use super::core::Core;
+use super::ingress::Flow;
+use super::session::Answer;
+use crate::edge::upstream::{Place, Upstream};
+use crate::limits;
+use crate::net::transport::Transport;
+use crate::rtmp::client::{Action, ClientRequest, ClientSession};
+use crate::rtmp::handshake::Mode;
+
+/// Something for the event loop to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// To be given back with the answer.
+    pub id: u64,
+    /// What to find or to connect to.
+    pub to: Callee,
+}
+
+/// See [`Call`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Callee {
+    /// Find the addresses of this host.
+    Name {
+        /// A name or an address.
+        host: String,
+        /// The port.
+        port: u16,
+    },
+    /// Connect.
+    Address {
+        /// Where to.
+        address: SocketAddr,
+        /// With TLS, to a server of this name.
+        tls: Option<String>,
+    },
+}
+
+/// What a connection to another server is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Task {
+    /// It fetches the stream.
+    Pull,
+    /// It hands the stream on, by this rule.
+    Push(usize),
+}
+
+/// What one connection of ours to another server is about.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Errand {
+    /// Slab key of the stream.
+    pub(super) stream: usize,
+    pub(super) task: Task,
+    /// When it last came a step further; it may not stand still for long.
+    pub(super) since: Instant,
+}
+
+/// Where a line to another server stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// To be called at this time.
+    Waiting(Instant),
+    /// Called under this id.
+    Calling(u64),
+    /// This connection, by slab key.
+    Up(usize),
+}
+
+/// See the module text.
+#[derive(Debug)]
+pub(super) struct Line {
+    pub(super) state: State,
+    /// Addresses of the server that were not tried yet.
+    addresses: VecDeque<SocketAddr>,
+    /// Failures since it last worked.
+    pub(super) failures: u32,
+}
+
+impl Line {
+    /// A line that is to be called now.
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            state: State::Waiting(now),
+            addresses: VecDeque::new(),
+            failures: 0,
+        }
+    }
+
+    /// Its connection, if it has one.
+    pub(super) fn conn(&self) -> Option<usize> {
+        match self.state {
+            State::Up(key) => Some(key),
+            State::Waiting(_) | State::Calling(_) => None,
+        }
+    }
+}
+
+impl<S: Transport> Core<S> {
+    /// What the event loop is to find or to connect to.
+    pub fn calls(&mut self) -> &mut Vec<Call> {
+        &mut self.calls
+    }
+
+    /// Calls the server of a line.
+    pub(super) fn call(&mut self, index: usize, task: Task) {
+        let Some((server, _)) = self.server_of(index, task) else {
+            return;
+        };
+        let (host, port) = (server.host.clone(), server.port);
+        self.place_call(index, task, Callee::Name { host, port });
+    }
+
+    fn place_call(&mut self, index: usize, task: Task, to: Callee) {
+        let id = self.shared.next_id.fetch_add(1, Ordering::Relaxed);
+        self.called.insert(id, (index, task));
+        if let Some(line) = self.line(index, task) {
+            line.state = State::Calling(id);
+        }
+        self.calls.push(Call { id, to });
+    }
+
+    /// The addresses of a name that was asked for, or why there are none.
+    pub fn resolved(&mut self, id: u64, found: Result<Vec<SocketAddr>, String>) {
+        let Some((index, task)) = self.called.remove(&id) else {
+            return;
+        };
+        match found {
+            Ok(addresses) => {
+                if let Some(line) = self.line(index, task) {
+                    line.addresses = addresses
+                        .into_iter()
+                        .take(limits::ADDRESSES_TRIED)
+                        .collect();
+                }
+                if !self.call_next_address(index, task) {
+                    self.line_failed(index, task, "the name has no address");
+                }
+            }
+            Err(why) => self.line_failed(index, task, &why),
+        }
+    }
+
+    /// False when no address is left.
+    fn call_next_address(&mut self, index: usize, task: Task) -> bool {
+        let next = self.line(index, task);
+        let Some(address) = next.and_then(|line| line.addresses.pop_front()) else {
+            return false;
+        };
+        let server = self.server_of(index, task);
+        let tls = server.and_then(|(server, _)| server.tls.then(|| server.host.clone()));
+        self.place_call(index, task, Callee::Address { address, tls });
+        true
+    }
+
+    /// A socket on its way to `address`, or why there is none; the slab key of the connection,
+    /// for the event loop to register.
+    pub fn dialled(
+        &mut self,
+        id: u64,
+        address: SocketAddr,
+        dialled: io::Result<S>,
+    ) -> Option<usize> {
+        let (index, task) = self.called.remove(&id)?;
+        let socket = match dialled {
+            Ok(socket) => socket,
+            Err(error) => {
+                if !self.call_next_address(index, task) {
+                    self.line_failed(index, task, &format!("{address}: {error}"));
+                }
+                return None;
+            }
+        };
+        let (_, place) = self.server_of(index, task)?;
+        let (action, via) = match task {
+            Task::Pull => (Action::Play, self.via_of(index)),
+            Task::Push(_) => (Action::Publish, self.via_of(index)),
+        };
+        let request = ClientRequest {
+            app: place.app,
+            tc_url: place.tc_url,
+            stream: place.stream,
+            action,
+            // Who does not know it takes it for a plain one.
+            handshake: Mode::Digest,
+            chunk_size: self.wire.chunk_size,
+            via,
+        };
+        let conn_id = self.shared.next_id.fetch_add(1, Ordering::Relaxed);
+        let session = ClientSession::new(request, self.next_seed(conn_id));
+        let errand = Errand {
+            stream: index,
+            task,
+            since: self.now,
+        };
+        let conn = Conn::dialled(conn_id, socket, address, session, errand, self.now);
+        debug!(
+            "conn={conn_id} dialled peer={address} worker={}",
+            self.worker
+        );
+        let key = self.insert_dialled(conn);
+        if let Some(line) = self.line(index, task) {
+            line.state = State::Up(key);
+        }
+        Some(key)
+    }
+
+    /// The server that a line goes to, and what the stream is called there.
+    fn server_of(&self, index: usize, task: Task) -> Option<(&Upstream, Place)> {
+        let stream = self.streams.get(index)?;
+        let config = &self.shared.config;
+        let (rule, server, name) = match task {
+            Task::Pull => {
+                let pull = stream.pull.as_ref()?;
+                (&config.pull[pull.rule], pull.server(), &pull.name)
+            }
+            Task::Push(rule) => {
+                let push = stream.pushes.iter().find(|push| push.rule == rule)?;
+                (&config.push[rule], 0, &push.name)
+            }
+        };
+        let server = &rule.servers[server];
+        Some((server, server.place(name)))
+    }
+
+    fn via_of(&self, index: usize) -> String {
+        let stream = &self.streams[index];
+        crate::edge::hops::extend(&stream.via, self.shared.relay_id)
+    }
+
+    /// The line of a stream for a task, while it has one.
+    pub(super) fn line(&mut self, index: usize, task: Task) -> Option<&mut Line> {
+        let stream = self.streams.get_mut(index)?;
+        match task {
+            Task::Pull => stream.pull.as_mut().map(|pull| &mut pull.line),
+            Task::Push(rule) => {
+                let push = stream.pushes.iter_mut().find(|push| push.rule == rule);
+                push.map(|push| &mut push.line)
+            }
+        }
+    }
+
+    /// How often a line has failed since it last worked.
+    pub(super) fn failures(&mut self, index: usize, task: Task) -> u32 {
+        self.line(index, task).map_or(0, |line| line.failures)
+    }
+
+    /// What the server on connection `key` says.
+    pub(super) fn answered(&mut self, key: usize, answer: Answer) -> Flow {
+        let now = self.now;
+        let Some(errand) = &mut self.conns[key].errand else {
+            return Flow::Continue;
+        };
+        errand.since = now;
+        let errand = *errand;
+        match errand.task {
+            Task::Pull => self.pull_answered(key, errand.stream, answer),
+            Task::Push(rule) => self.push_answered(key, errand.stream, rule, answer),
+        }
+    }
+
+    /// A connection of ours to another server has ended, and not because we had no more use
+    /// for it.
+    pub(super) fn line_down(&mut self, key: usize, errand: Errand, reason: &CloseReason) {
+        if self.draining {
+            return;
+        }
+        let Errand { stream, task, .. } = errand;
+        let line = self.line(stream, task);
+        if line.is_none_or(|line| line.state != State::Up(key)) {
+            return;
+        }
+        if self.conns[key].bytes_in == 0 && self.call_next_address(stream, task) {
+            return;
+        }
+        let why = format!("{}: {reason}", self.conns[key].peer);
+        self.line_failed(stream, task, &why);
+    }
+
+    fn line_failed(&mut self, index: usize, task: Task, why: &str) {
+        if let Some(line) = self.line(index, task) {
+            line.failures = line.failures.saturating_add(1);
+            match task {
+                Task::Pull => self.pull_failed(index, why),
+                Task::Push(rule) => self.push_failed(index, rule, why),
+            }
+        }
+    }
+
+    /// Gives up a line for good: its connection ends, its call is not waited for.
+    pub(super) fn hang_up(&mut self, line: &Line) {
+        match line.state {
+            State::Waiting(_) => {}
+            State::Calling(id) => {
+                self.called.remove(&id);
+            }
+            State::Up(key) => {
+                if let Some(conn) = self.conns.get_mut(key) {
+                    conn.errand = None;
+                    if let Some(client) = conn.session.client() {
+                        client.stop();
+                    }
+                    self.close(key, &CloseReason::Released);
+                }
+            }
+        }
+    }
+}

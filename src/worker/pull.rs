@@ -1,0 +1,449 @@
+//! Streams fetched from an origin. The worker whose player asked first owns the stream, as if it
+//! had been published there: once for the process, however many workers and players want it.
+//!
+//! ```text
+//!            first play                    media                     line lost
+//!   Nobody ------------> Pulling ------------------> Publisher ------------------> Away
+//!      ^                    |                            ^    media again           |
+//!      |  nobody has it     |                            +--------------------------+
+//!      +--------------------+                            |                          |
+//!      +-- nobody wants it for --pull-linger ------------+                          |
+//!      +-- no media for --pull-give-up ---------------------------------------------+
+//! ```
+//!
+//! Origins are asked in the order of their hash for the stream; each that fails or does not have
+//! it makes room for the next, and after the last there is a pause. Only [`Core::check_pull`],
+//! from a timer, ends a pull: the rest writes down what happened.
+
+use std::time::{Duration, Instant};
+
+use log::{Level, debug, info, log};
+
+use super::conn::{CloseReason, Publication};
+use super::core::Core;
+use super::ingress::Flow;
+use super::line::{Line, State, Task};
+use super::mail::Mail;
+use super::memory::Pressure;
+use super::registry::Claim;
+use super::session::Answer;
+use super::table::{Meter, Source};
+use super::timers::Timer;
+use crate::edge::{backoff, order};
+use crate::limits;
+use crate::net::transport::Transport;
+use crate::rtmp::name::StreamName;
+
+/// A stream that is fetched, as its owner keeps it.
+#[derive(Debug)]
+pub(super) struct Pull {
+    /// Index of the rule.
+    pub(super) rule: usize,
+    /// The stream, with the query of the player that asked first.
+    pub(super) name: StreamName,
+    pub(super) line: Line,
+    /// The origins in the order in which they are asked.
+    order: Vec<usize>,
+    /// Which of them is asked.
+    at: usize,
+    /// How many were asked since the last pause, ...
+    tried: usize,
+    /// ... and how many of them do not have the stream.
+    missing: usize,
+    /// Since when there is no media; None while there is.
+    dark_since: Option<Instant>,
+    /// Since when nobody wants it.
+    idle_since: Option<Instant>,
+}
+
+impl Pull {
+    /// Index of the origin that is asked, in the rule.
+    pub(super) fn server(&self) -> usize {
+        self.order[self.at]
+    }
+
+    /// Goes on to the next origin.
+    fn turn_away(&mut self) {
+        self.tried += 1;
+        self.at = (self.at + 1) % self.order.len();
+    }
+}
+
+impl<S: Transport> Core<S> {
+    /// The rule by which streams of `app` are fetched.
+    pub(super) fn pull_rule(&self, app: &str) -> Option<usize> {
+        let rules = &self.shared.config.pull;
+        rules.iter().position(|rule| rule.is_for(app))
+    }
+
+    /// Fetches a stream that nobody has; false when it is not to be had.
+    pub(super) fn begin_pull(&mut self, index: usize) -> bool {
+        let Some(name) = self.streams[index].asked.clone() else {
+            return false;
+        };
+        let Some(rule) = self.pull_rule(&name.app) else {
+            return false;
+        };
+        let key = self.streams[index].name.clone();
+        let has_memory = self.pressure < Pressure::NoStreams && !self.draining;
+        let epoch = match self.shared.registry.claim(&key, self.worker, has_memory) {
+            Claim::Own { epoch, .. } => epoch,
+            Claim::Elsewhere { .. } => {
+                if let (Some(owner), _) = self.shared.registry.look_up(&key) {
+                    self.subscribe(index, owner);
+                }
+                return true;
+            }
+            Claim::Full => {
+                self.gauges.refused_publishes += 1;
+                return false;
+            }
+        };
+        let servers = &self.shared.config.pull[rule].servers;
+        let order = order::order(&key, servers.iter().map(|server| &*server.authority));
+        let stream = &mut self.streams[index];
+        stream.epoch = epoch;
+        stream.source = Source::Pulling;
+        stream.pull = Some(Box::new(Pull {
+            rule,
+            name: *name,
+            line: Line::new(self.now),
+            order,
+            at: 0,
+            tried: 0,
+            missing: 0,
+            dark_since: Some(self.now),
+            idle_since: None,
+        }));
+        // Once the player is in its place: it may be told at once that there is no such stream.
+        self.look_at_stream(index, self.now);
+        true
+    }
+
+    /// Calls the next origin that may have the stream, or waits before they are asked again.
+    fn ask_origin(&mut self, index: usize) {
+        let now = self.uptime();
+        loop {
+            let stream = &mut self.streams[index];
+            let is_new = stream.source == Source::Pulling;
+            let Some(pull) = &mut stream.pull else {
+                return;
+            };
+            if pull.tried == pull.order.len() {
+                let all_lack_it = pull.missing == pull.tried;
+                pull.tried = 0;
+                pull.missing = 0;
+                let wait = if all_lack_it {
+                    limits::MISSING_KEPT
+                } else {
+                    let dice = self.next_seed(index as u64);
+                    backoff::delay(self.failures(index, Task::Pull), dice)
+                };
+                let until = self.now + wait;
+                if let Some(line) = self.line(index, Task::Pull) {
+                    line.state = State::Waiting(until);
+                }
+                self.look_at_stream(index, until);
+                if all_lack_it && is_new {
+                    self.shorten_waits(index);
+                }
+                return;
+            }
+            let server = pull.server();
+            let name = self.streams[index].name.clone();
+            if !self.shared.missing.has(&name, server, now) {
+                self.call(index, Task::Pull);
+                return;
+            }
+            if let Some(pull) = &mut self.streams[index].pull {
+                pull.turn_away();
+                pull.missing += 1;
+            }
+        }
+    }
+
+    /// No origin has the stream: who waits for it does so no longer than for one that may be
+    /// published here.
+    fn shorten_waits(&mut self, index: usize) {
+        let stream = &self.streams[index];
+        let Some(begun) = stream.pull.as_ref().and_then(|pull| pull.dark_since) else {
+            return;
+        };
+        for slot in 0..self.streams[index].players.len() {
+            let player = &self.streams[index].players[slot];
+            let (key, msid) = (player.conn, player.msid);
+            let until = begun + self.patience(key);
+            let plays = &mut self.conns[key].plays;
+            let its = plays
+                .iter_mut()
+                .find(|play| play.stream == index && play.msid == msid);
+            if let Some(wait) = its.and_then(|play| play.wait_until.as_mut())
+                && *wait > until
+            {
+                *wait = until;
+                self.arm(key, until);
+            }
+        }
+    }
+
+    /// How long a play of connection `key` may come before its publish. A relay that plays here
+    /// for its own players has others to ask.
+    pub(super) fn patience(&mut self, key: usize) -> Duration {
+        let session = self.conns[key].session.server();
+        match session {
+            Some(session) if !session.client().via.is_empty() => Duration::ZERO,
+            _ => self.shared.config.play_wait,
+        }
+    }
+
+    /// What an origin says.
+    pub(super) fn pull_answered(&mut self, key: usize, index: usize, answer: Answer) -> Flow {
+        let (code, description) = match answer {
+            Answer::Other => return Flow::Continue,
+            Answer::Refused { why } => return refused(&why),
+            Answer::Status {
+                code, description, ..
+            } => (code, description),
+        };
+        match code.as_str() {
+            "NetStream.Play.Start" => {
+                self.pull_accepted(key, index);
+                Flow::Continue
+            }
+            "NetStream.Play.StreamNotFound" | "NetStream.Play.Failed" => {
+                let now = self.uptime();
+                let name = self.streams[index].name.clone();
+                if let Some(pull) = &mut self.streams[index].pull {
+                    pull.missing += 1;
+                    self.shared.missing.remember(name, pull.server(), now);
+                }
+                refused(&code)
+            }
+            "NetStream.Play.UnpublishNotify" | "NetStream.Play.Complete" => {
+                Flow::Close(CloseReason::StreamEnded)
+            }
+            // It is about to stop, or says where to go instead: another one has it as well.
+            "NetConnection.Connect.ReconnectRequest" => refused(&code),
+            _ if code.starts_with("NetConnection.Connect.") || code.ends_with(".Failed") => {
+                refused(&format!("{code} {description}"))
+            }
+            _ => Flow::Continue,
+        }
+    }
+
+    /// Media may come from here on; the stream is live with the first of it.
+    fn pull_accepted(&mut self, key: usize, index: usize) {
+        let conn = &mut self.conns[key];
+        let Some(msid) = conn.session.client().and_then(|client| client.msid()) else {
+            return;
+        };
+        if !conn.publications.is_empty() {
+            return;
+        }
+        conn.publications.push(Publication {
+            msid,
+            stream: index,
+        });
+        self.new_publishers.push(key);
+        let bytes_in = conn.bytes_in;
+        let stream = &mut self.streams[index];
+        let away_ms = stream.away_ms(self.now);
+        stream.intake.begin_publish(&mut stream.log, away_ms);
+        stream.meter = Meter::new(self.now, bytes_in);
+    }
+
+    /// The first media of connection `key` has come: the stream is live, here and where other
+    /// workers have players of it.
+    #[cold]
+    pub(super) fn pull_is_live(&mut self, key: usize, index: usize) {
+        let name = self.streams[index].name.clone();
+        let Some(pull) = &mut self.streams[index].pull else {
+            return;
+        };
+        pull.dark_since = None;
+        pull.line.failures = 0;
+        (pull.tried, pull.missing) = (0, 0);
+        let server = &self.shared.config.pull[pull.rule].servers[pull.server()];
+        let conn = &mut self.conns[key];
+        conn.has_published = true;
+        info!(
+            "conn={} pull stream={name} from={} peer={} worker={}",
+            conn.id, server.authority, conn.peer, self.worker
+        );
+        self.streams[index].source = Source::Publisher(key);
+        self.publishers += 1;
+        if let Claim::Own { readers, .. } = self.shared.registry.claim(&name, self.worker, true) {
+            for worker in readers.iter() {
+                self.add_feed(index, worker);
+            }
+        }
+        self.start_players(index);
+        self.mark_dirty(index);
+    }
+
+    /// The line to an origin is lost, or never came about.
+    pub(super) fn pull_failed(&mut self, index: usize, why: &str) {
+        self.gauges.pull_failures += 1;
+        let now = self.now;
+        let last_media = self.streams[index].meter.last_media;
+        let Some(pull) = &mut self.streams[index].pull else {
+            return;
+        };
+        let server = &self.shared.config.pull[pull.rule].servers[pull.server()];
+        let level = if pull.dark_since.is_none() {
+            Level::Warn
+        } else {
+            Level::Info
+        };
+        pull.dark_since.get_or_insert(last_media);
+        pull.turn_away();
+        pull.line.state = State::Waiting(now);
+        if self.notes.allow("pull_failed", level, now) {
+            let name = &self.streams[index].name;
+            log!(
+                level,
+                "pull failed stream={name} from={} why=\"{}\"",
+                server.authority,
+                why.escape_debug()
+            );
+        }
+        self.look_at_stream(index, now);
+    }
+
+    /// Goes on with a pull whose time has come, or ends it.
+    pub(super) fn check_pull(&mut self, index: usize) {
+        let now = self.now;
+        let (linger, give_up) = {
+            let config = &self.shared.config;
+            let linger = if self.draining {
+                Duration::ZERO
+            } else {
+                config.pull_linger
+            };
+            (linger, config.pull_give_up)
+        };
+        let stream = &self.streams[index];
+        let (_, mut readers) = self.shared.registry.look_up(&stream.name);
+        readers.remove(self.worker);
+        let is_wanted = !stream.players.is_empty() || !readers.is_empty();
+        let stream = &mut self.streams[index];
+        let Some(pull) = &mut stream.pull else {
+            return;
+        };
+        let state = pull.line.state;
+        if is_wanted {
+            pull.idle_since = None;
+        } else {
+            let until = *pull.idle_since.get_or_insert(now) + linger;
+            // Nothing is fetched anew for nobody.
+            if until <= now || pull.dark_since.is_some() {
+                debug!("stream={} is wanted no longer", stream.name);
+                return self.end_pull(index);
+            }
+            self.look_at_stream(index, until);
+        }
+        let Some(pull) = &self.streams[index].pull else {
+            return;
+        };
+        if let Some(since) = pull.dark_since {
+            let until = since + give_up;
+            if until <= now {
+                info!(
+                    "stream={} over: no origin sends it",
+                    self.streams[index].name
+                );
+                return self.end_pull(index);
+            }
+            self.look_at_stream(index, until);
+        }
+        match state {
+            State::Waiting(until) if until > now => self.look_at_stream(index, until),
+            State::Waiting(_) => self.ask_origin(index),
+            State::Calling(_) | State::Up(_) => {}
+        }
+    }
+
+    /// Ends a pull: players that have begun are told that the stream is over, those that wait
+    /// that there is none.
+    fn end_pull(&mut self, index: usize) {
+        if self.streams[index].source == Source::Pulling {
+            self.forget_pull(index);
+            let waiting = self.streams[index].players.iter();
+            let waiting: Vec<_> = waiting.map(|player| (player.conn, player.msid)).collect();
+            for (key, msid) in waiting {
+                self.refuse_waiting(key, msid, index);
+            }
+            // Otherwise the last of those that wait takes it along.
+            if self.streams[index].players.is_empty() {
+                self.last_player_left(index);
+            }
+        } else {
+            self.end_stream(index);
+        }
+    }
+
+    /// The stream is no longer this worker's to fetch: nobody has it, or a publisher of its own.
+    pub(super) fn forget_pull(&mut self, index: usize) {
+        let stream = &mut self.streams[index];
+        let Some(pull) = stream.pull.take() else {
+            return;
+        };
+        let is_pulling = stream.source == Source::Pulling;
+        self.hang_up(&pull.line);
+        if is_pulling {
+            let stream = &mut self.streams[index];
+            stream.source = Source::Nobody;
+            let name = stream.name.clone();
+            let (_, mut waiting) = self.shared.registry.look_up(&name);
+            waiting.remove(self.worker);
+            for worker in waiting.iter() {
+                let name = name.clone();
+                self.outbound.push((worker, Mail::NotLive { name }));
+            }
+            self.shared.registry.release(&name, self.worker);
+        }
+    }
+
+    /// Another worker that was asked for the stream does not have it: whoever waits for it is
+    /// told, unless it is worth asking an origin from here.
+    pub(super) fn not_live(&mut self, index: usize) {
+        let stream = &self.streams[index];
+        if stream.source != Source::Nobody || stream.asked.is_none() {
+            return;
+        }
+        if self.begin_pull(index) {
+            return;
+        }
+        let waiting = self.streams[index].players.iter();
+        let waiting: Vec<_> = waiting.map(|player| (player.conn, player.msid)).collect();
+        for (key, msid) in waiting {
+            self.refuse_waiting(key, msid, index);
+        }
+    }
+
+    /// A play that waits for a stream waits no longer.
+    fn refuse_waiting(&mut self, key: usize, msid: u32, index: usize) {
+        let now = self.now;
+        let plays = &mut self.conns[key].plays;
+        let its = plays
+            .iter_mut()
+            .find(|play| play.stream == index && play.msid == msid);
+        if let Some(play) = its
+            && play.wait_until.is_some()
+        {
+            play.wait_until = Some(now);
+            self.arm(key, now);
+        }
+    }
+
+    /// The stream is looked at again at `at`.
+    pub(super) fn look_at_stream(&mut self, index: usize, at: Instant) {
+        let epoch = self.streams[index].epoch;
+        self.timers.set(at, Timer::Stream(index, epoch));
+    }
+}
+
+fn refused(why: &str) -> Flow {
+    let why: String = why.chars().take(200).collect();
+    Flow::Close(CloseReason::Refused(why.trim().into()))
+}

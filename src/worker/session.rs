@@ -1,0 +1,211 @@
+//! The protocol's side of a connection, in either role: most are clients of ours, and some we
+//! have opened to other servers ourselves.
+//!
+//! Players and publishers are served the same whatever the role; what a role has no word for is
+//! left out. A server hears of the end of what we publish to it or play from it as it would from
+//! any encoder or player.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::rtmp::Outbox;
+use crate::rtmp::client::{ClientEvent, ClientSession};
+use crate::rtmp::command::Status;
+use crate::rtmp::control::UserControl;
+use crate::rtmp::error::ProtocolError;
+use crate::rtmp::message::Message;
+use crate::rtmp::server::{Event, Request, ServerSession};
+
+/// See the module text.
+#[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all are of the large kind, which one more allocation each would slow"
+)]
+pub(super) enum Session {
+    /// The peer is a client.
+    Server(ServerSession),
+    /// The peer is a server. Boxed: there are few of them.
+    Client(Box<ClientSession>),
+}
+
+/// What a peer sends.
+pub(super) enum Incoming<'a> {
+    /// Audio, video or data of a stream that comes in.
+    Media(Message<'a>),
+    /// A client asks for something.
+    Request(Request),
+    /// A server answers.
+    Answer(Answer),
+}
+
+/// What a server says, as far as it matters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// connect or createStream was refused.
+    Refused {
+        /// Code and words.
+        why: String,
+    },
+    /// A status of the stream that was asked for.
+    Status {
+        /// Whether its level is `error`.
+        is_error: bool,
+        /// The code, such as `NetStream.Play.Start`.
+        code: String,
+        /// The words.
+        description: String,
+    },
+    /// Nothing that has to be acted on.
+    Other,
+}
+
+/// Calls the same method in either role.
+macro_rules! either {
+    ($session:expr, $inner:ident => $call:expr) => {
+        match $session {
+            Session::Server($inner) => $call,
+            Session::Client($inner) => $call,
+        }
+    };
+}
+
+impl Session {
+    /// See [`ServerSession::set_now`].
+    pub(super) fn set_now(&mut self, now: Duration) {
+        either!(self, inner => inner.set_now(now));
+    }
+
+    /// The next thing the peer sends in `input` from `*at` on; see [`ServerSession::next`].
+    pub(super) fn next<'a>(
+        &'a mut self,
+        input: &'a [u8],
+        at: &mut usize,
+    ) -> Result<Option<Incoming<'a>>, ProtocolError> {
+        match self {
+            Self::Server(server) => Ok(server.next(input, at)?.map(|event| match event {
+                Event::Media(message) => Incoming::Media(message),
+                Event::Request(request) => Incoming::Request(request),
+            })),
+            Self::Client(client) => Ok(client.next(input, at)?.map(|event| match event {
+                ClientEvent::Media(message) => Incoming::Media(message),
+                other => Incoming::Answer(answer(other)),
+            })),
+        }
+    }
+
+    pub(super) fn end_input(&mut self, input: &[u8], count: usize) -> Result<(), ProtocolError> {
+        either!(self, inner => inner.end_input(input, count))
+    }
+
+    pub(super) fn has_more(&self) -> bool {
+        either!(self, inner => inner.has_more())
+    }
+
+    pub(super) fn count_glitches(&mut self, count: u64) -> Result<(), ProtocolError> {
+        either!(self, inner => inner.count_glitches(count))
+    }
+
+    pub(super) fn out(&mut self) -> &mut Outbox {
+        either!(self, inner => inner.out())
+    }
+
+    pub(super) fn pending(&self) -> &[u8] {
+        either!(self, inner => inner.pending())
+    }
+
+    pub(super) fn is_handshaken(&self) -> bool {
+        either!(self, inner => inner.is_handshaken())
+    }
+
+    pub(super) fn oldest_partial(&self) -> Option<Duration> {
+        either!(self, inner => inner.oldest_partial())
+    }
+
+    pub(super) fn oldest_begun(&self) -> Option<Duration> {
+        either!(self, inner => inner.oldest_begun())
+    }
+
+    pub(super) fn memory_bytes(&self) -> usize {
+        either!(self, inner => inner.memory_bytes())
+    }
+
+    pub(super) fn release_spare(&mut self) {
+        either!(self, inner => inner.release_spare());
+    }
+
+    pub(super) fn out_chunk_size(&self) -> usize {
+        either!(self, inner => inner.out_chunk_size())
+    }
+
+    pub(super) fn send_user_control(&mut self, event: UserControl) {
+        either!(self, inner => inner.send_user_control(event));
+    }
+
+    /// The session with a client; None when the peer is a server.
+    pub(super) fn server(&mut self) -> Option<&mut ServerSession> {
+        match self {
+            Self::Server(server) => Some(server),
+            Self::Client(_) => None,
+        }
+    }
+
+    /// The session with a server; None when the peer is a client.
+    pub(super) fn client(&mut self) -> Option<&mut ClientSession> {
+        match self {
+            Self::Server(_) => None,
+            Self::Client(client) => Some(client),
+        }
+    }
+
+    /// Tells a client about its message stream.
+    pub(super) fn send_status(&mut self, msid: u32, status: Status, description: &str) {
+        if let Self::Server(server) = self {
+            server.send_status(msid, status, description);
+        }
+    }
+
+    /// A client may play.
+    pub(super) fn accept_play(&mut self, msid: u32, name: &dyn fmt::Display, reset: bool) {
+        if let Self::Server(server) = self {
+            server.accept_play(msid, name, reset);
+        }
+    }
+
+    /// What is published or played on `msid` is refused or taken away.
+    pub(super) fn reject(&mut self, msid: u32, status: Status, description: &str) {
+        match self {
+            Self::Server(server) => server.reject(msid, status, description),
+            Self::Client(client) => client.stop(),
+        }
+    }
+
+    /// Playing on `msid` ends because its stream is over.
+    pub(super) fn end_play(&mut self, msid: u32, description: &str) {
+        match self {
+            Self::Server(server) => server.end_play(msid, description),
+            Self::Client(client) => client.stop(),
+        }
+    }
+}
+
+fn answer(event: ClientEvent<'_>) -> Answer {
+    match event {
+        ClientEvent::Refused { code, description } => Answer::Refused {
+            why: format!("{code} {description}"),
+        },
+        ClientEvent::Status {
+            level,
+            code,
+            description,
+            ..
+        } => Answer::Status {
+            is_error: level == "error",
+            code,
+            description,
+        },
+        ClientEvent::Connected { .. } | ClientEvent::Control(_) | ClientEvent::Media(_) => {
+            Answer::Other
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! Streams handed on to other servers: whole, and at nobody else's cost.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that fails panics, and says where"
+)]
+
+mod support;
+
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
+
+use support::media::{self, Ffmpeg, H264_AAC, Recipe};
+use support::nginx::Nginx;
+use support::origin::{Behaviour, Origin};
+use support::packets::{assert_end, of_file};
+use support::players::{Player, Program as PlayerProgram};
+use support::publishers::{Program, Speed};
+use support::relay::Relay;
+use support::wire::{Film, Media, Wire, media_of};
+use support::{A_WHILE, SOON, pause, scratch, wait_for};
+use tailwater::rtmp::client::Action;
+use tailwater::rtmp::message::kind;
+
+/// A relay that hands its streams on to `targets`.
+fn pushing_to(targets: &[SocketAddr], flags: &[&str]) -> Relay {
+    let rules: Vec<String> = targets.iter().map(|at| format!("rtmp://{at}")).collect();
+    let mut all = Vec::new();
+    for rule in &rules {
+        all.extend(["--push", rule]);
+    }
+    all.extend(flags);
+    Relay::start(&all)
+}
+
+fn nobody() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap()
+}
+
+#[test]
+fn what_is_published_arrives_at_every_target_as_it_came() {
+    let targets = [Relay::start(&[]), Relay::start(&[])];
+    let relay = pushing_to(&[targets[0].address(), targets[1].address()], &[]);
+    let mut film = Film::new("push", 0);
+    let mut publisher = Wire::publish(relay.address(), "cam");
+    publisher.send_all(&film.headers_again(0));
+    publisher.send_all(&film.group(2));
+    relay.wait_stat("pushes", 2);
+    relay.wait_players(0);
+    let mut players: Vec<Wire> = [&relay, &targets[0], &targets[1]]
+        .map(|relay| Wire::play(relay.address(), "cam"))
+        .into();
+    publisher.send_all(&film.group(4));
+    let seen: Vec<Vec<Media>> = players
+        .iter_mut()
+        .map(|player| media_of(&player.until_number(kind::AUDIO, 7)))
+        .collect();
+    // Where each began depends on when it came; the end is the same, headers at the front too.
+    for media in &seen {
+        assert_eq!(media[0].kind, kind::DATA);
+        assert_eq!(media[0].payload, seen[0][0].payload);
+        assert_eq!(media[media.len() - 10..], seen[0][seen[0].len() - 10..]);
+    }
+    drop(publisher);
+    for player in &mut players {
+        player.until_status("NetStream.Play.UnpublishNotify");
+    }
+}
+
+#[test]
+fn a_target_gets_metadata_as_from_an_encoder() {
+    let target = Origin::start(Behaviour::Take);
+    let rule = format!(
+        "live=rtmp://{}/there/{{stream}}?{{query}}",
+        target.address()
+    );
+    let relay = Relay::start(&["--push", &rule]);
+    let mut film = Film::new("push", 0);
+    let mut publisher = Wire::publish(relay.address(), "cam?key=1");
+    publisher.send_all(&film.headers_again(0));
+    publisher.send_all(&film.group(1));
+    wait_for("publish at the target", SOON, || {
+        target
+            .asked()
+            .contains(&"there cam key=1".to_owned())
+            .then_some(())
+    });
+    // In the middle of the stream as well.
+    publisher.send(&Media::metadata(50, "another title"));
+    publisher.send_all(&film.group(1));
+    let titles = |taken: &[(u8, Vec<u8>)]| {
+        let data = taken.iter().filter(|(kind, _)| *kind == kind::DATA);
+        let bodies: Vec<&Vec<u8>> = data.map(|(_, body)| body).collect();
+        let wrapped = bodies
+            .iter()
+            .filter(|body| body.starts_with(b"\x02\x00\x0D@setDataFrame"));
+        (bodies.len(), wrapped.count())
+    };
+    wait_for("metadata twice", SOON, || {
+        (titles(&target.taken()) == (2, 2)).then_some(())
+    });
+    let other = Wire::connect_to(relay.address(), "other", "cam", Action::Publish);
+    pause(Duration::from_millis(300));
+    assert_eq!(target.asked().len(), 1, "one app only");
+    drop(other);
+}
+
+#[test]
+fn a_dead_target_costs_nobody_and_gets_the_stream_when_it_is_there() {
+    let dead = nobody();
+    let good = Relay::start(&[]);
+    let relay = pushing_to(&[dead, good.address()], &[]);
+    let mut film = Film::new("push", 0);
+    let mut publisher = Wire::publish(relay.address(), "cam");
+    publisher.send_all(&film.headers_again(0));
+    publisher.send_all(&film.group(2));
+    relay.wait_stat("pushes", 1);
+    relay.wait_log(&["push failed", "refused"]);
+    let mut player = Wire::play(good.address(), "cam");
+    player.until_number(kind::AUDIO, 2);
+    let late = Relay::start_on(&[&dead.to_string()], &[]);
+    relay.wait_stat("pushes", 2);
+    let mut player = Wire::play(late.address(), "cam");
+    publisher.send_all(&film.group(2));
+    player.until_number(kind::AUDIO, 5);
+}
+
+#[test]
+fn a_target_that_reads_nothing_costs_nobody() {
+    let target = Origin::start(Behaviour::Stall);
+    let relay = pushing_to(
+        &[target.address()],
+        &["--lag-max", "64k", "--log-bytes", "1m"],
+    );
+    let mut film = Film::new("push", 0);
+    let mut publisher = Wire::publish(relay.address(), "cam");
+    publisher.send_all(&film.headers_again(0));
+    publisher.send_all(&film.group(2));
+    relay.wait_stat("pushes", 1);
+    let mut player = Wire::play(relay.address(), "cam");
+    let before = relay.resident_bytes();
+    for group in 1..400 {
+        publisher.send_all(&film.group(24));
+        if group % 10 == 0 {
+            player.until_number(kind::AUDIO, 2 + 25 * group);
+        }
+    }
+    // 62 MB were sent; a log, and the blocks that are kept for the next, are what is held.
+    let grown = relay.resident_bytes().saturating_sub(before);
+    assert!(grown < 24 << 20, "{grown} bytes");
+}
+
+#[test]
+fn a_refusal_is_told_and_with_strict_to_the_publisher() {
+    let target = Origin::start(Behaviour::Refuse);
+    let relay = pushing_to(&[target.address()], &[]);
+    let mut publisher = Wire::publish(relay.address(), "cam");
+    relay.wait_log(&["push failed", "Publish.Denied"]);
+    publisher.spread();
+    let strict = pushing_to(&[target.address()], &["--push-strict", "on"]);
+    let mut publisher = Wire::connect(
+        strict.address(),
+        "cam",
+        Action::Publish,
+        &support::wire::Settings::default(),
+    );
+    publisher.until_status("NetStream.Publish.Denied");
+    publisher.until_closed();
+}
+
+#[test]
+fn nginx_is_a_target() {
+    let unused = Relay::start(&[]);
+    let dir = scratch("nginx");
+    let nginx = Nginx::start(unused.address(), &dir);
+    let url = nginx.url("live", "cam");
+    let relay = Relay::start(&[
+        "--grace",
+        "1",
+        "--push",
+        url.strip_suffix("/live/cam").unwrap(),
+    ]);
+    let file = media::file(&H264_AAC);
+    let mut publisher = Program::Ffmpeg9.publish(&file, &relay.url("cam"), Speed::RealTime, &dir);
+    relay.wait_stat("pushes", 1);
+    let mut player = Player::start(PlayerProgram::Ffmpeg5, &url, &dir, "cam");
+    publisher.succeed(A_WHILE);
+    let whole = of_file(PlayerProgram::Ffmpeg5.judge(), &file);
+    // nginx drops its players without a word when its publisher is gone.
+    player.process.wait(A_WHILE);
+    assert_end("by way of nginx", &player.tracks_so_far(), &whole, 25);
+}
+
+const HEVC: Recipe = Recipe {
+    name: "hevc-push",
+    by: Ffmpeg::V9,
+    options: "-t 4 -c:v libx265 -preset ultrafast -x265-params keyint=25:log-level=none -c:a aac",
+};
+
+#[test]
+fn enhanced_codecs_survive_a_push_and_a_pull() {
+    let origin = Relay::start(&["--grace", "1"]);
+    let pushing = pushing_to(&[origin.address()], &["--grace", "1"]);
+    let rule = format!("rtmp://{}", origin.address());
+    let edge = Relay::start(&["--pull", &rule, "--pull-give-up", "3", "--play-wait", "20"]);
+    let file = media::file(&HEVC);
+    let dir = scratch("hevc");
+    let mut player = Player::start(PlayerProgram::Ffmpeg9, &edge.url("cam"), &dir, "cam");
+    edge.wait_stat("pulls", 1);
+    let url = pushing.url("cam");
+    let mut publisher = Program::Ffmpeg9.publish(&file, &url, Speed::RealTime, &dir);
+    publisher.succeed(A_WHILE);
+    let whole = of_file(PlayerProgram::Ffmpeg9.judge(), &file);
+    assert_end("pushed and pulled", &player.tracks(), &whole, 25);
+}
