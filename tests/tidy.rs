@@ -160,23 +160,27 @@ fn begins_with(path: &str, prefix: &str) -> bool {
 #[test]
 fn imports_point_one_way() {
     // Where the code is, and which other parts of the crate it may name.
-    let layers: [(&str, &[&str]); 9] = [
+    let layers: [(&str, &[&str]); 11] = [
         ("rtmp", &["rtmp", "limits"]),
         ("stream", &["stream", "rtmp", "limits"]),
         ("net", &["net", "limits"]),
         (
             "worker",
             &[
-                "worker", "net", "stream", "rtmp", "limits", "stats", "config",
+                "worker", "control", "edge", "net", "stream", "rtmp", "limits", "stats", "config",
             ],
         ),
         ("limits", &["limits"]),
         ("stats", &[]),
-        ("flags", &["flags", "config", "limits", "rtmp"]),
-        ("config", &["config", "flags", "stream", "limits"]),
+        ("edge", &["edge", "rtmp", "limits"]),
+        ("control", &["control", "limits"]),
+        ("flags", &["flags", "config", "edge", "limits", "rtmp"]),
+        ("config", &["config", "edge", "flags", "stream", "limits"]),
         (
             "server",
-            &["server", "worker", "net", "stats", "config", "limits"],
+            &[
+                "server", "worker", "control", "net", "stats", "config", "limits",
+            ],
         ),
     ];
     let test_only = test_only();

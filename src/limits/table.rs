@@ -590,7 +590,58 @@ pub const TABLE: &[Limit] = &[
         "PROXY header, version 2",
         "closed: `proxy_header`"
     ),
+    heading("Other servers"),
+    limit!(
+        Count HOPS_MAX,
+        "Relays of this kind in a row",
+        "connect rejected"
+    ),
+    limit!(
+        Bytes VIA_BYTES_MAX,
+        "Marker that names them",
+        "cut off"
+    ),
+    limit!(
+        Time RETRY_FIRST,
+        "Wait after the first failure to reach a server",
+        "doubles with each further failure"
+    ),
+    limit!(
+        Time RETRY_MAX,
+        "The longest such wait",
+        "doubles no more"
+    ),
+    limit!(
+        Time MISSING_KEPT,
+        "Memory of a stream that an origin does not have",
+        "the origin is asked again"
+    ),
+    limit!(
+        Count MISSING_MAX,
+        "Streams remembered like that",
+        "forgotten early"
+    ),
+    limit!(
+        Count ADDRESSES_TRIED,
+        "Addresses of one name that are tried",
+        "not tried"
+    ),
+    limit!(
+        Time RESOLVED_KEPT,
+        "Memory of the addresses of a name",
+        "looked up again"
+    ),
+    limit!(
+        Count LOOKUPS_MAX,
+        "Names looked up at one time",
+        "counts as a failure, tried again"
+    ),
     heading("The listener and the configuration file"),
+    limit!(
+        Time LISTEN_ON,
+        "Accepting what the kernel had begun to connect when the relay stops",
+        "refused, or for another relay on the port"
+    ),
     limit!(
         Time ACCEPT_PAUSE,
         "Pause of accept when no file is free",
