@@ -309,15 +309,20 @@ impl<S: Transport> Core<S> {
         }
     }
 
-    /// Gives up a line for good: its connection ends, its call is not waited for.
-    pub(super) fn hang_up(&mut self, line: &Line) {
+    /// Gives up a line of the stream `index` for good: its connection ends, its call is not waited
+    /// for.
+    pub(super) fn hang_up(&mut self, index: usize, line: &Line) {
         match line.state {
             State::Waiting(_) => {}
             State::Calling(id) => {
                 self.called.remove(&id);
             }
             State::Up(key) => {
-                if let Some(conn) = self.conns.get_mut(key) {
+                // While the relay stops, lines are not told of connections that are gone.
+                let is_its = |errand: Errand| errand.stream == index;
+                if let Some(conn) = self.conns.get_mut(key)
+                    && conn.errand.is_some_and(is_its)
+                {
                     conn.errand = None;
                     if let Some(client) = conn.session.client() {
                         client.stop();

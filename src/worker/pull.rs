@@ -389,7 +389,7 @@ impl<S: Transport> Core<S> {
             return;
         };
         let is_pulling = stream.source == Source::Pulling;
-        self.hang_up(&pull.line);
+        self.hang_up(index, &pull.line);
         if is_pulling {
             let stream = &mut self.streams[index];
             stream.source = Source::Nobody;

@@ -203,10 +203,13 @@ impl<S: Transport> Core<S> {
     pub(super) fn forget_pushes(&mut self, index: usize) {
         for push in std::mem::take(&mut self.streams[index].pushes) {
             let key = push.line.conn();
-            let plays = key.and_then(|key| self.conns.get_mut(key));
-            match plays.filter(|conn| !conn.plays.is_empty()) {
+            let conn = key.and_then(|key| self.conns.get_mut(key));
+            let is_its = |conn: &&mut super::conn::Conn<S>| {
+                !conn.plays.is_empty() && conn.errand.is_some_and(|its| its.stream == index)
+            };
+            match conn.filter(is_its) {
                 Some(conn) => conn.errand = None,
-                None => self.hang_up(&push.line),
+                None => self.hang_up(index, &push.line),
             }
         }
     }

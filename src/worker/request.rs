@@ -365,7 +365,7 @@ impl<S: Transport> Core<S> {
         if stream.source == Source::Pulling {
             stream.source = Source::Nobody;
         }
-        self.hang_up(&pull.line);
+        self.hang_up(index, &pull.line);
     }
 
     fn pause(&mut self, key: usize, msid: u32, paused: bool) -> Flow {
