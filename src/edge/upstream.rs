@@ -4,6 +4,7 @@
 //! ```text
 //!   rtmp://origin.example                        the same app and stream there
 //!   rtmp://origin.example:1936/live              app `live`, the same stream
+//!   rtmps://platform.example/app/KEY             this place and no other, whatever the stream
 //!   rtmps://origin.example/{app}/{stream}?{query}   and what the player has behind its `?`
 //! ```
 //!
@@ -28,7 +29,8 @@ pub struct Upstream {
     pub port: u16,
     /// `host:port`, what the server is called in logs and sorted by.
     pub authority: String,
-    /// The path without its first slash, with places for `{app}` and `{stream}`; has the latter.
+    /// The path without its first slash, with places for `{app}` and `{stream}`; two segments or
+    /// more.
     path: String,
     /// What follows `?`, which may have a place for `{query}` too.
     query: String,
@@ -74,7 +76,7 @@ impl Upstream {
         }
         let path = match path {
             "" => "{app}/{stream}".to_owned(),
-            path if path.contains("{stream}") => path.to_owned(),
+            path if path.contains("{stream}") || path.contains('/') => path.to_owned(),
             path => format!("{path}/{{stream}}"),
         };
         // An app of its own has to be left over.
@@ -95,15 +97,16 @@ impl Upstream {
         })
     }
 
+    /// Whether all streams are one and the same there.
+    pub fn is_fixed(&self) -> bool {
+        !self.path.contains("{stream}")
+    }
+
     /// What the stream `name` is called there.
     pub fn place(&self, name: &StreamName) -> Place {
-        let fill = |text: &str| {
-            text.replace("{app}", &name.app)
-                .replace("{stream}", &name.stream)
-        };
-        let path = fill(&self.path);
+        let path = fill(&self.path, name);
         let (app, stream) = path.rsplit_once('/').unwrap_or(("", &path));
-        let query = fill(&self.query).replace("{query}", &name.query);
+        let query = fill(&self.query, name);
         let query = query.trim_matches('&');
         let scheme = if self.tls { "rtmps" } else { "rtmp" };
         Place {
@@ -135,6 +138,27 @@ impl fmt::Debug for Place {
         let stream = self.stream.split('?').next().unwrap_or_default();
         write!(f, "Place({}/{stream})", self.tc_url)
     }
+}
+
+/// `text` with what the stream `name` has put into its places, and left alone there.
+fn fill(text: &str, name: &StreamName) -> String {
+    let places = [
+        ("{app}", &name.app),
+        ("{stream}", &name.stream),
+        ("{query}", &name.query),
+    ];
+    let mut filled = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find('{') {
+        let (before, from) = rest.split_at(at);
+        filled.push_str(before);
+        let place = places.iter().find(|(place, _)| from.starts_with(place));
+        let (value, len) = place.map_or(("{", 1), |(place, value)| (value.as_str(), place.len()));
+        filled.push_str(value);
+        rest = &from[len..];
+    }
+    filled.push_str(rest);
+    filled
 }
 
 /// Host and port; an IPv6 address stands in brackets.
@@ -200,7 +224,11 @@ mod tests {
         check("rtmp://h", "rtmp://h:1935/live/room", "cam");
         check("rtmp://h/", "rtmp://h:1935/live/room", "cam");
         check("rtmp://h:7/other", "rtmp://h:7/other", "cam");
-        check("rtmp://h:7/a/b/", "rtmp://h:7/a/b", "cam");
+        check("rtmp://h:7/a/b/", "rtmp://h:7/a", "b");
+        check("rtmps://h/app/KEY?x=1", "rtmps://h:443/app", "KEY?x=1");
+        check("rtmp://h/a/b/{stream}", "rtmp://h:1935/a/b", "cam");
+        assert!(Upstream::parse("rtmp://h/a/b").unwrap().is_fixed());
+        assert!(!Upstream::parse("rtmp://h/a").unwrap().is_fixed());
         check(
             "rtmps://h/x/{app}-{stream}",
             "rtmps://h:443/x/live",
@@ -226,6 +254,18 @@ mod tests {
         quiet.query.clear();
         let upstream = Upstream::parse("rtmp://h?{query}").unwrap();
         assert_eq!(upstream.place(&quiet).stream, "cam");
+    }
+
+    #[test]
+    fn what_is_filled_in_is_no_place_itself() {
+        let name = StreamName {
+            app: "{stream}".to_owned(),
+            stream: "{query}".to_owned(),
+            query: "{app}".to_owned(),
+        };
+        let place = Upstream::parse("rtmp://h?{query}").unwrap().place(&name);
+        assert_eq!(place.app, "{stream}");
+        assert_eq!(place.stream, "{query}?{app}");
     }
 
     #[test]

@@ -312,7 +312,8 @@ pub const OPTIONS: &[Opt] = &[
         category: Category::Edge,
         meaning: "Publish every stream that is published here to this server as well.",
         note: "Each target is a player like any other: a slow or dead one holds up nobody, and is \
-               called again. URLs are filled in as with --pull; {query} is the publisher's.",
+               called again. URLs are filled in as with --pull; {query} is the publisher's. A path \
+               of app and key, as platforms give it, is used as it stands.",
         ..BLANK
     },
     Opt {

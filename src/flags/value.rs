@@ -184,7 +184,8 @@ impl<'a> Values<'a> {
         Ok(apps)
     }
 
-    /// Rules for other servers; those of `push` have one server each.
+    /// Rules for other servers: those of `push` have one server each, and those of `pull` none
+    /// where all streams would be the same.
     pub(crate) fn rules(&self, name: &str) -> Result<Vec<Rule>, ConfigError> {
         let (opt, values) = self.all(name);
         if let [only] = values.as_slice()
@@ -195,11 +196,7 @@ impl<'a> Values<'a> {
         let mut rules: Vec<Rule> = Vec::new();
         for given in values {
             match Rule::parse(&given.value) {
-                Some(rule)
-                    if !rules.contains(&rule) && (name != "push" || rule.servers.len() == 1) =>
-                {
-                    rules.push(rule);
-                }
+                Some(rule) if !rules.contains(&rule) && suits(name, &rule) => rules.push(rule),
                 _ => return Err(refused(given, opt.range())),
             }
         }
@@ -224,6 +221,14 @@ impl<'a> Values<'a> {
             return Err(refused(given, opt.range()));
         }
         Ok(self.raw.is_given(name).then_some(given.value))
+    }
+}
+
+/// Whether a rule may stand in the option `name`.
+fn suits(name: &str, rule: &Rule) -> bool {
+    match name {
+        "push" => rule.servers.len() == 1,
+        _ => !rule.servers.iter().any(Upstream::is_fixed),
     }
 }
 
