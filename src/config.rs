@@ -564,7 +564,7 @@ mod tests {
         publish-idle      | 1     | 3600       | 0      | 3601       | 1 to 3600 s
         pull-give-up      | 1     | 3600       | 999ms  | 3601       | 1 to 3600 s
         pull-linger       | 0     | 3600       |        | 3601       | 0 to 3600 s
-        pull-timeout      | 100   | 60s        | 99     | 60001      | 100 to 60000 ms
+        pull-timeout      | 1     | 60         | 999ms  | 61         | 1 to 60 s
         rcvbuf            | 0     | 64m        |        | 67108865   | 0 to 64 MiB
         read-budget       | 4k    | 16m        | 4095   | 16777217   | 4 KiB to 16 MiB
         send-timeout      | 1     | 3600       | 0      | 2h         | 1 to 3600 s
@@ -798,7 +798,7 @@ pull = live=rtmp://a/x?key=1,rtmps://b
 pull = rtmp://c:7/{app}/{stream}?{query}
 pull-give-up = 7 s
 pull-linger = 0 s
-pull-timeout = 300 ms
+pull-timeout = 3 s
 push = live=rtmp://d/e
 push-strict = on
 max-connections = 500

@@ -355,10 +355,7 @@ fn origins_that_do_not_work_make_room_for_one_that_does() {
             more[1].address(),
             good.address(),
         ];
-        let edge = edge_of(
-            &addresses,
-            &["--pull-timeout", "500", "--pull-give-up", "20"],
-        );
+        let edge = edge_of(&addresses, &["--pull-timeout", "1", "--pull-give-up", "20"]);
         let begun = now();
         let mut player = Wire::play(edge.address(), "cam");
         player.until_number(kind::AUDIO, 4);

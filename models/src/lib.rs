@@ -25,7 +25,7 @@ pub mod sync {
     }
 }
 
-pub use real::{collections, mem};
+pub use real::{collections, mem, net};
 
 /// What the registry counts up to.
 pub mod limits {

@@ -287,13 +287,8 @@ pub const OPTIONS: &[Opt] = &[
     Opt {
         name: "pull-timeout",
         hint: "TIME",
-        accepts: Accepts::Amount {
-            unit: Unit::Milliseconds,
-            min: 100,
-            max: 60_000,
-            word: None,
-        },
-        default: "5000 ms",
+        accepts: seconds(1, 60),
+        default: "5 s",
         category: Category::Edge,
         meaning: "Leave a server that does not answer, or sends nothing, for this long.",
         note: "For each step to the next: connecting, being answered, the first media, and \

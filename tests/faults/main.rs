@@ -10,6 +10,7 @@
 //!   limits.rs       more from one address, more streams, more memory than there may be
 //!   held.rs         one worker kept from its core
 //!   process.rs      SIGTERM under load, the wall clock stepped
+//!   edge.rs         an origin cut off, one on a line slower than its stream
 //!
 //!   bystanders.rs   a publisher and players who must not notice
 //!   network.rs      a network that can be cut      raw.rs   a client that may be rude
@@ -30,6 +31,7 @@ mod support;
 
 mod bystanders;
 mod crowds;
+mod edge;
 mod floods;
 mod held;
 mod limits;

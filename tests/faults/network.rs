@@ -14,6 +14,7 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 pub(crate) struct Network {
     namespace: String,
     near: String,
+    far: String,
 }
 
 /// The interface's name inside.
@@ -33,7 +34,12 @@ impl Network {
             format!("{prefix}.{}/30", 4 * number + 2),
         );
         ip(&["netns", "add", &namespace]);
-        let network = Self { namespace, near };
+        let address = far.trim_end_matches("/30").to_owned();
+        let network = Self {
+            namespace,
+            near,
+            far: address,
+        };
         let namespace = &*network.namespace;
         let near = format!("{}/30", network.near);
         ip(&[
@@ -49,6 +55,11 @@ impl Network {
     /// Where the relay is to listen.
     pub(crate) fn listen(&self) -> String {
         format!("{}:0", self.near)
+    }
+
+    /// Where a relay inside is to listen.
+    pub(crate) fn listen_inside(&self) -> String {
+        format!("{}:0", self.far)
     }
 
     /// Inside, `address` is one of the machine's own from now on; IPv6.
