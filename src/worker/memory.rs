@@ -102,8 +102,9 @@ impl<S: Transport> Core<S> {
         let all: u64 = all.map(|held| held.load(Ordering::Relaxed)).sum();
         let before = self.pressure;
         self.pressure = before.next(all, most as u64);
-        if self.pressure != before && self.notes.allow_rarely("memory", self.now) {
-            let what = self.pressure.words();
+        // Each step has a line of its own, also when one follows the other at once.
+        let what = self.pressure.words();
+        if self.pressure != before && self.notes.allow_rarely(what, self.now) {
             warn!("memory held={all} limit={most}: {what}");
         }
         if self.pressure == Pressure::None {
