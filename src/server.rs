@@ -22,10 +22,13 @@ use crate::net::listener::{self, Acceptor, SocketOptions, UnixPath};
 use crate::net::process;
 use crate::net::socket::Socket;
 use crate::net::tls::{ClientTls, FileError, ServerTls};
-use crate::stats::Gauges;
 use crate::worker::core::Shared;
 use crate::worker::event_loop::{Door, EventLoop, Seat, Sockets};
 use crate::worker::mail::Mail;
+
+mod figures;
+
+use figures::Figures;
 
 /// How much longer than `--send-timeout` the kernel waits for a peer that acknowledges nothing.
 const USER_TIMEOUT_MARGIN: Duration = Duration::from_secs(10);
@@ -453,10 +456,11 @@ fn start_impatience(mut signals: Signals) -> Result<(), StartError> {
     .map(drop)
 }
 
-/// Prints a line of figures every `interval`.
+/// Prints figures every `interval`.
 fn start_stats(shared: Arc<Shared<Socket>>, interval: Duration) -> Result<(), StartError> {
     spawn("stats".into(), move || {
-        let mut before = Gauges::default();
+        let labels = &shared.target_labels;
+        let mut before = Figures::zero(labels.len());
         let mut since = clock();
         loop {
             thread::park_timeout(interval);
@@ -465,11 +469,10 @@ fn start_stats(shared: Arc<Shared<Socket>>, interval: Duration) -> Result<(), St
                 continue;
             }
             since = clock();
-            let now = shared
-                .stats
-                .iter()
-                .fold(Gauges::default(), |sum, worker| sum.plus(&worker.load()));
-            if print_stats(&now, &before, elapsed).is_err() {
+            let now = Figures::of(&shared.stats, labels.len());
+            let mut out = io::stdout().lock();
+            let printed = now.write(&mut out, &before, elapsed, labels);
+            if printed.and_then(|()| out.flush()).is_err() {
                 return;
             }
             before = now;
@@ -484,49 +487,6 @@ fn start_stats(shared: Arc<Shared<Socket>>, interval: Duration) -> Result<(), St
 )]
 fn clock() -> Instant {
     Instant::now()
-}
-
-fn print_stats(now: &Gauges, before: &Gauges, seconds: f64) -> io::Result<()> {
-    let rate = |now: u64, before: u64| 8.0 * now.saturating_sub(before) as f64 / seconds;
-    let mut out = io::stdout().lock();
-    write!(
-        out,
-        "stats streams={} publishers={} players={} connections={} in_bps={:.0} out_bps={:.0} \
-         dropped={} dropped_bytes={} violations={} pace_ms={}",
-        now.streams,
-        now.publishers,
-        now.players,
-        now.connections,
-        rate(now.bytes_in, before.bytes_in),
-        rate(now.bytes_out, before.bytes_out),
-        now.skips,
-        now.skipped_bytes,
-        now.violations,
-        now.pace_ms,
-    )?;
-    let limits = [
-        ("pulls", now.pulls),
-        ("pull_failures", now.pull_failures),
-        ("pushes", now.pushes),
-        ("push_failures", now.push_failures),
-        ("push_refusals", now.push_refusals),
-        ("refused", now.refused),
-        ("refused_address", now.refused_address),
-        ("refused_newcomers", now.refused_newcomers),
-        ("refused_memory", now.refused_memory),
-        ("refused_publishes", now.refused_publishes),
-        ("shed", now.shed),
-        ("held_bytes", now.held_bytes),
-        ("unkept_headers", now.unkept_headers),
-        ("unlogged", now.unlogged),
-        ("accept_pauses", now.accept_pauses),
-        ("bugs", now.bugs),
-    ];
-    for (name, value) in limits {
-        write!(out, " {name}={value}")?;
-    }
-    writeln!(out)?;
-    out.flush()
 }
 
 #[cfg(test)]

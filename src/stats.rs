@@ -1,34 +1,42 @@
-//! What workers count. A worker keeps plain numbers and copies them to atomics once a second,
-//! so that whoever looks at them costs the data path nothing.
+//! What workers count, in all and for each target that streams are handed on to. A worker keeps
+//! plain numbers and copies them to atomics a few times a second, so that whoever looks at them
+//! costs the data path nothing.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Makes a struct of numbers that is an array as well, in the order of its fields.
 macro_rules! gauges {
-    ($($(#[$doc:meta])+ $name:ident,)+) => {
-        /// A worker's own numbers.
+    ($(#[$about:meta])+ $gauges:ident: $($(#[$doc:meta])+ $name:ident,)+) => {
+        $(#[$about])+
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-        pub struct Gauges {
+        pub struct $gauges {
             $($(#[$doc])+ pub $name: u64,)+
         }
 
-        /// The number of fields in [`Gauges`].
-        const FIELDS: usize = [$(stringify!($name)),+].len();
+        impl $gauges {
+            /// The number of fields.
+            const FIELDS: usize = [$(stringify!($name)),+].len();
 
-        impl Gauges {
-            fn to_array(self) -> [u64; FIELDS] {
+            fn to_array(self) -> [u64; Self::FIELDS] {
                 [$(self.$name),+]
             }
 
-            fn from_array(values: [u64; FIELDS]) -> Self {
+            fn from_array(values: [u64; Self::FIELDS]) -> Self {
                 let [$($name),+] = values;
                 Self { $($name),+ }
+            }
+
+            fn added(&self, other: &Self) -> Self {
+                let (left, right) = (self.to_array(), other.to_array());
+                Self::from_array(std::array::from_fn(|i| left[i].wrapping_add(right[i])))
             }
         }
     };
 }
 
 gauges! {
+    /// A worker's own numbers.
+    Gauges:
     /// Streams with a publisher here, or waiting for it to come back.
     streams,
     /// Publishing connections.
@@ -92,35 +100,96 @@ gauges! {
     pace_ms,
 }
 
+gauges! {
+    /// What a worker has counted of one target: of one rule of `--push`.
+    TargetGauges:
+    /// Streams that it takes now.
+    streams,
+    /// Times it refused a stream.
+    refusals,
+    /// Times it could not be reached, refused a stream or was lost.
+    failures,
+    /// Connections to it over which anything was sent.
+    connections,
+    /// Bytes sent to it.
+    bytes_out,
+    /// Bytes of streams that it never got, because it was too slow.
+    skipped_bytes,
+}
+
 impl Gauges {
     /// These numbers added to `other`'s, field by field; the pace is the larger one.
     pub fn plus(&self, other: &Self) -> Self {
-        let (left, right) = (self.to_array(), other.to_array());
-        let mut sum = Self::from_array(std::array::from_fn(|i| left[i].wrapping_add(right[i])));
+        let mut sum = self.added(other);
         sum.pace_ms = self.pace_ms.max(other.pace_ms);
         sum
     }
 }
 
-/// The numbers of one worker as others see them, at most a second old.
-#[derive(Debug, Default)]
+impl TargetGauges {
+    /// These numbers added to `other`'s, field by field.
+    pub fn plus(&self, other: &Self) -> Self {
+        self.added(other)
+    }
+}
+
+/// Numbers that one thread stores and others load.
+#[derive(Debug)]
+struct Slots<const N: usize>([AtomicU64; N]);
+
+impl<const N: usize> Slots<N> {
+    fn new() -> Self {
+        Self(std::array::from_fn(|_| AtomicU64::new(0)))
+    }
+
+    fn store(&self, values: [u64; N]) {
+        for (slot, value) in self.0.iter().zip(values) {
+            slot.store(value, Ordering::Relaxed);
+        }
+    }
+
+    fn load(&self) -> [u64; N] {
+        std::array::from_fn(|i| self.0[i].load(Ordering::Relaxed))
+    }
+}
+
+/// The numbers of one worker as others see them, a fraction of a second old.
+#[derive(Debug)]
 pub struct WorkerStats {
-    values: [AtomicU64; FIELDS],
+    all: Slots<{ Gauges::FIELDS }>,
+    targets: Vec<Slots<{ TargetGauges::FIELDS }>>,
 }
 
 impl WorkerStats {
-    /// Makes `gauges` what others see.
-    pub fn store(&self, gauges: &Gauges) {
-        for (slot, value) in self.values.iter().zip(gauges.to_array()) {
-            slot.store(value, Ordering::Relaxed);
+    /// All zero, of a worker that hands streams on to so many `targets`.
+    pub fn new(targets: usize) -> Self {
+        Self {
+            all: Slots::new(),
+            targets: (0..targets).map(|_| Slots::new()).collect(),
+        }
+    }
+
+    /// Makes these what others see; `targets` in the order of the rules.
+    pub fn store(&self, gauges: &Gauges, targets: &[TargetGauges]) {
+        self.all.store(gauges.to_array());
+        debug_assert_eq!(self.targets.len(), targets.len());
+        for (slots, target) in self.targets.iter().zip(targets) {
+            slots.store(target.to_array());
         }
     }
 
     /// What the worker stored last.
     pub fn load(&self) -> Gauges {
-        Gauges::from_array(std::array::from_fn(|i| {
-            self.values[i].load(Ordering::Relaxed)
-        }))
+        Gauges::from_array(self.all.load())
+    }
+
+    /// What the worker stored last of the target of the push rule with this index; zeros when
+    /// there is none.
+    pub fn load_target(&self, rule: usize) -> TargetGauges {
+        let slots = self.targets.get(rule);
+        slots.map_or_else(TargetGauges::default, |slots| {
+            TargetGauges::from_array(slots.load())
+        })
     }
 }
 
@@ -131,11 +200,17 @@ mod tests {
     #[test]
     fn numbers_survive_the_way_through_the_atomics_and_add_up() {
         let one = Gauges::from_array(std::array::from_fn(|i| i as u64 + 1));
-        let stats = WorkerStats::default();
-        stats.store(&one);
+        let targets = [100, 200]
+            .map(|base| TargetGauges::from_array(std::array::from_fn(|i| i as u64 + base)));
+        let stats = WorkerStats::new(2);
+        stats.store(&one, &targets);
         assert_eq!(stats.load(), one);
+        let loaded: [TargetGauges; 3] = std::array::from_fn(|rule| stats.load_target(rule));
+        assert_eq!(loaded, [targets[0], targets[1], TargetGauges::default()]);
         let two = one.plus(&one);
-        let pace = FIELDS as u64;
+        let pace = Gauges::FIELDS as u64;
         assert_eq!((two.streams, two.publishers, two.pace_ms), (2, 4, pace));
+        let sum = targets[0].plus(&targets[1]);
+        assert_eq!((sum.streams, sum.skipped_bytes), (300, 310));
     }
 }

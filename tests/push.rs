@@ -7,7 +7,7 @@
 
 mod support;
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use support::media::{self, Ffmpeg, H264_AAC, Recipe};
@@ -18,7 +18,7 @@ use support::players::{Player, Program as PlayerProgram};
 use support::publishers::{Program, Speed};
 use support::relay::Relay;
 use support::wire::{Film, Media, Wire, media_of};
-use support::{A_WHILE, SOON, pause, scratch, wait_for};
+use support::{A_WHILE, SOON, free_address, pause, scratch, wait_for};
 use tailwater::rtmp::client::Action;
 use tailwater::rtmp::message::kind;
 
@@ -31,11 +31,6 @@ fn pushing_to(targets: &[SocketAddr], flags: &[&str]) -> Relay {
     }
     all.extend(flags);
     Relay::start(&all)
-}
-
-fn nobody() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap()
 }
 
 #[test]
@@ -108,7 +103,7 @@ fn a_target_gets_metadata_as_from_an_encoder() {
 
 #[test]
 fn a_dead_target_costs_nobody_and_gets_the_stream_when_it_is_there() {
-    let dead = nobody();
+    let dead = free_address();
     let good = Relay::start(&[]);
     let relay = pushing_to(&[dead, good.address()], &[]);
     let mut film = Film::new("push", 0);
@@ -149,6 +144,63 @@ fn a_target_that_reads_nothing_costs_nobody() {
     // 62 MB were sent; a log, and the blocks that are kept for the next, are what is held.
     let grown = relay.resident_bytes().saturating_sub(before);
     assert!(grown < 24 << 20, "{grown} bytes");
+    // When it reads again, it goes on where the stream is, and what it missed is counted.
+    let label = target.address().to_string();
+    target.go_on();
+    wait_for("bytes that were skipped", SOON, || {
+        publisher.send_all(&film.group(2));
+        pause(Duration::from_millis(50));
+        let skipped = relay.target_stats(&label)["skipped_bytes"];
+        (skipped > 32 << 20).then_some(())
+    });
+    relay.wait_target(&label, "connections", |count| count == 1);
+}
+
+#[test]
+fn each_target_has_figures_of_its_own_and_their_lines_hold_no_key() {
+    let (good, refusing) = (Relay::start(&[]), Origin::start(Behaviour::Refuse));
+    let dead = free_address();
+    let rules = [
+        format!("rtmp://{}/live/SECRET-a?k=SECRET", good.address()),
+        format!("rtmp://{}/live/SECRET-b", good.address()),
+        format!("rtmp://{}", refusing.address()),
+        format!("rtmp://{dead}/{{app}}/SECRET-{{stream}}"),
+    ];
+    let mut flags = vec!["--workers", "2"];
+    flags.extend(rules.iter().flat_map(|rule| ["--push", rule.as_str()]));
+    let relay = Relay::start(&flags);
+    let mut film = Film::new("push", 0);
+    let mut publisher = Wire::publish(relay.address(), "cam");
+    publisher.send_all(&film.headers_again(0));
+    publisher.send_all(&film.group(2));
+    let first = format!("{}/live", good.address());
+    for label in [first.clone(), format!("{first}#2")] {
+        relay.wait_target(&label, "pushes", |count| count == 1);
+        let figures = relay.target_stats(&label);
+        let others = ["failures", "refusals", "skipped_bytes"];
+        assert_eq!(others.map(|name| figures[name]), [0; 3], "{label}");
+        relay.wait_target(&label, "connections", |count| count == 1);
+    }
+    let label = refusing.address().to_string();
+    relay.wait_target(&label, "refusals", |count| count >= 2);
+    let figures = relay.target_stats(&label);
+    assert_eq!(figures["pushes"], 0);
+    assert_eq!(figures["failures"], figures["refusals"]);
+    assert!(figures["connections"] >= figures["refusals"]);
+    let label = dead.to_string();
+    relay.wait_target(&label, "failures", |count| count >= 2);
+    let figures = relay.target_stats(&label);
+    let others = ["pushes", "refusals", "connections", "out_bps"];
+    assert_eq!(others.map(|name| figures[name]), [0; 4]);
+    relay.wait_stat("pushes", 2);
+    // What is sent to one is in its figures, and goes on to be there.
+    publisher.send_all(&film.group(20));
+    relay.wait_target(&first, "out_bps", |bits| bits > 1_000_000);
+    drop(publisher);
+    relay.wait_target(&first, "pushes", |count| count == 0);
+    for text in [relay.out(), relay.log()] {
+        assert!(!text.contains("SECRET"), "a key is shown");
+    }
 }
 
 #[test]

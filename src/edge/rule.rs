@@ -55,6 +55,22 @@ impl Rule {
     }
 }
 
+/// What rules are called in figures, in their order: each by the labels of its servers, which hold
+/// no key. Those that would be called the same are numbered from the second on, `#2`.
+pub fn labels(rules: &[Rule]) -> Vec<String> {
+    let mut labels: Vec<String> = Vec::new();
+    for rule in rules {
+        let servers: Vec<String> = rule.servers.iter().map(Upstream::label).collect();
+        let label = servers.join(",");
+        let mut names = (1..).map(|number| match number {
+            1 => label.clone(),
+            _ => format!("{label}#{number}"),
+        });
+        labels.extend(names.find(|name| !labels.contains(name)));
+    }
+    labels
+}
+
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(app) = &self.app {
@@ -96,6 +112,24 @@ mod tests {
         let rule = Rule::parse("live=rtmp://a").unwrap();
         assert!(rule.is_for("live") && rule.is_for("live/room"));
         assert!(!rule.is_for("lively") && !rule.is_for("other"));
+    }
+
+    #[test]
+    fn rules_have_labels_of_their_own_without_keys() {
+        let rules = [
+            "rtmp://a/live/SECRET",
+            "rtmp://b/live,rtmps://c?k=SECRET",
+            "other=rtmp://a/live/SECRET2",
+            "rtmp://a/live/SECRET3",
+        ];
+        let rules = rules.map(|text| Rule::parse(text).expect(text));
+        let expected = [
+            "a:1935/live",
+            "b:1935/live,c:443",
+            "a:1935/live#2",
+            "a:1935/live#3",
+        ];
+        assert_eq!(labels(&rules), expected);
     }
 
     #[test]

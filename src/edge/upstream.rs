@@ -97,6 +97,16 @@ impl Upstream {
         })
     }
 
+    /// What it is called where everybody may look: its authority and app. Of a path only the
+    /// first segment is shown, for platforms have their keys in what follows, and of a query
+    /// nothing; nor are places to be filled in.
+    pub fn label(&self) -> String {
+        match self.path.split_once('/') {
+            Some((app, _)) if !app.contains('{') => format!("{}/{app}", self.authority),
+            _ => self.authority.clone(),
+        }
+    }
+
     /// Whether all streams are one and the same there.
     pub fn is_fixed(&self) -> bool {
         !self.path.contains("{stream}")
@@ -293,6 +303,25 @@ mod tests {
             "rtmp://h/{query}/a",
         ] {
             assert!(Upstream::parse(url).is_none(), "{url:?}");
+        }
+    }
+
+    #[test]
+    fn a_label_has_the_server_and_the_app_and_never_a_key() {
+        for (url, label) in [
+            ("rtmp://h", "h:1935"),
+            ("rtmp://h/live", "h:1935/live"),
+            ("rtmp://h/live/?k=SECRET", "h:1935/live"),
+            ("rtmp://h?k=SECRET&{query}", "h:1935"),
+            ("rtmps://h:8/app/SECRET", "h:8/app"),
+            ("rtmp://h/app/SECRET/", "h:1935/app"),
+            ("rtmp://h/app/room/SECRET?k=SECRET", "h:1935/app"),
+            ("rtmp://h/app/SECRET/{stream}", "h:1935/app"),
+            ("rtmp://h//app/SECRET", "h:1935/app"),
+            ("rtmp://[::1]/{app}/SECRET-{stream}", "[::1]:1935"),
+        ] {
+            let upstream = Upstream::parse(url).expect(url);
+            assert_eq!(upstream.label(), label, "{url}");
         }
     }
 

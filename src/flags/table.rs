@@ -566,7 +566,8 @@ pub const OPTIONS: &[Opt] = &[
         category: Category::General,
         meaning: "Print a line of figures on standard output this often.",
         note: "The line begins with stats and has name=value pairs: streams, publishers, \
-               players, bits per second in and out, and more. 0 prints none.",
+               players, bits per second in and out, and more; one that begins with push follows \
+               for each target of --push. 0 prints none.",
         ..BLANK
     },
     Opt {

@@ -11,7 +11,7 @@ use bytes::{Buf, Bytes};
 use log::Level;
 use smallvec::SmallVec;
 
-use super::line::Errand;
+use super::line::{Errand, Task};
 use super::session::Session;
 use crate::limits::{SLICES_MAX, TLS_WORDS_CHARS};
 use crate::net::proxy::ProxyError;
@@ -21,6 +21,7 @@ use crate::rtmp::client::ClientSession;
 use crate::rtmp::error::ProtocolError;
 use crate::rtmp::name::StreamName;
 use crate::rtmp::server::{MediaHalf, PublishKind, ServerSession};
+use crate::stats::TargetGauges;
 
 /// See the module text.
 #[derive(Debug)]
@@ -34,6 +35,8 @@ pub struct Conn<S> {
     pub(super) errand: Option<Errand>,
     /// This relay has opened it.
     pub(super) is_dialled: bool,
+    /// The target that streams are handed on to by it, to its end.
+    pub(super) target: Option<Box<Target>>,
     /// Bytes that were received and not parsed; none when there are none.
     pub(super) ring: Option<Ring>,
     /// The rest of messages that a full socket cut, in order. Nothing else may be sent before.
@@ -110,6 +113,15 @@ pub(super) struct MovingPublish {
     pub(super) kind: PublishKind,
 }
 
+/// Whose figures a connection to a target adds to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Target {
+    /// Index of the rule.
+    pub(super) rule: usize,
+    /// How much of `bytes_out` is in the figures.
+    counted: u64,
+}
+
 /// What a write came to.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Sent {
@@ -128,6 +140,7 @@ impl<S: Transport> Conn<S> {
             session: Session::Server(ServerSession::new(seed)),
             errand: None,
             is_dialled: false,
+            target: None,
             ring: None,
             half_sent: SmallVec::new(),
             readable: true,
@@ -165,9 +178,14 @@ impl<S: Transport> Conn<S> {
         errand: Errand,
         now: Instant,
     ) -> Self {
+        let target = match errand.task {
+            Task::Push(rule) => Some(Box::new(Target { rule, counted: 0 })),
+            Task::Pull => None,
+        };
         Self {
             session: Session::Client(Box::new(session)),
             errand: Some(errand),
+            target,
             is_dialled: true,
             is_newcomer: false,
             // The first event says that it is connected, or why not.
@@ -266,6 +284,17 @@ impl<S: Transport> Conn<S> {
             out.advance(replies);
         }
         written - replies
+    }
+
+    /// Adds what was sent to a target since the last time to its figures.
+    pub(super) fn count_sent(&mut self, targets: &mut [TargetGauges]) {
+        let Some(target) = &mut self.target else {
+            return;
+        };
+        let gauges = &mut targets[target.rule];
+        gauges.connections += u64::from(target.counted == 0 && self.bytes_out > 0);
+        gauges.bytes_out += self.bytes_out - target.counted;
+        target.counted = self.bytes_out;
     }
 
     /// What the connection is or was used for, for logs.

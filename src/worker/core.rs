@@ -36,13 +36,14 @@ use super::registry::Registry;
 use super::table::{Source, Stream};
 use super::timers::{Timer, Timers};
 use crate::config::Config;
+use crate::edge::rule;
 use crate::limits;
 use crate::net::ring::RingPool;
 use crate::net::transport::Transport;
 use crate::rtmp::command::Status;
 use crate::rtmp::error::ProtocolError;
 use crate::rtmp::server::WireSettings;
-use crate::stats::{Gauges, WorkerStats};
+use crate::stats::{Gauges, TargetGauges, WorkerStats};
 use crate::stream::block::BlockPool;
 use crate::stream::log::LogLimits;
 
@@ -73,11 +74,16 @@ pub struct Shared<S> {
     pub next_id: AtomicU64,
     /// What each worker has counted.
     pub stats: Vec<WorkerStats>,
+    /// What the target of each push rule is called beside its figures; no two are called the
+    /// same, and none holds a key.
+    pub target_labels: Vec<String>,
 }
 
 impl<S> Shared<S> {
     /// What `workers` workers share.
     pub fn new(config: Config, workers: usize, max_connections: usize) -> Self {
+        let target_labels = rule::labels(&config.push);
+        let targets = target_labels.len();
         Self {
             missing: Missing::default(),
             relay_id: 0,
@@ -88,7 +94,8 @@ impl<S> Shared<S> {
             config,
             born: OnceLock::new(),
             next_id: AtomicU64::new(1),
-            stats: (0..workers).map(|_| WorkerStats::default()).collect(),
+            stats: (0..workers).map(|_| WorkerStats::new(targets)).collect(),
+            target_labels,
         }
     }
 }
@@ -132,6 +139,8 @@ pub struct Core<S> {
     pub(super) new_publishers: Vec<usize>,
     pub(super) pacer: Pacer,
     pub(super) gauges: Gauges,
+    /// What was counted of each target, by the index of its rule.
+    pub(super) targets: Vec<TargetGauges>,
     /// Nothing new begins any more.
     pub(super) draining: bool,
     /// When everybody is told and closed, ...
@@ -184,8 +193,10 @@ impl<S: Transport> Core<S> {
             (bits / 8).saturating_mul(limits::BITRATE_TIME.as_secs())
         });
         let notes = Notes::new(shared.mailboxes.len(), now);
+        let targets = vec![TargetGauges::default(); config.push.len()];
         Self {
             worker,
+            targets,
             pacer: Pacer::new(config, now),
             born: *shared.born.get_or_init(|| now),
             shared,
@@ -519,7 +530,8 @@ impl<S: Transport> Core<S> {
 
     /// Drops a connection that has no roles.
     pub(super) fn remove(&mut self, key: usize) {
-        if let Some(conn) = self.conns.try_remove(key) {
+        if let Some(mut conn) = self.conns.try_remove(key) {
+            conn.count_sent(&mut self.targets);
             debug_assert!(conn.publications.is_empty() && conn.plays.is_empty());
             if let Some(ring) = conn.ring {
                 self.rings.give_back(ring);
@@ -806,17 +818,16 @@ impl<S: Transport> Core<S> {
             .count();
         self.gauges.streams = streams as u64;
         self.gauges.publishers = self.publishers as u64;
-        let pushes = self.streams.iter().flat_map(|(_, stream)| &stream.pushes);
-        let pushes = pushes.filter(|push| push.is_publishing).count();
+        let pushes = self.count_targets();
         let pulls = self
             .streams
             .iter()
             .filter(|(_, stream)| stream.pull.is_some());
         self.gauges.pulls = pulls.count() as u64;
-        self.gauges.pushes = pushes as u64;
-        self.gauges.players = self.players.saturating_sub(pushes) as u64;
+        self.gauges.pushes = pushes;
+        self.gauges.players = (self.players as u64).saturating_sub(pushes);
         self.gauges.connections = self.conns.len() as u64;
         self.gauges.pace_ms = u64::try_from(self.pacer.pace().as_millis()).unwrap_or(u64::MAX);
-        self.shared.stats[self.worker].store(&self.gauges);
+        self.shared.stats[self.worker].store(&self.gauges, &self.targets);
     }
 }

@@ -261,7 +261,11 @@ impl<S: Transport> Core<S> {
                 if self.complete_switch(index, slot) {
                     return Err(Served::Gone);
                 }
-                let session = &mut self.conns[key].session;
+                let conn = &mut self.conns[key];
+                if let Some(target) = &conn.target {
+                    self.targets[target.rule].skipped_bytes += skipped;
+                }
+                let session = &mut conn.session;
                 let chunk_size = session.out_chunk_size();
                 let out = session.out().writer();
                 // ffmpeg takes metadata at any other time than 0 for a track of subtitles.

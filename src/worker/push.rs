@@ -109,6 +109,7 @@ impl<S: Transport> Core<S> {
         };
         let why: String = why.trim().chars().take(200).collect();
         self.gauges.push_refusals += 1;
+        self.targets[rule].refusals += 1;
         if self.shared.config.push_strict.is_on() {
             self.close_publisher(index);
         }
@@ -175,6 +176,7 @@ impl<S: Transport> Core<S> {
     /// The line to a target is lost, or never came about: it is called again later.
     pub(super) fn push_failed(&mut self, index: usize, rule: usize, why: &str) {
         self.gauges.push_failures += 1;
+        self.targets[rule].failures += 1;
         let dice = self.next_seed(index as u64);
         let now = self.now;
         let stream = &mut self.streams[index];
@@ -196,6 +198,26 @@ impl<S: Transport> Core<S> {
             );
         }
         self.look_at_stream(index, until);
+    }
+
+    /// Brings the figures of targets up to date; how many streams they take together.
+    pub(super) fn count_targets(&mut self) -> u64 {
+        let Self {
+            streams,
+            conns,
+            targets,
+            ..
+        } = self;
+        for target in &mut *targets {
+            target.streams = 0;
+        }
+        for push in streams.iter().flat_map(|(_, stream)| &stream.pushes) {
+            targets[push.rule].streams += u64::from(push.is_publishing);
+            if let Some(conn) = push.line.conn().and_then(|key| conns.get_mut(key)) {
+                conn.count_sent(targets);
+            }
+        }
+        targets.iter().map(|target| target.streams).sum()
     }
 
     /// The stream ends: targets that take it are told with its other players, the rest is given

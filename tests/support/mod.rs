@@ -21,6 +21,7 @@ pub(crate) mod relay;
 pub(crate) mod wire;
 pub(crate) mod worker;
 
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -60,6 +61,12 @@ pub(crate) fn wait_for<T>(what: &str, limit: Duration, mut look: impl FnMut() ->
         assert!(now() < until, "no {what} within {limit:?}");
         pause(Duration::from_millis(10));
     }
+}
+
+/// An address of the loopback that nobody listens on.
+pub(crate) fn free_address() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("it is bound")
 }
 
 /// A directory of its own for what one test leaves behind; its path names the test.

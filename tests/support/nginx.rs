@@ -1,12 +1,12 @@
 //! nginx with its RTMP module: pushes what is published to it into a relay, or pulls what is
 //! played from it out of one.
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::Command;
 
 use super::process::Process;
-use super::{SOON, wait_for};
+use super::{SOON, free_address, wait_for};
 
 /// nginx at work.
 #[derive(Debug)]
@@ -19,6 +19,7 @@ impl Nginx {
     /// Starts nginx: what is published to its app `push` goes to app `live` of the relay at
     /// `relay`; what is played from its app `pull` comes from there.
     pub(crate) fn start(relay: SocketAddr, dir: &Path) -> Self {
+        // nginx cannot tell which port it was given.
         let address = free_address();
         let module = std::env::var_os("TAILWATER_NGINX_RTMP")
             .unwrap_or_else(|| "/usr/lib/nginx/modules/ngx_rtmp_module.so".into());
@@ -58,10 +59,4 @@ impl Nginx {
     pub(crate) fn url(&self, app: &str, stream: &str) -> String {
         format!("rtmp://{}/{app}/{stream}", self.address)
     }
-}
-
-/// An address nobody listens on; nginx cannot tell which port it was given.
-fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("it is bound")
 }

@@ -36,7 +36,7 @@ pub(crate) enum Behaviour {
     Flood,
     /// Takes what is published.
     Take,
-    /// Accepts a publish, and reads no further.
+    /// Accepts a publish, and reads no further until it is told to.
     Stall,
 }
 
@@ -49,6 +49,8 @@ pub(crate) struct Origin {
 struct Shared {
     behaviour: Behaviour,
     stopped: AtomicBool,
+    /// It stalls no longer.
+    goes_on: AtomicBool,
     /// `app stream query` of what was asked for.
     asked: Mutex<Vec<String>>,
     /// Kind and body of the messages that were taken.
@@ -63,6 +65,7 @@ impl Origin {
         let shared = Arc::new(Shared {
             behaviour,
             stopped: AtomicBool::new(false),
+            goes_on: AtomicBool::new(false),
             asked: Mutex::default(),
             taken: Mutex::default(),
         });
@@ -84,6 +87,11 @@ impl Origin {
     /// Where it listens.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// One that stalls goes on.
+    pub(crate) fn go_on(&self) {
+        self.shared.goes_on.store(true, Ordering::Relaxed);
     }
 
     /// What was asked for so far: `app stream query`.
@@ -158,7 +166,8 @@ impl Shared {
             out.advance(sent);
             let is_asked = !self.asked.lock().expect("no test panicked").is_empty();
             if self.behaviour == Behaviour::Stall && is_asked {
-                while !self.stopped.load(Ordering::Relaxed) {
+                let waits = |flag: &AtomicBool| !flag.load(Ordering::Relaxed);
+                while waits(&self.stopped) && waits(&self.goes_on) {
                     pause(wait);
                 }
             }

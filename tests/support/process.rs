@@ -111,7 +111,7 @@ impl Drop for Process {
             let status = self.ended;
             eprintln!("---- {} ended with {status:?}", self.name);
             for (what, mut text) in [("out", self.out()), ("err", self.err())] {
-                let figures = |line: &str| line.starts_with("stats ");
+                let figures = |line: &str| line.starts_with("stats ") || line.starts_with("push ");
                 if text.lines().any(figures) {
                     let rest: Vec<&str> = text.lines().filter(|line| !figures(line)).collect();
                     text = rest.join("\n");

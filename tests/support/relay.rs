@@ -53,6 +53,17 @@ impl Relay {
         Self::start_command(&mut command, listen.len())
     }
 
+    /// Starts a relay with `flags` that listens with TLS as well, with the certificates and keys
+    /// in `pairs` of files.
+    pub(crate) fn start_with_tls(pairs: &[[String; 2]], flags: &[&str]) -> Self {
+        let mut all = vec!["--listen-tls", "127.0.0.1:0"];
+        for [certificate, key] in pairs {
+            all.extend(["--tls-cert", certificate, "--tls-key", key]);
+        }
+        all.extend(flags);
+        Self::start(&all)
+    }
+
     /// Starts `command`, which becomes a relay that listens on `listeners` addresses.
     pub(crate) fn start_command(command: &mut Command, listeners: usize) -> Self {
         let dir = scratch("relay");
@@ -139,9 +150,13 @@ impl Relay {
 
     /// The newest line of figures.
     pub(crate) fn stats(&self) -> HashMap<String, u64> {
+        self.figures("stats ")
+    }
+
+    fn figures(&self, begin: &str) -> HashMap<String, u64> {
         let out = self.out();
         let whole = out.rfind('\n').map_or("", |end| &out[..end]);
-        let last = whole.lines().rfind(|line| line.starts_with("stats "));
+        let last = whole.lines().rfind(|line| line.starts_with(begin));
         last.unwrap_or_default()
             .split(' ')
             .filter_map(|pair| {
@@ -149,6 +164,21 @@ impl Relay {
                 Some((name.to_owned(), value.parse().ok()?))
             })
             .collect()
+    }
+
+    /// The newest figures of the target that is called `label`.
+    pub(crate) fn target_stats(&self, label: &str) -> HashMap<String, u64> {
+        let begin = format!("push target={label} ");
+        self.figures(&begin)
+    }
+
+    /// Waits until a figure of the target that is called `label` is as it should be.
+    #[track_caller]
+    pub(crate) fn wait_target(&self, label: &str, name: &str, is_so: impl Fn(u64) -> bool) {
+        wait_for(&format!("{name} of {label} as it should be"), SOON, || {
+            let value = self.target_stats(label).get(name).copied();
+            value.filter(|&value| is_so(value)).map(drop)
+        });
     }
 
     /// Waits until a figure is `value`; the figures are a second old at most.
