@@ -9,7 +9,7 @@
 
 mod support;
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -17,12 +17,12 @@ use rustix::process::Signal;
 use support::media::{self, H264_AAC};
 use support::nginx::Nginx;
 use support::origin::{Behaviour, Origin};
-use support::packets::{assert_end, assert_same, of_file};
+use support::packets::{assert_end, assert_same, assert_time_never_steps_back, of_file};
 use support::players::{Player, Program as PlayerProgram};
 use support::publishers::{Program, Speed};
 use support::relay::Relay;
 use support::wire::{Film, Media, Seen, Wire, media_of};
-use support::{A_WHILE, SOON, now, pause, scratch, wait_for};
+use support::{A_WHILE, SOON, free_address, now, pause, scratch, wait_for};
 use tailwater::rtmp::message::kind;
 
 /// A relay that fetches from `origins`.
@@ -40,22 +40,6 @@ fn publisher(relay: &Relay, stream: &str, film: &mut Film) -> Wire {
     wire.send_all(&film.headers_again(0));
     wire.send_all(&film.group(4));
     wire
-}
-
-#[track_caller]
-fn assert_time_never_steps_back(seen: &[Media]) {
-    let pictures = seen.iter().filter(|media| media.kind == kind::VIDEO);
-    let mut last = 0;
-    for media in pictures {
-        assert!(media.time >= last, "{media:?} after {last}");
-        last = media.time;
-    }
-}
-
-/// An address nobody listens on.
-fn nobody() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap()
 }
 
 #[test]
@@ -224,7 +208,7 @@ fn players_stay_when_an_origin_dies_and_go_on_with_the_other() {
 
 #[test]
 fn an_origin_that_comes_back_is_fetched_from_again() {
-    let port = nobody();
+    let port = free_address();
     let edge = edge_of(&[port], &["--pull-give-up", "30"]);
     let mut player = Wire::play(edge.address(), "cam");
     edge.wait_log(&["pull failed", "refused"]);
@@ -267,7 +251,7 @@ fn players_are_told_when_no_origin_sends_it_any_more() {
 
 #[test]
 fn relays_in_a_circle_end_it() {
-    let [one, other] = [nobody(), nobody()];
+    let [one, other] = [free_address(), free_address()];
     let relay = |own: SocketAddr, from: SocketAddr| {
         let rule = format!("rtmp://{from}");
         Relay::start_on(
@@ -287,7 +271,7 @@ fn relays_in_a_circle_end_it() {
 
 #[test]
 fn a_relay_does_not_fetch_from_itself() {
-    let own = nobody();
+    let own = free_address();
     let rule = format!("rtmp://{own}");
     let flags = ["--pull", &rule, "--pull-give-up", "1", "--play-wait", "1"];
     let relay = Relay::start_on(&[&own.to_string()], &flags);

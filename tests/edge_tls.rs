@@ -16,16 +16,7 @@ use tailwater::rtmp::message::kind;
 
 /// A relay with TLS whose certificate is for `host` and 127.0.0.1, good for so many days.
 fn server(authority: &Authority, host: &str, days: u32) -> Relay {
-    let [certificate, key] = authority.sign(host, host, days);
-    let flags = [
-        "--listen-tls",
-        "127.0.0.1:0",
-        "--tls-cert",
-        &certificate,
-        "--tls-key",
-        &key,
-    ];
-    Relay::start(&flags)
+    Relay::start_with_tls(&[authority.sign(host, host, days)], &[])
 }
 
 #[test]

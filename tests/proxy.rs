@@ -176,17 +176,8 @@ fn limits_count_the_clients_behind_a_proxy() {
 #[test]
 fn tls_begins_behind_the_header() {
     let authority = Authority::new(&scratch("certificates"));
-    let [certificate, key] = authority.sign("a", "a.example", 2);
-    let relay = Relay::start(&[
-        "--listen-tls",
-        "127.0.0.1:0",
-        "--tls-cert",
-        &certificate,
-        "--tls-key",
-        &key,
-        "--proxy-protocol",
-        "127.0.0.1",
-    ]);
+    let pair = authority.sign("a", "a.example", 2);
+    let relay = Relay::start_with_tls(&[pair], &["--proxy-protocol", "127.0.0.1"]);
     let mut socket = open(relay.tls_address(), None);
     socket.write_all(&v2([192, 0, 2, 1], 4_001)).unwrap();
     let line = Line::tls(socket, "a.example", &authority.path());

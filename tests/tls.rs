@@ -34,18 +34,9 @@ use support::{A_WHILE, SOON, now, pause, scratch, wait_for};
 /// An authority, and a relay with a certificate for each of `hosts`.
 fn relay_for(hosts: &[&str], flags: &[&str]) -> (Authority, Relay) {
     let authority = Authority::new(&scratch("certificates"));
-    let mut all = vec!["--listen-tls".to_owned(), "127.0.0.1:0".to_owned()];
-    for host in hosts {
-        let [certificate, key] = authority.sign(host, host, 2);
-        all.extend(["--tls-cert".to_owned(), certificate]);
-        all.extend(["--tls-key".to_owned(), key]);
-    }
-    let all: Vec<&str> = all
-        .iter()
-        .map(String::as_str)
-        .chain(flags.iter().copied())
-        .collect();
-    (authority, Relay::start(&all))
+    let pairs = hosts.iter().map(|host| authority.sign(host, host, 2));
+    let relay = Relay::start_with_tls(&pairs.collect::<Vec<_>>(), flags);
+    (authority, relay)
 }
 
 /// What openssl's client says of a handshake: its output, and whether it was content.
@@ -263,17 +254,9 @@ fn files_that_cannot_be_used_are_named_at_the_start() {
 #[test]
 fn a_certificate_that_has_expired_is_served_with_a_warning() {
     let authority = Authority::new(&scratch("certificates"));
-    let [certificate, key] = authority.sign("a", "a.example", 0);
+    let pair = authority.sign("a", "a.example", 0);
     pause(Duration::from_millis(1_100));
-    let tls = [
-        "--listen-tls",
-        "127.0.0.1:0",
-        "--tls-cert",
-        &certificate,
-        "--tls-key",
-        &key,
-    ];
-    let relay = Relay::start(&tls);
+    let relay = Relay::start_with_tls(&[pair], &[]);
     relay.wait_log(&["WARN", "a.pem: the certificate has expired"]);
     assert_eq!(certificate_for(relay.tls_address(), None), "a.example");
     // Clients of ours do not take it.

@@ -16,6 +16,7 @@ use tailwater::edge::order::order;
 use tailwater::rtmp::message::kind;
 
 use crate::network::Network;
+use crate::support::packets::assert_time_never_steps_back;
 use crate::support::relay::Relay;
 use crate::support::wire::{Film, Media, Seen, Wire, media_of};
 use crate::support::{SOON, now, pause, wait_for};
@@ -29,13 +30,6 @@ fn stream_of_the_first(origins: &[SocketAddr; 2]) -> String {
         order(&key, names.iter().map(String::as_str))[0] == 0
     };
     (0..).map(|n| format!("cam{n}")).find(is_first).unwrap()
-}
-
-#[track_caller]
-fn assert_time_never_steps_back(seen: &[Media]) {
-    let mut pictures = seen.iter().filter(|media| media.kind == kind::VIDEO);
-    let mut last = 0;
-    assert!(pictures.all(|media| std::mem::replace(&mut last, media.time) <= media.time));
 }
 
 #[test]

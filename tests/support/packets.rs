@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use tailwater::rtmp::message::kind;
+
 use super::media::Ffmpeg;
+use super::wire::Media;
 
 /// One track of media.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,6 +59,17 @@ pub(crate) const FRAMEHASH: [&str; 10] = [
     "-hash",
     "md5",
 ];
+
+/// Fails when the time of a picture is less than that of the one before.
+#[track_caller]
+pub(crate) fn assert_time_never_steps_back(media: &[Media]) {
+    let pictures = media.iter().filter(|media| media.kind == kind::VIDEO);
+    let mut last = 0;
+    for picture in pictures {
+        assert!(picture.time >= last, "{picture:?} after {last}");
+        last = picture.time;
+    }
+}
 
 /// The packets of a media file.
 pub(crate) fn of_file(ffmpeg: Ffmpeg, file: &Path) -> Vec<Track> {
