@@ -8,6 +8,7 @@
 )]
 
 use std::collections::HashMap;
+use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -21,9 +22,13 @@ pub type Found = Result<Vec<SocketAddr>, String>;
 /// Called with what was found, from the thread that found it.
 type Reply = Box<dyn FnOnce(Found) + Send>;
 
+/// Finds the addresses of a host with a port, however long that takes.
+type LookUp = dyn Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + Sync;
+
 /// See the module text. Copies are of the same table.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Resolver {
+    look_up: Arc<LookUp>,
     table: Arc<Mutex<HashMap<(String, u16), Entry>>>,
 }
 
@@ -34,7 +39,23 @@ enum Entry {
     Known(Vec<SocketAddr>, Instant),
 }
 
+impl Default for Resolver {
+    /// One that asks the system.
+    fn default() -> Self {
+        Self::new(|host, port| Ok((host, port).to_socket_addrs()?.collect()))
+    }
+}
+
 impl Resolver {
+    fn new(
+        look_up: impl Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            look_up: Arc::new(look_up),
+            table: Arc::default(),
+        }
+    }
+
     /// The addresses of `host` at once if it is one itself or known, else later by `reply`.
     pub fn find(
         &self,
@@ -64,18 +85,19 @@ impl Resolver {
         }
         table.retain(|_, entry| is_asked(entry) || entry.is_fresh(now));
         table.insert(key.clone(), Entry::Asked(vec![Box::new(reply)]));
-        drop(table);
-        let resolver = self.clone();
-        let started = start(move || resolver.look_up(key, now));
-        started
-            .err()
-            .map(|error| Err(format!("no thread: {error}")))
+        let (resolver, own) = (self.clone(), key.clone());
+        // The table is locked until then, so that nobody waits for a thread that is not there.
+        let started = start(move || resolver.look_up(own, now));
+        started.err().map(|error| {
+            table.remove(&key);
+            Err(format!("no thread: {error}"))
+        })
     }
 
     fn look_up(&self, key: (String, u16), now: Instant) {
         let (host, port) = (key.0.as_str(), key.1);
-        let found = match (host, port).to_socket_addrs() {
-            Ok(addresses) => Ok(alternate(addresses.collect())),
+        let found = match (self.look_up)(host, port) {
+            Ok(addresses) => Ok(alternate(addresses)),
             Err(error) => Err(format!("{host}: {error}")),
         };
         let mut table = self.lock();
@@ -116,7 +138,7 @@ impl std::fmt::Debug for Resolver {
     clippy::disallowed_methods,
     reason = "what blocks has a thread of its own"
 )]
-fn start(work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+fn start(work: impl FnOnce() + Send + 'static) -> io::Result<()> {
     let builder = thread::Builder::new().name("resolver".to_owned());
     builder.spawn(work).map(drop)
 }
@@ -187,6 +209,40 @@ mod tests {
         );
         assert!(told.recv_timeout(Duration::from_secs(30)).unwrap().is_err());
         assert!(resolver.lock().is_empty());
+    }
+
+    #[test]
+    fn a_name_that_takes_long_delays_those_alone_who_wait_for_it() {
+        let (go_on, may_go_on) = mpsc::channel::<()>();
+        let (look, looked) = mpsc::channel();
+        let may_go_on = Mutex::new(may_go_on);
+        let resolver = Resolver::new(move |host, port| {
+            look.send(host.to_owned()).unwrap();
+            if host == "slow" {
+                may_go_on.lock().unwrap().recv().unwrap();
+            }
+            Ok(vec![SocketAddr::from(([127, 0, 0, 1], port))])
+        });
+        let (tell, told) = mpsc::channel();
+        let ask = |host: &'static str| {
+            let tell = tell.clone();
+            resolver.find(host, 7, now(), move |found| {
+                tell.send((host, found.is_ok())).unwrap();
+            })
+        };
+        let limit = Duration::from_secs(10);
+        assert_eq!(ask("slow"), None);
+        assert_eq!(looked.recv_timeout(limit).unwrap(), "slow");
+        assert_eq!(ask("slow"), None, "asked twice, looked up once");
+        assert_eq!(ask("quick"), None);
+        assert_eq!(told.recv_timeout(limit).unwrap(), ("quick", true));
+        assert!(ask("quick").is_some() && ask("127.0.0.1").is_some());
+        assert!(told.try_recv().is_err(), "nobody was told of the slow one");
+        go_on.send(()).unwrap();
+        for _ in 0..2 {
+            assert_eq!(told.recv_timeout(limit).unwrap(), ("slow", true));
+        }
+        assert_eq!(looked.try_iter().collect::<Vec<_>>(), ["quick"]);
     }
 
     #[test]
