@@ -87,10 +87,18 @@ impl Session {
                 Event::Media(message) => Incoming::Media(message),
                 Event::Request(request) => Incoming::Request(request),
             })),
-            Self::Client(client) => Ok(client.next(input, at)?.map(|event| match event {
-                ClientEvent::Media(message) => Incoming::Media(message),
-                other => Incoming::Answer(answer(other)),
-            })),
+            Self::Client(client) => {
+                let own = client.msid();
+                Ok(client.next(input, at)?.map(|event| match event {
+                    ClientEvent::Media(mut message) => {
+                        // There is one stream on the connection, whatever it is said to be: ffmpeg
+                        // as a listener, xiu and livego send it on message stream 0.
+                        message.header.msid = own.unwrap_or(message.header.msid);
+                        Incoming::Media(message)
+                    }
+                    other => Incoming::Answer(answer(other)),
+                }))
+            }
         }
     }
 

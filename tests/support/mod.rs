@@ -69,6 +69,21 @@ pub(crate) fn free_address() -> SocketAddr {
     listener.local_addr().expect("it is bound")
 }
 
+/// Waits until somebody listens on `address`, an IPv4 address, without calling there: who serves
+/// one client alone would take that for it.
+#[track_caller]
+pub(crate) fn wait_listening(address: SocketAddr) {
+    let port = format!(":{:04X} ", address.port());
+    wait_for(&format!("listener on {address}"), SOON, || {
+        let sockets = std::fs::read_to_string("/proc/net/tcp").expect("proc is mounted");
+        // proc(5): number, local address, remote address, state; 0A is LISTEN.
+        let mut lines = sockets.lines();
+        lines
+            .any(|line| line.contains(&port) && line.split_whitespace().nth(3) == Some("0A"))
+            .then_some(())
+    });
+}
+
 /// A directory of its own for what one test leaves behind; its path names the test.
 pub(crate) fn scratch(name: &str) -> PathBuf {
     use std::sync::atomic::{AtomicU32, Ordering};
