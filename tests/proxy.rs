@@ -12,6 +12,8 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
+use rustix::process::Signal;
+
 use support::certificates::Authority;
 use support::line::Line;
 use support::relay::Relay;
@@ -171,6 +173,56 @@ fn limits_count_the_clients_behind_a_proxy() {
     let _players = [play(1), play(1), play(2), play(2), play(3)];
     closed(&mut connect(1));
     relay.wait_stat("refused_address", 1);
+}
+
+#[test]
+fn who_owes_its_header_is_closed_when_the_relay_stops_and_the_others_are_served_on() {
+    let flags = [
+        "--proxy-protocol",
+        "127.0.0.1",
+        "--drain",
+        "3",
+        "--workers",
+        "2",
+    ];
+    let mut relay = Relay::start(&flags);
+    let settings = Settings::default();
+    let connect = |client: u8| {
+        let mut socket = open(relay.address(), None);
+        socket.write_all(&v2([192, 0, 2, client], 4_000)).unwrap();
+        Line::Tcp(socket)
+    };
+    let mut film = Film::new("film", 0);
+    let mut publisher = Wire::publish_over(connect(1), "film", &settings);
+    publisher.send_all(&film.headers.clone());
+    let mut players = [2, 3].map(|client| Wire::play_over(connect(client), "film", &settings));
+    relay.wait_players(2);
+    // Some say nothing, some the half of it.
+    let header = v2([192, 0, 2, 4], 4_000);
+    let mut waiting = [0, 5, 13, 20].map(|count| {
+        let mut socket = TcpStream::connect(relay.address()).unwrap();
+        socket.write_all(&header[..count]).unwrap();
+        socket
+    });
+    pause(Duration::from_millis(300));
+    let signalled = now();
+    relay.signal(Signal::TERM);
+    for socket in &mut waiting {
+        closed(socket);
+    }
+    let took = signalled.elapsed();
+    assert!(took < Duration::from_millis(1_500), "closed after {took:?}");
+    let group = film.group(3);
+    publisher.send_all(&group);
+    let last = group.last().unwrap();
+    for player in &mut players {
+        player.until_number(last.kind, last.number().unwrap());
+        player.until_status("NetStream.Play.UnpublishNotify");
+    }
+    let took = signalled.elapsed();
+    assert!(took >= Duration::from_millis(2_800), "ended after {took:?}");
+    relay.ended(SOON);
+    assert!(!relay.log().contains("192.0.2.4"), "nobody was called that");
 }
 
 #[test]
