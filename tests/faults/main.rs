@@ -11,6 +11,7 @@
 //!   held.rs         one worker kept from its core
 //!   process.rs      SIGTERM under load, the wall clock stepped
 //!   edge.rs         an origin cut off, one on a line slower than its stream
+//!   names.rs        a server for names that does not answer
 //!
 //!   bystanders.rs   a publisher and players who must not notice
 //!   network.rs      a network that can be cut      raw.rs   a client that may be rude
@@ -19,7 +20,8 @@
 //! Elsewhere: the wrap of 24 and 32 bit time (tests/timestamps.rs), a publisher that comes back or
 //! is replaced (tests/returning.rs), slow players (tests/slow.rs), deadlines (tests/timeouts.rs).
 //!
-//! The network tests make namespaces: they need root and `ip` (iproute2), and fail without.
+//! The tests of networks and names make namespaces: they need root, `ip` (iproute2) and `unshare`,
+//! and fail without.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -35,6 +37,7 @@ mod edge;
 mod floods;
 mod held;
 mod limits;
+mod names;
 mod network;
 mod players;
 mod process;
