@@ -2,6 +2,8 @@
 //! families of the chunk layer and of AMF0 from the other side.
 #![expect(clippy::too_many_lines, reason = "tables are as long as they are")]
 
+use std::time::Duration;
+
 use tailwater::limits;
 
 use super::bytes::{
@@ -10,7 +12,7 @@ use super::bytes::{
     message, message_in, null, number, number_control, object, ping, play, publish, string, text,
     user, video,
 };
-use super::case::{Case, Limit, Says, State, case};
+use super::case::{Case, End, Limit, Places, Says, State, case};
 
 /// All cases of this file.
 pub(crate) fn cases() -> Vec<Case> {
@@ -19,23 +21,72 @@ pub(crate) fn cases() -> Vec<Case> {
     cases.extend(chunks());
     cases.extend(commands());
     cases.extend(floods());
+    cases.extend(silences());
     cases
+}
+
+/// Codes for what a client asks for and may not.
+const OF_REQUESTS: [&str; 3] = ["name", "unexpected", "stream_command_rate"];
+
+/// What servers may send as clients may: the families of the chunk layer and of AMF0, with the
+/// same bytes from the other side.
+pub(crate) fn mirrored(cases: &[Case]) -> Vec<Case> {
+    let mut mirrored = Vec::new();
+    for case in cases {
+        let state = match case.state {
+            State::Handshaken => State::OriginShaken,
+            State::Connected => State::OriginConnected,
+            State::Publishing => State::OriginPlaying,
+            _ => continue,
+        };
+        // What a client is told about its commands, a server is not.
+        let is_of_servers =
+            |says: &Says| matches!(says, Says::Words(_) | Says::AtMost(..) | Says::Media(_));
+        if !case.places.session || case.deaf || case.says.iter().any(is_of_servers) {
+            continue;
+        }
+        // Media that nobody asked for may come on any message stream once there is one.
+        if case.family == "A14" {
+            continue;
+        }
+        let end = match &case.end {
+            // Rules for what clients ask for: from a server it is odd, and nothing else.
+            End::Closes(codes) if codes.iter().any(|code| OF_REQUESTS.contains(code)) => {
+                End::May(vec!["glitches"])
+            }
+            other => other.clone(),
+        };
+        let (_, name) = case.name.split_once(' ').expect("a family and a name");
+        mirrored.push(Case {
+            name: format!("{} from a server: {name}", case.family),
+            state,
+            end,
+            taken: None,
+            places: Places {
+                worker: false,
+                live: false,
+                ..case.places
+            },
+            ..case.clone()
+        });
+    }
+    mirrored
 }
 
 /// What brings our client to a state; it wants to play.
 pub(crate) fn opening(state: State) -> Vec<u8> {
+    opening_with(state, "NetStream.Play.Start")
+}
+
+/// The same, where what the client wants begins with a status of this code.
+pub(crate) fn opening_with(state: State, begun: &str) -> Vec<u8> {
     let shaken = hello();
     let connected = joined(&[&shaken, &accept_connect()]);
     let created = command(0, &[string("_result"), number(4.0), null(), number(1.0)]);
     match state {
         State::OriginShaken => shaken,
         State::OriginConnected => connected,
-        State::OriginPlaying => joined(&[
-            &connected,
-            &created,
-            &user(0, 1),
-            &status("NetStream.Play.Start"),
-        ]),
+        State::OriginPlaying => joined(&[&connected, &created, &user(0, 1), &status(begun)]),
         _ => Vec::new(),
     }
 }
@@ -95,6 +146,44 @@ fn handshakes() -> Vec<Case> {
     cases
 }
 
+/// Servers that say too little, too late, or leave in the middle. Their time is counted from the
+/// last thing they answered, however much they send.
+fn silences() -> Vec<Case> {
+    let mut cases = Vec::new();
+    let shaken = hello();
+    for count in [0, 1, 700, 1_536, 1_537, 3_072, 3_073] {
+        let leaves = |how: &str| {
+            let name = format!("{how} behind {count} bytes");
+            case("H4", format!("a server that {name}"), State::Origin).sends(&shaken[..count])
+        };
+        cases.push(leaves("leaves").finishes());
+        cases.push(leaves("resets").resets());
+    }
+    let pause = Duration::from_millis(150);
+    let drip = case("H3", "a server that sends a byte at a time", State::Origin);
+    cases.push(drip.drips(&shaken[..60], pause).closes(&["server_timeout"]));
+    let created = command(0, &[string("_result"), number(4.0), null(), number(1.0)]);
+    for (name, state, bytes) in [
+        ("says nothing", State::Origin, vec![]),
+        ("does not answer connect", State::OriginShaken, vec![]),
+        (
+            "does not answer createStream",
+            State::OriginConnected,
+            vec![],
+        ),
+        ("does not begin", State::OriginConnected, created),
+    ] {
+        let name = format!("a server that {name} and pings");
+        let quiet = case("W5", name, state).sends(bytes);
+        let quiet = (0..20).fold(quiet, |quiet, time| match state {
+            State::Origin => quiet.passes(2 * pause),
+            _ => quiet.sends(ping(time)).passes(2 * pause),
+        });
+        cases.push(quiet.closes(&["server_timeout"]));
+    }
+    cases
+}
+
 /// Answers nobody asked for, or of the wrong kind.
 fn answers() -> Vec<Case> {
     let result = |transaction: f64, value: Vec<u8>| {
@@ -129,7 +218,9 @@ fn answers() -> Vec<Case> {
             cases.push(case("W5", name, state).sends(result(transaction, number(1.0))));
         }
         let name = "connect refused with a redirect";
-        cases.push(case("W5", name, state).sends(refused.clone().repeat(3)));
+        let redirect = case("W5", name, state).sends(refused.clone().repeat(3));
+        // A session tells, and a worker hangs up: nobody is followed anywhere.
+        cases.push(redirect.may_close(&["refused_by_server"]));
         let name = "connect accepted three times";
         cases.push(case("W5", name, state).sends(accept_connect().repeat(3)));
     }

@@ -17,14 +17,14 @@ use super::support::wire::{Film, Seen, Wire};
 use super::support::{SOON, now, pause, wait_for};
 
 /// How many cases are played at one time.
-const AT_ONCE: usize = 24;
+pub(super) const AT_ONCE: usize = 24;
 
 /// A connection that has to be closed is, within this time. The longest deadline is 6 s.
 const CLOSED_WITHIN: Duration = Duration::from_secs(12);
 
 /// What the memory of the relay may grow by: the blocks, rings and largest messages that its two
 /// workers keep for what comes next, and what the allocator keeps.
-const GROWTH_MAX: u64 = 160 << 20;
+pub(super) const GROWTH_MAX: u64 = 160 << 20;
 
 /// How often all cases are played, and what memory may grow by from the first time to the last:
 /// what is kept for the next connections is there already. The rest is the allocator's, which
@@ -59,8 +59,8 @@ const FLAGS: [&str; 22] = [
     "2M",
 ];
 
-/// A hostile client.
-struct Peer {
+/// A hostile client, or server.
+pub(super) struct Peer {
     socket: TcpStream,
     heard: Heard,
     closed: bool,
@@ -75,10 +75,15 @@ impl Peer {
         let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
         socket.bind(&from.into())?;
         socket.connect_timeout(&relay.into(), SOON)?;
-        socket.set_tcp_nodelay(true)?;
+        Self::on(socket.into())
+    }
+
+    /// On a connected socket.
+    pub(super) fn on(socket: TcpStream) -> std::io::Result<Self> {
+        socket.set_nodelay(true)?;
         socket.set_nonblocking(true)?;
         Ok(Self {
-            socket: socket.into(),
+            socket,
             heard: Heard::default(),
             closed: false,
             deaf: false,
@@ -100,7 +105,7 @@ impl Peer {
         Ok(())
     }
 
-    fn send(&mut self, mut bytes: &[u8]) -> Result<(), String> {
+    pub(super) fn send(&mut self, mut bytes: &[u8]) -> Result<(), String> {
         let until = now() + SOON;
         while !bytes.is_empty() && !self.closed {
             match self.socket.write(bytes) {
@@ -135,7 +140,7 @@ impl Peer {
         }
     }
 
-    fn play(&mut self, case: &Case) -> Result<(), String> {
+    pub(super) fn play(&mut self, case: &Case) -> Result<(), String> {
         for act in &case.acts {
             match act {
                 Act::Send(bytes) => self.send(bytes)?,
@@ -270,15 +275,15 @@ fn closings_in(log: &str) -> HashMap<SocketAddr, String> {
     found
 }
 
-fn after<'a>(line: &'a str, what: &str) -> Option<&'a str> {
+pub(super) fn after<'a>(line: &'a str, what: &str) -> Option<&'a str> {
     let (_, rest) = line.split_once(what)?;
     rest.split(' ').next()
 }
 
 /// The healthy ones: what they publish and what they miss.
 #[derive(Debug, Default)]
-struct Healthy {
-    stop: AtomicBool,
+pub(super) struct Healthy {
+    pub(super) stop: AtomicBool,
     /// The number of the last picture that was published, once all have been.
     last: AtomicU32,
     is_over: AtomicBool,
@@ -286,11 +291,11 @@ struct Healthy {
     done: AtomicUsize,
 }
 
-const PLAYERS: usize = 2;
+pub(super) const PLAYERS: usize = 2;
 
 impl Healthy {
     /// Publishes a group of pictures a second until told to stop.
-    fn publish(&self, mut wire: Wire) {
+    pub(super) fn publish(&self, mut wire: Wire) {
         let mut film = Film::new("healthy", 0);
         wire.send_all(&film.headers);
         let mut last = 0;
@@ -315,7 +320,7 @@ impl Healthy {
     }
 
     /// Plays to the last picture; every one has to come, once and in order.
-    fn play(&self, wire: Wire) -> Result<u32, String> {
+    pub(super) fn play(&self, wire: Wire) -> Result<u32, String> {
         let got = self.play_to_the_end(wire);
         self.done.fetch_add(1, Ordering::Relaxed);
         got

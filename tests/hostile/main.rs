@@ -1,6 +1,8 @@
 //! The hostile corpus: what a peer may send that no relay should fall over, in tables, played
 //! against a session, against a worker with simulated sockets, and against the running binary
-//! while healthy clients run beside it.
+//! while healthy clients run beside it. Cases of servers, which the relay is a client of, are
+//! played against a session, and against the running binary as origins and as targets
+//! (live_client).
 //!
 //! ```text
 //!   handshake  chunks  control  timestamps  amf  commands  media  client_role     the tables
@@ -35,6 +37,7 @@ mod dice;
 mod handshake;
 mod heard;
 mod live;
+mod live_client;
 mod media;
 mod session;
 #[path = "../support/mod.rs"]
@@ -74,6 +77,7 @@ fn all() -> Vec<Case> {
     cases.extend(amf::cases());
     cases.extend(commands::cases());
     cases.extend(media::cases());
+    cases.extend(client_role::mirrored(&cases));
     cases.extend(client_role::cases());
     cases.extend(dice::cases());
     cases
@@ -264,4 +268,13 @@ fn a_running_relay_survives_them_all_while_the_healthy_notice_nothing() {
     let cases: Vec<&Case> = cases.iter().filter(|case| case.places.live).collect();
     let failed = live::try_cases(&cases);
     report("live", &cases, &failed);
+}
+
+#[test]
+fn a_running_relay_survives_hostile_servers_while_its_other_lines_go_on() {
+    let _turn = alone();
+    let cases = chosen();
+    let cases: Vec<&Case> = cases.iter().filter(|case| case.state.is_origin()).collect();
+    let failed = live_client::try_cases(&cases);
+    report("servers", &cases, &failed);
 }
