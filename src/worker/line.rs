@@ -97,6 +97,8 @@ pub(super) struct Line {
     addresses: VecDeque<SocketAddr>,
     /// Failures since it last worked.
     pub(super) failures: u32,
+    /// When it was called last.
+    called_at: Instant,
 }
 
 impl Line {
@@ -106,6 +108,7 @@ impl Line {
             state: State::Waiting(now),
             addresses: VecDeque::new(),
             failures: 0,
+            called_at: now,
         }
     }
 
@@ -130,7 +133,25 @@ impl<S: Transport> Core<S> {
             return;
         };
         let (host, port) = (server.host.clone(), server.port);
+        let now = self.now;
+        if let Some(line) = self.line(index, task) {
+            line.called_at = now;
+        }
+        self.look_at_stream(index, now + self.shared.config.pull_timeout);
         self.place_call(index, task, Callee::Name { host, port });
+    }
+
+    /// Gives up a call whose name is looked up for too long: another server may be there.
+    pub(super) fn check_call(&mut self, index: usize, task: Task) {
+        let limit = self.shared.config.pull_timeout;
+        let now = self.now;
+        if let Some(line) = self.line(index, task)
+            && let State::Calling(id) = line.state
+            && line.called_at + limit <= now
+        {
+            self.called.remove(&id);
+            self.line_failed(index, task, "the name is still being looked up");
+        }
     }
 
     fn place_call(&mut self, index: usize, task: Task, to: Callee) {

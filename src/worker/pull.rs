@@ -359,7 +359,8 @@ impl<S: Transport> Core<S> {
         match state {
             State::Waiting(until) if until > now => self.look_at_stream(index, until),
             State::Waiting(_) => self.ask_origin(index),
-            State::Calling(_) | State::Up(_) => {}
+            State::Calling(_) => self.check_call(index, Task::Pull),
+            State::Up(_) => {}
         }
     }
 

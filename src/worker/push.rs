@@ -71,7 +71,8 @@ impl<S: Transport> Core<S> {
             match push.line.state {
                 State::Waiting(until) if until > now => self.look_at_stream(index, until),
                 State::Waiting(_) => self.call(index, Task::Push(push.rule)),
-                State::Calling(_) | State::Up(_) => {}
+                State::Calling(_) => self.check_call(index, Task::Push(push.rule)),
+                State::Up(_) => {}
             }
         }
     }

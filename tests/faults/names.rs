@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use tailwater::edge::order::order;
 use tailwater::rtmp::client::Action;
 use tailwater::rtmp::message::kind;
 
@@ -31,10 +32,10 @@ struct Names {
 
 impl Names {
     fn start() -> Arc<Self> {
-        let [high, low] = u16::try_from(std::process::id() % 0xFFFF)
-            .unwrap()
-            .to_be_bytes();
-        let address = format!("127.53.{high}.{}", low.max(1));
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let [.., high, low] = std::process::id().to_be_bytes();
+        let address = format!("127.{}.{high}.{}", 53 + number, low.max(1));
         let socket = UdpSocket::bind((address.as_str(), 53)).expect("root may have port 53");
         socket
             .set_read_timeout(Some(Duration::from_millis(20)))
@@ -94,23 +95,35 @@ fn answer(question: &[u8]) -> Vec<u8> {
     answer
 }
 
-#[test]
-fn a_name_that_is_not_answered_delays_those_alone_who_wait_for_it() {
-    let _turn = together();
-    let names = Names::start();
-    let _stop = Stop(names.clone());
+/// A relay that asks `names`.
+fn relay_with(names: &Names, flags: &[&str]) -> Relay {
     let settings = scratch("names").join("resolv.conf");
     let text = format!(
         "nameserver {}\noptions timeout:20 attempts:1\n",
         names.address
     );
     std::fs::write(&settings, text).unwrap();
+    let common = "--listen 127.0.0.1:0 --workers 1 --log debug --stats-interval 200ms";
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c"]);
+    command.arg(format!(
+        "mount --bind {} /etc/resolv.conf && exec {BINARY} {common} {}",
+        settings.display(),
+        flags.join(" ")
+    ));
+    Relay::start_command(&mut command, 1)
+}
+
+#[test]
+fn a_name_that_is_not_answered_delays_those_alone_who_wait_for_it() {
+    let _turn = together();
+    let names = Names::start();
+    let _stop = Stop(names.clone());
     let (origin, target) = (Relay::start(&[]), Relay::start(&[]));
     let port = origin.address().port();
     // One worker: what blocked it would block everybody.
     let flags = [
-        "--workers 1 --pull-timeout 30 --pull-give-up 40 --play-wait 20 --log debug",
-        "--listen 127.0.0.1:0 --stats-interval 200ms --max-per-address 0",
+        "--pull-timeout 30 --pull-give-up 40 --play-wait 20",
         &format!("--pull slow=rtmp://origin.example:{port}/live"),
         &format!("--pull live=rtmp://127.0.0.1:{port}"),
         &format!("--pull named=rtmp://localhost:{port}/live"),
@@ -118,15 +131,8 @@ fn a_name_that_is_not_answered_delays_those_alone_who_wait_for_it() {
             "--push out=rtmp://target.example:{}/live",
             target.address().port()
         ),
-    ]
-    .join(" ");
-    let mut command = Command::new("unshare");
-    command.args(["--mount", "sh", "-c"]);
-    command.arg(format!(
-        "mount --bind {} /etc/resolv.conf && exec {BINARY} {flags}",
-        settings.display()
-    ));
-    let edge = Relay::start_command(&mut command, 1);
+    ];
+    let edge = relay_with(&names, &flags);
     let mut film = Film::new("film", 0);
     let mut publisher = Wire::publish(origin.address(), "cam");
     publisher.send_all(&film.headers_again(0));
@@ -154,4 +160,35 @@ fn a_name_that_is_not_answered_delays_those_alone_who_wait_for_it() {
     names.answers.store(true, Ordering::Relaxed);
     slow.until_number(kind::AUDIO, 4);
     edge.wait_stat("pushes", 1);
+}
+
+#[test]
+fn an_origin_whose_name_is_not_answered_makes_room_for_the_next() {
+    let _turn = together();
+    let names = Names::start();
+    let _stop = Stop(names.clone());
+    let origin = Relay::start(&[]);
+    let [slow, good] = [
+        "origin.example:1935".to_owned(),
+        origin.address().to_string(),
+    ];
+    // One that is asked for at the slow one first.
+    let stream = (0..).map(|number| format!("cam{number}")).find(|stream| {
+        let key = format!("live/{stream}");
+        order(&key, [&*slow, &*good].into_iter())[0] == 0
+    });
+    let stream = stream.unwrap();
+    let rule = format!("--pull rtmp://{slow},rtmp://{good}");
+    let edge = relay_with(&names, &["--pull-timeout 1 --pull-give-up 15", &rule]);
+    let mut film = Film::new("film", 0);
+    let mut publisher = Wire::publish(origin.address(), &stream);
+    publisher.send_all(&film.headers_again(0));
+    publisher.send_all(&film.group(4));
+    let asked = now();
+    let mut player = Wire::play(edge.address(), &stream);
+    player.until_number(kind::AUDIO, 4);
+    let took = asked.elapsed();
+    assert!(took < Duration::from_secs(4), "{took:?}");
+    assert!(names.asked.load(Ordering::Relaxed) > 0);
+    edge.wait_log(&["pull failed", "looked up"]);
 }
