@@ -291,8 +291,9 @@ pub const OPTIONS: &[Opt] = &[
         default: "5 s",
         category: Category::Edge,
         meaning: "Leave a server that does not answer, or sends nothing, for this long.",
-        note: "For each step to the next: connecting, being answered, the first media, and \
-               whatever follows. A server that a stream is handed on to has as long to answer.",
+        note: "For each step to the next: finding its name, connecting, being answered, \
+               the first media, and whatever follows. A server that a stream is handed on to has \
+               as long to answer.",
         ..BLANK
     },
     Opt {
