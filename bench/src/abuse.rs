@@ -99,8 +99,8 @@ pub fn run(arguments: &[String]) -> End {
 }
 
 fn abuse(values: &Values, plan: &Plan) -> Result<Abuse, FlagError> {
-    let Wire::Rtmp { app, tc_url } = plan.wire.clone() else {
-        return Err(values.wrong("url", "RTMP"));
+    let (Wire::Rtmp { app, tc_url }, None) = (&plan.play_from.wire, &plan.play_from.tls) else {
+        return Err(values.wrong("url", "rtmp://, which abusers speak"));
     };
     let all = values.text("kinds") == "all";
     let mut kinds: Vec<usize> = (0..KINDS.len()).filter(|_| all).collect();
@@ -112,10 +112,10 @@ fn abuse(values: &Values, plan: &Plan) -> Result<Abuse, FlagError> {
         })?);
     }
     Ok(Abuse {
-        server: plan.play_from,
+        server: plan.play_from.address,
         target: Target {
-            app,
-            tc_url,
+            app: app.clone(),
+            tc_url: tc_url.clone(),
             stream: format!("{}-0", plan.name),
         },
         abusers: values.count("abusers", 1..=20_000)?,

@@ -8,6 +8,9 @@
 //!                   +--> Stalled, never read again
 //! ```
 //!
+//! A player that follows over TLS drops what comes from there on without decrypting it: what TLS
+//! costs the server is measured, not what it costs here.
+//!
 //! It never tries again: what ends a connection is told to the generator, which counts it.
 
 use std::io::{self, Read, Write};
@@ -16,6 +19,7 @@ use std::time::Duration;
 
 use mio::net::TcpStream;
 use rustix::net::RecvFlags;
+use tailwater::net::tls::TlsName;
 use tailwater::rtmp::client::{Action, ClientEvent, ClientRequest, ClientSession};
 use tailwater::rtmp::handshake::Mode;
 use tailwater::rtmp::message::{Message, MessageHeader, Payload, Timestamp, kind};
@@ -25,18 +29,17 @@ use tailwater::rtmp::writer::write_message;
 use crate::check::{Checker, Tally};
 use crate::measure::now_ns;
 use crate::media::{Due, Label, Media, Schedule, is_coded, is_key_frame};
-use crate::socket::{self, Options};
+use crate::socket::{self, Options, Stream};
 
 /// One connection.
 pub struct Client {
-    /// The socket, for the poll.
-    pub socket: TcpStream,
     /// Where it stands.
     pub state: State,
     /// Payload bytes of the socket received since [`Client::bytes`] was last set to 0.
     pub bytes: u64,
     /// What it does.
     pub role: Role,
+    socket: Stream,
     stream: u32,
     begun_ns: u64,
     link: Link,
@@ -126,6 +129,17 @@ pub struct Seen {
     pub bytes_in: u64,
 }
 
+/// A server to connect to.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Its name, if TLS is spoken with it.
+    pub tls: Option<TlsName>,
+    /// What is spoken with it, in TLS or without.
+    pub wire: Wire,
+}
+
 /// What is spoken with the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wire {
@@ -133,7 +147,7 @@ pub enum Wire {
     Rtmp {
         /// The app.
         app: String,
-        /// `rtmp://host:port/app`.
+        /// `rtmp://host:port/app`, or `rtmps://`.
         tc_url: String,
     },
     /// Chunks of this size from the server, without handshake and commands.
@@ -179,9 +193,8 @@ impl Client {
     /// # Errors
     /// The system has no socket or port left.
     pub fn connect(
-        server: SocketAddr,
+        server: &Server,
         source: Option<SocketAddr>,
-        wire: &Wire,
         stream: (u32, &str),
         role: Role,
         desk: &Desk,
@@ -195,12 +208,12 @@ impl Client {
             receive_buffer: stalls.then_some(STALLED_BUFFER_BYTES),
         };
         let begun_ns = now_ns();
-        let socket = socket::connect(server, &options)?;
+        let socket = socket::connect(server.address, &options)?;
         let action = match role {
             Role::Publisher(_) => Action::Publish,
             Role::Player(_) => Action::Play,
         };
-        let link = match wire {
+        let link = match &server.wire {
             Wire::Rtmp { app, tc_url } => {
                 let request = ClientRequest {
                     app: app.clone(),
@@ -223,7 +236,7 @@ impl Client {
             },
         };
         Ok(Self {
-            socket,
+            socket: Stream::new(socket, server.tls.as_ref())?,
             state: State::Joining,
             bytes: 0,
             role,
@@ -232,6 +245,11 @@ impl Client {
             link,
             unsent: Vec::new(),
         })
+    }
+
+    /// The socket, for the poll.
+    pub fn tcp(&mut self) -> &mut TcpStream {
+        self.socket.tcp()
     }
 
     /// The socket is ready; afterwards [`state`](Self::state) may be another.
@@ -260,6 +278,7 @@ impl Client {
             self.unsent.extend_from_slice(out.pending());
             out.advance(out.pending().len());
         }
+        self.socket.flush_pending().map_err(|e| e.to_string())?;
         if self.unsent.is_empty() {
             return Ok(());
         }
@@ -273,8 +292,8 @@ impl Client {
         loop {
             let is_blind = matches!(self.link, Link::Blind);
             let (room, count) = if is_blind {
-                let taken =
-                    rustix::net::recv(&self.socket, &mut desk.discard[..], RecvFlags::TRUNC);
+                let tcp = self.socket.tcp();
+                let taken = rustix::net::recv(tcp, &mut desk.discard[..], RecvFlags::TRUNC);
                 let taken = taken.map(|(_, count)| count).map_err(io::Error::from);
                 (DISCARD_BYTES, taken)
             } else {
@@ -502,7 +521,7 @@ fn take_media(
 }
 
 /// As much as the socket takes.
-fn write(socket: &mut TcpStream, bytes: &[u8]) -> Result<usize, String> {
+fn write(socket: &mut Stream, bytes: &[u8]) -> Result<usize, String> {
     match socket.write(bytes) {
         Ok(count) => Ok(count),
         Err(error)

@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 
 use tailwater::net::process;
 
-use crate::client::Wire;
+use crate::client::{self, Wire};
 use crate::flags::{Flag, FlagError, Values, flag};
 use crate::floor_server;
 use crate::generator::Plan;
@@ -119,10 +119,15 @@ fn work(values: &Values) -> Result<Work, FlagError> {
         None => 65_536,
     };
     let shared = shared_plan(values, streams)?;
+    let server = client::Server {
+        wire: Wire::Bare { chunk_size },
+        ..shared.play_from.clone()
+    };
     let players = if ingest { 0 } else { shared.players };
     Ok(Work {
         plan: Plan {
-            wire: Wire::Bare { chunk_size },
+            publish_to: server.clone(),
+            play_from: server,
             publishes: ingest,
             players,
             checked: shared.checked.min(players),
@@ -139,8 +144,8 @@ fn drive(mut work: Work, values: &Values, arguments: &[String]) -> Result<(), En
     let mut server = Server::start(arguments).map_err(failed)?;
     // Last, as what is started inherits it.
     pin(values, "cpu")?;
-    work.plan.publish_to = server.address;
-    work.plan.play_from = server.address;
+    work.plan.publish_to.address = server.address;
+    work.plan.play_from.address = server.address;
     work.plan.server_pids = vec![server.child.id()];
     let end = measure_and_report(work.plan, values, "floor");
     match (end, server.stop()) {

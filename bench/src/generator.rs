@@ -12,13 +12,13 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use mio::{Events, Interest, Poll, Token};
 
 use crate::check::Checker;
-use crate::client::{Client, Desk, Player, Publisher, Role, Seen, State, Wire};
+use crate::client::{Client, Desk, Player, Publisher, Role, Seen, Server, State};
 use crate::measure::{Usage, now_ns, usage};
 use crate::media::{Media, Shape};
 use crate::socket::Sources;
@@ -27,11 +27,9 @@ use crate::socket::Sources;
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// Where publishers connect to.
-    pub publish_to: SocketAddr,
+    pub publish_to: Server,
     /// Where players connect to.
-    pub play_from: SocketAddr,
-    /// What is spoken with both.
-    pub wire: Wire,
+    pub play_from: Server,
     /// Streams are called so, with `-NUMBER`.
     pub name: String,
     /// Streams there are; players are spread over them.
@@ -306,7 +304,7 @@ impl Generator {
     fn close(&mut self, index: usize, why: String) {
         let client = &mut self.clients[index];
         client.state = State::Closed;
-        let _: io::Result<()> = self.poll.registry().deregister(&mut client.socket);
+        let _: io::Result<()> = self.poll.registry().deregister(client.tcp());
         self.closed += 1;
         let what = match client.role {
             Role::Publisher(_) => "publisher",
@@ -360,23 +358,23 @@ impl Generator {
         let (role, server, number) = match index.checked_sub(self.publishers()) {
             None => {
                 let publisher = Publisher::new(&self.desk.media);
-                (Role::Publisher(publisher), plan.publish_to, index)
+                (Role::Publisher(publisher), &plan.publish_to, index)
             }
             Some(player) => {
                 let stream = player % plan.streams;
                 let role = Role::Player(plan.player(player, stream));
-                (role, plan.play_from, stream)
+                (role, &plan.play_from, stream)
             }
         };
         let name = format!("{}-{number}", plan.name);
         let number = u32::try_from(number).unwrap_or(u32::MAX);
-        let source = SOURCES.of(server, index);
+        let source = SOURCES.of(server.address, index);
         let stream = (number, &*name);
-        let mut client = Client::connect(server, source, &plan.wire, stream, role, &self.desk)?;
+        let mut client = Client::connect(server, source, stream, role, &self.desk)?;
         let interest = Interest::READABLE | Interest::WRITABLE;
         self.poll
             .registry()
-            .register(&mut client.socket, Token(index), interest)?;
+            .register(client.tcp(), Token(index), interest)?;
         self.clients.push(client);
         Ok(())
     }

@@ -13,10 +13,12 @@
 //!   socket                      connecting, and from where
 //!         |
 //!   measure  report  flags      the kernel's figures, tables, command lines
+//!   certificate                 for relays with TLS
 //!   subcommand                  from a command line to how it ended
 //! ```
 
 pub mod abuse;
+pub mod certificate;
 pub mod check;
 pub mod client;
 pub mod coded;

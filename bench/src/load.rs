@@ -1,10 +1,13 @@
 //! `load`: publishers and players against an RTMP server given by URL.
 
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
 
 use serde_json::{Map, Value, json};
 
-use crate::client::Wire;
+use tailwater::net::tls::ClientTls;
+
+use crate::client::{Server, Wire};
 use crate::flags::{Flag, FlagError, Values, flag};
 use crate::generator::{Generator, Outcome, Plan};
 use crate::measure;
@@ -32,6 +35,7 @@ machine for those figures. Put it on another core than the generator:
   tailwater-bench load --publishers 500 --players 0 --cpu 1      ingest only
   tailwater-bench load --players 100 --storm 5000 --cpu 1        a storm of joins
   tailwater-bench load --players 2000 --stall 500 --cpu 1        a quarter never reads
+  tailwater-bench load --play-url rtmps://127.0.0.1:1936/live --tls-ca ca.pem    players over TLS
 
 exit status: 0 figures were reported; 1 the load could not be put on; 2 wrong flags;
 3 refused: the generator itself was the bottleneck, so that figures would be its own.";
@@ -95,18 +99,24 @@ pub const SHARED_FLAGS: [Flag; 14] = [
 ];
 
 /// The flags of this subcommand alone.
-pub(crate) const FLAGS: [Flag; 9] = [
+pub(crate) const FLAGS: [Flag; 10] = [
     flag(
         "url",
         "URL",
         "rtmp://127.0.0.1:1935/live",
-        "The server and application.",
+        "The server and application; rtmps:// for TLS.",
     ),
     flag(
         "play-url",
         "URL",
         "",
-        "Play from here instead, such as an edge of --url.",
+        "Play from here instead, such as an edge of --url, or its TLS listener.",
+    ),
+    flag(
+        "tls-ca",
+        "FILE",
+        "",
+        "Whom to trust in rtmps://, as PEM (default: what the system trusts)",
     ),
     flag(
         "name",
@@ -176,12 +186,8 @@ pub(crate) fn plan(values: &Values) -> Result<Plan, FlagError> {
     let name = values.optional("name").map(str::to_owned);
     let publishers = values.count("publishers", 1..=20_000)?;
     let mut plan = Plan {
-        publish_to: url.address,
-        play_from: play_url.address,
-        wire: Wire::Rtmp {
-            app: url.app,
-            tc_url: url.text,
-        },
+        publish_to: url.server(values)?,
+        play_from: play_url.server(values)?,
         name: name.unwrap_or_else(|| format!("bench-{}", std::process::id())),
         publishes: true,
         stalled: values.count("stall", 0..=values.count("players", 0..=100_000)?)?,
@@ -200,12 +206,15 @@ pub(crate) fn plan(values: &Values) -> Result<Plan, FlagError> {
 /// # Errors
 /// A value is out of range.
 pub fn shared_plan(values: &Values, streams: usize) -> Result<Plan, FlagError> {
-    let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+    let nowhere = Server {
+        address: SocketAddr::from(([127, 0, 0, 1], 0)),
+        tls: None,
+        wire: Wire::Bare { chunk_size: 65_536 },
+    };
     let players = values.count("players", 0..=100_000)?;
     Ok(Plan {
-        publish_to: nowhere,
+        publish_to: nowhere.clone(),
         play_from: nowhere,
-        wire: Wire::Bare { chunk_size: 65_536 },
         name: String::new(),
         streams,
         publishes: false,
@@ -243,8 +252,8 @@ fn server_pids(values: &Values, plan: &Plan) -> Result<Vec<u32>, FlagError> {
         return Ok(pids);
     }
     let server = match plan.players {
-        0 => plan.publish_to,
-        _ => plan.play_from,
+        0 => plan.publish_to.address,
+        _ => plan.play_from.address,
     };
     if !server.ip().is_loopback() {
         return Ok(Vec::new());
@@ -344,6 +353,7 @@ fn to_json(
         json!({
             "streams": plan.streams,
             "players": plan.players,
+            "tls": plan.play_from.tls.is_some(),
             "stall": plan.stalled,
             "storm": plan.storm,
             "bitrate": plan.shape.bitrate,
@@ -362,26 +372,37 @@ fn to_json(
     Value::Object(all)
 }
 
-/// `rtmp://HOST[:PORT]/APP`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// `rtmp://HOST[:PORT]/APP`, or `rtmps://`.
+#[derive(Clone, Debug)]
 struct Url {
     text: String,
     address: SocketAddr,
     app: String,
+    /// The name the server has to have in TLS; none without TLS.
+    tls_name: Option<String>,
 }
 
 impl Url {
     fn parse(values: &Values, flag: &str) -> Result<Self, FlagError> {
-        let wrong = || values.wrong(flag, "rtmp://HOST[:PORT]/APP");
+        let wrong = || values.wrong(flag, "rtmp://HOST[:PORT]/APP or rtmps://");
         let text = values.text(flag).trim_end_matches('/');
-        let rest = text.strip_prefix("rtmp://").ok_or_else(wrong)?;
+        let (is_tls, rest) = match text.split_once("://") {
+            Some(("rtmp", rest)) => (false, rest),
+            Some(("rtmps", rest)) => (true, rest),
+            _ => return Err(wrong()),
+        };
         let (host, app) = rest.split_once('/').ok_or_else(wrong)?;
         let has_port = host.rsplit(':').next().is_some_and(|end| {
             host.contains(':') && !host.ends_with(']') && end.parse::<u16>().is_ok()
         });
         let with_port = match has_port {
             true => host.to_owned(),
+            false if is_tls => format!("{host}:443"),
             false => format!("{host}:1935"),
+        };
+        let tls_name = match with_port.rsplit_once(':') {
+            Some((host, _)) if is_tls => Some(host.trim_matches(['[', ']']).to_owned()),
+            _ => None,
         };
         let mut addresses = with_port.to_socket_addrs().map_err(|_| wrong())?;
         let address = addresses.next().ok_or_else(wrong)?;
@@ -389,8 +410,43 @@ impl Url {
             text: text.to_owned(),
             address,
             app: app.to_owned(),
+            tls_name,
         })
     }
+
+    /// The server, trusted as the flags say.
+    fn server(&self, values: &Values) -> Result<Server, FlagError> {
+        let tls = match &self.tls_name {
+            None => None,
+            Some(name) => {
+                let named = trust(values)?.name(name);
+                Some(named.ok_or_else(|| values.wrong("url", "a host that TLS has names for"))?)
+            }
+        };
+        Ok(Server {
+            address: self.address,
+            tls,
+            wire: Wire::Rtmp {
+                app: self.app.clone(),
+                tc_url: self.text.clone(),
+            },
+        })
+    }
+}
+
+/// Whom rtmps:// trusts.
+fn trust(values: &Values) -> Result<ClientTls, FlagError> {
+    let authorities: Vec<PathBuf> = values
+        .optional("tls-ca")
+        .map(PathBuf::from)
+        .into_iter()
+        .collect();
+    let tls = ClientTls::new(&authorities).map_err(|error| FlagError {
+        flag: "tls-ca".to_owned(),
+        reason: error.to_string(),
+    })?;
+    // Players are strangers to each other.
+    Ok(tls.without_resumption())
 }
 
 #[cfg(test)]
@@ -399,10 +455,14 @@ mod tests {
     use crate::flags::{Asked, read};
 
     fn plan_of(line: &[&str]) -> Result<Plan, FlagError> {
+        plan(&values_of(line)?)
+    }
+
+    fn values_of(line: &[&str]) -> Result<Values, FlagError> {
         let flags: Vec<Flag> = FLAGS.into_iter().chain(SHARED_FLAGS).collect();
         let line: Vec<String> = line.iter().map(|&word| word.to_owned()).collect();
         match read(&flags, &line, ABOUT, EXAMPLES)? {
-            Asked::Run(values) => plan(&values),
+            Asked::Run(values) => Ok(values),
             Asked::Help(text) => panic!("{text}"),
         }
     }
@@ -415,9 +475,9 @@ mod tests {
             ("rtmp://[::1]/x", "[::1]:1935", "x"),
         ] {
             let plan = plan_of(&["--url", url]).unwrap();
-            assert_eq!(plan.publish_to, address.parse().unwrap());
-            assert_eq!(plan.play_from, plan.publish_to);
-            let Wire::Rtmp { app: found, tc_url } = plan.wire else {
+            assert_eq!(plan.publish_to.address, address.parse().unwrap());
+            assert_eq!(plan.play_from.address, plan.publish_to.address);
+            let Wire::Rtmp { app: found, tc_url } = plan.play_from.wire else {
                 panic!("no rtmp");
             };
             assert_eq!((&*found, &*tc_url), (app, url.trim_end_matches('/')));
@@ -425,6 +485,23 @@ mod tests {
         for url in ["http://127.0.0.1/live", "rtmp://127.0.0.1", "rtmp:///x"] {
             assert!(plan_of(&["--url", url]).is_err(), "{url}");
         }
+    }
+
+    #[test]
+    fn a_url_with_tls_tells_whose_certificate_is_wanted() {
+        for (url, port, name) in [
+            ("rtmps://127.0.0.1:1937/x", 1_937, "127.0.0.1"),
+            ("rtmps://[::1]/x", 443, "::1"),
+            ("rtmps://localhost:7/x", 7, "localhost"),
+        ] {
+            let url = Url::parse(&values_of(&["--url", url]).unwrap(), "url").unwrap();
+            assert_eq!(
+                (url.address.port(), url.tls_name.as_deref()),
+                (port, Some(name))
+            );
+        }
+        let error = plan_of(&["--url", "rtmps://[::1]/x", "--tls-ca", "/nowhere"]).unwrap_err();
+        assert_eq!(error.flag, "tls-ca");
     }
 
     #[test]

@@ -1,12 +1,14 @@
-//! Sockets of the load and of the abusers: begun without waiting, from addresses of their own.
+//! Sockets of the load and of the abusers: begun without waiting, from addresses of their own;
+//! plain, or with TLS over them.
 
-use std::io;
+use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use mio::net::TcpStream;
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
+use tailwater::net::tls::{TlsName, TlsSocket};
 
 /// What is special about a socket.
 #[derive(Clone, Copy, Debug, Default)]
@@ -43,6 +45,68 @@ pub(crate) fn connect(server: SocketAddr, options: &Options) -> io::Result<TcpSt
     match socket.connect(&server.into()) {
         Err(error) if Errno::from_io_error(&error) != Some(Errno::INPROGRESS) => Err(error),
         _ => Ok(TcpStream::from_std(socket.into())),
+    }
+}
+
+/// What a connection of the load reads and writes.
+pub(crate) enum Stream {
+    /// What is sent is what the kernel sends.
+    Plain(TcpStream),
+    /// TLS does the rest.
+    Tls(Box<TlsSocket>),
+}
+
+impl Stream {
+    /// A connection that was begun, to the one called `peer` if there is to be TLS.
+    ///
+    /// # Errors
+    /// TLS cannot be used as it is set up.
+    pub(crate) fn new(tcp: TcpStream, peer: Option<&TlsName>) -> io::Result<Self> {
+        Ok(match peer {
+            None => Self::Plain(tcp),
+            Some(peer) => Self::Tls(Box::new(TlsSocket::client(tcp, peer)?)),
+        })
+    }
+
+    /// The socket below, for the poll.
+    pub(crate) fn tcp(&mut self) -> &mut TcpStream {
+        match self {
+            Self::Plain(tcp) => tcp,
+            Self::Tls(tls) => tls.tcp(),
+        }
+    }
+
+    /// Sends what was taken before and waits here.
+    ///
+    /// # Errors
+    /// The socket failed.
+    pub(crate) fn flush_pending(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(_) => Ok(()),
+            Self::Tls(tls) => tls.flush_pending(),
+        }
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(tcp) => tcp.read(buf),
+            Self::Tls(tls) => tls.read(buf),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(tcp) => tcp.write(buf),
+            Self::Tls(tls) => tls.write(buf),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

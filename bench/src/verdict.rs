@@ -198,7 +198,7 @@ fn share(part: u64, whole: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::{Seen, Wire};
+    use crate::client::{Seen, Server, Wire};
     use crate::generator::Memory;
     use crate::measure::Usage;
     use crate::media::Shape;
@@ -206,10 +206,14 @@ mod tests {
     const SECOND_NS: u64 = 1_000_000_000;
 
     fn plan() -> Plan {
-        Plan {
-            publish_to: "127.0.0.1:1".parse().unwrap(),
-            play_from: "127.0.0.1:1".parse().unwrap(),
+        let server = Server {
+            address: "127.0.0.1:1".parse().unwrap(),
+            tls: None,
             wire: Wire::Bare { chunk_size: 128 },
+        };
+        Plan {
+            publish_to: server.clone(),
+            play_from: server,
             name: String::new(),
             streams: 1,
             publishes: true,

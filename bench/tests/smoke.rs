@@ -44,11 +44,29 @@ fn relay_binary() -> PathBuf {
 struct Relay {
     process: Child,
     address: String,
+    /// Where it listens with TLS, and whom to trust there.
+    tls: Option<(String, PathBuf)>,
 }
 
 impl Relay {
     fn start() -> Self {
-        let mut process = Command::new(relay_binary())
+        Self::start_with(&[])
+    }
+
+    /// A relay that listens with TLS, too; its certificate is in `dir`.
+    fn start_with_tls(dir: &Path) -> Self {
+        let files = tailwater_bench::certificate::make(dir).unwrap();
+        let [certificate, key] = files.map(|path| path.display().to_string());
+        let listen = ["--listen-tls", "127.0.0.1:0", "--tls-cert"];
+        let mut relay =
+            Self::start_with(&[&listen[..], &[&certificate, "--tls-key", &key]].concat());
+        let address = relay.listening("rtmps");
+        relay.tls = Some((address, certificate.into()));
+        relay
+    }
+
+    fn start_with(more: &[&str]) -> Self {
+        let process = Command::new(relay_binary())
             .args([
                 "--listen",
                 "127.0.0.1:0",
@@ -58,18 +76,32 @@ impl Relay {
                 "none",
             ])
             .args(["--log", "warn"])
+            .args(more)
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
+        let mut relay = Self {
+            process,
+            address: String::new(),
+            tls: None,
+        };
+        relay.address = relay.listening("rtmp");
+        relay
+    }
+
+    /// The address in the next line that it prints, which is about `protocol`.
+    fn listening(&mut self, protocol: &str) -> String {
         let mut line = String::new();
-        BufReader::new(process.stdout.as_mut().unwrap())
+        let out = self.process.stdout.as_mut().unwrap();
+        // Read byte by byte: what follows the line is for later.
+        BufReader::with_capacity(1, out)
             .read_line(&mut line)
             .unwrap();
-        let address = line.trim().strip_prefix("listening rtmp ").unwrap();
-        Self {
-            address: address.to_owned(),
-            process,
-        }
+        let address = line
+            .trim()
+            .strip_prefix(&format!("listening {protocol} "))
+            .unwrap();
+        address.to_owned()
     }
 }
 
@@ -160,6 +192,57 @@ fn load_on_the_relay_loses_nothing_and_has_all_figures() {
 }
 
 #[test]
+fn publishers_and_players_come_by_tls_and_lose_nothing() {
+    let dir = std::env::temp_dir().join(format!("tailwater-bench-tls-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    let relay = Relay::start_with_tls(&dir);
+    let (address, trusted) = relay.tls.clone().unwrap();
+    let [plain, tls] = [("rtmp", &relay.address), ("rtmps", &address)]
+        .map(|(scheme, address)| format!("{scheme}://{address}/live"));
+    for publish_to in [&plain, &tls] {
+        let figures = figures(&[
+            "load",
+            "--url",
+            publish_to,
+            "--play-url",
+            &tls,
+            "--tls-ca",
+            trusted.to_str().unwrap(),
+            "--players",
+            "20",
+            "--seconds",
+            "2",
+            "--warm-up",
+            "1",
+        ]);
+        check(
+            &figures,
+            &[("players", 20.0)],
+            &["checked", "cpu_us_per_player_s", "delay_p50_ms", "out_mbps"],
+        );
+        check(&figures, &NOTHING_WRONG, &[]);
+    }
+    // Who is not to be trusted is not measured.
+    let run = Command::new(BENCH)
+        .args(["load", "--quiet", "--url", &tls, "--tls-ca"])
+        .arg(stranger(&dir))
+        .output()
+        .unwrap();
+    assert_eq!(run.status.code(), Some(1));
+    let complaint = String::from_utf8_lossy(&run.stderr);
+    assert!(complaint.contains("certificate"), "{complaint}");
+    std::fs::remove_dir_all(dir).unwrap();
+}
+
+/// A certificate that is nobody's here.
+fn stranger(dir: &Path) -> PathBuf {
+    let dir = dir.join("stranger");
+    std::fs::create_dir_all(&dir).unwrap();
+    let [certificate, _] = tailwater_bench::certificate::make(&dir).unwrap();
+    certificate
+}
+
+#[test]
 fn the_floor_of_players_is_measured_at_once_and_in_batches() {
     for pace in ["0", "100"] {
         let figures = figures(&[
@@ -233,7 +316,7 @@ fn a_comparison_leaves_samples_a_page_and_a_chart() {
             "compare",
             "--quick",
             "--rows",
-            "fan-100-auto,reader-128",
+            "fan-100-auto,tls-500,reader-128",
             "--host",
             "Test 1",
         ])
@@ -249,7 +332,7 @@ fn a_comparison_leaves_samples_a_page_and_a_chart() {
     assert!(folder.file_name().to_string_lossy().ends_with("-test-1"));
     let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
     let samples = read("samples.jsonl");
-    assert_eq!(samples.lines().count(), 4, "{samples}");
+    assert_eq!(samples.lines().count(), 6, "{samples}");
     assert!(!samples.contains("\"failed\""), "{samples}");
     let page = read("summary.md");
     assert!(page.contains("| nothing lost | none | yes |"), "{page}");

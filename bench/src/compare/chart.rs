@@ -68,7 +68,7 @@ fn bar(y: usize, name: &str, value: f64, longest: f64) -> String {
     // A bar that is there can be seen.
     let length = (value / longest * room).max(2.0);
     let colour = match name {
-        "tailwater" | "tailwater, 2 workers" => "#0b7a75",
+        "tailwater" | "tailwater, 2 workers" | "tailwater, TLS" => "#0b7a75",
         "floor" | "memcpy" => "#b9c3cc",
         "nginx-rtmp" | "rml_rtmp" => "#d08c2e",
         "xiu" => "#a8506a",

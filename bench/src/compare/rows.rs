@@ -69,6 +69,8 @@ pub(super) enum Program {
         flags: &'static [&'static str],
         /// Event loops.
         workers: usize,
+        /// What it has to do with TLS.
+        tls: Tls,
     },
     /// The kernel alone.
     Floor(Pace),
@@ -84,6 +86,17 @@ pub(super) enum Program {
     RmlReader,
     /// A copy of the same bytes.
     Copy,
+}
+
+/// Whether the relay listens with TLS, too, and who comes there. Publishers never do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tls {
+    /// No listener.
+    No,
+    /// A listener, which nobody comes to.
+    Listens,
+    /// All players come there.
+    Players,
 }
 
 /// How often the floor writes or reads.
@@ -155,8 +168,32 @@ const NMS: Entrant = Entrant {
 const fn tailwater(flags: &'static [&'static str]) -> Entrant {
     Entrant {
         name: "tailwater",
-        program: Program::Tailwater { flags, workers: 1 },
+        program: Program::Tailwater {
+            flags,
+            workers: 1,
+            tls: Tls::No,
+        },
     }
+}
+
+/// The relay with a listener for TLS: its players come there, or not.
+const fn listening(name: &'static str, flags: &'static [&'static str], tls: Tls) -> Entrant {
+    Entrant {
+        name,
+        program: Program::Tailwater {
+            flags,
+            workers: 1,
+            tls,
+        },
+    }
+}
+
+/// Both kinds of players, in a row of TLS.
+const fn both(flags: &'static [&'static str]) -> [Entrant; 2] {
+    [
+        listening("tailwater, TLS", flags, Tls::Players),
+        listening("tailwater", flags, Tls::Listens),
+    ]
 }
 
 const fn floor(pace: Pace) -> Entrant {
@@ -374,12 +411,44 @@ pub(super) const ROWS: &[Row] = &[
                 program: Program::Tailwater {
                     flags: &["--pace", "0"],
                     workers: 2,
+                    tls: Tls::No,
                 },
             },
             tailwater(&["--pace", "0"]),
         ],
         figure: CPU_PLAYER,
         goals: &[ratio(CPU_PLAYER, "tailwater", 1.10), Goal::NothingLost],
+        quick: false,
+    },
+    Row {
+        key: "tls-500-paced",
+        title: "1 stream, 500 players over TLS and without, `--pace 350`",
+        // Whole beats: 60 of them.
+        work: Work::Load(Load {
+            seconds: 21,
+            ..LOAD
+        }),
+        entrants: &both(&["--pace", "350"]),
+        figure: CPU_PLAYER,
+        goals: &[Goal::NothingLost],
+        quick: false,
+    },
+    Row {
+        key: "tls-500",
+        title: "1 stream, 500 players over TLS and without, `--pace 0`",
+        work: Work::Load(LOAD),
+        entrants: &both(&["--pace", "0"]),
+        figure: CPU_PLAYER,
+        goals: &[Goal::NothingLost],
+        quick: true,
+    },
+    Row {
+        key: "tls-500-auto",
+        title: "1 stream, 500 players over TLS and without, default flags",
+        work: Work::Load(LOAD),
+        entrants: &both(&[]),
+        figure: CPU_PLAYER,
+        goals: &[Goal::NothingLost],
         quick: false,
     },
     reader_row(

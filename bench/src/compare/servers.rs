@@ -10,7 +10,8 @@ use std::process::{Child, Command, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-use super::rows::Program;
+use super::rows::{Program, Tls};
+use crate::certificate;
 use crate::measure::{listeners, median, now_ns};
 
 /// Where the programs are; a path that is missing means that the program does not take part.
@@ -46,7 +47,17 @@ pub(super) struct Server {
     child: Child,
     /// Where it listens, on 127.0.0.1.
     pub port: u16,
+    /// Its listener for TLS.
+    pub tls: Option<TlsListener>,
     dir: PathBuf,
+}
+
+/// Where a server speaks TLS.
+pub(super) struct TlsListener {
+    /// On 127.0.0.1.
+    pub port: u16,
+    /// Whom to trust there.
+    pub certificate: PathBuf,
 }
 
 /// How long a server may take to listen, and to end.
@@ -64,8 +75,14 @@ impl Server {
         dir: &Path,
     ) -> Result<Self, String> {
         fs::create_dir_all(dir).map_err(|error| error.to_string())?;
-        let port = free_port().map_err(|error| error.to_string())?;
+        let words = |error: io::Error| error.to_string();
+        let port = free_port(0).map_err(words)?;
         let mut command = command(program, programs, port, dir)?;
+        let tls = match program {
+            Program::Tailwater { tls: Tls::No, .. } => None,
+            Program::Tailwater { .. } => Some(with_tls(&mut command, port, dir).map_err(words)?),
+            _ => None,
+        };
         let log = |name: &str| File::create(dir.join(name)).map_err(|error| error.to_string());
         command
             .stdin(Stdio::null())
@@ -75,6 +92,7 @@ impl Server {
         let mut server = Self {
             child,
             port,
+            tls,
             dir: dir.to_owned(),
         };
         server.wait_until_listening()?;
@@ -148,7 +166,7 @@ fn command(
         Ok::<_, String>(file)
     };
     Ok(match program {
-        Program::Tailwater { flags, workers } => {
+        Program::Tailwater { flags, workers, .. } => {
             let mut command = Command::new(path(&programs.tailwater)?);
             command.arg("--listen").arg(format!("127.0.0.1:{port}"));
             command.arg("--workers").arg(workers.to_string());
@@ -183,6 +201,16 @@ fn command(
             return Err("is no server".into());
         }
     })
+}
+
+/// Has the relay listen with TLS, too, on another port than `port`.
+fn with_tls(command: &mut Command, port: u16, dir: &Path) -> io::Result<TlsListener> {
+    let [certificate, key] = certificate::make(dir)?;
+    let port = free_port(port)?;
+    command.arg("--listen-tls").arg(format!("127.0.0.1:{port}"));
+    command.arg("--tls-cert").arg(&certificate);
+    command.arg("--tls-key").arg(key);
+    Ok(TlsListener { port, certificate })
 }
 
 /// Defaults but for the number of workers and connections.
@@ -228,14 +256,14 @@ pub(super) fn on_cpus<T>(cpus: &[usize], spawn: impl FnOnce() -> io::Result<T>) 
     spawned
 }
 
-/// A port that nobody has at this moment, on any address, as xiu wants all of them. From below
-/// those that the kernel gives to outgoing connections.
-fn free_port() -> io::Result<u16> {
+/// A port other than `taken` that nobody has at this moment, on any address, as xiu wants all of
+/// them. From below those that the kernel gives to outgoing connections.
+fn free_port(taken: u16) -> io::Result<u16> {
     const FIRST: u16 = 20_000;
     const COUNT: u16 = 10_000;
     let start = u16::try_from(now_ns() % u64::from(COUNT)).unwrap_or(0);
     let mut ports = (0..COUNT).map(|step| FIRST + (start + step) % COUNT);
-    let is_free = |port: &u16| TcpListener::bind(("0.0.0.0", *port)).is_ok();
+    let is_free = |port: &u16| *port != taken && TcpListener::bind(("0.0.0.0", *port)).is_ok();
     ports
         .find(is_free)
         .ok_or_else(|| io::ErrorKind::AddrInUse.into())

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Map, Value, json};
 
-use super::rows::{Entrant, Load, NS_PER_MESSAGE, Pace, Program, Row, Work};
+use super::rows::{Entrant, Load, NS_PER_MESSAGE, Pace, Program, Row, Tls, Work};
 use super::servers::{Programs, Server, on_cpus};
 use crate::measure::now_ns;
 use crate::micro::{Chunks, Sum};
@@ -107,7 +107,7 @@ impl Bench {
     /// What the entrant does, in flags.
     fn line(&self, row: &Row, entrant: &Entrant) -> String {
         let mut words: Vec<String> = Vec::new();
-        if let Program::Tailwater { flags, workers } = &entrant.program {
+        if let Program::Tailwater { flags, workers, .. } = &entrant.program {
             words.extend(["tailwater".into(), "--workers".into(), workers.to_string()]);
             words.extend(flags.iter().map(|&flag| flag.to_owned()));
             words.push(";".into());
@@ -117,6 +117,12 @@ impl Bench {
             words.push("load".into());
             words.extend(load.arguments());
             words.extend(load.more_arguments());
+            if let Program::Tailwater {
+                tls: Tls::Players, ..
+            } = entrant.program
+            {
+                words.extend(["--play-url".into(), "rtmps://...".into()]);
+            }
         }
         words.join(" ")
     }
@@ -139,6 +145,18 @@ impl Bench {
             "--url".to_owned(),
             format!("rtmp://127.0.0.1:{}/live", server.port),
         ]);
+        if let (
+            Program::Tailwater {
+                tls: Tls::Players, ..
+            },
+            Some(tls),
+        ) = (program, &server.tls)
+        {
+            let url = format!("rtmps://127.0.0.1:{}/live", tls.port);
+            line.extend(["--play-url".to_owned(), url]);
+            let trusted = tls.certificate.display().to_string();
+            line.extend(["--tls-ca".to_owned(), trusted]);
+        }
         let mut figures = self.run_bench(&line)?;
         if let Some(pace_ms) = server.pace_ms(load.seconds) {
             figures.insert("pace_ms".into(), pace_ms.into());

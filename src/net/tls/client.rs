@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use rustls::client::Resumption;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 
@@ -65,6 +66,17 @@ impl ClientTls {
         Ok(Self {
             settings: Arc::new(settings),
         })
+    }
+
+    /// The same, but every connection shakes hands in full, as clients that are strangers to each
+    /// other do.
+    #[must_use]
+    pub fn without_resumption(&self) -> Self {
+        let mut settings = (*self.settings).clone();
+        settings.resumption = Resumption::disabled();
+        Self {
+            settings: Arc::new(settings),
+        }
     }
 
     /// A peer called `host`, a domain name or an address without brackets; None when it can be
