@@ -1,0 +1,231 @@
+//! The settings in effect as text: what --print-config prints, and a `--config` file.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::listen::{ListenAddr, Proxies};
+use super::{Config, Pace, Switch, Takeover};
+use crate::edge::rule::Rule;
+use crate::flags::{Accepts, OPTIONS, Opt};
+
+impl Config {
+    /// The values in effect, `name = value` a line, as a `--config` file. Reading it gives an
+    /// equal configuration.
+    pub fn to_text(&self) -> String {
+        let mut text = String::new();
+        for opt in OPTIONS.iter().filter(|opt| opt.is_setting()) {
+            let values = self.shown(opt);
+            if values.is_empty() && opt.default.is_empty() {
+                text.push_str(&format!("# {} =\n", opt.name));
+            } else if values.is_empty() {
+                // Only `log` has a meaning of its own when absent.
+                text.push_str(&format!("# {} = {}, or RUST_LOG\n", opt.name, opt.default));
+            }
+            for value in values {
+                text.push_str(&format!("{} = {value}\n", opt.name));
+            }
+        }
+        text
+    }
+
+    /// The values of one option as they would be given.
+    fn shown(&self, opt: &Opt) -> Vec<String> {
+        let amount = |amount: u64| match opt.accepts {
+            Accepts::Amount { unit, .. } => vec![unit.show(amount)],
+            Accepts::Nothing | Accepts::Words(_) | Accepts::Text(_) => vec![amount.to_string()],
+        };
+        let size = |size: usize| amount(size as u64);
+        let time = |time: Duration| amount(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+        let word = |word: &str| vec![word.to_owned()];
+        let rules = |rules: &[Rule]| shown_or_none(rules.iter().map(Rule::to_string));
+        let paths = |paths: &[PathBuf]| paths.iter().map(|p| p.display().to_string()).collect();
+        let switch = |switch: Switch| word(if switch.is_on() { "on" } else { "off" });
+        match opt.name {
+            "app" if self.app.is_empty() => word("*"),
+            "app" => self.app.clone(),
+            "backlog" => amount(self.backlog.into()),
+            "chunk-size" => amount(self.chunk_size.into()),
+            "cpus" => vec![self.cpus.to_string()],
+            "drain" => time(self.drain),
+            "gop-cache" => switch(self.gop_cache),
+            "grace" => time(self.grace),
+            "handshake-timeout" => time(self.handshake_timeout),
+            "lag-max" => size(self.lag_max),
+            "listen" if self.listen.is_empty() => word("none"),
+            "listen" => self.listen.iter().map(ListenAddr::to_string).collect(),
+            "listen-tls" => self.listen_tls.iter().map(SocketAddr::to_string).collect(),
+            "log" => self.log.iter().cloned().collect(),
+            "log-bytes" => size(self.log_bytes),
+            "max-connections" => size(self.max_connections.unwrap_or(0)),
+            "max-per-address" => size(self.max_per_address.unwrap_or(0)),
+            "max-streams" => size(self.max_streams.unwrap_or(0)),
+            "memory-max" => size(self.memory_max.unwrap_or(0)),
+            "nodelay" => switch(self.nodelay),
+            "pace" => match self.pace {
+                Pace::Auto => word("auto"),
+                Pace::Fixed(interval) => time(interval),
+            },
+            "pace-max" => time(self.pace_max),
+            "ping" => time(self.ping.unwrap_or(Duration::ZERO)),
+            "play-wait" => time(self.play_wait),
+            "proxy-protocol" => self.proxy_protocol.iter().map(Proxies::to_string).collect(),
+            "publish-bitrate-max" => amount(self.publish_bitrate_max.unwrap_or(0)),
+            "publish-idle" => time(self.publish_idle),
+            "pull" => rules(&self.pull),
+            "pull-give-up" => time(self.pull_give_up),
+            "pull-linger" => time(self.pull_linger),
+            "pull-timeout" => time(self.pull_timeout),
+            "push" => rules(&self.push),
+            "push-strict" => switch(self.push_strict),
+            "rcvbuf" => size(self.rcvbuf.unwrap_or(0)),
+            "read-budget" => size(self.read_budget),
+            "reconnect-to" => word(self.reconnect_to.as_deref().unwrap_or("same")),
+            "send-timeout" => time(self.send_timeout),
+            "setup-timeout" => time(self.setup_timeout),
+            "skips-max" => size(self.skips_max.unwrap_or(0)),
+            "sndbuf" => size(self.sndbuf.unwrap_or(0)),
+            "stats-interval" => time(self.stats_interval.unwrap_or(Duration::ZERO)),
+            "takeover" => word(match self.takeover {
+                Takeover::Refuse => "refuse",
+                Takeover::Replace => "replace",
+            }),
+            "tls-ca" => paths(&self.tls_ca),
+            "tls-cert" => paths(&self.tls_cert),
+            "tls-key" => paths(&self.tls_key),
+            "window" => time(self.window),
+            "window-ack" => amount(self.window_ack.into()),
+            "workers" => size(self.workers.unwrap_or(0)),
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// What there is of a list, or the word for an empty one.
+fn shown_or_none(values: impl Iterator<Item = String>) -> Vec<String> {
+    let shown: Vec<String> = values.collect();
+    if shown.is_empty() {
+        return vec!["none".to_owned()];
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::tests::settings;
+    use crate::flags::Raw;
+
+    /// A value for every setting that is not its default, as it is printed.
+    const OTHER: &str = "\
+app = live
+app = studio/one
+backlog = 1
+listen = 127.0.0.1:0
+listen = [::1]:1936
+listen = unix:/run/tailwater.sock
+listen-tls = 127.0.0.1:1937
+proxy-protocol = 10.0.0.0/8
+proxy-protocol = unix
+tls-ca = ca.pem
+tls-cert = a.pem
+tls-key = a.key
+cpus = 0,2,3
+workers = 2
+pace = 20 ms
+pace-max = 100 ms
+read-budget = 8 KiB
+gop-cache = off
+grace = 1500 ms
+lag-max = 1 MiB
+log-bytes = 2 MiB
+play-wait = 0 s
+takeover = replace
+window = 60 s
+pull = live=rtmp://a/x?key=1,rtmps://b
+pull = rtmp://c:7/{app}/{stream}?{query}
+pull-give-up = 7 s
+pull-linger = 0 s
+pull-timeout = 3 s
+push = live=rtmp://d/e
+push-strict = on
+max-connections = 500
+max-per-address = 0
+max-streams = 7
+memory-max = 1 GiB
+publish-bitrate-max = 20 Mbit/s
+skips-max = 3
+drain = 1 s
+handshake-timeout = 3 s
+publish-idle = 5 s
+reconnect-to = rtmp://other:7/live
+send-timeout = 7 s
+setup-timeout = 9 s
+chunk-size = 4097
+nodelay = off
+ping = 0 s
+rcvbuf = 64 KiB
+sndbuf = 128 KiB
+window-ack = 10000
+log = info,tailwater::edge=debug
+stats-interval = 2 s
+";
+
+    /// The configuration in a file, what is printed of it, and that this reads back as the same.
+    #[track_caller]
+    fn printed(text: &str) -> String {
+        let read = |text| Config::from_raw(&Raw::from_file_text("text", text)?);
+        let config = read(text).unwrap();
+        let printed = config.to_text();
+        assert_eq!(read(&printed), Ok(config), "{printed}");
+        printed
+    }
+
+    #[test]
+    fn what_is_printed_reads_back() {
+        let defaults = printed("");
+        for opt in settings() {
+            let line = match opt.default {
+                "" => format!("# {} =\n", opt.name),
+                default => format!("{} = {default}\n", opt.name),
+            };
+            assert!(
+                defaults.contains(&line) || opt.name == "log",
+                "{line} in {defaults}"
+            );
+        }
+        assert!(
+            defaults.contains("\n# log = info, or RUST_LOG\n"),
+            "{defaults}"
+        );
+        assert_eq!(defaults.lines().count(), settings().count());
+        assert_eq!(printed(OTHER), OTHER);
+    }
+
+    #[test]
+    fn each_setting_has_a_field_of_its_own() {
+        let defaults = printed("");
+        for opt in settings() {
+            let is_its = |line: &&str| line.split(" = ").next() == Some(opt.name);
+            let lines: Vec<&str> = OTHER.lines().filter(is_its).collect();
+            // A log below the default lag would be refused.
+            let text = match opt.name {
+                "log-bytes" => "log-bytes = 32 MiB".to_owned(),
+                // These three go together, and are told apart by `what_is_printed_reads_back`.
+                "listen-tls" | "tls-cert" | "tls-key" => continue,
+                _ => lines.join("\n"),
+            };
+            assert!(!lines.is_empty(), "{}", opt.name);
+            let others = |text: &str| {
+                let is_other = |line: &&str| !is_its(line) && !line.starts_with("# ");
+                text.lines()
+                    .filter(is_other)
+                    .map(str::to_owned)
+                    .collect::<Vec<_>>()
+            };
+            let alone = printed(&text);
+            assert!(alone.contains(&text), "{text} in {alone}");
+            assert_eq!(others(&alone), others(&defaults), "{}", opt.name);
+        }
+    }
+}
