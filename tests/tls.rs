@@ -314,7 +314,9 @@ fn a_write_takes_all_or_fills_the_socket_and_a_read_fills_its_buffer_or_empties_
     let both = mio::Interest::READABLE | mio::Interest::WRITABLE;
     for (token, socket) in [&mut near, &mut far].into_iter().enumerate() {
         let token = mio::Token(token);
-        poll.registry().register(socket, token, both).unwrap();
+        poll.registry()
+            .register(socket.source(), token, both)
+            .unwrap();
     }
     let mut events = mio::Events::with_capacity(8);
     while got.len() < wanted.len() {

@@ -89,13 +89,13 @@ mod tests {
         let mut poll = Poll::new().unwrap();
         let interest = Interest::READABLE | Interest::WRITABLE;
         poll.registry()
-            .register(socket, Token(0), interest)
+            .register(socket.source(), Token(0), interest)
             .unwrap();
         let mut events = Events::with_capacity(4);
         let limit = Some(Duration::from_secs(5));
         poll.poll(&mut events, limit).unwrap();
         assert!(!events.is_empty(), "an event within {limit:?}");
-        poll.registry().deregister(socket).unwrap();
+        poll.registry().deregister(socket.source()).unwrap();
     }
 
     #[test]

@@ -13,7 +13,6 @@ use std::time::Duration;
 
 use mio::event::Source;
 use mio::net::{TcpListener, UnixListener};
-use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, SockAddr, SockFilter, SockRef, TcpKeepalive, Type};
 
 use super::socket::Socket;
@@ -206,25 +205,12 @@ impl Acceptor {
         }
     }
 
-    fn source(&mut self) -> &mut dyn Source {
+    /// What a poll watches.
+    pub fn source(&mut self) -> &mut dyn Source {
         match self {
             Self::Tcp(listener) => listener,
             Self::Unix(listener) => listener,
         }
-    }
-}
-
-impl Source for Acceptor {
-    fn register(&mut self, registry: &Registry, token: Token, what: Interest) -> io::Result<()> {
-        self.source().register(registry, token, what)
-    }
-
-    fn reregister(&mut self, registry: &Registry, token: Token, what: Interest) -> io::Result<()> {
-        self.source().reregister(registry, token, what)
-    }
-
-    fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
-        self.source().deregister(registry)
     }
 }
 

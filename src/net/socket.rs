@@ -7,7 +7,6 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
-use mio::{Interest, Registry, Token};
 
 use super::tls::{ServerTls, TlsSocket};
 use super::transport::Transport;
@@ -114,7 +113,8 @@ impl Socket {
         }
     }
 
-    fn source(&mut self) -> &mut dyn Source {
+    /// What a poll watches.
+    pub fn source(&mut self) -> &mut dyn Source {
         match self {
             Self::Tcp(socket) => socket,
             Self::Unix(socket) => socket,
@@ -130,19 +130,5 @@ impl AsFd for Socket {
             Self::Unix(socket) => socket.as_fd(),
             Self::Tls(socket) => socket.as_fd(),
         }
-    }
-}
-
-impl Source for Socket {
-    fn register(&mut self, registry: &Registry, token: Token, what: Interest) -> io::Result<()> {
-        self.source().register(registry, token, what)
-    }
-
-    fn reregister(&mut self, registry: &Registry, token: Token, what: Interest) -> io::Result<()> {
-        self.source().reregister(registry, token, what)
-    }
-
-    fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
-        self.source().deregister(registry)
     }
 }

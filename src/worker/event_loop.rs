@@ -164,10 +164,11 @@ impl EventLoop {
         event_loop.hang_gather()?;
         for (index, mut door) in doors.into_iter().enumerate() {
             let token = Token(LISTENERS - index);
-            event_loop
-                .poll
-                .registry()
-                .register(&mut door.acceptor, token, Interest::READABLE)?;
+            event_loop.poll.registry().register(
+                door.acceptor.source(),
+                token,
+                Interest::READABLE,
+            )?;
             event_loop.listeners.push(Listener {
                 door,
                 ready: true,
@@ -408,7 +409,7 @@ impl EventLoop {
         let token = Token(WAITING | key & KEY_MASK);
         let watched = self.antechamber.socket_mut(key).map(|socket| {
             let registry = self.poll.registry();
-            registry.register(socket, token, Interest::READABLE)
+            registry.register(socket.source(), token, Interest::READABLE)
         });
         if let Some(Err(error)) = watched {
             // It is sent away when its time is over.
@@ -443,7 +444,7 @@ impl EventLoop {
         match heard {
             Ok(()) => {
                 // It is watched as what it now is.
-                let _: io::Result<()> = self.poll.registry().deregister(&mut waiting.socket);
+                let _: io::Result<()> = self.poll.registry().deregister(waiting.socket.source());
                 self.admit(waiting.socket, waiting.peer, waiting.tls.as_deref());
             }
             Err(reason) => self.core.turn_away(waiting.peer, &reason),
@@ -467,7 +468,11 @@ impl EventLoop {
             return false;
         };
         let interest = Interest::READABLE | Interest::WRITABLE;
-        match self.poll.registry().register(socket, token, interest) {
+        match self
+            .poll
+            .registry()
+            .register(socket.source(), token, interest)
+        {
             Ok(()) => true,
             Err(error) => {
                 error!("a connection cannot be watched: {error}");
@@ -539,10 +544,13 @@ impl EventLoop {
             let interest = Interest::READABLE | Interest::WRITABLE;
             let token = join_token(key, generation);
             // One that published before is there already.
-            if self.poll.registry().deregister(socket).is_err() {
+            if self.poll.registry().deregister(socket.source()).is_err() {
                 continue;
             }
-            let moved = self.gather.registry().register(socket, token, interest);
+            let moved = self
+                .gather
+                .registry()
+                .register(socket.source(), token, interest);
             if let Err(error) = moved {
                 error!("a publisher cannot be watched: {error}");
                 self.core.drop_conn(key, error.kind());
@@ -589,8 +597,8 @@ impl EventLoop {
             if let Mail::Adopt(conn) = mail {
                 // Whichever poll has it.
                 let socket = conn.socket_mut();
-                if self.poll.registry().deregister(socket).is_err() {
-                    let _: io::Result<()> = self.gather.registry().deregister(socket);
+                if self.poll.registry().deregister(socket.source()).is_err() {
+                    let _: io::Result<()> = self.gather.registry().deregister(socket.source());
                 }
             }
         }

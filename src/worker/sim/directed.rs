@@ -54,6 +54,11 @@ const MS: fn(u64) -> Duration = Duration::from_millis;
 const S: fn(u64) -> Duration = Duration::from_secs;
 const MIB: usize = 1 << 20;
 
+/// A video sequence header of one track of many, E-RTMP v2 "Multitrack".
+fn track_header(track: u8) -> [u8; 7] {
+    [0x96, 0, b'a', b'v', b'c', b'1', track]
+}
+
 impl Stage {
     fn new(change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config {

@@ -5,11 +5,6 @@ use super::*;
 use crate::config::Pace;
 use crate::limits;
 
-/// A video sequence header of one track of many, E-RTMP v2 "Multitrack".
-fn track_header(track: u8) -> [u8; 7] {
-    [0x96, 0, b'a', b'v', b'c', b'1', track]
-}
-
 fn delete_stream(stage: &mut Stage, guest: usize) {
     stage.guests[guest].session.send_command(0, |amf| {
         amf.string("deleteStream").number(0.0).null().number(1.0);

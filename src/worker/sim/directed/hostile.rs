@@ -64,11 +64,6 @@ fn session_bytes(stage: &Stage) -> usize {
     players.map(|(_, conn)| conn.session.memory_bytes()).sum()
 }
 
-/// A video sequence header of one track of many, E-RTMP v2 "Multitrack".
-fn track_header(track: u8) -> [u8; 7] {
-    [0x96, 0, b'a', b'v', b'c', b'1', track]
-}
-
 #[test]
 fn a_slow_player_that_jumps_holds_no_more_for_each_jump() {
     let mut stage = Stage::new(|_| {});
