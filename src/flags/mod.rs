@@ -186,6 +186,7 @@ pub struct Given {
 
 impl Raw {
     /// The text of a configuration file; `path` is how errors name the file.
+    #[cfg(test)]
     pub fn from_file_text(path: &str, text: &str) -> Result<Self, ConfigError> {
         file::read_text(path, text)
     }

@@ -140,6 +140,7 @@ impl Cursor {
     }
 
     /// Whether the player is paused.
+    #[cfg(test)]
     pub fn is_paused(&self) -> bool {
         self.state == State::Paused
     }
