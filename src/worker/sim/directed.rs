@@ -243,6 +243,25 @@ impl Stage {
         self.core.gauges
     }
 
+    /// What there is, all of which is nothing when everybody has left.
+    fn left(&self) -> [usize; 11] {
+        let core = &self.core;
+        let admission = &self.shared.admission;
+        [
+            core.conns.len(),
+            core.streams.len(),
+            core.by_name.len(),
+            core.players,
+            core.publishers,
+            core.called.len(),
+            self.shared.registry.len(),
+            self.shared.registry.owned(),
+            admission.connections(),
+            admission.newcomers(),
+            admission.per_address().iter().sum(),
+        ]
+    }
+
     /// Everybody leaves; nothing is left.
     #[track_caller]
     fn end(mut self) {
@@ -254,21 +273,7 @@ impl Stage {
         }
         self.settle();
         self.wait(S(15));
-        let core = &self.core;
-        let admission = &self.shared.admission;
-        let left = [
-            core.conns.len(),
-            core.streams.len(),
-            core.by_name.len(),
-            core.players,
-            core.publishers,
-            self.shared.registry.len(),
-            self.shared.registry.owned(),
-            admission.connections(),
-            admission.newcomers(),
-            admission.per_address().iter().sum(),
-        ];
-        assert_eq!(left, [0; 10]);
+        assert_eq!(self.left(), [0; 11]);
         for guest in &self.guests {
             assert!(guest.wire.borrow().relay_gone);
         }

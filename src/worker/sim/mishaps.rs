@@ -7,8 +7,9 @@
 
 use std::time::Duration;
 
+use super::post::told;
 use super::wire::SimSocket;
-use super::world::{World, told};
+use super::world::World;
 use crate::worker::fault::Midst;
 use crate::worker::mail::Mail;
 

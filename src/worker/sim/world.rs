@@ -9,14 +9,14 @@ use super::Trace;
 use super::client::{Appetite, Client};
 use super::mishaps::Tally;
 use super::rng::Rng;
+use super::seats::Seat;
+use super::settings;
 use super::truth::{Line, Truth};
 use super::wire::SimSocket;
-use crate::config::{Config, Pace, Switch, Takeover};
 use crate::rtmp::client::Action;
 use crate::stats::Gauges;
 use crate::worker::core::{Core, Shared};
 use crate::worker::mail::Mail;
-use crate::worker::memory::Pressure;
 
 /// Everything there is.
 pub(super) struct World {
@@ -28,7 +28,7 @@ pub(super) struct World {
     pub(super) clients: Vec<Client>,
     pub(super) truth: Truth,
     /// Letters that were posted and have not arrived, oldest first, by sender and receiver.
-    transit: Vec<Vec<VecDeque<Vec<Mail<SimSocket>>>>>,
+    pub(super) transit: Vec<Vec<VecDeque<Vec<Mail<SimSocket>>>>>,
     pub(super) trace: Trace,
     step: usize,
     /// How many come in a thousand steps.
@@ -43,37 +43,8 @@ pub(super) struct World {
     pub(super) clients_max: usize,
 }
 
-/// Two turns so far apart that somebody has to have gone in between when memory is short.
-const SHED_WAIT: Duration = Duration::from_millis(1_500);
-
 /// Steps in which letters are lost, and as many in which none is.
 const LOSS_STEPS: usize = 300;
-
-/// How long a worker sleeps at most.
-const STATS_EVERY: Duration = Duration::from_millis(250);
-
-/// A worker and the part of its event loop that is not in the core.
-pub(super) struct Seat {
-    pub(super) core: Core<SimSocket>,
-    /// The mailbox said that it is to be woken.
-    pub(super) mail: bool,
-    /// There are letters in its mailbox and the wake-up has not come.
-    unwoken: bool,
-    /// Poll returns then at the latest.
-    stats_due: Instant,
-    /// When it compares its streams with the registry next.
-    audit_due: Instant,
-    /// How often it has compared its streams with the registry since something was lost.
-    pub(super) audits: u32,
-    /// Connections in its mailbox.
-    arriving: usize,
-    next_beat: Instant,
-    /// It gets no turn for so many steps.
-    asleep: usize,
-    /// Since when memory is so short that publishers are to go, and none of those who could has;
-    /// and how many were shed then.
-    shedding: Option<(Instant, u64)>,
-}
 
 impl World {
     #[expect(
@@ -83,7 +54,7 @@ impl World {
     pub(super) fn new(seed: u64, trace: Trace) -> Self {
         let mut rng = Rng::new(seed);
         let workers = rng.range(1, 5);
-        let config = config(&mut rng);
+        let config = settings::draw(&mut rng);
         let max_connections = rng.pick(&[1_000, 1_000, 1_000, 12]);
         trace.note(|| format!("{workers} workers, {max_connections} connections, {config:?}"));
         let names = rng.range(1, 4);
@@ -110,18 +81,7 @@ impl World {
         let seats = (0..workers).map(|worker| {
             let mut core = Core::new(worker, shared.clone(), rng.next(), now);
             core.mail_bytes = mail_bytes;
-            Seat {
-                core,
-                mail: false,
-                unwoken: false,
-                stats_due: now + STATS_EVERY,
-                audit_due: now,
-                audits: u32::MAX,
-                arriving: 0,
-                next_beat: now,
-                asleep: 0,
-                shedding: None,
-            }
+            Seat::new(core, now)
         });
         Self {
             workers: seats.collect(),
@@ -268,251 +228,12 @@ impl World {
         self.clients.push(client);
     }
 
-    fn read(&mut self, client: usize, count: usize) -> bool {
+    pub(super) fn read(&mut self, client: usize, count: usize) -> bool {
         let Self { clients, truth, .. } = self;
         match clients[client].read(truth, count) {
             Ok(moved) => moved,
             Err(what) => self.fail(&format!("client {client}: {what}")),
         }
-    }
-
-    /// Some letters arrive: those of one sender to one receiver in their order, and those that
-    /// were posted together together.
-    fn deliver(&mut self, permille: usize) -> bool {
-        let mut moved = false;
-        for from in 0..self.workers.len() {
-            for to in 0..self.workers.len() {
-                while !self.transit[from][to].is_empty() && self.rng.chance(permille) {
-                    let mut letters = self.transit[from][to].pop_front().unwrap_or_default();
-                    self.lose_some(&mut letters);
-                    self.note(|| format!("{} letters from {from} to {to}", letters.len()));
-                    self.workers[to].arriving += letters.iter().filter(is_conn).count();
-                    if self.shared.mailboxes[to].post(letters.into_iter()) {
-                        let comes = !self.rng.chance(20);
-                        self.tally.wakes += u64::from(!comes);
-                        self.workers[to].mail = comes;
-                        self.workers[to].unwoken = !comes;
-                    }
-                    moved = true;
-                }
-            }
-        }
-        moved
-    }
-
-    /// Whether poll would return on this worker.
-    pub(super) fn has_reason(&self, worker: usize) -> bool {
-        let seat = &self.workers[worker];
-        seat.mail
-            || seat.stats_due <= self.now
-            || seat.core.has_leftovers()
-            || seat.core.next_deadline().is_some_and(|at| at <= self.now)
-            || self.has_event(worker)
-    }
-
-    fn gathers(&self, worker: usize) -> bool {
-        let seat = &self.workers[worker];
-        seat.core.pacer.pace().is_zero() || self.now >= seat.next_beat
-    }
-
-    fn has_event(&self, worker: usize) -> bool {
-        let gathers = self.gathers(worker);
-        self.clients.iter().any(|client| {
-            let wire = client.wire.borrow();
-            wire.event
-                && wire.seat.is_some_and(|(at, _)| at == worker)
-                && (gathers || !wire.gathered)
-        })
-    }
-
-    /// One turn of a worker's event loop.
-    pub(super) fn turn(&mut self, worker: usize) {
-        self.note(|| format!("turn of worker {worker}"));
-        let fired = self.workers[worker].core.faults.fired();
-        let events = self.poll(worker);
-        let now = self.now;
-        self.workers[worker].core.set_now(now);
-        self.read_mail(worker);
-        let core = &mut self.workers[worker].core;
-        for (key, generation, ready) in events {
-            if core.generation(key) == Some(generation) {
-                core.on_ready(key, ready.readable, ready.writable);
-                if ready.hangup {
-                    core.on_hangup(key);
-                }
-            }
-        }
-        core.ingress();
-        core.feed();
-        core.egress();
-        core.serve_woken();
-        let work = core.pacer().work();
-        work.ingress += Duration::from_micros(5 * work.reads);
-        work.egress += Duration::from_micros(3_000 * work.writes);
-        core.expire();
-        self.register_publishers(worker);
-        self.post(worker);
-        let core = &mut self.workers[worker].core;
-        let (publishers, players) = core.census();
-        core.pacer().review(now, players, publishers);
-        core.publish_stats();
-        let seat = &mut self.workers[worker];
-        if now >= seat.stats_due {
-            seat.stats_due = now + STATS_EVERY;
-        }
-        if seat.core.audit_due > now
-            && std::mem::replace(&mut seat.audit_due, seat.core.audit_due) <= now
-        {
-            seat.audits = seat.audits.saturating_add(1);
-        }
-        let fired = seat.core.faults.fired() - fired;
-        if fired > 0 {
-            self.tally.panics += fired;
-            self.lose();
-        }
-        let seat = &mut self.workers[worker];
-        let is_due = seat.core.pressure == Pressure::ShedStreams && seat.core.publishers > 0;
-        let shed = seat.core.gauges.shed;
-        let before = seat
-            .shedding
-            .filter(|(_, before)| is_due && *before == shed);
-        seat.shedding = is_due.then_some(before.unwrap_or((now, shed)));
-        if before.is_some_and(|(since, _)| now.duration_since(since) > SHED_WAIT) {
-            self.fail(&format!(
-                "worker {worker} sheds nobody, and memory is short"
-            ));
-        }
-    }
-
-    fn poll(&mut self, worker: usize) -> Vec<(usize, u32, super::wire::Readiness)> {
-        let gathers = self.gathers(worker);
-        let seat = &mut self.workers[worker];
-        if gathers {
-            seat.next_beat = self.now + seat.core.pacer.pace();
-        }
-        let mut events = Vec::new();
-        for client in &self.clients {
-            let mut wire = client.wire.borrow_mut();
-            let Some((at, key)) = wire.seat else { continue };
-            if at == worker
-                && (gathers || !wire.gathered)
-                && let Some(generation) = seat.core.generation(key)
-                && let Some(ready) = wire.harvest()
-            {
-                events.push((key, generation, ready));
-            }
-        }
-        events
-    }
-
-    fn read_mail(&mut self, worker: usize) {
-        let mut letters = Vec::new();
-        let seat = &mut self.workers[worker];
-        seat.mail = false;
-        seat.unwoken = false;
-        seat.arriving = 0;
-        self.shared.mailboxes[worker].collect(&mut letters);
-        for mail in letters {
-            if let Mail::Snapshot { name, .. } = &mail {
-                self.begin_anew(worker, name);
-            }
-            let core = &mut self.workers[worker].core;
-            match mail {
-                Mail::Adopt(conn) => {
-                    let key = core.adopt(*conn);
-                    let socket = core.socket_mut(key).expect("it was just adopted");
-                    socket.wire.borrow_mut().register(worker, key);
-                    core.resume_publish(key);
-                }
-                other => core.receive(other),
-            }
-        }
-    }
-
-    /// The log of a stream on `worker` is about to begin anew: part of it may be lost, and its
-    /// players may jump.
-    fn begin_anew(&mut self, worker: usize, name: &str) {
-        let line = self.truth.line(name);
-        let core = &self.workers[worker].core;
-        if !core
-            .by_name
-            .get(name)
-            .is_some_and(|index| core.streams[*index].is_live())
-        {
-            return;
-        }
-        for client in &mut self.clients {
-            let seat = client.wire.borrow().seat;
-            if seat.is_some_and(|(at, _)| at == worker) {
-                for player in &mut client.players {
-                    player.may_jump |=
-                        Some(player.stream) == line || player.asked == line || player.switching;
-                }
-            }
-        }
-    }
-
-    /// Publishes that were accepted: the truth learns their order.
-    fn register_publishers(&mut self, worker: usize) {
-        let core = &mut self.workers[worker].core;
-        for key in std::mem::take(core.new_publishers()) {
-            // It may have been closed in the same turn.
-            let Some(conn) = core.conns.get_mut(key) else {
-                continue;
-            };
-            let client = conn.socket.client;
-            let mut wire = conn.socket.wire.borrow_mut();
-            wire.register(worker, key);
-            wire.gathered = self.shared.config.pace != Pace::Fixed(Duration::ZERO);
-            for publication in &conn.publications {
-                let stream = &core.streams[publication.stream];
-                let line = self.truth.line(&stream.name);
-                let published = self.clients[client]
-                    .publications
-                    .iter_mut()
-                    .find(|published| Some(published.stream) == line && !published.accepted);
-                if let Some(published) = published {
-                    published.accepted = true;
-                    let number = published.publication;
-                    self.truth.lines[published.stream]
-                        .order
-                        .push(u32::try_from(number).unwrap());
-                    self.truth.publications[number].epoch = Some(stream.epoch);
-                    self.trace
-                        .note(|| format!("client {client} publishes {} as {number}", stream.name));
-                }
-            }
-        }
-    }
-
-    fn post(&mut self, worker: usize) {
-        let outbound = std::mem::take(self.workers[worker].core.outbound());
-        let mut batches: Vec<Vec<Mail<SimSocket>>> =
-            (0..self.workers.len()).map(|_| Vec::new()).collect();
-        for (to, mut mail) in outbound {
-            assert_ne!(to, worker, "nobody writes to itself: {mail:?}");
-            self.note(|| format!("    from {worker} to {to}: {}", told(&mail)));
-            if let Mail::Adopt(conn) = &mut mail {
-                let mut wire = conn.socket_mut().wire.borrow_mut();
-                wire.seat = None;
-                wire.gathered = false;
-                wire.event = false;
-            }
-            batches[to].push(mail);
-        }
-        for (to, batch) in batches.into_iter().enumerate() {
-            if !batch.is_empty() {
-                self.transit[worker][to].push_back(batch);
-            }
-        }
-    }
-
-    /// Connections that are on their way to another worker, and letters at all.
-    pub(super) fn in_transit(&self) -> (usize, usize) {
-        let letters = self.transit.iter().flatten().flatten().flatten();
-        let moving = letters.clone().filter(is_conn).count();
-        let arriving: usize = self.workers.iter().map(|seat| seat.arriving).sum();
-        (moving + arriving, letters.count())
     }
 
     /// Nobody begins anything new until everything has come to rest; then every player has what
@@ -628,64 +349,5 @@ impl World {
 
     pub(super) fn connections(&self) -> usize {
         self.shared.admission.connections()
-    }
-}
-
-fn is_conn(mail: &&Mail<SimSocket>) -> bool {
-    matches!(mail, Mail::Adopt(_))
-}
-
-pub(super) fn told(mail: &Mail<SimSocket>) -> String {
-    match mail {
-        Mail::Adopt(_) => "a connection".to_owned(),
-        Mail::Subscribe { name, .. } => format!("feed me {name}"),
-        Mail::Unsubscribe { name, .. } => format!("no more of {name}"),
-        Mail::Snapshot { name, epoch, .. } => format!("snapshot of {name} {epoch}"),
-        Mail::Headers { name, epoch, .. } => format!("headers of {name} {epoch}"),
-        Mail::Append { name, epoch, .. } => format!("more of {name} {epoch}"),
-        Mail::Away { name, epoch } => format!("away {name} {epoch}"),
-        Mail::End { name, epoch } => format!("end of {name} {epoch}"),
-        Mail::NotLive { name } => format!("no {name}"),
-        Mail::Resolved { id, .. } => format!("found {id}"),
-        Mail::Drain => "stop".to_owned(),
-    }
-}
-
-fn config(rng: &mut Rng) -> Config {
-    let seconds = |rng: &mut Rng, values: &[u64]| Duration::from_secs(rng.pick(values));
-    let millis = |rng: &mut Rng, values: &[u64]| Duration::from_millis(rng.pick(values));
-    let log_bytes = rng.pick(&[256 << 10, 1 << 20, 16 << 20]);
-    Config {
-        app: vec!["live".to_owned()],
-        chunk_size: rng.pick(&[128, 1_000, 4_096, 65_536, 65_536, 1 << 20]),
-        gop_cache: rng.pick(&[Switch::On, Switch::On, Switch::Off]),
-        grace: millis(rng, &[0, 300, 2_000, 10_000]),
-        handshake_timeout: seconds(rng, &[2, 10]),
-        lag_max: rng.pick(&[64 << 10, 256 << 10, 4 << 20]).min(log_bytes),
-        log_bytes,
-        max_per_address: rng.pick(&[None, Some(1_000), Some(1_000), Some(3)]),
-        max_streams: rng.pick(&[None, Some(10_000), Some(10_000), Some(1)]),
-        memory_max: rng.pick(&[None, None, None, Some(1 << 20), Some(4 << 20)]),
-        pace: match rng.below(6) {
-            0 | 1 => Pace::Fixed(Duration::ZERO),
-            2 => Pace::Fixed(Duration::from_millis(5)),
-            3 => Pace::Fixed(Duration::from_millis(50)),
-            4 => Pace::Fixed(Duration::from_millis(350)),
-            _ => Pace::Auto,
-        },
-        pace_max: millis(rng, &[100, 350]),
-        ping: rng
-            .pick(&[None, Some(1), Some(60)])
-            .map(Duration::from_secs),
-        play_wait: millis(rng, &[0, 500, 2_000, 10_000]),
-        publish_bitrate_max: rng.pick(&[None, Some(200_000_000), Some(2_000_000)]),
-        publish_idle: seconds(rng, &[3, 15]),
-        read_budget: rng.pick(&[4 << 10, 64 << 10, 256 << 10]),
-        send_timeout: seconds(rng, &[2, 30]),
-        setup_timeout: seconds(rng, &[3, 15]),
-        skips_max: rng.pick(&[None, None, None, Some(1), Some(3)]),
-        takeover: rng.pick(&[Takeover::Refuse, Takeover::Replace]),
-        window: seconds(rng, &[0, 0, 2, 30]),
-        ..Config::default()
     }
 }

@@ -117,19 +117,7 @@ impl Pair {
         }
         self.wait(60, &[]);
         for stage in &self.stages {
-            let core = &stage.core;
-            let left = [
-                core.conns.len(),
-                core.streams.len(),
-                core.by_name.len(),
-                core.players,
-                core.publishers,
-                stage.shared.registry.len(),
-                stage.shared.registry.owned(),
-                stage.shared.admission.connections(),
-                stage.shared.admission.newcomers(),
-            ];
-            assert_eq!(left, [0; 9]);
+            assert_eq!(stage.left(), [0; 11]);
         }
     }
 }

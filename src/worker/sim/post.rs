@@ -1,0 +1,81 @@
+//! Letters on their way between the workers of a simulated world.
+
+use super::wire::SimSocket;
+use super::world::World;
+use crate::worker::mail::Mail;
+
+impl World {
+    /// Some letters arrive: those of one sender to one receiver in their order, and those that
+    /// were posted together together.
+    pub(super) fn deliver(&mut self, permille: usize) -> bool {
+        let mut moved = false;
+        for from in 0..self.workers.len() {
+            for to in 0..self.workers.len() {
+                while !self.transit[from][to].is_empty() && self.rng.chance(permille) {
+                    let mut letters = self.transit[from][to].pop_front().unwrap_or_default();
+                    self.lose_some(&mut letters);
+                    self.note(|| format!("{} letters from {from} to {to}", letters.len()));
+                    self.workers[to].arriving += letters.iter().filter(is_conn).count();
+                    if self.shared.mailboxes[to].post(letters.into_iter()) {
+                        let comes = !self.rng.chance(20);
+                        self.tally.wakes += u64::from(!comes);
+                        self.workers[to].mail = comes;
+                        self.workers[to].unwoken = !comes;
+                    }
+                    moved = true;
+                }
+            }
+        }
+        moved
+    }
+
+    pub(super) fn post(&mut self, worker: usize) {
+        let outbound = std::mem::take(self.workers[worker].core.outbound());
+        let mut batches: Vec<Vec<Mail<SimSocket>>> =
+            (0..self.workers.len()).map(|_| Vec::new()).collect();
+        for (to, mut mail) in outbound {
+            assert_ne!(to, worker, "nobody writes to itself: {mail:?}");
+            self.note(|| format!("    from {worker} to {to}: {}", told(&mail)));
+            if let Mail::Adopt(conn) = &mut mail {
+                let mut wire = conn.socket_mut().wire.borrow_mut();
+                wire.seat = None;
+                wire.gathered = false;
+                wire.event = false;
+            }
+            batches[to].push(mail);
+        }
+        for (to, batch) in batches.into_iter().enumerate() {
+            if !batch.is_empty() {
+                self.transit[worker][to].push_back(batch);
+            }
+        }
+    }
+
+    /// Connections that are on their way to another worker, and letters at all.
+    pub(super) fn in_transit(&self) -> (usize, usize) {
+        let letters = self.transit.iter().flatten().flatten().flatten();
+        let moving = letters.clone().filter(is_conn).count();
+        let arriving: usize = self.workers.iter().map(|seat| seat.arriving).sum();
+        (moving + arriving, letters.count())
+    }
+}
+
+fn is_conn(mail: &&Mail<SimSocket>) -> bool {
+    matches!(mail, Mail::Adopt(_))
+}
+
+pub(super) fn told(mail: &Mail<SimSocket>) -> String {
+    match mail {
+        Mail::Adopt(_) => "a connection".to_owned(),
+        Mail::Subscribe { name, .. } => format!("feed me {name}"),
+        Mail::Unsubscribe { name, .. } => format!("no more of {name}"),
+        Mail::Snapshot { name, epoch, .. } => format!("snapshot of {name} {epoch}"),
+        Mail::Headers { name, epoch, .. } => format!("headers of {name} {epoch}"),
+        Mail::Append { name, epoch, .. } => format!("more of {name} {epoch}"),
+        Mail::Away { name, epoch } => format!("away {name} {epoch}"),
+        Mail::End { name, epoch } => format!("end of {name} {epoch}"),
+        Mail::NotLive { name } => format!("no {name}"),
+        Mail::Resolved { id, .. } => format!("found {id}"),
+        Mail::Drain => "stop".to_owned(),
+    }
+}
