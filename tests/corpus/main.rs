@@ -13,12 +13,13 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
+use tailwater::net::proxy;
 use tailwater::rtmp::{amf0, exercise, handshake, media, name, reader};
 
 /// A fuzz target: its name in fuzz/Cargo.toml, and what it does with an input.
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 7] = [
+const TARGETS: [Target; 8] = [
     ("handshake", handshake::exercise),
     ("chunks", |data| {
         reader::exercise(data);
@@ -29,6 +30,7 @@ const TARGETS: [Target; 7] = [
     ("client", |data| _ = exercise::client(data)),
     ("media", media::exercise),
     ("names", name::exercise),
+    ("proxy", proxy::exercise),
 ];
 
 /// Bytes of all corpora together; they are in every clone.

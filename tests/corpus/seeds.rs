@@ -24,6 +24,7 @@ pub(super) fn of(target: &str) -> Vec<Seed> {
         "client" => of_client(),
         "media" => of_media(),
         "names" => of_names(),
+        "proxy" => of_proxy(),
         other => panic!("no seeds for {other}"),
     }
 }
@@ -485,4 +486,40 @@ fn of_names() -> Vec<Seed> {
     ]
     .map(|(name, parts)| (name, parts.map(str::as_bytes).join(&0xFF)))
     .to_vec()
+}
+
+fn of_proxy() -> Vec<Seed> {
+    let text = |name, line: &str| (name, line.as_bytes().to_vec());
+    // Signature, version and command, family, length; addresses.
+    let binary = |name, head: &str, rest: &[u8]| {
+        let signature = b"\r\n\r\n\0\r\nQUIT\n";
+        (name, [signature, &unhex(head)[..], rest].concat())
+    };
+    let ports = unhex("9C40 078F");
+    let four = [&[192, 0, 2, 7, 198, 51, 100, 1], &ports[..]].concat();
+    let six = [&[0x20; 32], &ports[..]].concat();
+    vec![
+        text(
+            "tcp4",
+            "PROXY TCP4 192.0.2.7 198.51.100.1 40000 1935\r\n\x03",
+        ),
+        text("tcp6", "PROXY TCP6 2001:db8::7 2001:db8::1 1 65535\r\n"),
+        text("unknown", "PROXY UNKNOWN ffff:: ff:: 1 2\r\n"),
+        text("nobody", "PROXY TCP4 0.0.0.0 198.51.100.1 0 1935\r\n"),
+        text("signs", "PROXY TCP4 192.0.2.7 198.51.100.1 +1 1935\r\n"),
+        text("no-end", &format!("PROXY UNKNOWN {}", "f".repeat(93))),
+        binary("four", "21 11 000C", &four),
+        binary("six", "21 21 0024", &six),
+        binary(
+            "four-tlvs",
+            "21 11 0011",
+            &[&four[..], &[4, 0, 2, 1, 1]].concat(),
+        ),
+        binary("local", "20 00 0000", b"\x03"),
+        binary("unix", "21 31 00D8", &[b'/'; 216]),
+        binary("short", "21 11 0002", &[1, 2]),
+        binary("longest", "21 21 0218", &[1; 536]),
+        binary("too-long", "21 21 0219", &[1; 537]),
+        binary("command", "22 11 000C", &four),
+    ]
 }
