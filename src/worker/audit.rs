@@ -44,10 +44,15 @@ impl<S: Transport> Core<S> {
         };
         let (owner, readers) = self.shared.registry.look_up(&stream.name);
         if stream.is_owned() {
+            let before = stream.feeds.len();
             stream.feeds.retain(|feed| {
                 let is_idle = !readers.contains(feed.worker);
                 !(std::mem::replace(&mut feed.doubted, is_idle) && is_idle)
             });
+            if stream.feeds.len() < before && stream.pull.is_some() {
+                // Perhaps it was fetched for them alone.
+                self.look_at_stream(index, self.now);
+            }
             return;
         }
         let of_now = match stream.source {

@@ -14,9 +14,10 @@ use log::error;
 
 use super::conn::{CloseReason, Conn};
 use super::core::Core;
+use super::line::{State, Task};
 use super::mail::Mail;
 use super::registry::Owner;
-use super::table::Source;
+use super::table::{Source, Stream};
 use super::timers::Timer;
 use crate::limits;
 use crate::net::transport::Transport;
@@ -52,6 +53,26 @@ impl<S: Transport> Core<S> {
         }
     }
 
+    /// Does `work` for a line to another server; if that panics, the line is called again later.
+    pub(super) fn contained_line(&mut self, work: impl FnOnce(&mut Self)) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| work(self))) {
+            self.recover_line(&*panic);
+        }
+    }
+
+    #[cold]
+    fn recover_line(&mut self, panic: &(dyn Any + Send)) {
+        self.faults.disarm();
+        self.gauges.bugs += 1;
+        error!("{}", CloseReason::Bug(words(panic).into()));
+        self.drop_roles_of_closing();
+        let stranded = self.mend_plays();
+        self.mend_publications(NOWHERE);
+        self.mend_lines();
+        self.mend_registry();
+        self.tell_stranded(&stranded);
+    }
+
     #[cold]
     fn recover_stream(&mut self, index: usize, panic: &(dyn Any + Send)) {
         let source = self.streams.get(index).map(|stream| stream.source);
@@ -67,6 +88,7 @@ impl<S: Transport> Core<S> {
         self.mend_publications(NOWHERE);
         self.break_stream(index);
         self.break_unsound();
+        self.mend_lines();
         self.mend_registry();
         self.tell_stranded(&stranded);
     }
@@ -93,6 +115,7 @@ impl<S: Transport> Core<S> {
             }
         }
         self.break_unsound();
+        self.mend_lines();
         self.mend_registry();
         self.tell_stranded(&stranded);
         if self
@@ -233,6 +256,85 @@ impl<S: Transport> Core<S> {
         }
     }
 
+    /// Lines are those that their stream and their connection, or who is asked, both know of. One
+    /// that is lost is called again later, and all are looked at in the next turn: it may be a
+    /// timer that is missing.
+    fn mend_lines(&mut self) {
+        let with_lines = |(index, stream): (usize, &Stream)| {
+            let has_lines = stream.pull.is_some() || !stream.pushes.is_empty();
+            has_lines.then_some((index, stream.source))
+        };
+        let streams: Vec<_> = self.streams.iter().filter_map(with_lines).collect();
+        for (index, source) in streams {
+            if let Source::Nobody | Source::Fed { .. } = source {
+                // It was about to end.
+                self.forget_pull(index);
+                self.forget_pushes(index);
+                continue;
+            }
+            let stream = &self.streams[index];
+            let pushes = stream.pushes.iter().map(|push| Task::Push(push.rule));
+            let pull = stream.pull.iter().map(|_| Task::Pull);
+            for task in pull.chain(pushes).collect::<Vec<_>>() {
+                self.mend_line(index, task);
+            }
+            self.look_at_stream(index, self.now);
+        }
+        let called: Vec<_> = self.called.iter().map(|(id, call)| (*id, *call)).collect();
+        for (id, (index, task)) in called {
+            if self.line(index, task).map(|line| line.state) != Some(State::Calling(id)) {
+                self.called.remove(&id);
+            }
+        }
+        let errands = self.conns.iter();
+        let errands = errands.filter_map(|(key, conn)| conn.errand.map(|errand| (key, errand)));
+        for (key, errand) in errands.collect::<Vec<_>>() {
+            let line = self.line(errand.stream, errand.task);
+            if line.map(|line| line.state) != Some(State::Up(key)) {
+                self.conns[key].errand = None;
+                self.close(key, &CloseReason::Released);
+            }
+        }
+    }
+
+    fn mend_line(&mut self, index: usize, task: Task) {
+        let Some(state) = self.line(index, task).map(|line| line.state) else {
+            return;
+        };
+        let (mut is_kept, mut has_player) = (true, false);
+        match state {
+            State::Waiting(_) => {}
+            State::Calling(id) => is_kept = self.called.get(&id) == Some(&(index, task)),
+            State::Up(key) => {
+                let conn = self.conns.get(key).filter(|conn| conn.closing.is_none());
+                is_kept = conn.is_some_and(|conn| {
+                    let errand = conn.errand.map(|errand| (errand.stream, errand.task));
+                    has_player = conn.plays.iter().any(|play| play.stream == index);
+                    errand == Some((index, task))
+                });
+            }
+        }
+        let until = self.now + limits::RETRY_FIRST;
+        if let (false, Some(line)) = (is_kept, self.line(index, task)) {
+            line.state = State::Waiting(until);
+        }
+        let now = self.now;
+        let stream = &mut self.streams[index];
+        match task {
+            Task::Pull => {
+                if let (false, Some(pull)) = (is_kept, &mut stream.pull) {
+                    pull.dark_since.get_or_insert(now);
+                }
+            }
+            Task::Push(rule) => {
+                let mut its = stream.pushes.iter_mut().filter(|push| push.rule == rule);
+                if let Some(push) = its.next() {
+                    push.is_publishing &= has_player;
+                }
+            }
+        }
+    }
+
     /// Ends every stream whose log is half-changed.
     fn break_unsound(&mut self) {
         let keys: Vec<usize> = self.streams.iter().map(|(index, _)| index).collect();
@@ -259,7 +361,6 @@ impl<S: Transport> Core<S> {
         }
         match stream.source {
             Source::Publisher(key) => {
-                self.publishers -= 1;
                 if let Some(conn) = self.conns.get_mut(key) {
                     conn.publications.retain(|p| p.stream != index);
                 }

@@ -17,17 +17,20 @@ pub(super) enum Midst {
     Feed,
     /// A deadline is acted on.
     Deadline,
+    /// A line to another server is called, answered or lost.
+    Line,
 }
 
 #[cfg(test)]
 impl Midst {
     /// All there are.
-    pub(super) const ALL: [Self; 5] = [
+    pub(super) const ALL: [Self; 6] = [
         Self::Ingress,
         Self::Role,
         Self::Egress,
         Self::Feed,
         Self::Deadline,
+        Self::Line,
     ];
 }
 

@@ -23,6 +23,7 @@ use log::debug;
 
 use super::conn::{CloseReason, Conn};
 use super::core::Core;
+use super::fault::Midst;
 use super::ingress::Flow;
 use super::session::Answer;
 use crate::edge::upstream::{Place, Upstream};
@@ -156,18 +157,27 @@ impl<S: Transport> Core<S> {
 
     fn place_call(&mut self, index: usize, task: Task, to: Callee) {
         let id = self.shared.next_id.fetch_add(1, Ordering::Relaxed);
+        // In this order: what is called without being known is answered to nobody, and what is
+        // known without being called is waited for for ever.
+        self.calls.push(Call { id, to });
+        self.faults.at(Midst::Line);
         self.called.insert(id, (index, task));
         if let Some(line) = self.line(index, task) {
             line.state = State::Calling(id);
         }
-        self.calls.push(Call { id, to });
+        self.faults.at(Midst::Line);
     }
 
     /// The addresses of a name that was asked for, or why there are none.
     pub fn resolved(&mut self, id: u64, found: Result<Vec<SocketAddr>, String>) {
+        self.contained_line(|core| core.take_addresses(id, found));
+    }
+
+    fn take_addresses(&mut self, id: u64, found: Result<Vec<SocketAddr>, String>) {
         let Some((index, task)) = self.called.remove(&id) else {
             return;
         };
+        self.faults.at(Midst::Line);
         match found {
             Ok(addresses) => {
                 if let Some(line) = self.line(index, task) {
@@ -204,7 +214,19 @@ impl<S: Transport> Core<S> {
         address: SocketAddr,
         dialled: io::Result<S>,
     ) -> Option<usize> {
+        let mut key = None;
+        self.contained_line(|core| key = core.take_dialled(id, address, dialled));
+        key
+    }
+
+    fn take_dialled(
+        &mut self,
+        id: u64,
+        address: SocketAddr,
+        dialled: io::Result<S>,
+    ) -> Option<usize> {
         let (index, task) = self.called.remove(&id)?;
+        self.faults.at(Midst::Line);
         let socket = match dialled {
             Ok(socket) => socket,
             Err(error) => {
@@ -242,6 +264,7 @@ impl<S: Transport> Core<S> {
             self.worker
         );
         let key = self.insert_dialled(conn);
+        self.faults.at(Midst::Line);
         if let Some(line) = self.line(index, task) {
             line.state = State::Up(key);
         }
@@ -323,6 +346,7 @@ impl<S: Transport> Core<S> {
     fn line_failed(&mut self, index: usize, task: Task, why: &str) {
         if let Some(line) = self.line(index, task) {
             line.failures = line.failures.saturating_add(1);
+            self.faults.at(Midst::Line);
             match task {
                 Task::Pull => self.pull_failed(index, why),
                 Task::Push(rule) => self.push_failed(index, rule, why),

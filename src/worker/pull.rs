@@ -21,6 +21,7 @@ use log::{Level, debug, info, log};
 
 use super::conn::{CloseReason, Publication};
 use super::core::Core;
+use super::fault::Midst;
 use super::ingress::Flow;
 use super::line::{Line, State, Task};
 use super::mail::Mail;
@@ -51,9 +52,9 @@ pub(super) struct Pull {
     /// ... and how many of them do not have the stream.
     missing: usize,
     /// Since when there is no media; None while there is.
-    dark_since: Option<Instant>,
+    pub(super) dark_since: Option<Instant>,
     /// Since when nobody wants it.
-    idle_since: Option<Instant>,
+    pub(super) idle_since: Option<Instant>,
 }
 
 impl Pull {
@@ -99,6 +100,7 @@ impl<S: Transport> Core<S> {
                 return false;
             }
         };
+        self.faults.at(Midst::Line);
         let servers = &self.shared.config.pull[rule].servers;
         let order = order::order(&key, servers.iter().map(|server| &*server.authority));
         let stream = &mut self.streams[index];
@@ -244,6 +246,7 @@ impl<S: Transport> Core<S> {
             msid,
             stream: index,
         });
+        self.faults.at(Midst::Line);
         self.new_publishers.push(key);
         let bytes_in = conn.bytes_in;
         let stream = &mut self.streams[index];
@@ -271,6 +274,7 @@ impl<S: Transport> Core<S> {
             conn.id, server.authority, conn.peer, self.worker
         );
         self.streams[index].source = Source::Publisher(key);
+        self.faults.at(Midst::Line);
         self.publishers += 1;
         if let Claim::Own { readers, .. } = self.shared.registry.claim(&name, self.worker, true) {
             for worker in readers.iter() {
@@ -298,6 +302,7 @@ impl<S: Transport> Core<S> {
         pull.dark_since.get_or_insert(last_media);
         pull.turn_away();
         pull.line.state = State::Waiting(now);
+        self.faults.at(Midst::Line);
         if self.notes.allow("pull_failed", level, now) {
             let name = &self.streams[index].name;
             log!(
@@ -390,6 +395,7 @@ impl<S: Transport> Core<S> {
             return;
         };
         let is_pulling = stream.source == Source::Pulling;
+        self.faults.at(Midst::Line);
         self.hang_up(index, &pull.line);
         if is_pulling {
             let stream = &mut self.streams[index];

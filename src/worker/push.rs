@@ -16,6 +16,7 @@ use log::{info, warn};
 
 use super::conn::{CloseReason, Play};
 use super::core::Core;
+use super::fault::Midst;
 use super::ingress::Flow;
 use super::line::{Line, State, Task};
 use super::session::Answer;
@@ -161,6 +162,7 @@ impl<S: Transport> Core<S> {
         player.form = Form::Publish;
         let slot = stream.players.len();
         stream.players.push(player);
+        self.faults.at(Midst::Line);
         self.players += 1;
         conn.plays.push(Play {
             msid,
@@ -186,6 +188,7 @@ impl<S: Transport> Core<S> {
             return;
         };
         push.is_publishing = false;
+        self.faults.at(Midst::Line);
         let until: Instant = now + backoff::delay(push.line.failures, dice);
         push.line.state = State::Waiting(until);
         let server = &self.shared.config.push[rule].servers[0];

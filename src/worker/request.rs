@@ -365,6 +365,7 @@ impl<S: Transport> Core<S> {
         if stream.source == Source::Pulling {
             stream.source = Source::Nobody;
         }
+        self.faults.at(Midst::Line);
         self.hang_up(index, &pull.line);
     }
 

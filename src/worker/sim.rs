@@ -25,6 +25,7 @@
 mod checks;
 mod client;
 mod directed;
+mod edge;
 mod encoder;
 mod mishaps;
 mod player;
@@ -32,6 +33,7 @@ mod post;
 mod rng;
 mod seats;
 mod settings;
+mod tables;
 mod truth;
 mod wire;
 mod world;
@@ -79,7 +81,10 @@ fn sum(counted: impl Iterator<Item = Counted>) -> Counted {
     })
 }
 
-/// Lives through one seed; what was counted in it.
+/// Lives through so many steps of one seed; what was counted in it.
+type Life = fn(u64, usize, &Trace) -> Counted;
+
+/// A world of one relay, see [`Life`].
 fn live(seed: u64, steps: usize, trace: &Trace) -> Counted {
     let mut world = World::new(seed, trace.clone());
     for step in 0..steps {
@@ -93,7 +98,7 @@ fn live(seed: u64, steps: usize, trace: &Trace) -> Counted {
 }
 
 /// Lives through one seed, and again with a trace when that fails.
-fn try_seed(seed: u64, steps: usize, replay: bool) -> Counted {
+fn try_seed(live: Life, seed: u64, steps: usize, replay: bool) -> Counted {
     let quiet = Trace::default();
     if !replay && let Ok(counted) = catch_unwind(AssertUnwindSafe(|| live(seed, steps, &quiet))) {
         return counted;
@@ -123,19 +128,27 @@ fn setting(name: &str) -> Option<u64> {
 
 #[test]
 fn whatever_happens_players_get_what_was_published_and_nothing_is_left_behind() {
+    if let Some(counted) = try_seeds(live, SEEDS) {
+        check_counted(&counted);
+    }
+}
+
+/// Lives through as many seeds as are asked for, otherwise `count`; what was counted in them, if
+/// they were enough to tell anything.
+fn try_seeds(live: Life, count: u64) -> Option<Counted> {
     let steps = setting("TAILWATER_SIM_STEPS")
         .map_or(STEPS, |steps| usize::try_from(steps).unwrap_or(STEPS));
     if let Some(seed) = setting("TAILWATER_SIM_SEED") {
-        try_seed(seed, steps, true);
-        return;
+        try_seed(live, seed, steps, true);
+        return None;
     }
-    let seeds = setting("TAILWATER_SIM_SEEDS").unwrap_or(SEEDS);
+    let seeds = setting("TAILWATER_SIM_SEEDS").unwrap_or(count);
     let first = setting("TAILWATER_SIM_FIRST").unwrap_or(0);
     let threads = std::thread::available_parallelism().map_or(1, |count| count.get());
     let counted = std::thread::scope(|scope| {
         let of_thread = |thread: u64| {
             let seeds = (first + thread..first + seeds).step_by(threads);
-            sum(seeds.map(|seed| try_seed(seed, steps, false)))
+            sum(seeds.map(|seed| try_seed(live, seed, steps, false)))
         };
         let threads: Vec<_> = (0..threads as u64)
             .map(|thread| scope.spawn(move || of_thread(thread)))
@@ -144,14 +157,12 @@ fn whatever_happens_players_get_what_was_published_and_nothing_is_left_behind() 
             .into_iter()
             .map(|thread| thread.join().expect("it lived")))
     });
-    if seeds >= SEEDS && steps >= STEPS {
-        check_counted(&counted);
-    }
+    (seeds >= count && steps >= STEPS).then_some(counted)
 }
 
 /// The simulation would be worth nothing if nothing happened in it.
 fn check_counted((counted, tally): &Counted) {
-    for (what, count) in [
+    assert_enough(&[
         ("messages", counted.messages_in),
         ("skips", counted.skips),
         ("violations", counted.violations),
@@ -165,10 +176,12 @@ fn check_counted((counted, tally): &Counted) {
         ("wake-ups lost", tally.wakes),
         ("leaps of the clock", tally.leaps),
         ("panics half-way", tally.panics),
-    ] {
-        assert!(
-            count >= 10,
-            "{count} {what} in all seeds: {counted:?} {tally:?}"
-        );
+    ]);
+}
+
+/// Each of these has happened ten times at least.
+fn assert_enough(counts: &[(&str, u64)]) {
+    for (what, count) in counts {
+        assert!(*count >= 10, "{count} {what} in all seeds: {counts:?}");
     }
 }

@@ -256,7 +256,11 @@ impl<S: Transport> Core<S> {
         let name = self.streams[index].name.clone();
         self.shared.registry.release(&name, self.worker);
         self.faults.at(Midst::Deadline);
-        self.streams[index].source = Source::Nobody;
+        let source = &mut self.streams[index].source;
+        if let Source::Publisher(_) = std::mem::replace(source, Source::Nobody) {
+            // It is fetched, and nobody wants it any more; or its log is broken.
+            self.publishers -= 1;
+        }
         self.faults.at(Midst::Deadline);
         self.end_feeds(index);
         self.forget_pull(index);

@@ -177,8 +177,9 @@ fn nothing_is_left_behind_wherever_a_worker_panics_half_way() {
             for after in (0..12).chain([20, 40]) {
                 fired += life(None, Some((worker, midst, after))).1;
             }
-            let is_fed = midst == Midst::Feed && worker == 1;
-            assert_eq!(fired == 0, is_fed, "{midst:?} on {worker}: {fired}");
+            // Who is fed feeds nobody, and nobody calls another server.
+            let is_never = midst == Midst::Feed && worker == 1 || midst == Midst::Line;
+            assert_eq!(fired == 0, is_never, "{midst:?} on {worker}: {fired}");
         }
     }
 }
