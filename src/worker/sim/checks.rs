@@ -1,24 +1,10 @@
 //! What has to be true of the workers after every step, when everything rests, and in the end.
 
-use std::time::Duration;
-
+use super::tables;
 use super::truth::Truth;
 use super::world::World;
 use crate::limits;
-use crate::stream::cursor::Place;
-use crate::worker::conn::Conn;
-use crate::worker::core::Core;
-use crate::worker::table::{Player, Source, Stream};
-
-use super::wire::SimSocket;
-
-type Relay = Core<SimSocket>;
-
-/// The longest message in a log: 200 KiB in chunks of 128 bytes with a header of five each.
-const MESSAGE_BYTES_MAX: u64 = 220 * 1_024;
-
-/// How late a deadline may be seen when a worker has its turns.
-const LATE: Duration = Duration::from_millis(10);
+use crate::worker::table::Source;
 
 impl World {
     /// After every step.
@@ -49,12 +35,12 @@ impl World {
             ));
         }
         for (worker, seat) in self.workers.iter().enumerate() {
-            let verdict = check_tables(&seat.core)
-                .and_then(|()| check_memory(&seat.core))
-                .and_then(|()| self.check_registry(worker))
+            let verdict = tables::check_tables(&seat.core)
+                .and_then(|()| tables::check_memory(&seat.core))
+                .and_then(|()| tables::check_registry(&seat.core))
                 .and_then(|()| match self.has_reason(worker) {
                     true => Ok(()),
-                    false => self.check_idle(&seat.core),
+                    false => tables::check_idle(&seat.core, self.now),
                 });
             if let Err(what) = verdict {
                 self.fail(&format!("worker {worker}: {what}"));
@@ -88,95 +74,6 @@ impl World {
         if let Some(client) = found {
             self.fail(&format!("client {client} is owed bytes; nobody sends them"));
         }
-    }
-
-    /// What a worker has is what the registry says it has.
-    fn check_registry(&self, worker: usize) -> Result<(), String> {
-        let core = &self.workers[worker].core;
-        let entries = self.shared.registry.entries();
-        for (name, owner, epoch, readers) in &entries {
-            let stream = core.by_name.get(name).map(|index| &core.streams[*index]);
-            let owns = stream.is_some_and(Stream::is_owned);
-            let reads = stream.is_some_and(|stream| !stream.players.is_empty());
-            if owns != (*owner == Some(worker)) || owns && stream.is_none_or(|s| s.epoch != *epoch)
-            {
-                return Err(format!(
-                    "{name} is owned: {owns}, and {owner:?} by the registry"
-                ));
-            }
-            if reads != readers.iter().any(|reader| reader == worker) {
-                return Err(format!(
-                    "{name} is read: {reads}, and {readers:?} by the registry"
-                ));
-            }
-        }
-        match core
-            .by_name
-            .keys()
-            .find(|name| entries.iter().all(|(known, ..)| known != *name))
-        {
-            Some(name) => Err(format!("{name} is here and not in the registry")),
-            None => Ok(()),
-        }
-    }
-
-    /// Nothing lies about that nobody will come back to: this worker will not be woken by what
-    /// there is.
-    fn check_idle(&self, core: &Relay) -> Result<(), String> {
-        for (_, conn) in &core.conns {
-            self.check_watched(core, conn)?;
-        }
-        let next = core.next_deadline();
-        let comes = |at: std::time::Instant| next.is_some_and(|next| next <= at.max(self.now));
-        for (_, stream) in &core.streams {
-            if let Source::Away { until, .. } = stream.source
-                && !comes(until)
-            {
-                return Err(format!("nobody sees the end of {}", stream.name));
-            }
-            if stream.dirty {
-                if !comes(self.now + core.pacer.pace()) {
-                    return Err(format!("nobody writes {} in time", stream.name));
-                }
-                continue;
-            }
-            if stream.is_owned() && stream.log.has_unflushed() {
-                return Err(format!("{} has something that nobody flushes", stream.name));
-            }
-            for player in &stream.players {
-                check_served(core, stream, player).map_err(|what| {
-                    format!("{what} (player {} of {})", player.conn, stream.name)
-                })?;
-            }
-        }
-        Ok(())
-    }
-
-    fn check_watched(&self, core: &Relay, conn: &Conn<SimSocket>) -> Result<(), String> {
-        let wire = conn.socket.wire.borrow();
-        let client = conn.socket.client;
-        let ready = wire.readiness();
-        if ready.readable && !wire.event && !conn.in_ready && !conn.readable {
-            return Err(format!("nobody reads what client {client} sent"));
-        }
-        if conn.readable && !conn.in_ready && !wire.event && conn.closing.is_none() {
-            return Err(format!(
-                "client {client} may have sent something; nobody looks"
-            ));
-        }
-        if !conn.writable && !wire.full && !wire.event {
-            return Err(format!("client {client} can take bytes; nobody knows"));
-        }
-        let waits = conn.plays.iter().filter_map(|play| play.wait_until);
-        let first = waits.chain(conn.closing).min();
-        if let Some(until) = first
-            && core
-                .next_deadline()
-                .is_none_or(|next| next > until.max(self.now) + LATE)
-        {
-            return Err(format!("a deadline of client {client} is forgotten"));
-        }
-        Ok(())
     }
 
     /// When everything rests: everybody has what was sent.
@@ -296,16 +193,7 @@ impl World {
     pub(super) fn check_end(&self) {
         for (worker, seat) in self.workers.iter().enumerate() {
             let core = &seat.core;
-            let left = [
-                ("connections", core.conns.len()),
-                ("streams", core.streams.len()),
-                ("names", core.by_name.len()),
-                ("players", core.players),
-                ("publishers", core.publishers),
-                ("dirty streams", core.dirty.len()),
-                ("letters", core.outbound.len()),
-            ];
-            if let Some((what, count)) = left.iter().find(|(_, count)| *count > 0) {
+            if let Some((what, count)) = tables::left_over(core) {
                 for (_, conn) in &core.conns {
                     let (client, id, closing) = (conn.socket.client, conn.id, conn.closing);
                     let (plays, publications) = (&conn.plays, &conn.publications);
@@ -317,9 +205,6 @@ impl World {
             }
             if core.blocks.len() > limits::BLOCKS_KEPT {
                 self.fail("more blocks than are to be kept");
-            }
-            if core.timers.next().is_some() {
-                self.fail(&format!("worker {worker} still has deadlines"));
             }
         }
         let admission = &self.shared.admission;
@@ -344,103 +229,4 @@ impl World {
 /// The simulation would be worth nothing if nothing happened in it.
 fn check_truth(truth: &Truth) {
     assert!(!truth.lines.is_empty());
-}
-
-/// Connections, streams and players of one worker agree.
-fn check_tables(core: &Relay) -> Result<(), String> {
-    let plays: usize = core.conns.iter().map(|(_, conn)| conn.plays.len()).sum();
-    let slots: usize = core.streams.iter().map(|(_, s)| s.players.len()).sum();
-    if [plays, slots] != [core.players; 2] {
-        return Err(format!(
-            "{plays} plays, {slots} slots, {} players",
-            core.players
-        ));
-    }
-    for (key, conn) in &core.conns {
-        for play in &conn.plays {
-            let player = core
-                .streams
-                .get(play.stream)
-                .and_then(|stream| stream.players.get(play.slot));
-            if player.is_none_or(|player| player.conn != key || player.msid != play.msid) {
-                return Err(format!("{play:?} of {key} is {player:?}"));
-            }
-        }
-        for publication in &conn.publications {
-            let source = core.streams.get(publication.stream).map(|s| s.source);
-            if source != Some(Source::Publisher(key)) {
-                return Err(format!(
-                    "{publication:?} of {key}: the source is {source:?}"
-                ));
-            }
-        }
-        if conn.closing.is_some() && !(conn.plays.is_empty() && conn.publications.is_empty()) {
-            return Err(format!("{key} is being closed and has roles"));
-        }
-    }
-    let publications: usize = core.conns.iter().map(|(_, c)| c.publications.len()).sum();
-    let published = core
-        .streams
-        .iter()
-        .filter(|(_, stream)| matches!(stream.source, Source::Publisher(_)))
-        .count();
-    if [publications, published] != [core.publishers; 2] {
-        let publishers = core.publishers;
-        return Err(format!(
-            "{publications} publications, {published} sources, {publishers} publishers"
-        ));
-    }
-    for (index, stream) in &core.streams {
-        if core.by_name.get(&stream.name) != Some(&index) {
-            return Err(format!("{} is not found by its name", stream.name));
-        }
-        if stream.dirty && !core.dirty.contains(&index) {
-            return Err(format!("{} is dirty, and on no list", stream.name));
-        }
-        if stream.players.is_empty() && !stream.is_owned() {
-            return Err(format!("{} is there for nobody", stream.name));
-        }
-        if !stream.is_owned() && !stream.feeds.is_empty() {
-            return Err(format!("{} is fed on by who does not own it", stream.name));
-        }
-    }
-    Ok(())
-}
-
-fn check_memory(core: &Relay) -> Result<(), String> {
-    for (_, stream) in &core.streams {
-        let held = stream.log.held_bytes();
-        let most = core.log_limits.bytes + MESSAGE_BYTES_MAX + limits::BLOCK_BYTES as u64;
-        if !stream.dirty && held > most {
-            return Err(format!("the log of {} holds {held} bytes", stream.name));
-        }
-        for feed in &stream.feeds {
-            let bytes = feed.in_flight.load(std::sync::atomic::Ordering::Relaxed);
-            if bytes > core.mail_bytes + limits::BLOCK_BYTES {
-                return Err(format!("{bytes} bytes of {} are in flight", stream.name));
-            }
-        }
-    }
-    Ok(())
-}
-
-/// A player has everything there is, or its socket is full, or it waits.
-fn check_served(core: &Relay, stream: &Stream, player: &Player) -> Result<(), String> {
-    let conn = &core.conns[player.conn];
-    if !player.started || !conn.writable || conn.in_woken || conn.closing.is_some() {
-        return Ok(());
-    }
-    let mut cursor = player.cursor;
-    match cursor.settle(&stream.log, core.log_limits.lag_bytes) {
-        Place::Wait => Ok(()),
-        Place::Follow(offset) if offset == stream.log.visible() => Ok(()),
-        Place::Follow(offset) => Err(format!(
-            "at {offset} of {}, and nobody goes on",
-            stream.log.visible()
-        )),
-        Place::Start { sync, .. } => Err(format!(
-            "may start at {}, and does not: {player:?}",
-            sync.offset
-        )),
-    }
 }

@@ -142,6 +142,12 @@ impl Client {
         }
     }
 
+    /// The same client, which does nothing besides.
+    pub(super) fn alone(mut self) -> Self {
+        self.second = Second::Nothing;
+        self
+    }
+
     /// One step of whatever this client does.
     pub(super) fn act(&mut self, rng: &mut Rng, truth: &mut Truth) -> Option<String> {
         if self.gone || self.vanished || self.leaving.is_some() {
@@ -178,7 +184,8 @@ impl Client {
         None
     }
 
-    fn publish_some(&mut self, rng: &mut Rng, truth: &mut Truth) {
+    /// Sends a message or some for each of its publications, or none.
+    pub(super) fn publish_some(&mut self, rng: &mut Rng, truth: &mut Truth) {
         if self.sending.len() > 1 << 19 {
             return;
         }
@@ -567,6 +574,11 @@ impl Published {
     /// Whether it may still send.
     pub(super) fn is_on(&self) -> bool {
         self.accepted && self.encoder.is_some()
+    }
+
+    /// Whether it was just told that it may send.
+    pub(super) fn has_begun(&self) -> bool {
+        !self.accepted && self.encoder.is_some()
     }
 
     pub(super) fn stop(&mut self, truth: &mut Truth) {

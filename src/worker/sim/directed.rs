@@ -5,6 +5,7 @@ mod accounts;
 mod clock;
 mod feeds;
 mod hostile;
+mod lines;
 mod memory;
 mod panics;
 mod players;

@@ -24,6 +24,16 @@ pub(super) struct Tally {
     pub(super) leaps: u64,
     /// Panics half-way inside a worker.
     pub(super) panics: u64,
+    /// Lines between relays that were cut, or let nothing through any more.
+    pub(super) cuts: u64,
+    /// Relays that died.
+    pub(super) deaths: u64,
+    /// Names and addresses that led nowhere.
+    pub(super) astray: u64,
+    /// Starts of players at messages they had before, or had passed by.
+    pub(super) restarts: u64,
+    /// Messages that targets outside were handed.
+    pub(super) handed: u64,
 }
 
 /// So often does each worker look at what others have of its streams, and it at theirs, until
@@ -38,6 +48,11 @@ impl Tally {
             wakes: self.wakes + other.wakes,
             leaps: self.leaps + other.leaps,
             panics: self.panics + other.panics,
+            cuts: self.cuts + other.cuts,
+            deaths: self.deaths + other.deaths,
+            astray: self.astray + other.astray,
+            restarts: self.restarts + other.restarts,
+            handed: self.handed + other.handed,
         }
     }
 }

@@ -1,0 +1,206 @@
+//! Lines to other servers, one by one: what happens when one ends, and when a worker panics while
+//! it calls. What happens when everything comes together is for the simulation of several relays.
+
+use std::cell::RefCell;
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use super::super::wire::{End, SimSocket, Wire};
+use super::{KEY, MS, S, Stage};
+use crate::config::Config;
+use crate::edge::rule::Rule;
+use crate::rtmp::message::{MessageHeader, Payload, Timestamp, kind};
+use crate::rtmp::server::{Event, Request, ServerSession, WireSettings};
+use crate::rtmp::writer::write_message;
+use crate::worker::fault::Midst;
+use crate::worker::line::Callee;
+
+/// A server that has every stream, and takes every one.
+struct Origin {
+    session: ServerSession,
+    wire: Rc<RefCell<Wire>>,
+    /// Messages it was handed.
+    taken: usize,
+}
+
+impl Origin {
+    /// Answers whatever it was asked.
+    fn act(&mut self) {
+        let mut wire = self.wire.borrow_mut();
+        let input = wire.to_client.front().to_vec();
+        wire.client_took(input.len());
+        let mut at = 0;
+        while let Some(event) = self.session.next(&input, &mut at).unwrap() {
+            let settings = WireSettings {
+                chunk_size: 4_096,
+                window_ack: 1 << 20,
+            };
+            match event {
+                Event::Media(_) => self.taken += 1,
+                Event::Request(Request::Connect) => self.session.accept_connect(&settings),
+                Event::Request(Request::Play { msid, name, reset }) => {
+                    self.session.accept_play(msid, &name.key(), reset);
+                }
+                Event::Request(Request::Publish { msid, name, .. }) => {
+                    self.session.accept_publish(msid, &name.key());
+                }
+                Event::Request(_) => {}
+            }
+        }
+        self.session.end_input(&input, at).unwrap();
+        let out = self.session.out();
+        let sent = wire.client_send(out.pending(), usize::MAX);
+        out.advance(sent);
+        if wire.relay_fin {
+            wire.client_ends(End::Closed);
+        }
+    }
+
+    /// Sends a key frame.
+    fn key_frame(&mut self, time: u32) {
+        let body = [KEY, &[0; 40]].concat();
+        let header = MessageHeader {
+            csid: 6,
+            timestamp: Timestamp(time),
+            kind: kind::VIDEO,
+            msid: 1,
+            len: body.len(),
+        };
+        let out = self.session.out().writer();
+        write_message(out, &header, &Payload::from_slice(&body), 4_096);
+    }
+}
+
+/// A worker, and the servers that it has called so far.
+struct Lines {
+    stage: Stage,
+    origins: Vec<Origin>,
+}
+
+impl Lines {
+    fn new(change: impl FnOnce(&mut Config)) -> Self {
+        Self {
+            stage: Stage::new(change),
+            origins: Vec::new(),
+        }
+    }
+
+    /// Everything that can happen now happens; every call is answered.
+    fn settle(&mut self) {
+        for _ in 0..30 {
+            self.stage.settle();
+            for call in std::mem::take(self.stage.core.calls()) {
+                let address = SocketAddr::from(([10, 1, 0, 1], 1_935));
+                let core = &mut self.stage.core;
+                match call.to {
+                    Callee::Name { .. } => core.resolved(call.id, Ok(vec![address])),
+                    Callee::Address { .. } => {
+                        let wire = Rc::new(RefCell::new(Wire::new(1 << 20, 1 << 20)));
+                        let socket = SimSocket {
+                            client: 1_000 + self.origins.len(),
+                            wire: wire.clone(),
+                        };
+                        if let Some(key) = core.dialled(call.id, address, Ok(socket)) {
+                            wire.borrow_mut().register(0, key);
+                        }
+                        self.origins.push(Origin {
+                            session: ServerSession::new(7),
+                            wire,
+                            taken: 0,
+                        });
+                    }
+                }
+            }
+            self.origins.iter_mut().for_each(Origin::act);
+            self.tell_core();
+        }
+    }
+
+    /// What poll would tell of the sockets that the worker has dialled.
+    fn tell_core(&mut self) {
+        for origin in &self.origins {
+            let mut wire = origin.wire.borrow_mut();
+            let Some((_, key)) = wire.seat else { continue };
+            if let Some(ready) = wire.harvest() {
+                self.stage
+                    .core
+                    .on_ready(key, ready.readable, ready.writable);
+                if ready.hangup {
+                    self.stage.core.on_hangup(key);
+                }
+            }
+        }
+    }
+
+    /// Time passes, in which the last origin sends.
+    fn pass(&mut self, quarters: u32) {
+        for _ in 0..quarters {
+            self.stage.now += MS(250);
+            let time = self.stage.now.duration_since(self.stage.born).as_millis();
+            if let Some(origin) = self.origins.last_mut() {
+                origin.key_frame(u32::try_from(time).unwrap());
+            }
+            self.settle();
+        }
+    }
+}
+
+fn pull(config: &mut Config) {
+    config.pull = vec![Rule::parse("rtmp://origin").unwrap()];
+    config.pull_linger = S(2);
+}
+
+fn leave(stage: &mut Stage, guest: usize) {
+    let guest = &mut stage.guests[guest];
+    guest.wire.borrow_mut().client_ends(End::Reset);
+    guest.gone = true;
+}
+
+#[test]
+fn regression_a_stream_that_is_let_go_counts_as_published_no_longer() {
+    let mut lines = Lines::new(pull);
+    let player = lines.stage.play("cam");
+    lines.pass(4);
+    assert!(lines.stage.guests[player].media > 0);
+    assert_eq!(lines.stage.core.census(), (1, 1));
+    leave(&mut lines.stage, player);
+    lines.pass(6);
+    // Who comes within the linger finds it live, and nobody is called again.
+    let player = lines.stage.play("cam");
+    lines.pass(4);
+    assert!(lines.stage.guests[player].media > 0);
+    assert_eq!(lines.origins.len(), 1);
+    leave(&mut lines.stage, player);
+    lines.pass(12);
+    assert_eq!(lines.stage.core.census(), (0, 0));
+    lines.stage.end();
+}
+
+#[test]
+fn a_panic_in_the_middle_of_a_call_costs_that_call_alone() {
+    let mut fired = 0;
+    for after in 0..24 {
+        let mut lines = Lines::new(pull);
+        lines.stage.core.faults.arm(Midst::Line, after);
+        let player = lines.stage.play("cam");
+        lines.pass(60);
+        fired += lines.stage.core.faults.fired();
+        assert_eq!(lines.stage.gauges().bugs, lines.stage.core.faults.fired());
+        // It was closed with what panicked, or it is served.
+        let guest = &lines.stage.guests[player];
+        assert!(
+            guest.gone || guest.media > 20,
+            "after {after}: {}",
+            guest.media
+        );
+        let again = lines.stage.play("cam");
+        lines.pass(20);
+        assert!(lines.stage.guests[again].media > 10, "after {after}");
+        for guest in [player, again] {
+            leave(&mut lines.stage, guest);
+        }
+        lines.pass(20);
+        lines.stage.end();
+    }
+    assert!(fired > 5, "{fired}");
+}

@@ -1,0 +1,227 @@
+//! What has to be true of several relays after every step, when everything rests, and in the end.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::super::tables;
+use super::cable::Far;
+use super::judge::Judge;
+use super::relay::Relay;
+use super::world::World;
+use crate::rtmp::message::kind;
+use crate::worker::line::Task;
+
+/// How late a pull may be given up.
+const LATE: Duration = Duration::from_secs(1);
+
+impl World {
+    /// After every step.
+    pub(super) fn check(&mut self) {
+        for (number, relay) in self.relays.iter().enumerate() {
+            let verdict = self.check_workers(relay);
+            let verdict = verdict.and_then(|()| check_once(relay));
+            if let Err(what) = verdict {
+                self.fail(&format!("relay {number}: {what}"));
+            }
+            let (bugs, fired) = (relay.counted().bugs, relay.fired());
+            if bugs != fired {
+                self.fail(&format!("{bugs} panics are counted, there were {fired}"));
+            }
+        }
+        self.check_judges();
+        for (at, viewer) in self.viewers.iter().enumerate() {
+            let config = &self.relays[viewer.relay].config;
+            let most = config.pull_give_up.max(config.play_wait) + Duration::from_secs(25);
+            let waits = !viewer.gone && !viewer.is_playing && viewer.heard.is_empty();
+            if waits && self.now.duration_since(viewer.came_at) > most + Duration::from_secs(5) {
+                self.fail(&format!("viewer {at} is told nothing"));
+            }
+        }
+    }
+
+    fn check_workers(&self, relay: &Relay) -> Result<(), String> {
+        for (worker, seat) in relay.seats.iter().enumerate() {
+            let core = &seat.core;
+            let is_idle = !relay.has_reason(worker, self.now);
+            tables::check_tables(core)
+                .and_then(|()| tables::check_memory(core))
+                .and_then(|()| tables::check_registry(core))
+                .and_then(|()| tables::check_lines(core, self.now, is_idle))
+                .and_then(|()| match is_idle {
+                    true => tables::check_idle(core, self.now),
+                    false => Ok(()),
+                })
+                .and_then(|()| match is_idle {
+                    true => self.check_pulls(relay, worker),
+                    false => Ok(()),
+                })
+                .map_err(|what| format!("worker {worker}: {what}"))?;
+        }
+        let here: usize = relay.seats.iter().map(|seat| seat.core.conns.len()).sum();
+        if relay.is_alive() && relay.is_quiet() {
+            let counted = relay.shared.admission.connections();
+            if counted != here {
+                return Err(format!(
+                    "{counted} connections are counted, {here} are there"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// No pull goes on when it should have ended; the worker will not be woken.
+    fn check_pulls(&self, relay: &Relay, worker: usize) -> Result<(), String> {
+        let core = &relay.seats[worker].core;
+        for (_, stream) in &core.streams {
+            let Some(pull) = &stream.pull else { continue };
+            let is_over = |since: Option<std::time::Instant>, most: Duration| {
+                since.is_some_and(|since| since + most + LATE < self.now)
+            };
+            if is_over(pull.dark_since, relay.config.pull_give_up) {
+                return Err(format!("{} is not given up", stream.name));
+            }
+            if is_over(pull.idle_since, relay.config.pull_linger) {
+                return Err(format!("{} is not let go", stream.name));
+            }
+            let (_, readers) = relay.shared.registry.look_up(&stream.name);
+            let is_wanted = !stream.players.is_empty() || !readers.is_empty();
+            if relay.is_quiet() && self.panics == 0 && !is_wanted && pull.idle_since.is_none() {
+                return Err(format!("{} is fetched for nobody", stream.name));
+            }
+        }
+        Ok(())
+    }
+
+    /// Nobody gets a message twice, or jumps, but when a line is called anew.
+    fn check_judges(&mut self) {
+        let servers = self.cables.iter().filter_map(|cable| match &cable.far {
+            Far::Server(server) => server.judge(),
+            _ => None,
+        });
+        let judges = self
+            .viewers
+            .iter()
+            .map(|viewer| &viewer.judge)
+            .chain(servers);
+        let (counted, _) = self.counted();
+        let is_smooth = counted.skips == 0 && self.panics == 0;
+        let mut found = None;
+        let mut restarts = 0;
+        for judge in judges {
+            let &Judge {
+                stream,
+                dials,
+                again,
+                jumps,
+                ..
+            } = judge;
+            restarts += again;
+            let dialled = self.dials[stream] - dials;
+            if again > dialled || is_smooth && jumps > dialled {
+                found = Some(format!(
+                    "{again} starts again and {jumps} jumps with {dialled} lines: {judge:?}"
+                ));
+            }
+        }
+        self.tally.restarts = self.tally.restarts.max(restarts);
+        if let Some(what) = found {
+            self.fail(&what);
+        }
+    }
+
+    /// When nothing has gone wrong for a while: whoever plays has the newest there is.
+    pub(super) fn check_rest(&self) {
+        let servers = self.cables.iter().filter_map(|cable| match &cable.far {
+            Far::Server(server) if !server.is_gone => server.judge(),
+            _ => None,
+        });
+        let viewers = self.viewers.iter();
+        let viewers = viewers.filter(|viewer| !viewer.gone && viewer.is_playing);
+        for judge in viewers.map(|viewer| &viewer.judge).chain(servers) {
+            if !self.is_current(judge) {
+                let name = &self.truth.lines[judge.stream].name;
+                for (number, relay) in self.relays.iter().enumerate() {
+                    for seat in &relay.seats {
+                        let index = seat.core.by_name.get(&name[..]);
+                        let stream = index.map(|index| &seat.core.streams[*index]);
+                        let known = stream.map(|s| (s.source, s.epoch, s.players.len()));
+                        self.note(|| format!("{name} at {number}: {known:?}"));
+                    }
+                }
+                let lost = judge.lost(&self.truth, "it does not have the newest");
+                self.fail(&format!("{lost}: {judge:?}"));
+            }
+        }
+    }
+
+    fn is_current(&self, judge: &Judge) -> bool {
+        let clients = self.encoders.iter().map(|(_, client)| client);
+        let here = clients.filter(|c| !c.gone && !c.vanished && c.leaving.is_none());
+        let mut open = here
+            .flat_map(|client| &client.publications)
+            .filter(|published| published.is_on() && published.stream == judge.stream);
+        open.any(|published| {
+            let number = published.publication;
+            let entries = &self.truth.publications[number].entries;
+            let number = u32::try_from(number).unwrap();
+            let newest = entries.len().checked_sub(1).map(|seq| (number, seq));
+            // Sound without pictures is nothing to start at until it is clear, to a relay that has
+            // had pictures of the publisher before, that none will come.
+            let is_radio = entries.iter().all(|entry| entry.kind != kind::VIDEO);
+            let is_elsewhere = judge.at.is_none_or(|(of, _)| of != number);
+            judge.at == newest || is_radio && is_elsewhere
+        })
+    }
+
+    /// Everybody has left and every deadline has passed.
+    pub(super) fn check_end(&self) {
+        for (number, relay) in self.relays.iter().enumerate() {
+            for (worker, seat) in relay.seats.iter().enumerate() {
+                if let Some((what, count)) = tables::left_over(&seat.core) {
+                    self.fail(&format!("worker {worker} of {number} has {count} {what}"));
+                }
+            }
+            let (registry, admission) = (&relay.shared.registry, &relay.shared.admission);
+            let left = [
+                registry.len(),
+                registry.owned(),
+                admission.connections(),
+                admission.newcomers(),
+                admission.per_address().iter().sum(),
+            ];
+            if left != [0; 5] {
+                self.fail(&format!("relay {number} still counts {left:?}"));
+            }
+        }
+        if !self.cables.is_empty() {
+            self.fail(&format!("{} cables are left", self.cables.len()));
+        }
+    }
+}
+
+/// A relay fetches each stream once at a time.
+fn check_once(relay: &Relay) -> Result<(), String> {
+    let mut pulls: HashMap<&str, usize> = HashMap::new();
+    for seat in &relay.seats {
+        for (_, conn) in &seat.core.conns {
+            if let Some(errand) = conn.errand.filter(|errand| errand.task == Task::Pull) {
+                *pulls
+                    .entry(&seat.core.streams[errand.stream].name)
+                    .or_default() += 1;
+            }
+        }
+    }
+    let streams = relay.seats.iter().flat_map(|seat| &seat.core.streams);
+    let mut owners: HashMap<&str, usize> = HashMap::new();
+    for (_, stream) in streams.filter(|(_, stream)| stream.pull.is_some()) {
+        *owners.entry(&stream.name).or_default() += 1;
+    }
+    match pulls
+        .into_iter()
+        .chain(owners)
+        .find(|(_, count)| *count > 1)
+    {
+        Some((name, count)) => Err(format!("{name} is fetched {count} times")),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,286 @@
+//! What has to be true of one worker after every step, whatever the world around it is.
+
+use std::time::{Duration, Instant};
+
+use super::wire::SimSocket;
+use crate::limits;
+use crate::stream::cursor::Place;
+use crate::worker::conn::Conn;
+use crate::worker::core::Core;
+use crate::worker::line::{Errand, State, Task};
+use crate::worker::table::{Player, Source, Stream};
+
+type Relay = Core<SimSocket>;
+
+/// The longest message in a log: 200 KiB in chunks of 128 bytes with a header of five each.
+const MESSAGE_BYTES_MAX: u64 = 220 * 1_024;
+
+/// How late a deadline may be seen when a worker has its turns.
+const LATE: Duration = Duration::from_millis(10);
+
+/// What a worker has is what the registry says it has.
+pub(super) fn check_registry(core: &Relay) -> Result<(), String> {
+    let worker = core.worker;
+    let entries = core.shared.registry.entries();
+    for (name, owner, epoch, readers) in &entries {
+        let stream = core.by_name.get(name).map(|index| &core.streams[*index]);
+        let owns = stream.is_some_and(Stream::is_owned);
+        let reads = stream.is_some_and(|stream| !stream.players.is_empty());
+        // Targets are players that the registry is not told of; their owner does not ask it.
+        let has_targets = owns && stream.is_some_and(|stream| !stream.pushes.is_empty());
+        if owns != (*owner == Some(worker)) || owns && stream.is_none_or(|s| s.epoch != *epoch) {
+            return Err(format!(
+                "{name} is owned: {owns}, and {owner:?} by the registry"
+            ));
+        }
+        if !has_targets && reads != readers.iter().any(|reader| reader == worker) {
+            return Err(format!(
+                "{name} is read: {reads}, and {readers:?} by the registry"
+            ));
+        }
+    }
+    match core
+        .by_name
+        .keys()
+        .find(|name| entries.iter().all(|(known, ..)| known != *name))
+    {
+        Some(name) => Err(format!("{name} is here and not in the registry")),
+        None => Ok(()),
+    }
+}
+
+/// Nothing lies about that nobody will come back to: this worker will not be woken by what
+/// there is.
+pub(super) fn check_idle(core: &Relay, now: Instant) -> Result<(), String> {
+    for (_, conn) in &core.conns {
+        check_watched(core, conn, now)?;
+    }
+    let next = core.next_deadline();
+    let comes = |at: Instant| next.is_some_and(|next| next <= at.max(now));
+    for (_, stream) in &core.streams {
+        if let Source::Away { until, .. } = stream.source
+            && !comes(until)
+        {
+            return Err(format!("nobody sees the end of {}", stream.name));
+        }
+        if stream.dirty {
+            if !comes(now + core.pacer.pace()) {
+                return Err(format!("nobody writes {} in time", stream.name));
+            }
+            continue;
+        }
+        if stream.is_owned() && stream.log.has_unflushed() {
+            return Err(format!("{} has something that nobody flushes", stream.name));
+        }
+        for player in &stream.players {
+            check_served(core, stream, player)
+                .map_err(|what| format!("{what} (player {} of {})", player.conn, stream.name))?;
+        }
+    }
+    Ok(())
+}
+
+fn check_watched(core: &Relay, conn: &Conn<SimSocket>, now: Instant) -> Result<(), String> {
+    let wire = conn.socket.wire.borrow();
+    let client = conn.socket.client;
+    let ready = wire.readiness();
+    if ready.readable && !wire.event && !conn.in_ready && !conn.readable {
+        return Err(format!("nobody reads what client {client} sent"));
+    }
+    if conn.readable && !conn.in_ready && !wire.event && conn.closing.is_none() {
+        return Err(format!(
+            "client {client} may have sent something; nobody looks"
+        ));
+    }
+    if !conn.writable && !wire.full && !wire.event {
+        return Err(format!("client {client} can take bytes; nobody knows"));
+    }
+    let waits = conn.plays.iter().filter_map(|play| play.wait_until);
+    let first = waits.chain(conn.closing).min();
+    if let Some(until) = first
+        && core
+            .next_deadline()
+            .is_none_or(|next| next > until.max(now) + LATE)
+    {
+        return Err(format!("a deadline of client {client} is forgotten"));
+    }
+    Ok(())
+}
+
+/// Connections, streams and players of one worker agree.
+pub(super) fn check_tables(core: &Relay) -> Result<(), String> {
+    let plays: usize = core.conns.iter().map(|(_, conn)| conn.plays.len()).sum();
+    let slots: usize = core.streams.iter().map(|(_, s)| s.players.len()).sum();
+    if [plays, slots] != [core.players; 2] {
+        return Err(format!(
+            "{plays} plays, {slots} slots, {} players",
+            core.players
+        ));
+    }
+    for (key, conn) in &core.conns {
+        for play in &conn.plays {
+            let player = core
+                .streams
+                .get(play.stream)
+                .and_then(|stream| stream.players.get(play.slot));
+            if player.is_none_or(|player| player.conn != key || player.msid != play.msid) {
+                return Err(format!("{play:?} of {key} is {player:?}"));
+            }
+        }
+        for publication in &conn.publications {
+            let stream = core.streams.get(publication.stream);
+            let source = stream.map(|stream| stream.source);
+            let pull = stream.and_then(|stream| stream.pull.as_ref());
+            // What an origin has accepted is the source once there is media.
+            let is_fetched = pull.is_some_and(|pull| pull.line.state == State::Up(key));
+            if source != Some(Source::Publisher(key)) && !is_fetched {
+                return Err(format!(
+                    "{publication:?} of {key}: the source is {source:?}"
+                ));
+            }
+        }
+        if conn.closing.is_some() && !(conn.plays.is_empty() && conn.publications.is_empty()) {
+            return Err(format!("{key} is being closed and has roles"));
+        }
+    }
+    let publications = core.conns.iter().flat_map(|(key, conn)| {
+        let streams = conn
+            .publications
+            .iter()
+            .map(|its| &core.streams[its.stream]);
+        streams.filter(move |stream| stream.source == Source::Publisher(key))
+    });
+    let publications = publications.count();
+    let published = core
+        .streams
+        .iter()
+        .filter(|(_, stream)| matches!(stream.source, Source::Publisher(_)))
+        .count();
+    if [publications, published] != [core.publishers; 2] {
+        let publishers = core.publishers;
+        return Err(format!(
+            "{publications} publications, {published} sources, {publishers} publishers"
+        ));
+    }
+    for (index, stream) in &core.streams {
+        if core.by_name.get(&stream.name) != Some(&index) {
+            return Err(format!("{} is not found by its name", stream.name));
+        }
+        if stream.dirty && !core.dirty.contains(&index) {
+            return Err(format!("{} is dirty, and on no list", stream.name));
+        }
+        if stream.players.is_empty() && !stream.is_owned() {
+            return Err(format!("{} is there for nobody", stream.name));
+        }
+        if !stream.is_owned() && !stream.feeds.is_empty() {
+            return Err(format!("{} is fed on by who does not own it", stream.name));
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn check_memory(core: &Relay) -> Result<(), String> {
+    for (_, stream) in &core.streams {
+        let held = stream.log.held_bytes();
+        let most = core.log_limits.bytes + MESSAGE_BYTES_MAX + limits::BLOCK_BYTES as u64;
+        if !stream.dirty && held > most {
+            return Err(format!("the log of {} holds {held} bytes", stream.name));
+        }
+        for feed in &stream.feeds {
+            let bytes = feed.in_flight.load(std::sync::atomic::Ordering::Relaxed);
+            if bytes > core.mail_bytes + limits::BLOCK_BYTES {
+                return Err(format!("{bytes} bytes of {} are in flight", stream.name));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A player has everything there is, or its socket is full, or it waits.
+fn check_served(core: &Relay, stream: &Stream, player: &Player) -> Result<(), String> {
+    let conn = &core.conns[player.conn];
+    if !player.started || !conn.writable || conn.in_woken || conn.closing.is_some() {
+        return Ok(());
+    }
+    let mut cursor = player.cursor;
+    match cursor.settle(&stream.log, core.log_limits.lag_bytes) {
+        Place::Wait => Ok(()),
+        Place::Follow(offset) if offset == stream.log.visible() => Ok(()),
+        Place::Follow(offset) => Err(format!(
+            "at {offset} of {}, and nobody goes on",
+            stream.log.visible()
+        )),
+        Place::Start { sync, .. } => Err(format!(
+            "may start at {}, and does not: {player:?}",
+            sync.offset
+        )),
+    }
+}
+
+/// Lines to other servers, calls and connections agree, and no line is waited for by nobody.
+pub(super) fn check_lines(core: &Relay, now: Instant, is_idle: bool) -> Result<(), String> {
+    let mut calling = 0;
+    for (index, stream) in &core.streams {
+        let pull = stream.pull.iter().map(|pull| (Task::Pull, &pull.line));
+        let pushes = stream.pushes.iter();
+        let pushes = pushes.map(|push| (Task::Push(push.rule), &push.line));
+        for (task, line) in pull.chain(pushes) {
+            let is_known = match line.state {
+                State::Waiting(until) => {
+                    let is_for =
+                        matches!(stream.source, Source::Publisher(_)) || task == Task::Pull;
+                    let next = core.next_deadline();
+                    !is_idle || !is_for || next.is_some_and(|next| next <= until.max(now))
+                }
+                State::Calling(id) => {
+                    calling += 1;
+                    core.called.get(&id) == Some(&(index, task))
+                }
+                State::Up(key) => core.conns.get(key).is_some_and(|conn| {
+                    let its = conn.errand;
+                    core.draining || its.is_some_and(|its| (its.stream, its.task) == (index, task))
+                }),
+            };
+            if !is_known && !core.draining {
+                return Err(format!("{task:?} of {} is lost: {line:?}", stream.name));
+            }
+        }
+    }
+    if calling != core.called.len() {
+        return Err(format!("{calling} lines call, and {:?}", core.called));
+    }
+    for (key, conn) in &core.conns {
+        let Some(Errand { stream, task, .. }) = conn.errand else {
+            continue;
+        };
+        let stream = core.streams.get(stream);
+        let line = stream.and_then(|stream| match task {
+            Task::Pull => stream.pull.as_ref().map(|pull| &pull.line),
+            Task::Push(rule) => {
+                let push = stream.pushes.iter().find(|push| push.rule == rule);
+                push.map(|push| &push.line)
+            }
+        });
+        if line.is_none_or(|line| line.state != State::Up(key)) {
+            return Err(format!("{key} is for {task:?} of {line:?}"));
+        }
+    }
+    Ok(())
+}
+
+/// What a worker still has that it should not when everybody has gone, if anything.
+pub(super) fn left_over(core: &Relay) -> Option<(&'static str, usize)> {
+    let left = [
+        ("connections", core.conns.len()),
+        ("streams", core.streams.len()),
+        ("names", core.by_name.len()),
+        ("players", core.players),
+        ("publishers", core.publishers),
+        ("dirty streams", core.dirty.len()),
+        ("letters", core.outbound.len()),
+        ("calls", core.calls.len()),
+        ("calls without an answer", core.called.len()),
+        ("deadlines", usize::from(core.timers.next().is_some())),
+    ];
+    left.into_iter().find(|(_, count)| *count > 0)
+}
