@@ -364,7 +364,8 @@ impl World {
                 }
             }
         });
-        self.wait(Duration::from_secs(1), Duration::from_millis(100), |_| {});
+        // Three relays in a row, each of which waits for its pace.
+        self.wait(Duration::from_secs(3), Duration::from_millis(100), |_| {});
         self.check_rest();
         self.viewers.retain(|viewer| !viewer.gone);
     }
