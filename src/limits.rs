@@ -405,8 +405,8 @@ pub const PANIC_CHARS: usize = 200;
 /// Relays a connection may have come through; one more is refused.
 pub const HOPS_MAX: usize = 8;
 
-/// Bytes of the marker that names them.
-pub const VIA_BYTES_MAX: usize = 192;
+/// Bytes of the marker that names them, and those that wait beside them: sixty in all.
+pub const VIA_BYTES_MAX: usize = 1_024;
 // An id has 16 characters, and a comma follows it.
 const _: () = assert!(VIA_BYTES_MAX >= 17 * HOPS_MAX);
 

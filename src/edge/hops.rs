@@ -2,8 +2,15 @@
 //! so that a circle of them is found at the second pass and a chain does not grow without end.
 //! Others leave it alone.
 //!
-//! The marker is a list of ids with commas between them, the first relay's first. An id is drawn
-//! when a relay starts and says nothing about it.
+//! ```text
+//!   connect { ..., via: "<first relay>,<next>,...,<who asks>;<another that waits>,..." }
+//! ```
+//!
+//! An id is drawn when a relay starts and says nothing about it. In front of the semicolon is the
+//! longest way that somebody's play has come; behind it is every other relay that waits for the
+//! stream through the one that asks. Two relays with players of their own, each of which asks the
+//! other, would otherwise not see that they wait for each other, or send round and round what one
+//! of them has left of a stream that is over.
 
 use std::fmt::Write;
 
@@ -34,10 +41,10 @@ impl HopError {
 /// The connection goes in a circle, or the chain is longer than [`limits::HOPS_MAX`].
 pub fn check(via: &str, own: u64) -> Result<(), HopError> {
     let own = id(own);
-    if via.split(',').any(|hop| hop == own) {
+    if via.split([',', ';']).any(|hop| hop == own) {
         return Err(HopError::Loop);
     }
-    if via.split(',').filter(|hop| !hop.is_empty()).count() >= limits::HOPS_MAX {
+    if hops(via) >= limits::HOPS_MAX {
         return Err(HopError::TooMany);
     }
     Ok(())
@@ -45,13 +52,47 @@ pub fn check(via: &str, own: u64) -> Result<(), HopError> {
 
 /// The marker that the relay `own` sends on behalf of a client whose marker is `via`.
 pub fn extend(via: &str, own: u64) -> String {
-    let mut extended = String::from(via);
+    let mut extended = String::from(way(via));
     if !extended.is_empty() {
         extended.push(',');
     }
     let _: std::fmt::Result = write!(extended, "{}", id(own));
     extended
 }
+
+/// The marker that the relay `own` sends on behalf of clients with the markers `vias`. Of those
+/// that wait beside the longest way there are as many as go into [`limits::VIA_BYTES_MAX`].
+pub fn gather<'a>(vias: impl Iterator<Item = &'a str> + Clone, own: u64) -> String {
+    let longest = vias.clone().max_by_key(|via| hops(via)).unwrap_or_default();
+    let mut gathered = extend(longest, own);
+    let mut mark = ';';
+    for other in vias.flat_map(|via| via.split([',', ';'])) {
+        // What is no id is not passed on: it would take the place of one.
+        let is_id = other.len() == ID_CHARS && other.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if !is_id || gathered.split([',', ';']).any(|known| known == other) {
+            continue;
+        }
+        if gathered.len() + 1 + ID_CHARS > limits::VIA_BYTES_MAX {
+            break;
+        }
+        gathered.push(mark);
+        gathered.push_str(other);
+        mark = ',';
+    }
+    gathered
+}
+
+/// The way in front of those that wait beside it.
+fn way(via: &str) -> &str {
+    via.split(';').next().unwrap_or_default()
+}
+
+fn hops(via: &str) -> usize {
+    way(via).split(',').filter(|hop| !hop.is_empty()).count()
+}
+
+/// Characters of an id.
+const ID_CHARS: usize = 16;
 
 fn id(relay: u64) -> String {
     format!("{relay:016x}")
@@ -81,6 +122,37 @@ mod tests {
         }
         assert_eq!(check(&via, 99), Err(HopError::TooMany));
         assert!(via.len() <= limits::VIA_BYTES_MAX);
+    }
+
+    #[test]
+    fn whoever_waits_is_named_and_makes_no_way_longer() {
+        let own = 99;
+        assert_eq!(gather([].into_iter(), own), extend("", own));
+        let (one, two) = (extend("", 1), extend("", 2));
+        let long = extend(&extend("", 3), 1);
+        let vias = [&*one, &*two, &*long, &*two, "", "nonsense;xyz"];
+        let gathered = gather(vias.into_iter(), own);
+        assert_eq!(gathered, format!("{};{two}", extend(&long, own)));
+        for relay in [1, 2, 3, own] {
+            assert_eq!(check(&gathered, relay), Err(HopError::Loop), "{relay}");
+        }
+        assert_eq!(check(&gathered, 4), Ok(()));
+        // The next relay passes all of them on.
+        let next = gather([&*gathered, &*extend("", 7)].into_iter(), 5);
+        for relay in [1, 2, 3, own, 7, 5] {
+            assert_eq!(check(&next, relay), Err(HopError::Loop), "{relay}");
+        }
+    }
+
+    #[test]
+    fn a_hundred_that_wait_are_cut_off_between_two() {
+        let vias: Vec<String> = (0..100).map(|relay| extend("", relay)).collect();
+        let gathered = gather(vias.iter().map(String::as_str), 1_000);
+        assert!(gathered.len() <= limits::VIA_BYTES_MAX);
+        assert!(gathered.len() > limits::VIA_BYTES_MAX - 2 * ID_CHARS);
+        assert_eq!(check(&gathered, 2_000), Ok(()));
+        let mut ids = gathered.split([',', ';']);
+        assert!(ids.all(|other| other.len() == ID_CHARS));
     }
 
     #[test]

@@ -401,6 +401,9 @@ impl<S: Transport> Core<S> {
                 (stream.is_owned(), !stream.players.is_empty())
             })
         });
+        for index in self.by_name.values().copied().collect::<Vec<_>>() {
+            self.note_relays(index);
+        }
     }
 }
 

@@ -26,6 +26,7 @@ use super::core::Core;
 use super::fault::Midst;
 use super::ingress::Flow;
 use super::session::Answer;
+use crate::edge::hops;
 use crate::edge::upstream::{Place, Upstream};
 use crate::limits;
 use crate::net::transport::Transport;
@@ -237,9 +238,10 @@ impl<S: Transport> Core<S> {
             }
         };
         let (_, place) = self.server_of(index, task)?;
-        let (action, via) = match task {
-            Task::Pull => (Action::Play, self.via_of(index)),
-            Task::Push(_) => (Action::Publish, self.via_of(index)),
+        let via = self.via_of(index, task);
+        let action = match task {
+            Task::Pull => Action::Play,
+            Task::Push(_) => Action::Publish,
         };
         let request = ClientRequest {
             app: place.app,
@@ -289,9 +291,16 @@ impl<S: Transport> Core<S> {
         Some((server, server.place(name)))
     }
 
-    fn via_of(&self, index: usize) -> String {
+    fn via_of(&self, index: usize, task: Task) -> String {
         let stream = &self.streams[index];
-        crate::edge::hops::extend(&stream.via, self.shared.relay_id)
+        let own = self.shared.relay_id;
+        match task {
+            Task::Pull => {
+                let relays = self.shared.registry.relays(&stream.name);
+                hops::gather(relays.iter().map(|via| &**via), own)
+            }
+            Task::Push(_) => hops::extend(&stream.via, own),
+        }
     }
 
     /// The line of a stream for a task, while it has one.

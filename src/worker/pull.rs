@@ -30,6 +30,7 @@ use super::registry::Claim;
 use super::session::Answer;
 use super::table::{Meter, Source};
 use super::timers::Timer;
+use crate::edge::hops::HopError;
 use crate::edge::{backoff, order};
 use crate::limits;
 use crate::net::transport::Transport;
@@ -191,18 +192,56 @@ impl<S: Transport> Core<S> {
     /// How long a play of connection `key` may come before its publish. A relay that plays here
     /// for its own players has others to ask.
     pub(super) fn patience(&mut self, key: usize) -> Duration {
-        let session = self.conns[key].session.server();
-        match session {
-            Some(session) if !session.client().via.is_empty() => Duration::ZERO,
-            _ => self.shared.config.play_wait,
+        match self.is_relay(key) {
+            true => Duration::ZERO,
+            false => self.shared.config.play_wait,
         }
+    }
+
+    /// Whether connection `key` is that of a relay which plays here for its own players.
+    pub(super) fn is_relay(&mut self, key: usize) -> bool {
+        let conn = self.conns.get_mut(key);
+        let session = conn.and_then(|conn| conn.session.server());
+        session.is_some_and(|session| !session.client().via.is_empty())
+    }
+
+    /// Writes down which relays play the stream on this worker: an origin that is asked for it,
+    /// from whatever worker, is told, see hops.rs.
+    pub(super) fn note_relays(&mut self, index: usize) {
+        if self.shared.config.pull.is_empty() {
+            return;
+        }
+        let Self { streams, conns, .. } = self;
+        let stream = &streams[index];
+        let mut vias: Vec<Box<str>> = Vec::new();
+        for player in &stream.players {
+            let conn = conns.get_mut(player.conn);
+            if let Some(session) = conn.and_then(|conn| conn.session.server())
+                && let via = session.client().via.as_str()
+                && !via.is_empty()
+                && !vias.iter().any(|known| **known == *via)
+            {
+                vias.push(via.into());
+            }
+        }
+        self.shared
+            .registry
+            .set_relays(&stream.name, self.worker, vias);
     }
 
     /// What an origin says.
     pub(super) fn pull_answered(&mut self, key: usize, index: usize, answer: Answer) -> Flow {
         let (code, description) = match answer {
             Answer::Other => return Flow::Continue,
-            Answer::Refused { why } => return refused(&why),
+            Answer::Refused { why } => {
+                // It waits for the stream itself, through this relay: it does not have it.
+                if why.contains(HopError::Loop.words())
+                    && let Some(pull) = &mut self.streams[index].pull
+                {
+                    pull.missing += 1;
+                }
+                return refused(&why);
+            }
             Answer::Status {
                 code, description, ..
             } => (code, description),

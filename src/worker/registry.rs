@@ -93,6 +93,8 @@ struct Entry {
     owner: Option<usize>,
     epoch: u64,
     readers: WorkerSet,
+    /// Markers of the relays that play it here, and the worker of each.
+    relays: Vec<(usize, Box<str>)>,
 }
 
 impl Registry {
@@ -157,7 +159,7 @@ impl Registry {
                 *owned -= 1;
             }
             if !reads {
-                entry.readers.remove(worker);
+                entry.remove_reader(worker);
             }
             entry.is_needed()
         });
@@ -176,10 +178,29 @@ impl Registry {
     pub fn leave(&self, name: &str, worker: usize) -> Option<Owner> {
         let mut table = self.lock();
         let entry = table.entries.get_mut(name)?;
-        entry.readers.remove(worker);
+        entry.remove_reader(worker);
         let owner = entry.owner();
         table.tidy(name);
         owner.filter(|owner| owner.worker != worker)
+    }
+
+    /// The players of `name` on `worker` that are relays have these markers, and no other has one.
+    pub fn set_relays(&self, name: &str, worker: usize, vias: Vec<Box<str>>) {
+        let mut table = self.lock();
+        if let Some(entry) = table.entries.get_mut(name) {
+            entry.relays.retain(|(of, _)| *of != worker);
+            entry
+                .relays
+                .extend(vias.into_iter().map(|via| (worker, via)));
+        }
+    }
+
+    /// The markers of all relays that play `name` here.
+    pub fn relays(&self, name: &str) -> Vec<Box<str>> {
+        let table = self.lock();
+        let relays = table.entries.get(name).map(|entry| &entry.relays);
+        let relays = relays.into_iter().flatten();
+        relays.map(|(_, via)| via.clone()).collect()
     }
 
     /// Who has the publisher of `name`, and which workers have players of it.
@@ -232,6 +253,11 @@ impl Entry {
     fn owner(&self) -> Option<Owner> {
         let epoch = self.epoch;
         self.owner.map(|worker| Owner { worker, epoch })
+    }
+
+    fn remove_reader(&mut self, worker: usize) {
+        self.readers.remove(worker);
+        self.relays.retain(|(of, _)| *of != worker);
     }
 
     fn is_needed(&self) -> bool {
@@ -307,6 +333,26 @@ mod tests {
         let mut names: Vec<_> = registry.entries().into_iter().map(|e| e.0).collect();
         names.sort();
         assert_eq!(names, [name(1), name(2), name(9)]);
+    }
+
+    #[test]
+    fn relays_are_known_until_they_or_their_worker_leave() {
+        let registry = Registry::default();
+        let name: Arc<str> = "live/cam".into();
+        registry.set_relays(&name, 0, vec!["x".into()]);
+        assert!(registry.is_empty());
+        registry.join(&name, 0);
+        registry.join(&name, 1);
+        registry.set_relays(&name, 0, vec!["a".into(), "b".into()]);
+        registry.set_relays(&name, 1, vec!["c".into()]);
+        assert_eq!(registry.relays(&name), ["a".into(), "b".into(), "c".into()]);
+        registry.set_relays(&name, 0, vec!["b".into()]);
+        assert_eq!(registry.relays(&name), ["c".into(), "b".into()]);
+        registry.leave(&name, 1);
+        assert_eq!(registry.relays(&name), ["b".into()]);
+        registry.join(&name, 2);
+        registry.reconcile(0, |_| (false, false));
+        assert!(registry.relays(&name).is_empty());
     }
 
     #[test]

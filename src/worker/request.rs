@@ -312,6 +312,9 @@ impl<S: Transport> Core<S> {
         let conn = &mut self.conns[key];
         conn.plays.push(play);
         self.faults.at(Midst::Role);
+        if self.is_relay(key) {
+            self.note_relays(index);
+        }
         if switching || !self.streams[index].is_live() {
             self.arm(key, until);
         }
@@ -333,11 +336,7 @@ impl<S: Transport> Core<S> {
             return wait;
         }
         if may_pull {
-            let session = self.conns[key].session.server();
-            let via = session.map(|session| session.client().via.as_str().into());
-            let stream = &mut self.streams[index];
-            stream.asked = Some(Box::new(asked.clone()));
-            stream.via = via.unwrap_or_default();
+            self.streams[index].asked = Some(Box::new(asked.clone()));
         }
         let name = self.streams[index].name.clone();
         let owner = self.shared.registry.join(&name, self.worker);

@@ -146,7 +146,7 @@ impl<S: Transport> Core<S> {
     /// Takes a player out of a stream. Its connection no longer knows of it.
     pub(super) fn remove_player(&mut self, index: usize, slot: usize) {
         let stream = &mut self.streams[index];
-        stream.players.swap_remove(slot);
+        let gone = stream.players.swap_remove(slot);
         self.faults.at(Midst::Role);
         self.players -= 1;
         let last = stream.players.len();
@@ -158,6 +158,9 @@ impl<S: Transport> Core<S> {
                 .find(|p| p.stream == index && p.slot == last)
         {
             play.slot = slot;
+        }
+        if self.is_relay(gone.conn) {
+            self.note_relays(index);
         }
         if self.streams[index].players.is_empty() {
             self.last_player_left(index);

@@ -39,7 +39,7 @@ pub(super) struct Stream {
     pub(super) pushes: Vec<Push>,
     /// What the first player asked for, where it may be fetched.
     pub(super) asked: Option<Box<StreamName>>,
-    /// The relays that were gone through before this one.
+    /// The relays that its publisher has come through.
     pub(super) via: Box<str>,
 }
 
