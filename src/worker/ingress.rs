@@ -255,6 +255,8 @@ impl<S: Transport> Core<S> {
                     continue;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                // By a signal: it is owed the status as before.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(_) => gone = true,
             }
             self.rings.give_back(ring);

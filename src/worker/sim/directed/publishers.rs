@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::super::wire::End;
-use super::{INTER, MS, PLAYS, S, SOUND, Stage};
+use super::{INTER, KEY, MS, PLAYS, S, SOUND, Stage};
+use crate::config::Takeover;
 use crate::limits;
 use crate::rtmp::client::Action;
 use crate::rtmp::message::kind;
@@ -144,4 +145,27 @@ fn headers_that_change_without_end_end_the_publisher() {
     }
     assert_eq!(stage.gauges().violations, 1);
     stage.end();
+}
+
+#[test]
+fn regression_who_is_closed_is_told_why_also_when_a_signal_interrupts_the_last_read() {
+    for calls in 98..102 {
+        let mut stage = Stage::new(|config| config.takeover = Takeover::Replace);
+        // In this order, so that the first to go has sent something that is not read yet.
+        let (second, first) = (stage.publish("other"), stage.publish("cam"));
+        stage.guests[first].wire.borrow_mut().interrupt_in = calls;
+        stage.send(first, kind::VIDEO, KEY, 50);
+        let session = &mut stage.guests[second].session;
+        let msid = session.msid().unwrap();
+        session.send_command(msid, |amf| {
+            amf.string("closeStream").number(0.0).null();
+        });
+        session.send_command(msid, |amf| {
+            amf.string("publish").number(0.0).null().string("cam");
+        });
+        stage.settle();
+        let told = ["Publish.Start", "Publish.BadName", "end"];
+        stage.check_heard(first, &told);
+        stage.end();
+    }
 }
