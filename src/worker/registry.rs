@@ -1,6 +1,6 @@
 //! Who has what: for each stream name the worker that has the publisher and the workers that
 //! have players. One lock, touched only when a stream starts or ends, or gets its first or loses
-//! its last player on a worker; never on the data path.
+//! its last player on a worker, or one that is a relay; never on the data path.
 
 #![expect(
     clippy::disallowed_types,

@@ -44,6 +44,10 @@ pub(super) struct Client {
     pub(super) leaving: Option<End>,
     /// It is over with this client.
     pub(super) gone: bool,
+    /// The relay has ended the connection.
+    pub(super) is_closed: bool,
+    /// What it was told last of what it publishes.
+    pub(super) heard: String,
     pub(super) players: Vec<Player>,
     /// Its publications: message stream, and index in the truth.
     pub(super) publications: Vec<Published>,
@@ -134,6 +138,8 @@ impl Client {
             vanished: false,
             leaving: None,
             gone: false,
+            is_closed: false,
+            heard: String::new(),
             players,
             publications,
             second,
@@ -461,6 +467,7 @@ impl Client {
             published.stop(truth);
         }
         self.gone = true;
+        self.is_closed = true;
         self.wire.borrow_mut().client_ends(End::Closed);
     }
 
@@ -526,6 +533,7 @@ impl Client {
         self.trace
             .note(|| format!("    client {id} hears {code} on {msid}: {description}"));
         if let Some(published) = self.publications.iter_mut().find(|p| p.msid == msid) {
+            code.clone_into(&mut self.heard);
             match code {
                 "NetStream.Publish.Start"
                     if published.encoder.is_none()

@@ -7,12 +7,15 @@
 //!                 \=== cable === server that takes, refuses or keeps silent
 //! ```
 //!
+//! In some worlds letters between the workers of a relay are lost, and hours pass at once.
+//!
 //! Who is connected to whom is drawn with the seed: an edge and one or two origins, a chain, a
 //! circle, a relay that hands on. Everybody may get a message again when a line is called anew,
 //! and never else; what a worker keeps is checked after each step, see also the module above.
 
 mod cable;
 mod checks;
+mod directed;
 mod judge;
 mod lines;
 mod relay;
@@ -57,6 +60,8 @@ fn whatever_happens_between_relays_streams_arrive_and_nothing_is_left_behind() {
         ("cut lines", tally.cuts),
         ("deaths", tally.deaths),
         ("ways astray", tally.astray),
+        ("letters lost", tally.letters),
+        ("leaps of the clock", tally.leaps),
         ("restarts", tally.restarts),
         ("messages handed on", tally.handed),
         ("panics half-way", tally.panics),

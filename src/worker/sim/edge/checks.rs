@@ -1,8 +1,10 @@
 //! What has to be true of several relays after every step, when everything rests, and in the end.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::super::client::Appetite;
 use super::super::tables;
 use super::cable::Far;
 use super::judge::Judge;
@@ -10,6 +12,20 @@ use super::relay::Relay;
 use super::world::World;
 use crate::rtmp::message::kind;
 use crate::worker::line::Task;
+
+/// A stream that a relay fetches for nobody, and what would explain that it is gone.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Lingering {
+    relay: usize,
+    life: u64,
+    worker: usize,
+    name: Arc<str>,
+    failures: u64,
+    bugs: u64,
+}
+
+/// As in intake.rs.
+const VIDEO_GONE_MS: u32 = 20_000;
 
 /// How late a pull may be given up.
 const LATE: Duration = Duration::from_secs(1);
@@ -29,6 +45,8 @@ impl World {
             }
         }
         self.check_judges();
+        self.check_publishers();
+        self.check_lingering();
         for (at, viewer) in self.viewers.iter().enumerate() {
             let config = &self.relays[viewer.relay].config;
             let most = config.pull_give_up.max(config.play_wait) + Duration::from_secs(25);
@@ -85,11 +103,80 @@ impl World {
             }
             let (_, readers) = relay.shared.registry.look_up(&stream.name);
             let is_wanted = !stream.players.is_empty() || !readers.is_empty();
-            if relay.is_quiet() && self.panics == 0 && !is_wanted && pull.idle_since.is_none() {
+            let is_sure = self.panics == 0 && self.losses == 0;
+            if relay.is_quiet() && is_sure && !is_wanted && pull.idle_since.is_none() {
                 return Err(format!("{} is fetched for nobody", stream.name));
             }
         }
         Ok(())
+    }
+
+    /// No publisher is closed for what players and targets do, but with `--push-strict`.
+    fn check_publishers(&self) {
+        for (at, (desk, client)) in self.encoders.iter().enumerate() {
+            let relay = &self.relays[desk.relay];
+            // Who does not read does not know that it may send, and is silent for too long.
+            let has_other_reason = desk.leapt
+                || client.appetite != Appetite::Fast
+                || self.panics > 0
+                || relay.shared.relay_id != desk.life
+                || !relay.is_alive()
+                || relay.seats.iter().any(|seat| seat.core.draining);
+            if !client.is_closed || has_other_reason || client.leaving.is_some() {
+                continue;
+            }
+            let code = client.heard.strip_prefix("NetStream.Publish.");
+            let is_strict = relay.config.push_strict.is_on();
+            let is_refused = relay.counted().push_refusals > 0;
+            match code {
+                // Somebody else publishes the stream.
+                Some("BadName") => {}
+                Some("Denied") if is_strict && is_refused => {}
+                _ => self.fail(&format!(
+                    "encoder {at} is closed; it heard {}",
+                    client.heard
+                )),
+            }
+        }
+    }
+
+    /// What is fetched for nobody is fetched until the linger is over, or the line is lost.
+    fn check_lingering(&mut self) {
+        let mut now = HashMap::new();
+        for (number, relay) in self.relays.iter().enumerate() {
+            let counted = relay.counted();
+            for (worker, seat) in relay.seats.iter().enumerate() {
+                for (_, stream) in &seat.core.streams {
+                    let Some(pull) = &stream.pull else { continue };
+                    if let (Some(since), None) = (pull.idle_since, pull.dark_since) {
+                        let key = Lingering {
+                            relay: number,
+                            life: relay.shared.relay_id,
+                            worker,
+                            name: stream.name.clone(),
+                            failures: counted.pull_failures,
+                            bugs: counted.bugs,
+                        };
+                        now.insert(key, since);
+                    }
+                }
+            }
+        }
+        let before = std::mem::replace(&mut self.lingering, now);
+        for (its, since) in before {
+            let relay = &self.relays[its.relay];
+            let counted = relay.counted();
+            let is_same = relay.is_alive()
+                && relay.shared.relay_id == its.life
+                && (counted.pull_failures, counted.bugs) == (its.failures, its.bugs);
+            if !is_same || since + relay.config.pull_linger <= self.now {
+                continue;
+            }
+            let core = &relay.seats[its.worker].core;
+            if !core.draining && !core.by_name.contains_key(&its.name) {
+                self.fail(&format!("{its:?} is let go within its linger"));
+            }
+        }
     }
 
     /// Nobody gets a message twice, or jumps, but when a line is called anew.
@@ -168,11 +255,14 @@ impl World {
             let entries = &self.truth.publications[number].entries;
             let number = u32::try_from(number).unwrap();
             let newest = entries.len().checked_sub(1).map(|seq| (number, seq));
-            // Sound without pictures is nothing to start at until it is clear, to a relay that has
-            // had pictures of the publisher before, that none will come.
+            // Sound without pictures is nothing to start at, nor to jump to, until it is clear to
+            // a relay that has had pictures of the publisher before that none will come.
             let is_radio = entries.iter().all(|entry| entry.kind != kind::VIDEO);
-            let is_elsewhere = judge.at.is_none_or(|(of, _)| of != number);
-            judge.at == newest || is_radio && is_elsewhere
+            let mut coded = entries.iter().filter(|entry| entry.coded);
+            let first = coded.next().map_or(0, |entry| entry.time);
+            let last = coded.next_back().map_or(first, |entry| entry.time);
+            let is_unclear = last.wrapping_sub(first) <= VIDEO_GONE_MS;
+            judge.at == newest || is_radio && is_unclear
         })
     }
 

@@ -193,13 +193,22 @@ impl Relay {
         }
     }
 
-    /// Some letters arrive; whether any did.
-    pub(super) fn deliver(&mut self, rng: &mut Rng, permille: usize) -> bool {
+    /// Some letters arrive; whether any did. Of those about streams so many out of a thousand do
+    /// not, see mishaps.rs of the other simulation; how many those were.
+    pub(super) fn deliver(&mut self, rng: &mut Rng, permille: usize, losses: usize) -> (bool, u64) {
         let count = self.seats.len();
         let mut moved = false;
+        let mut lost = 0;
         for lane in 0..self.transit.len() {
             while !self.transit[lane].is_empty() && rng.chance(permille) {
-                let letters = self.transit[lane].pop_front().unwrap_or_default();
+                let mut letters = self.transit[lane].pop_front().unwrap_or_default();
+                if losses > 0 {
+                    letters.retain(|mail| {
+                        let is_lost = mail.stream().is_some() && rng.chance(losses);
+                        lost += u64::from(is_lost);
+                        !is_lost
+                    });
+                }
                 let to = lane % count;
                 if self.shared.mailboxes[to].post(letters.into_iter()) {
                     self.seats[to].mail = true;
@@ -207,7 +216,7 @@ impl Relay {
                 moved = true;
             }
         }
-        moved
+        (moved, lost)
     }
 
     /// Whether no letter is under way.

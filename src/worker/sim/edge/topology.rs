@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::super::rng::Rng;
 use super::super::settings;
-use crate::config::Config;
+use crate::config::{Config, Switch};
 use crate::edge::rule::Rule;
 
 /// Rules of the relays, in order: pull, then push. `rN` is a relay, `fN` a server of another kind.
@@ -81,6 +81,7 @@ pub(super) fn draw(rng: &mut Rng) -> (Vec<Config>, &'static [usize]) {
         pull_give_up: seconds(rng, &[3, 8, 15]),
         pull_linger: seconds(rng, &[0, 1, 10]),
         pull_timeout: seconds(rng, &[2, 5]),
+        push_strict: rng.pick(&[Switch::Off, Switch::Off, Switch::On]),
         ..base
     };
     let rule = |text: &str| Rule::parse(text).expect("a rule");

@@ -1,21 +1,26 @@
 //! The world around several relays: clock, people, mishaps.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use std::net::SocketAddr;
 
 use super::super::Trace;
-use super::super::client::Client;
+use super::super::client::{Appetite, Client};
 use super::super::mishaps::Tally;
 use super::super::rng::Rng;
 use super::super::truth::{Line, Truth};
-use super::super::wire::{End, SimSocket};
+use super::super::wire::{End, SimSocket, Wire};
 use super::cable::Cable;
+use super::checks::Lingering;
 use super::lines::Lookup;
 use super::relay::Relay;
 use super::server::Temper;
 use super::topology;
 use super::viewer::Viewer;
+use crate::config::Config;
 use crate::rtmp::client::Action;
 use crate::stats::Gauges;
 use crate::worker::fault::Midst;
@@ -35,7 +40,7 @@ pub(super) struct World {
     /// Of each server of another kind.
     pub(super) tempers: [Temper; 2],
     /// Publishers, and the relay of each.
-    pub(super) encoders: Vec<(usize, Client)>,
+    pub(super) encoders: Vec<(Desk, Client)>,
     pub(super) viewers: Vec<Viewer>,
     /// Lines that were dialled, for each stream.
     pub(super) dials: Vec<u64>,
@@ -47,21 +52,48 @@ pub(super) struct World {
     /// Mishaps of each kind in a thousand steps.
     rate: usize,
     pub(super) panics: usize,
+    /// Letters out of a thousand that are lost.
+    pub(super) losses: usize,
+    /// What each relay fetches for nobody, until the linger is over.
+    pub(super) lingering: HashMap<Lingering, Instant>,
     crowd: usize,
     step: usize,
 }
 
+/// Where an encoder is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Desk {
+    pub(super) relay: usize,
+    /// Which life of that relay.
+    pub(super) life: u64,
+    /// Hours have passed, in which it sent nothing.
+    pub(super) leapt: bool,
+}
+
 impl World {
+    pub(super) fn new(seed: u64, trace: Trace) -> Self {
+        let mut rng = Rng::new(seed ^ 0xED6E);
+        let (configs, sources) = topology::draw(&mut rng);
+        trace.note(|| format!("{configs:#?}"));
+        let names = rng.range(1, 3);
+        let mut world = Self::with(rng, configs, names, trace);
+        let rng = &mut world.rng;
+        world.sources = sources;
+        world.rate = rng.pick(&[0, 1, 1, 3]);
+        world.panics = rng.pick(&[0, 0, 0, 5]);
+        world.losses = rng.pick(&[0, 0, 0, 10, 50]);
+        world.crowd = rng.pick(&[10, 30, 60]);
+        world.draw_tempers();
+        world
+    }
+
+    /// A world in which nobody comes and nothing goes wrong of itself.
     #[expect(
         clippy::disallowed_methods,
         reason = "any instant will do to count from"
     )]
-    pub(super) fn new(seed: u64, trace: Trace) -> Self {
-        let mut rng = Rng::new(seed ^ 0xED6E);
+    pub(super) fn with(mut rng: Rng, configs: Vec<Config>, names: usize, trace: Trace) -> Self {
         let now = Instant::now();
-        let (configs, sources) = topology::draw(&mut rng);
-        trace.note(|| format!("{configs:#?}"));
-        let names = rng.range(1, 3);
         let config = &configs[0];
         let truth = Truth {
             publications: Vec::new(),
@@ -80,7 +112,7 @@ impl World {
         let relays = relays
             .map(|config| Relay::new(config, &mut rng, now))
             .collect();
-        let mut world = Self {
+        Self {
             now,
             born: now,
             trace,
@@ -95,15 +127,15 @@ impl World {
             dials: vec![0; names],
             calm: false,
             tally: Tally::default(),
-            sources,
-            rate: rng.pick(&[0, 1, 1, 3]),
-            panics: rng.pick(&[0, 0, 0, 5]),
-            crowd: rng.pick(&[10, 30, 60]),
+            lingering: HashMap::new(),
+            sources: &[],
+            rate: 0,
+            panics: 0,
+            losses: 0,
+            crowd: 0,
             step: 0,
             rng,
-        };
-        world.draw_tempers();
-        world
+        }
     }
 
     /// A little of everything.
@@ -132,8 +164,7 @@ impl World {
         self.carry(count);
         self.answer_lookups();
         for relay in 0..self.relays.len() {
-            let Self { relays, rng, .. } = self;
-            relays[relay].deliver(rng, 600);
+            self.deliver(relay, 600);
             for worker in 0..self.relays[relay].seats.len() {
                 let has_reason = self.relays[relay].has_reason(worker, self.now);
                 if has_reason && self.rng.chance(800) || self.rng.chance(10) {
@@ -150,9 +181,24 @@ impl World {
             0..50 => rng.millis(0, 5),
             50..95 => rng.millis(5, 40),
             95..99 => rng.millis(40, 300),
+            // The machines were suspended.
+            _ if self.rate > 0 && rng.chance(20) => return self.leap(),
             _ => rng.millis(500, 4_000),
         };
         self.now += Duration::from_millis(u64::from(millis));
+    }
+
+    fn leap(&mut self) {
+        let hours = self.rng.pick(&[1, 9, 24, 24 * 26, 24 * 51]);
+        self.now += Duration::from_secs(hours * 3_600);
+        self.tally.leaps += 1;
+        self.note(|| format!("{hours} hours pass"));
+        for viewer in &mut self.viewers {
+            viewer.came_at = self.now;
+        }
+        for (seat, _) in &mut self.encoders {
+            seat.leapt = true;
+        }
     }
 
     fn mishaps(&mut self) {
@@ -220,31 +266,47 @@ impl World {
         if !self.relays[relay].is_alive() || here > 12 {
             return;
         }
-        let (client, wire) = if publishes {
-            let Self {
-                rng, truth, trace, ..
-            } = self;
-            let id = self.encoders.len();
-            let asked = (Action::Publish, stream);
-            let client = Client::new(id, rng, truth, asked, trace.clone()).alone();
-            let wire = client.wire.clone();
-            self.encoders.push((relay, client));
-            (id, wire)
+        if publishes {
+            self.encoder_comes(relay, stream);
         } else {
-            let name = &self.truth.lines[stream].name;
             let appetite = self.rng.pick(&[usize::MAX, usize::MAX, 3_000]);
-            let dials = self.dials[stream];
-            let viewer = Viewer::new((relay, stream), name, dials, appetite, self.now);
-            let wire = viewer.wire.clone();
-            self.viewers.push(viewer);
-            (1_000 + self.viewers.len() - 1, wire)
+            self.viewer_comes(relay, stream, appetite);
+        }
+    }
+
+    pub(super) fn encoder_comes(&mut self, relay: usize, stream: usize) {
+        let Self {
+            rng, truth, trace, ..
+        } = self;
+        let id = self.encoders.len();
+        let asked = (Action::Publish, stream);
+        let client = Client::new(id, rng, truth, asked, trace.clone()).alone();
+        let wire = client.wire.clone();
+        let seat = Desk {
+            relay,
+            life: self.relays[relay].shared.relay_id,
+            leapt: false,
         };
+        self.encoders.push((seat, client));
+        self.note(|| format!("encoder {id} comes to {relay} for s{stream}"));
+        self.connects(relay, id, wire);
+    }
+
+    pub(super) fn viewer_comes(&mut self, relay: usize, stream: usize, appetite: usize) {
+        let name = &self.truth.lines[stream].name;
+        let dials = self.dials[stream];
+        let viewer = Viewer::new((relay, stream), name, dials, appetite, self.now);
+        let wire = viewer.wire.clone();
+        let id = self.viewers.len();
+        self.viewers.push(viewer);
+        self.note(|| format!("viewer {id} comes to {relay} for s{stream}"));
+        self.connects(relay, 1_000 + id, wire);
+    }
+
+    fn connects(&mut self, relay: usize, client: usize, wire: Rc<RefCell<Wire>>) {
         let workers = self.relays[relay].seats.len();
         let worker = self.rng.below(workers);
-        self.note(|| {
-            let what = if publishes { "encoder" } else { "viewer" };
-            format!("{what} {client} comes to worker {worker} of {relay} for s{stream}")
-        });
+        self.note(|| format!("    at worker {worker}"));
         let socket = SimSocket {
             client,
             wire: wire.clone(),
@@ -297,6 +359,14 @@ impl World {
         moved
     }
 
+    fn deliver(&mut self, relay: usize, permille: usize) -> bool {
+        let losses = if self.calm { 0 } else { self.losses };
+        let Self { relays, rng, .. } = self;
+        let (moved, lost) = relays[relay].deliver(rng, permille, losses);
+        self.tally.letters += lost;
+        moved
+    }
+
     fn turn(&mut self, relay: usize, worker: usize) {
         self.note(|| format!("turn of worker {worker} of {relay}"));
         let fired = self.relays[relay].fired();
@@ -313,8 +383,7 @@ impl World {
         moved |= self.carry(1 << 18);
         self.answer_lookups();
         for relay in 0..self.relays.len() {
-            let Self { relays, rng, .. } = self;
-            moved |= relays[relay].deliver(rng, 1_000);
+            moved |= self.deliver(relay, 1_000);
             for worker in 0..self.relays[relay].seats.len() {
                 for _ in 0..20 {
                     if !self.relays[relay].has_reason(worker, self.now) {
@@ -329,7 +398,7 @@ impl World {
     }
 
     /// Time passes, in which everything happens that can.
-    fn wait(&mut self, time: Duration, pace: Duration, mut what: impl FnMut(&mut Self)) {
+    pub(super) fn wait(&mut self, time: Duration, pace: Duration, mut what: impl FnMut(&mut Self)) {
         let until = self.now + time;
         while self.now < until {
             self.now += pace;
@@ -351,6 +420,9 @@ impl World {
         self.tempers = [Temper::Takes; 2];
         self.cables.iter_mut().for_each(Cable::mend);
         self.viewers.iter_mut().for_each(Viewer::hurry);
+        for (_, client) in &mut self.encoders {
+            client.appetite = Appetite::Fast;
+        }
         self.wait(REST, Duration::from_millis(100), |world| {
             let Self {
                 encoders,
