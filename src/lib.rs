@@ -24,6 +24,7 @@ pub mod config;
 pub mod control;
 pub mod edge;
 pub mod flags;
+pub mod http;
 pub mod limits;
 pub mod net;
 pub mod rtmp;

@@ -476,3 +476,25 @@ const _: () = assert!(PROXY_V1_BYTES_MAX <= PROXY_V2_BYTES_MAX);
 
 /// Bytes of a `--config` file; a longer one is the wrong file, or a device that never ends.
 pub const CONFIG_FILE_BYTES_MAX: usize = MIB;
+
+/// Longest request line of HTTP. Longer ones are answered with 414.
+pub const HTTP_LINE_BYTES_MAX: usize = 8 * KIB;
+
+/// Longest head of an HTTP request. Longer ones are answered with 431.
+pub const HTTP_HEAD_BYTES_MAX: usize = 16 * KIB;
+
+/// Most header fields of an HTTP request: browsers send 20, behind proxies 30.
+pub const HTTP_FIELDS_MAX: usize = 64;
+
+/// Bytes of further requests, or of WebSocket frames, that wait for their turn.
+pub const HTTP_INPUT_BYTES_MAX: usize = 2 * HTTP_HEAD_BYTES_MAX;
+
+/// HTTP requests, or WebSocket frames, of one connection. A status page asks thrice a second, a
+/// browser's burst at the start of a page is a dozen.
+pub const HTTP_REQUESTS: Rate = Rate::per_second(20, 120);
+
+/// What is kept of User-Agent.
+pub const USER_AGENT_CHARS: usize = 128;
+
+/// Connections to the admin listener on one worker; they come in when all others are refused.
+pub const ADMIN_CONNECTIONS_MAX: usize = 32;

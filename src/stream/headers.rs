@@ -136,8 +136,8 @@ impl Headers {
         self.entries.is_empty()
     }
 
-    /// Writes all headers as messages on message stream `msid`: metadata first, at its own time,
-    /// then the others as they came, at `timestamp`.
+    /// Writes all headers as messages on message stream `msid`, in the order of
+    /// [`in_order`](Self::in_order).
     pub fn write(
         &self,
         out: &mut Vec<u8>,
@@ -146,29 +146,33 @@ impl Headers {
         timestamp: Timestamp,
         chunk_size: usize,
     ) {
+        for (kind, time, payload) in self.in_order(metadata_at, timestamp) {
+            let header = MessageHeader {
+                csid: super::log::csid_of(kind),
+                timestamp: time,
+                kind,
+                msid,
+                len: payload.len(),
+            };
+            write_message(out, &header, &Payload::from_slice(payload), chunk_size);
+        }
+    }
+
+    /// All headers as messages: kind, time and body. Metadata first, at its own time, then the
+    /// others as they came, at `timestamp`.
+    pub fn in_order(
+        &self,
+        metadata_at: Timestamp,
+        timestamp: Timestamp,
+    ) -> impl Iterator<Item = (u8, Timestamp, &[u8])> {
         let is_metadata = |header: &&Header| header.kind == HeaderKind::Metadata;
         let first = self.entries.iter().filter(is_metadata);
-        let rest = self.entries.iter().filter(|header| !is_metadata(header));
-        for entry in first.chain(rest) {
-            let timestamp = if is_metadata(&entry) {
-                metadata_at
-            } else {
-                timestamp
-            };
-            let header = MessageHeader {
-                csid: super::log::csid_of(entry.message_kind),
-                timestamp,
-                kind: entry.message_kind,
-                msid,
-                len: entry.payload.len(),
-            };
-            write_message(
-                out,
-                &header,
-                &Payload::from_slice(&entry.payload),
-                chunk_size,
-            );
-        }
+        let rest = self.entries.iter().filter(move |header| !is_metadata(header));
+        let first = first.map(move |header| (metadata_at, header));
+        let rest = rest.map(move |header| (timestamp, header));
+        first
+            .chain(rest)
+            .map(|(time, header)| (header.message_kind, time, &header.payload[..]))
     }
 }
 

@@ -136,6 +136,19 @@ impl StreamLog {
         }
     }
 
+    /// An empty log whose first message begins at `offset`: whoever was further back in one before
+    /// it has lost its place.
+    pub(super) fn beginning_at(limits: LogLimits, offset: u64) -> Self {
+        let mut log = Self::new(limits);
+        (log.base, log.visible, log.frozen) = (offset, offset, offset);
+        log
+    }
+
+    /// Payload bytes of each chunk.
+    pub(super) fn chunk_size(&self) -> usize {
+        self.limits.chunk_size
+    }
+
     /// First offset a reader may be at.
     pub fn base(&self) -> u64 {
         self.base
@@ -179,16 +192,24 @@ impl StreamLog {
             len: payload.len(),
         };
         let chunk_size = self.limits.chunk_size;
-        write_message(
-            &mut OpenBlock { log: self, pool },
-            &header,
-            payload,
-            chunk_size,
-        );
+        self.append_with(pool, (message_kind, timestamp, sync), |sink| {
+            write_message(sink, &header, payload, chunk_size);
+        })
+    }
+
+    /// Appends a message of this kind, time and use as a sync point, in the form that `write`
+    /// gives it.
+    pub(super) fn append_with(
+        &mut self,
+        pool: &mut BlockPool,
+        (kind, timestamp, sync): (u8, Timestamp, bool),
+        write: impl FnOnce(&mut OpenBlock<'_>),
+    ) -> Frame {
+        write(&mut OpenBlock { log: self, pool });
         let frame = Frame {
             end: self.end(),
             timestamp,
-            kind: message_kind,
+            kind,
             sync,
         };
         self.index(frame);

@@ -3,6 +3,7 @@
 
 pub mod block;
 pub mod cursor;
+pub mod flv;
 pub mod headers;
 pub mod intake;
 pub mod log;

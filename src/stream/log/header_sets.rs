@@ -56,6 +56,12 @@ impl StreamLog {
         self.headers_trimmed + self.headers.len() as u64
     }
 
+    /// How many times headers were set for what begins after `offset`.
+    pub(in crate::stream) fn headers_after(&self, offset: u64) -> u64 {
+        let known = self.headers.partition_point(|set| set.from <= offset);
+        (self.headers.len() - known) as u64
+    }
+
     /// What headers were set after the first `changes` times, and from which offsets on.
     pub fn headers_since(&self, changes: u64) -> impl Iterator<Item = (u64, &Arc<Headers>)> + '_ {
         let first = changes.saturating_sub(self.headers_trimmed);

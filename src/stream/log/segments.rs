@@ -111,7 +111,7 @@ impl StreamLog {
 }
 
 /// Writes into the open block and goes on in a new one when it is full.
-pub(super) struct OpenBlock<'a> {
+pub(in crate::stream) struct OpenBlock<'a> {
     pub(super) log: &'a mut StreamLog,
     pub(super) pool: &'a mut BlockPool,
 }

@@ -1,0 +1,67 @@
+//! HTTP/1.1 and WebSocket as a relay needs them: requests without a body in, answers out, and
+//! streams as FLV behind either. RFC 9110, RFC 9112, RFC 6455. Bytes in, bytes out; no socket, no
+//! clock, and no policy: what is to be answered is decided by who has the session.
+//!
+//! ```text
+//!   request    a head, checked            response   an answer, written
+//!   websocket  frames of RFC 6455         session    one connection: the two, in turn
+//! ```
+//!
+//! Not spoken: bodies of requests, chunked coding, ranges, compression, HTTP/2.
+
+pub mod request;
+pub mod response;
+pub mod session;
+pub mod websocket;
+
+use std::fmt;
+
+/// What a peer can do wrong on an HTTP connection. It ends that connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HttpError {
+    /// The first bytes are of another protocol: a client on the wrong port.
+    WrongProtocol {
+        /// What it looks like: `rtmp` or `tls`.
+        seen: &'static str,
+    },
+    /// A request that is none, is too long, or has a body. What is wrong with it.
+    Request(&'static str),
+    /// A WebSocket frame that a client may not send. What is wrong with it.
+    Frame(&'static str),
+    /// Requests or frames come faster than they are answered.
+    Rate,
+    /// The peer goes on sending while it is being answered.
+    Surplus,
+    /// The peer has closed its WebSocket; no fault of it.
+    Closed,
+}
+
+impl HttpError {
+    /// The metric label and log key of this error; stable.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::WrongProtocol { .. } => "wrong_protocol",
+            Self::Request(_) => "http_request",
+            Self::Frame(_) => "websocket_frame",
+            Self::Rate => "http_rate",
+            Self::Surplus => "http_surplus",
+            Self::Closed => "websocket_closed",
+        }
+    }
+}
+
+impl fmt::Display for HttpError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::WrongProtocol { seen } => write!(f, "{seen} on the http port"),
+            Self::Request(what) => write!(f, "bad request: {what}"),
+            Self::Frame(what) => write!(f, "bad WebSocket frame: {what}"),
+            Self::Rate => write!(f, "requests faster than they are answered"),
+            Self::Surplus => write!(f, "bytes while a request is being answered"),
+            Self::Closed => write!(f, "closed by the peer"),
+        }
+    }
+}
+
+impl std::error::Error for HttpError {}

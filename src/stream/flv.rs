@@ -1,0 +1,315 @@
+//! A live stream as FLV: a second log of the same kind, whose messages are tags instead of chunks.
+//! It is made of the first as that grows, once for all who read it, and only while somebody does.
+//! Video File Format Specification Version 10.1, Annex E.2 to E.4.
+//!
+//! ```text
+//!   chunks  | header | payload | header | payload |       as players by RTMP get it
+//!              \_________|________________|
+//!   tags    [ frame header ] | tag header | payload | length |
+//! ```
+//!
+//! Bodies are the same in both, those of Enhanced RTMP too. Over WebSocket each tag is a message,
+//! so that a log of its own is kept for that.
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+
+use super::block::BlockPool;
+use super::headers::Headers;
+use super::log::{Frame, LogLimits, StreamLog};
+use crate::http::websocket::{self, opcode};
+use crate::rtmp::message::{Timestamp, kind};
+use crate::rtmp::writer::Sink;
+
+/// What goes around a tag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// Nothing: a file.
+    Plain,
+    /// A frame of WebSocket.
+    WebSocket,
+}
+
+/// Bytes of a tag before its body, E.4.1.
+const TAG_HEADER_BYTES: usize = 11;
+
+/// Bytes of the length behind a tag, E.3.
+const TAG_LENGTH_BYTES: usize = 4;
+
+/// The header of a file with these kinds of tags, and the length before its first tag, E.2 and
+/// E.3.
+pub fn file_header(has_audio: bool, has_video: bool) -> [u8; 13] {
+    let flags = u8::from(has_audio) << 2 | u8::from(has_video);
+    [b'F', b'L', b'V', 1, flags, 0, 0, 0, 9, 0, 0, 0, 0]
+}
+
+/// Writes one tag. `body` has `len` bytes, fewer than 2^24.
+fn write_tag<'a>(
+    sink: &mut impl Sink,
+    framing: Framing,
+    (kind, time): (u8, Timestamp),
+    len: usize,
+    body: impl Iterator<Item = &'a [u8]>,
+) {
+    let whole = TAG_HEADER_BYTES + len + TAG_LENGTH_BYTES;
+    if framing == Framing::WebSocket {
+        let (header, bytes) = websocket::frame_header(opcode::BINARY, whole);
+        sink.put(&header[..bytes]);
+    }
+    let [_, len @ ..] = low_32(len);
+    let [highest, time @ ..] = time.0.to_be_bytes();
+    let mut header = [0; TAG_HEADER_BYTES];
+    header[0] = kind;
+    header[1..4].copy_from_slice(&len);
+    header[4..7].copy_from_slice(&time);
+    header[7] = highest;
+    sink.put(&header);
+    for piece in body {
+        sink.put(piece);
+    }
+    sink.put(&low_32(whole - TAG_LENGTH_BYTES));
+}
+
+fn low_32(number: usize) -> [u8; 4] {
+    u32::try_from(number).unwrap_or(u32::MAX).to_be_bytes()
+}
+
+/// Writes headers as tags; see [`Headers::write`].
+pub fn write_headers(
+    headers: &Headers,
+    out: &mut Vec<u8>,
+    framing: Framing,
+    metadata_at: Timestamp,
+    timestamp: Timestamp,
+) {
+    for (kind, time, payload) in headers.in_order(metadata_at, timestamp) {
+        let body = std::iter::once(payload);
+        write_tag(out, framing, (kind, time), payload.len(), body);
+    }
+}
+
+/// The logs of one stream that are made for who reads it by HTTP.
+#[derive(Debug, Default)]
+pub struct FlvLogs {
+    plain: Option<Box<FlvLog>>,
+    websocket: Option<Box<FlvLog>>,
+}
+
+/// See the module text.
+#[derive(Debug)]
+struct FlvLog {
+    log: StreamLog,
+    /// How far the log of chunks has been taken, ...
+    taken: u64,
+    /// ... and how many header changes of it.
+    changes: u64,
+}
+
+impl FlvLogs {
+    /// The log with this framing, if there is one.
+    pub fn of(&self, framing: Framing) -> Option<&StreamLog> {
+        let log = match framing {
+            Framing::Plain => &self.plain,
+            Framing::WebSocket => &self.websocket,
+        };
+        log.as_ref().map(|flv| &flv.log)
+    }
+
+    /// Makes the log with this framing if there is none: from the newest sync point of `source`
+    /// on, or else from its end on. It has taken all of `source` that is visible then.
+    pub fn open(
+        &mut self,
+        framing: Framing,
+        source: &StreamLog,
+        limits: LogLimits,
+        pool: &mut BlockPool,
+    ) -> &StreamLog {
+        let slot = self.slot(framing);
+        let flv = slot.get_or_insert_with(|| Box::new(FlvLog::new(source, limits)));
+        flv.follow(source, framing, limits, pool);
+        &flv.log
+    }
+
+    /// Takes what has become visible in `source`.
+    pub fn follow(&mut self, source: &StreamLog, limits: LogLimits, pool: &mut BlockPool) {
+        for framing in [Framing::Plain, Framing::WebSocket] {
+            if let Some(flv) = self.slot(framing) {
+                flv.follow(source, framing, limits, pool);
+            }
+        }
+    }
+
+    /// Frees what lies before every reader's need; see [`StreamLog::trim`]. A log without
+    /// readers is freed altogether.
+    pub fn trim(&mut self, pool: &mut BlockPool, readers_min: impl Fn(Framing) -> Option<u64>) {
+        for framing in [Framing::Plain, Framing::WebSocket] {
+            let slot = self.slot(framing);
+            match (slot.as_mut(), readers_min(framing)) {
+                (Some(flv), Some(min)) => flv.log.trim(pool, min),
+                (Some(_), None) => {
+                    if let Some(flv) = slot.take() {
+                        flv.log.recycle(pool);
+                    }
+                }
+                (None, _) => {}
+            }
+        }
+    }
+
+    /// Those there are.
+    pub fn iter(&self) -> impl Iterator<Item = &StreamLog> {
+        [&self.plain, &self.websocket].into_iter().flatten().map(|flv| &flv.log)
+    }
+
+    /// Gives all memory back.
+    pub fn recycle(&mut self, pool: &mut BlockPool) {
+        self.trim(pool, |_| None);
+    }
+
+    fn slot(&mut self, framing: Framing) -> &mut Option<Box<FlvLog>> {
+        match framing {
+            Framing::Plain => &mut self.plain,
+            Framing::WebSocket => &mut self.websocket,
+        }
+    }
+}
+
+impl FlvLog {
+    fn new(source: &StreamLog, limits: LogLimits) -> Self {
+        let mut flv = Self {
+            log: StreamLog::new(without_window(limits)),
+            taken: 0,
+            changes: 0,
+        };
+        flv.begin(source);
+        flv
+    }
+
+    /// Goes on with the newest group of pictures of `source`.
+    fn begin(&mut self, source: &StreamLog) {
+        let sync = source.newest_sync();
+        self.taken = sync.as_ref().map_or(source.visible(), |sync| sync.offset);
+        self.changes = source.header_changes() - source.headers_after(self.taken);
+        self.log.set_headers(source.headers_at(self.taken));
+    }
+
+    fn follow(
+        &mut self,
+        source: &StreamLog,
+        framing: Framing,
+        limits: LogLimits,
+        pool: &mut BlockPool,
+    ) {
+        if self.taken < source.base() || self.taken > source.visible() {
+            // What lies between is lost: readers go on as those who were too slow.
+            let beyond = self.log.end() + 1;
+            let new = StreamLog::beginning_at(without_window(limits), beyond);
+            std::mem::replace(&mut self.log, new).recycle(pool);
+            self.begin(source);
+        }
+        let mut changes = source.headers_since(self.changes).peekable();
+        for (start, frame) in source.frames_from(self.taken) {
+            while let Some((_, headers)) = changes.next_if(|(from, _)| *from <= start) {
+                self.changes += 1;
+                self.log.set_headers(headers.clone());
+            }
+            let chunks = Chunks::new(source, start, frame);
+            let (kind, time) = (frame.kind, frame.timestamp);
+            self.log.append_with(pool, (kind, time, frame.sync), |sink| {
+                write_tag(sink, framing, (kind, time), chunks.len, chunks.payload());
+            });
+            self.taken = frame.end;
+        }
+        self.log.flush();
+        if source.newest_sync().is_none() {
+            // The publisher is away, or has sent no picture to start with for too long.
+            self.log.forget_sync();
+        }
+    }
+}
+
+/// Nobody seeks in these logs.
+fn without_window(limits: LogLimits) -> LogLimits {
+    LogLimits {
+        window_ms: 0,
+        ..limits
+    }
+}
+
+/// A message of a log in pieces, and what is needed to tell headers from payload.
+struct Chunks {
+    pieces: SmallVec<[Bytes; 2]>,
+    /// Bytes of the payload.
+    len: usize,
+    chunk_size: usize,
+    first_header: usize,
+    next_header: usize,
+}
+
+/// Bytes of a type 0 chunk header, RTMP 1.0 §5.3.1.2; all chunk stream ids in a log take one.
+const FIRST_HEADER_BYTES: usize = 12;
+
+impl Chunks {
+    fn new(log: &StreamLog, start: u64, frame: Frame) -> Self {
+        let mut pieces = SmallVec::new();
+        log.share(start, frame.end, &mut pieces);
+        let extended = if frame.timestamp.0 >= 0xFF_FFFF { 4 } else { 0 };
+        let (first_header, next_header) = (FIRST_HEADER_BYTES + extended, 1 + extended);
+        let chunk_size = log.chunk_size();
+        let all: usize = pieces.iter().map(Bytes::len).sum();
+        let behind_first = all.saturating_sub(first_header);
+        // Each further chunk is a header and at least one byte.
+        let more_chunks = behind_first.saturating_sub(1) / (chunk_size + next_header);
+        Self {
+            pieces,
+            len: behind_first - more_chunks * next_header,
+            chunk_size,
+            first_header,
+            next_header,
+        }
+    }
+
+    /// The payload in pieces.
+    fn payload(&self) -> impl Iterator<Item = &[u8]> {
+        let mut pieces = self.pieces.iter().map(|piece| &piece[..]);
+        let mut piece: &[u8] = &[];
+        let (mut header, mut room) = (self.first_header, 0);
+        std::iter::from_fn(move || {
+            loop {
+                if piece.is_empty() {
+                    piece = pieces.next()?;
+                }
+                if header > 0 {
+                    let skipped = header.min(piece.len());
+                    piece = &piece[skipped..];
+                    header -= skipped;
+                    room = self.chunk_size;
+                } else if room == 0 {
+                    header = self.next_header;
+                } else if !piece.is_empty() {
+                    let (now, later) = piece.split_at(room.min(piece.len()));
+                    piece = later;
+                    room -= now.len();
+                    return Some(now);
+                }
+            }
+        })
+    }
+}
+
+/// Whether there is sound and whether there are pictures in what a player begins with; both where
+/// nothing is known yet.
+pub fn kinds_in(log: &StreamLog) -> (bool, bool) {
+    let from = log.newest_sync().map_or(log.base(), |sync| sync.offset);
+    let headers = log.headers_at(from);
+    let has = |kind: u8| {
+        !headers.of(kind).is_empty() || log.frames_from(from).any(|(_, frame)| frame.kind == kind)
+    };
+    match (has(kind::AUDIO), has(kind::VIDEO)) {
+        (false, false) => (true, true),
+        known => known,
+    }
+}
+
+#[cfg(test)]
+mod tests;
