@@ -1,0 +1,204 @@
+// The player page: which stream, how it goes (its state), and `window.tailwater.stats()`, the
+// figures that tests and the page itself read. What is shown is in screen.js.
+
+import { Connection } from "./connection.js";
+import { LiveEdge } from "./live.js";
+import { isPlayable, Media } from "./media.js";
+import { Screen } from "./screen.js";
+import { NotLive } from "./source.js";
+
+const TICK_MS = 250;
+const ERRORS_MAX = 20;
+// Parameters of the page itself; any other one goes with the stream's address.
+const OWN = ["ws", "muted", "autoplay", "stats", "url"];
+
+class Player {
+  constructor(parameters) {
+    this.errors = [];
+    this.state = "connecting";
+    this.note = "";
+    this.hasEnded = false;
+    this.decodedBefore = { frames: 0, dropped: 0 };
+    this.rates = [];
+    this.screen = new Screen(this, parameters);
+    this.video = this.screen.video;
+    this.stream = streamAddress(parameters);
+    this.transport = parameters.get("ws") === "1" ? "WebSocket" : "HTTP";
+    this.media = new Media(this.video, (error) => this.report(error));
+    this.edge = new LiveEdge(this.video, this.media);
+    this.connection = new Connection(this.stream.href, this.transport === "WebSocket", {
+      opened: (flv) => this.#opened(flv),
+      tag: (tag) => this.media.take(tag),
+      chunk: () => this.media.send(),
+      closed: (error) => this.#closed(error),
+    });
+    this.screen.named(this.stream.pathname.slice(1).replace(/\.flv$/, ""));
+    setInterval(() => this.#tick(), TICK_MS);
+  }
+
+  start() {
+    this.connection.start();
+    this.play();
+  }
+
+  /** Plays from the live edge; without sound when the browser does not let it play with sound. */
+  async play() {
+    this.wantsPlay = true;
+    if (this.media.source) this.edge.jump();
+    try {
+      await this.video.play();
+    } catch (error) {
+      if (error.name !== "NotAllowedError" || this.video.muted) return;
+      this.video.muted = true;
+      this.video.play().catch(() => {});
+    }
+  }
+
+  pause() {
+    this.wantsPlay = false;
+    this.video.pause();
+  }
+
+  report(error) {
+    const text = error.message || String(error);
+    this.errors.push(text);
+    if (this.errors.length > ERRORS_MAX) this.errors.shift();
+    this.screen.showErrors(this.errors);
+  }
+
+  /** What tests read, and the figures on the page. */
+  stats() {
+    const { videoTrack, audioTrack } = this.media;
+    const quality = this.video.getVideoPlaybackQuality();
+    const format = (track) => (track.isUsable ? track.format : null);
+    return {
+      state: this.state,
+      transport: this.transport,
+      videoCodec: format(videoTrack)?.string ?? null,
+      audioCodec: format(audioTrack)?.string ?? null,
+      width: this.video.videoWidth || format(videoTrack)?.width || null,
+      height: this.video.videoHeight || format(videoTrack)?.height || null,
+      frameRate: format(videoTrack) ? this.media.frameRate : null,
+      sampleRate: format(audioTrack)?.rate ?? null,
+      channels: format(audioTrack)?.channels ?? null,
+      videoFrames: videoTrack.frames,
+      audioFrames: audioTrack.frames,
+      decodedFrames: this.decodedBefore.frames + quality.totalVideoFrames,
+      droppedFrames: this.decodedBefore.dropped + quality.droppedVideoFrames,
+      decodedAudioBytes: this.video.webkitAudioDecodedByteCount ?? null,
+      bufferedSeconds: this.edge.ahead,
+      delaySeconds: Math.max(0, this.media.newest / 1000 - this.video.currentTime),
+      playbackRate: this.video.playbackRate,
+      currentTime: this.video.currentTime,
+      bytes: this.connection.bytes,
+      kbits: this.#kbits(),
+      connects: this.connection.connects,
+      builds: this.media.builds,
+      jumps: this.edge.jumps,
+      stalls: this.edge.stalls,
+      errors: [...this.errors],
+    };
+  }
+
+  #opened(flv) {
+    this.note = "";
+    this.hasEnded = false;
+    this.media.begin(flv);
+  }
+
+  #closed(error) {
+    if (error instanceof NotLive) {
+      this.note = this.hasEnded ? OVER : "The stream is not live yet. Trying again…";
+    } else if (error === null) {
+      this.note = OVER;
+      this.hasEnded = true;
+    } else {
+      this.note = `No connection: ${error.message}. Trying again…`;
+      this.report(error);
+    }
+  }
+
+  #tick() {
+    const now = performance.now();
+    this.#countBuilds();
+    this.connection.tick(now);
+    this.media.send();
+    this.edge.tick(now);
+    // While it is paused the newest part is kept, and the rest goes.
+    const { newest } = this.media;
+    this.media.evict(this.video.paused ? newest / 1000 : this.video.currentTime);
+    if (this.wantsPlay && this.video.paused && this.video.readyState > 0) this.#resume();
+    this.#countBytes(now);
+    this.state = this.#state();
+    this.screen.show(this.stats(), this.note);
+  }
+
+  /** A new MediaSource begins paused. */
+  #resume() {
+    this.video.play().catch(() => {});
+  }
+
+  #state() {
+    const { videoTrack, audioTrack } = this.media;
+    const isWanted = this.connection.isWanted;
+    if (!isWanted) return "stopped";
+    if (this.note) return this.hasEnded ? "over" : "waiting";
+    if (!this.wantsPlay) return "paused";
+    const refused = [videoTrack, audioTrack].some((track) => track.isRefused);
+    if (refused && !videoTrack.isUsable && !audioTrack.isUsable) return "unsupported";
+    if (this.media.builds === 0) return "connecting";
+    return this.video.readyState >= 3 ? "playing" : "buffering";
+  }
+
+  /** The browser counts from 0 with each MediaSource. */
+  #countBuilds() {
+    const quality = this.video.getVideoPlaybackQuality();
+    const last = this.lastQuality ?? { frames: 0, dropped: 0 };
+    if (quality.totalVideoFrames < last.frames) {
+      this.decodedBefore.frames += last.frames;
+      this.decodedBefore.dropped += last.dropped;
+    }
+    const { totalVideoFrames, droppedVideoFrames } = quality;
+    this.lastQuality = { frames: totalVideoFrames, dropped: droppedVideoFrames };
+  }
+
+  #countBytes(now) {
+    this.rates.push([now, this.connection.bytes]);
+    if (this.rates.length > 3000 / TICK_MS) this.rates.shift();
+  }
+
+  #kbits() {
+    if (this.rates.length < 2) return 0;
+    const [from, bytes] = this.rates[0];
+    const [to, newer] = this.rates.at(-1);
+    return ((newer - bytes) * 8) / Math.max(1, to - from);
+  }
+}
+
+const OVER = "The stream is over. Waiting for it to come back…";
+
+/** The stream's address: that of the page and .flv, or the parameter `url`, on this server. */
+function streamAddress(parameters) {
+  const given = parameters.get("url");
+  const path = given ?? `${location.pathname.replace(/\/+$/, "")}.flv`;
+  const address = new URL(path, location.origin);
+  if (address.origin !== location.origin) throw new Error("the stream is not on this server");
+  for (const [name, value] of parameters) {
+    if (!OWN.includes(name)) address.searchParams.append(name, value);
+  }
+  return address;
+}
+
+function begin() {
+  const parameters = new URLSearchParams(location.search);
+  const player = new Player(parameters);
+  globalThis.tailwater = { stats: () => player.stats(), player };
+  if (!isPlayable()) {
+    player.report(new Error("this browser has no Media Source Extensions, which the player needs"));
+    return;
+  }
+  if (parameters.get("autoplay") === "0") player.screen.askToStart();
+  else player.start();
+}
+
+begin();
