@@ -31,6 +31,10 @@ pub use kind::{Cpus, Pace, Switch, Takeover};
 /// Everything an operator can set. All values are within the ranges of `flags::OPTIONS`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
+    /// Addresses of the admin listener; loopback unless there is a token.
+    pub admin: Vec<SocketAddr>,
+    /// The file with the token that the admin listener wants to see.
+    pub admin_token_file: Option<PathBuf>,
     /// Apps that are served; all when empty.
     pub app: Vec<String>,
     /// Connections that may wait in each listener.
@@ -47,6 +51,10 @@ pub struct Config {
     pub grace: Duration,
     /// From accept to the end of the handshake.
     pub handshake_timeout: Duration,
+    /// Addresses where streams are served by HTTP.
+    pub http: Vec<SocketAddr>,
+    /// Origins whose pages may play from there, or `*`.
+    pub http_cors: Vec<String>,
     /// Bytes behind which a player jumps to the newest sync point; at most `log_bytes`.
     pub lag_max: usize,
     /// What to listen on without TLS; none twice unless its port is 0.
@@ -146,6 +154,8 @@ impl Config {
     pub fn from_raw(raw: &Raw) -> Result<Self, ConfigError> {
         let values = Values::new(raw);
         let mut config = Self {
+            admin: values.admin("admin")?,
+            admin_token_file: values.path("admin-token-file")?,
             app: values.apps("app")?,
             backlog: values.number("backlog")?,
             chunk_size: values.number("chunk-size")?,
@@ -154,6 +164,8 @@ impl Config {
             gop_cache: values.switch("gop-cache")?,
             grace: values.time("grace")?,
             handshake_timeout: values.time("handshake-timeout")?,
+            http: values.addresses("http")?,
+            http_cors: values.origins("http-cors")?,
             lag_max: values.number("lag-max")?,
             listen: values.listen("listen")?,
             listen_tls: values.addresses("listen-tls")?,

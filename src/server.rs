@@ -4,6 +4,7 @@
 use std::fmt;
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
@@ -17,13 +18,15 @@ use signal_hook::iterator::Signals;
 use crate::config::listen::ListenAddr;
 use crate::config::{Config, Cpus};
 use crate::control::resolver::Resolver;
+use crate::http::session::Plane;
+use crate::http::token::Token;
 use crate::limits;
 use crate::net::listener::{self, Acceptor, SocketOptions, UnixPath};
 use crate::net::process;
 use crate::net::socket::Socket;
 use crate::net::tls::{ClientTls, FileError, ServerTls};
 use crate::worker::core::Shared;
-use crate::worker::event_loop::{Door, EventLoop, Seat, Sockets};
+use crate::worker::event_loop::{Door, EventLoop, Seat, Sockets, Speaks};
 use crate::worker::mail::Mail;
 
 mod figures;
@@ -48,6 +51,13 @@ pub enum StartError {
     },
     /// A certificate or key cannot be used.
     Tls(FileError),
+    /// The token for the admin listener cannot be read.
+    Token {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
     /// `--cpus` names a core that is not there.
     Cpu {
         /// The core.
@@ -76,6 +86,9 @@ impl fmt::Display for StartError {
         match self {
             Self::Listen { address, error } => write!(f, "cannot listen on {address}: {error}"),
             Self::Tls(error) => write!(f, "TLS: {error}"),
+            Self::Token { path, error } => {
+                write!(f, "--admin-token-file: {}: {error}", path.display())
+            }
             Self::Cpu { cpu, available } => {
                 write!(
                     f,
@@ -122,8 +135,10 @@ pub fn run(config: Config) -> Result<(), StartError> {
     let mut doors = Doors::open(&config, &options, workers, tls.as_ref())?;
     let client_tls = load_client_tls(&config)?;
     let stats_interval = config.stats_interval;
+    let admin_token = load_token(&config)?;
     let mut shared = Shared::new(config, workers, max_connections);
     shared.relay_id = seed(workers);
+    shared.admin_token = admin_token;
     let shared = Arc::new(shared);
     let mut seats = Vec::new();
     let mut wakers = Vec::new();
@@ -233,6 +248,22 @@ fn load_tls(config: &Config) -> Result<Option<Arc<ServerTls>>, StartError> {
     Ok(Some(Arc::new(tls)))
 }
 
+/// What requests to the admin listener have to show.
+fn load_token(config: &Config) -> Result<Option<Token>, StartError> {
+    let Some(path) = &config.admin_token_file else {
+        return Ok(None);
+    };
+    let failed = |error| StartError::Token {
+        path: path.clone(),
+        error,
+    };
+    let text = std::fs::read_to_string(path).map_err(failed)?;
+    match Token::from_file_text(&text) {
+        Some(token) => Ok(Some(token)),
+        None => Err(failed(io::Error::other("its first line is empty"))),
+    }
+}
+
 /// Whom to trust in connections to rtmps:// URLs, if there are any.
 fn load_client_tls(config: &Config) -> Result<Option<ClientTls>, StartError> {
     let rules = config.pull.iter().chain(&config.push);
@@ -293,6 +324,22 @@ impl Doors {
             of_workers: (0..workers).map(|_| Vec::new()).collect(),
             _paths: Vec::new(),
         };
+        let admin = config.admin.iter().map(|wanted| (*wanted, Plane::Admin));
+        let streams = config.http.iter().map(|wanted| (*wanted, Plane::Streams));
+        // First those that outlast the others.
+        for (wanted, plane) in admin.chain(streams) {
+            let failed = |error| StartError::Listen {
+                address: ListenAddr::Tcp(wanted),
+                error,
+            };
+            let (bound, acceptors) = listen(wanted, options, workers).map_err(failed)?;
+            doors.addresses.push(bound);
+            let name = match plane {
+                Plane::Admin => "admin",
+                Plane::Streams => "http",
+            };
+            doors.add(format!("{name} {bound}"), acceptors, &Speaks::Http(plane));
+        }
         for wanted in &config.listen {
             let failed = |error| StartError::Listen {
                 address: wanted.clone(),
@@ -302,13 +349,13 @@ impl Doors {
                 ListenAddr::Tcp(address) => {
                     let (bound, acceptors) = listen(*address, options, workers).map_err(failed)?;
                     doors.addresses.push(bound);
-                    doors.add(format!("rtmp {bound}"), acceptors, None);
+                    doors.add(format!("rtmp {bound}"), acceptors, &Speaks::Rtmp);
                 }
                 ListenAddr::Unix(path) => {
                     let (held, acceptors) =
                         listener::listen_unix(path, workers, options).map_err(failed)?;
                     doors._paths.push(held);
-                    doors.add(format!("rtmp {wanted}"), acceptors, None);
+                    doors.add(format!("rtmp {wanted}"), acceptors, &Speaks::Rtmp);
                 }
             }
         }
@@ -319,16 +366,19 @@ impl Doors {
             };
             let (bound, acceptors) = listen(wanted, options, workers).map_err(failed)?;
             doors.addresses.push(bound);
-            doors.add(format!("rtmps {bound}"), acceptors, tls);
+            if let Some(tls) = tls {
+                let speaks = Speaks::Rtmps(tls.clone());
+                doors.add(format!("rtmps {bound}"), acceptors, &speaks);
+            }
         }
         Ok(doors)
     }
 
-    fn add(&mut self, name: String, acceptors: Vec<Acceptor>, tls: Option<&Arc<ServerTls>>) {
+    fn add(&mut self, name: String, acceptors: Vec<Acceptor>, speaks: &Speaks) {
         self.announced.push(name);
         for (acceptor, doors) in acceptors.into_iter().zip(&mut self.of_workers) {
-            let tls = tls.cloned();
-            doors.push(Door { acceptor, tls });
+            let speaks = speaks.clone();
+            doors.push(Door { acceptor, speaks });
         }
     }
 }

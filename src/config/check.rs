@@ -14,7 +14,8 @@ use crate::limits;
 /// Two of them exclude each other, or one lacks another.
 pub(super) fn check(config: &Config, values: &Values<'_>) -> Result<(), ConfigError> {
     check_sizes(config, values)?;
-    check_listeners(config, values)
+    check_listeners(config, values)?;
+    check_http(config, values)
 }
 
 /// Checks what may be held against what is held for one stream.
@@ -35,21 +36,59 @@ fn check_sizes(config: &Config, values: &Values<'_>) -> Result<(), ConfigError> 
     Ok(())
 }
 
+/// Refuses what was given for `name` as its value number `index`.
+fn refuse(
+    values: &Values<'_>,
+    name: &str,
+    index: usize,
+    expected: &str,
+) -> Result<(), ConfigError> {
+    let given = values.all(name).1.into_iter().nth(index);
+    let flag = format!("--{name}");
+    let (flag, value) = match given {
+        Some(given) => (given.flag, Got::Value(given.value)),
+        None => (flag, Got::Nothing),
+    };
+    Err(ConfigError {
+        flag,
+        value,
+        expected: expected.to_owned(),
+    })
+}
+
+/// Checks what the listeners of HTTP ask of the others, and what goes with them.
+fn check_http(config: &Config, values: &Values<'_>) -> Result<(), ConfigError> {
+    let refuse = |name, index, expected| refuse(values, name, index, expected);
+    let is_open = |address: &SocketAddr| !address.ip().to_canonical().is_loopback();
+    if let Some(index) = config.admin.iter().position(is_open)
+        && config.admin_token_file.is_none()
+    {
+        let expected = "a loopback address, or --admin-token-file as well";
+        return refuse("admin", index, expected);
+    }
+    for (name, list) in [("http", &config.http), ("admin", &config.admin)] {
+        let is_taken = |address: &SocketAddr| {
+            let by_rtmp = config.listen.contains(&ListenAddr::Tcp(*address));
+            let by_http = name == "admin" && config.http.contains(address);
+            let is_one = address.port() != 0;
+            is_one && (by_rtmp || by_http || config.listen_tls.contains(address))
+        };
+        if let Some(index) = list.iter().position(is_taken) {
+            return refuse(name, index, "an address that no other listener has");
+        }
+    }
+    if config.http.is_empty() && !config.http_cors.is_empty() {
+        return refuse("http-cors", 0, "--http as well");
+    }
+    if config.admin.is_empty() && config.admin_token_file.is_some() {
+        return refuse("admin-token-file", 0, "--admin as well");
+    }
+    Ok(())
+}
+
 /// Checks what listeners, certificates and keys ask of each other.
 fn check_listeners(config: &Config, values: &Values<'_>) -> Result<(), ConfigError> {
-    let refuse = |name: &str, index: usize, expected: &str| {
-        let given = values.all(name).1.into_iter().nth(index);
-        let flag = format!("--{name}");
-        let (flag, value) = match given {
-            Some(given) => (given.flag, Got::Value(given.value)),
-            None => (flag, Got::Nothing),
-        };
-        Err(ConfigError {
-            flag,
-            value,
-            expected: expected.to_owned(),
-        })
-    };
+    let refuse = |name, index, expected| refuse(values, name, index, expected);
     let is_plain = |address: &SocketAddr| {
         address.port() != 0 && config.listen.contains(&ListenAddr::Tcp(*address))
     };
@@ -83,6 +122,39 @@ fn check_listeners(config: &Config, values: &Values<'_>) -> Result<(), ConfigErr
 mod tests {
     use crate::config::tests::{check_refused, config, outcome};
     use crate::flags::Opt;
+
+    #[test]
+    fn listeners_of_http_have_addresses_of_their_own_and_open_ones_a_token() {
+        let token = ["--admin-token-file", "token"];
+        config(&["--http", "8080", "--admin", "9090", "--http-cors", "*"]);
+        config(&[&["--admin", "0.0.0.0:9090"][..], &token].concat());
+        for (args, expected) in [
+            (
+                vec!["--admin", "0.0.0.0:9090"],
+                "--admin: got \"0.0.0.0:9090\"; expected a loopback address, or \
+                 --admin-token-file as well",
+            ),
+            (
+                vec!["--http", "1935"],
+                "--http: got \"1935\"; expected an address that no other listener has",
+            ),
+            (
+                vec!["--http", "127.0.0.1:9090", "--admin", "9090"],
+                "--admin: got \"9090\"; expected an address that no other listener has",
+            ),
+            (
+                vec!["--http-cors", "*"],
+                "--http-cors: got \"*\"; expected --http as well",
+            ),
+            (
+                token.to_vec(),
+                "--admin-token-file: got \"token\"; expected --admin as well",
+            ),
+        ] {
+            let error = outcome(&args).unwrap_err();
+            assert_eq!(error.to_string(), expected);
+        }
+    }
 
     #[test]
     fn tls_listeners_need_pairs_and_pairs_need_listeners() {

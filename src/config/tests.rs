@@ -34,6 +34,8 @@ const S: fn(u64) -> Duration = Duration::from_secs;
 #[test]
 fn the_defaults_are_the_documented_ones() {
     let expected = Config {
+        admin: Vec::new(),
+        admin_token_file: None,
         app: Vec::new(),
         backlog: 4096,
         chunk_size: 65_536,
@@ -42,6 +44,8 @@ fn the_defaults_are_the_documented_ones() {
         gop_cache: Switch::On,
         grace: S(10),
         handshake_timeout: S(10),
+        http: Vec::new(),
+        http_cors: Vec::new(),
         lag_max: 4 << 20,
         listen: vec![ListenAddr::Tcp("0.0.0.0:1935".parse().unwrap())],
         listen_tls: Vec::new(),
@@ -122,9 +126,12 @@ const AMOUNTS: &str = "
 
 /// Names and values that are refused.
 const BAD_TEXTS: &str = "
+    admin     | : | localhost | ::1 | 1.2.3.4 | 65536 | unix:/a | none
     app       | / | a//b | /a | a/ | .. | a/.b | a?b=c | live/_definst_
     cpus      | a | 0, | ,0 | 1-0 | 0- | -1 | 0,0 | 0-3,2 | 1024 | 0 - 1 | auto,0 | None
     gop-cache | yes | ON | 1
+    http      | : | localhost | localhost:80 | 65536 | unix:/a | none
+    http-cors | tv.example | https:// | https://a/b | https://a b | **
     listen    | : | localhost | localhost:1935 | 1.2.3.4 | 1.2.3:1935 | ::1 | [::1] | *:1935
     listen    | 65536 | :65536 | 1.2.3.4:65536 | -1 | +1 | unix: | unix | None
     listen-tls | : | localhost:443 | unix:/a | 65536 | none

@@ -40,8 +40,14 @@ impl Config {
         let word = |word: &str| vec![word.to_owned()];
         let rules = |rules: &[Rule]| shown_or_none(rules.iter().map(Rule::to_string));
         let paths = |paths: &[PathBuf]| paths.iter().map(|p| p.display().to_string()).collect();
+        let addresses = |list: &[SocketAddr]| list.iter().map(SocketAddr::to_string).collect();
         let switch = |switch: Switch| word(if switch.is_on() { "on" } else { "off" });
         match opt.name {
+            "admin" => addresses(&self.admin),
+            "admin-token-file" => match &self.admin_token_file {
+                Some(path) => word(&path.display().to_string()),
+                None => word("none"),
+            },
             "app" if self.app.is_empty() => word("*"),
             "app" => self.app.clone(),
             "backlog" => amount(self.backlog.into()),
@@ -51,10 +57,12 @@ impl Config {
             "gop-cache" => switch(self.gop_cache),
             "grace" => time(self.grace),
             "handshake-timeout" => time(self.handshake_timeout),
+            "http" => addresses(&self.http),
+            "http-cors" => self.http_cors.clone(),
             "lag-max" => size(self.lag_max),
             "listen" if self.listen.is_empty() => word("none"),
             "listen" => self.listen.iter().map(ListenAddr::to_string).collect(),
-            "listen-tls" => self.listen_tls.iter().map(SocketAddr::to_string).collect(),
+            "listen-tls" => addresses(&self.listen_tls),
             "log" => self.log.iter().cloned().collect(),
             "log-bytes" => size(self.log_bytes),
             "max-connections" => size(self.max_connections.unwrap_or(0)),

@@ -98,6 +98,8 @@ pub enum Category {
     Streams,
     /// What comes from other servers and goes to them.
     Edge,
+    /// Figures, pages, and streams for browsers.
+    Http,
     /// How much there may be of what others bring.
     Limits,
     /// When a connection is given up.
@@ -117,6 +119,7 @@ impl Category {
             Self::Pace => "Pace",
             Self::Streams => "Streams",
             Self::Edge => "Other servers",
+            Self::Http => "HTTP",
             Self::Limits => "Limits",
             Self::Timeouts => "Timeouts",
             Self::Wire => "Sockets and protocol",

@@ -323,6 +323,56 @@ pub const OPTIONS: &[Opt] = &[
         ..BLANK
     },
     Opt {
+        name: "admin",
+        hint: "ADDR",
+        accepts: Accepts::Text(
+            "PORT, ADDRESS:PORT or [IPV6]:PORT, each once, with PORT 0 to 65535; others than \
+             loopback with --admin-token-file",
+        ),
+        repeat: Repeat::Many,
+        category: Category::Http,
+        meaning: "Serve the status page, metrics and the API on this address, by HTTP.",
+        note: "A port without an address is on 127.0.0.1. Whoever comes in can close connections: \
+               on any address but loopback they have to show the token of --admin-token-file. \
+               /healthz and /readyz are for everybody. It is there until the process ends, also \
+               while it stops.",
+        ..BLANK
+    },
+    Opt {
+        name: "admin-token-file",
+        hint: "FILE",
+        accepts: Accepts::Text("a file whose first line is the token, or none"),
+        default: "none",
+        category: Category::Http,
+        meaning: "What requests to --admin have to show.",
+        note: "As Authorization: Bearer TOKEN. It is read at the start.",
+        ..BLANK
+    },
+    Opt {
+        name: "http",
+        hint: "ADDR",
+        accepts: Accepts::Text(
+            "ADDRESS:PORT, [IPV6]:PORT, :PORT or PORT, each once, with PORT 0 to 65535",
+        ),
+        repeat: Repeat::Many,
+        category: Category::Http,
+        meaning: "Serve streams to browsers on this address: FLV over HTTP and WebSocket.",
+        note: "A stream is at /APP/STREAM.flv, and a page that plays it at /APP/STREAM. Players \
+               there are players like those of RTMP, with the same limits. For https put a proxy \
+               in front.",
+        ..BLANK
+    },
+    Opt {
+        name: "http-cors",
+        hint: "ORIGIN",
+        accepts: Accepts::Text("an origin such as https://tv.example, or * alone"),
+        repeat: Repeat::Many,
+        category: Category::Http,
+        meaning: "Let pages of this origin play streams from --http.",
+        note: "Without it browsers let the relay's own page play, and no other.",
+        ..BLANK
+    },
+    Opt {
         name: "max-connections",
         hint: "N",
         accepts: count(0, 10_000_000),

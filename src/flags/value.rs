@@ -116,6 +116,38 @@ impl<'a> Values<'a> {
     }
 
     /// Addresses, unix sockets, or `none` alone.
+    /// Addresses where a port alone is on loopback.
+    pub(crate) fn admin(&self, name: &str) -> Result<Vec<SocketAddr>, ConfigError> {
+        let mut addresses = self.addresses(name)?;
+        let values = self.all(name).1;
+        for (address, given) in addresses.iter_mut().zip(values) {
+            if !given.value.contains('.') && !given.value.contains('[') {
+                address.set_ip(Ipv4Addr::LOCALHOST.into());
+            }
+        }
+        Ok(addresses)
+    }
+
+    pub(crate) fn origins(&self, name: &str) -> Result<Vec<String>, ConfigError> {
+        let (opt, values) = self.all(name);
+        let is_only = values.len() == 1;
+        let origin = |given: Given| {
+            let host = given.value.split_once("://").map(|(_, host)| host);
+            let is_origin = host.is_some_and(|host| !host.is_empty() && !host.contains('/'))
+                && given.value.bytes().all(|byte| byte.is_ascii_graphic());
+            if is_origin || given.value == "*" && is_only {
+                Ok(given.value)
+            } else {
+                Err(refused(given, opt.range()))
+            }
+        };
+        values.into_iter().map(origin).collect()
+    }
+
+    pub(crate) fn path(&self, name: &str) -> Result<Option<PathBuf>, ConfigError> {
+        Ok(self.paths(name)?.pop().filter(|path| path.as_os_str() != "none"))
+    }
+
     pub(crate) fn listen(&self, name: &str) -> Result<Vec<ListenAddr>, ConfigError> {
         let (opt, values) = self.all(name);
         if let [only] = values.as_slice()

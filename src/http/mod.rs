@@ -9,9 +9,11 @@
 //!
 //! Not spoken: bodies of requests, chunked coding, ranges, compression, HTTP/2.
 
+pub mod pages;
 pub mod request;
 pub mod response;
 pub mod session;
+pub mod token;
 pub mod websocket;
 
 use std::fmt;

@@ -338,7 +338,8 @@ mod tests {
 
     #[test]
     fn secrets_are_not_in_what_is_printed() {
-        let request = whole("GET /a?key=s3cret HTTP/1.1\r\nHost: a\r\nAuthorization: s3cret\r\n\r\n");
+        let request =
+            whole("GET /a?key=s3cret HTTP/1.1\r\nHost: a\r\nAuthorization: s3cret\r\n\r\n");
         assert!(!format!("{request:?}").contains("s3cret"));
     }
 }

@@ -21,7 +21,11 @@ pub struct Response {
 
 impl Response {
     /// An answer that has a body.
-    pub fn new(status: u16, content_type: &'static str, body: impl Into<Cow<'static, [u8]>>) -> Self {
+    pub fn new(
+        status: u16,
+        content_type: &'static str,
+        body: impl Into<Cow<'static, [u8]>>,
+    ) -> Self {
         Self {
             status,
             content_type,

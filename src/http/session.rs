@@ -144,7 +144,10 @@ impl HttpSession {
             self.check_protocol()?;
         }
         // Some clients send an empty line behind a request. RFC 9112 §2.2.
-        let empty = self.input.iter().take_while(|byte| matches!(byte, b'\r' | b'\n'));
+        let empty = self
+            .input
+            .iter()
+            .take_while(|byte| matches!(byte, b'\r' | b'\n'));
         let empty = empty.count() & !1;
         self.input.drain(..empty.min(self.input.len()));
         let (request, len) = match request::parse(&self.input) {
@@ -164,7 +167,10 @@ impl HttpSession {
         self.asked = Asked {
             keep_alive: request.keep_alive,
             head_only: request.method == Method::Head,
-            websocket_key: request.websocket_key.clone(),
+            websocket_key: request
+                .websocket_key
+                .clone()
+                .filter(|_| request.method == Method::Get),
             user_agent: request.user_agent.clone(),
             fields: Vec::new(),
         };
@@ -190,11 +196,16 @@ impl HttpSession {
         let mut left = new;
         loop {
             // Of messages nothing is kept.
-            let skipped = self.input.len().min(usize::try_from(self.unread).unwrap_or(usize::MAX));
+            let skipped = self
+                .input
+                .len()
+                .min(usize::try_from(self.unread).unwrap_or(usize::MAX));
             self.input.drain(..skipped);
             self.unread -= skipped as u64;
             if self.input.is_empty() {
-                let skipped = left.len().min(usize::try_from(self.unread).unwrap_or(usize::MAX));
+                let skipped = left
+                    .len()
+                    .min(usize::try_from(self.unread).unwrap_or(usize::MAX));
                 self.unread -= skipped as u64;
                 left = &left[skipped..];
                 *at += skipped;
@@ -268,7 +279,9 @@ impl HttpSession {
         let asked = std::mem::take(&mut self.asked);
         let out = self.out.writer();
         let fields = asked.fields.iter();
-        let fields: Vec<_> = fields.map(|(name, value)| (*name, value.as_str())).collect();
+        let fields: Vec<_> = fields
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
         self.asked.user_agent = asked.user_agent;
         if let Some(key) = &asked.websocket_key {
             out.extend_from_slice(websocket_head(&websocket::accept(key)).as_bytes());
@@ -328,6 +341,11 @@ impl HttpSession {
     /// Whether a request was given that is not answered.
     pub fn is_asked(&self) -> bool {
         self.state == State::Asked
+    }
+
+    /// Whether the peer may say that it has no more to say and still be served.
+    pub fn may_half_close(&self) -> bool {
+        matches!(self.state, State::Asked | State::Streaming { .. })
     }
 
     /// Whether all has been said, so that the connection is to be closed.

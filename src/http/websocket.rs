@@ -187,7 +187,12 @@ mod tests {
         frame[0] = first;
         frame[1] |= 0x80;
         frame.extend([1, 2, 3, 4]);
-        frame.extend(payload.iter().zip([1, 2, 3, 4].iter().cycle()).map(|(b, m)| b ^ m));
+        frame.extend(
+            payload
+                .iter()
+                .zip([1, 2, 3, 4].iter().cycle())
+                .map(|(b, m)| b ^ m),
+        );
         frame
     }
 
@@ -205,7 +210,10 @@ mod tests {
             assert_eq!((header[0], written), (0x82, bytes), "{len}");
         }
         assert_eq!(frame_header(2, 300).0[..4], [0x82, 126, 1, 44]);
-        assert_eq!(frame_header(2, 70_000).0[..], [0x82, 127, 0, 0, 0, 0, 0, 1, 17, 112]);
+        assert_eq!(
+            frame_header(2, 70_000).0[..],
+            [0x82, 127, 0, 0, 0, 0, 0, 1, 17, 112]
+        );
     }
 
     #[test]

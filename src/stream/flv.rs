@@ -158,7 +158,10 @@ impl FlvLogs {
 
     /// Those there are.
     pub fn iter(&self) -> impl Iterator<Item = &StreamLog> {
-        [&self.plain, &self.websocket].into_iter().flatten().map(|flv| &flv.log)
+        [&self.plain, &self.websocket]
+            .into_iter()
+            .flatten()
+            .map(|flv| &flv.log)
     }
 
     /// Gives all memory back.
@@ -188,7 +191,10 @@ impl FlvLog {
     /// Goes on with the newest group of pictures of `source`.
     fn begin(&mut self, source: &StreamLog) {
         let sync = source.newest_sync();
-        self.taken = sync.as_ref().map_or(source.visible(), |sync| sync.offset);
+        self.taken = match &sync {
+            Some(sync) => sync.offset,
+            None => source.visible(),
+        };
         self.changes = source.header_changes() - source.headers_after(self.taken);
         self.log.set_headers(source.headers_at(self.taken));
     }
@@ -215,9 +221,10 @@ impl FlvLog {
             }
             let chunks = Chunks::new(source, start, frame);
             let (kind, time) = (frame.kind, frame.timestamp);
-            self.log.append_with(pool, (kind, time, frame.sync), |sink| {
-                write_tag(sink, framing, (kind, time), chunks.len, chunks.payload());
-            });
+            self.log
+                .append_with(pool, (kind, time, frame.sync), |sink| {
+                    write_tag(sink, framing, (kind, time), chunks.len, chunks.payload());
+                });
             self.taken = frame.end;
         }
         self.log.flush();
@@ -300,7 +307,10 @@ impl Chunks {
 /// Whether there is sound and whether there are pictures in what a player begins with; both where
 /// nothing is known yet.
 pub fn kinds_in(log: &StreamLog) -> (bool, bool) {
-    let from = log.newest_sync().map_or(log.base(), |sync| sync.offset);
+    let from = match log.newest_sync() {
+        Some(sync) => sync.offset,
+        None => log.base(),
+    };
     let headers = log.headers_at(from);
     let has = |kind: u8| {
         !headers.of(kind).is_empty() || log.frames_from(from).any(|(_, frame)| frame.kind == kind)

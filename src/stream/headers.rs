@@ -167,7 +167,10 @@ impl Headers {
     ) -> impl Iterator<Item = (u8, Timestamp, &[u8])> {
         let is_metadata = |header: &&Header| header.kind == HeaderKind::Metadata;
         let first = self.entries.iter().filter(is_metadata);
-        let rest = self.entries.iter().filter(move |header| !is_metadata(header));
+        let rest = self
+            .entries
+            .iter()
+            .filter(move |header| !is_metadata(header));
         let first = first.map(move |header| (metadata_at, header));
         let rest = rest.map(move |header| (timestamp, header));
         first

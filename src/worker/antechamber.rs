@@ -11,15 +11,14 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Instant;
 
 use slab::Slab;
 
 use super::conn::{CloseReason, Deadline};
+use super::event_loop::Speaks;
 use crate::net::proxy::{self, Heard};
 use crate::net::socket::Socket;
-use crate::net::tls::ServerTls;
 
 /// See the module text.
 #[derive(Debug, Default)]
@@ -39,7 +38,7 @@ pub(super) struct Waiting {
     /// The proxy; after the header, the client.
     pub(super) peer: SocketAddr,
     /// What its listener speaks.
-    pub(super) tls: Option<Arc<ServerTls>>,
+    pub(super) speaks: Speaks,
 }
 
 impl Antechamber {
@@ -48,7 +47,7 @@ impl Antechamber {
         &mut self,
         socket: Socket,
         peer: SocketAddr,
-        tls: Option<Arc<ServerTls>>,
+        speaks: Speaks,
         until: Instant,
     ) -> usize {
         let number = self.next_number;
@@ -57,7 +56,7 @@ impl Antechamber {
             number,
             socket,
             peer,
-            tls,
+            speaks,
         });
         self.due.push_back((until, key, number));
         key

@@ -13,6 +13,7 @@ use smallvec::SmallVec;
 
 use super::line::{Errand, Task};
 use super::session::Session;
+use crate::http::HttpError;
 use crate::limits::{SLICES_MAX, TLS_WORDS_CHARS};
 use crate::net::proxy::ProxyError;
 use crate::net::ring::Ring;
@@ -20,7 +21,7 @@ use crate::net::transport::Transport;
 use crate::rtmp::client::ClientSession;
 use crate::rtmp::error::ProtocolError;
 use crate::rtmp::name::StreamName;
-use crate::rtmp::server::{MediaHalf, PublishKind, ServerSession};
+use crate::rtmp::server::{MediaHalf, PublishKind};
 use crate::stats::TargetGauges;
 
 /// See the module text.
@@ -37,6 +38,8 @@ pub struct Conn<S> {
     pub(super) is_dialled: bool,
     /// The target that streams are handed on to by it, to its end.
     pub(super) target: Option<Box<Target>>,
+    /// It came to the admin listener.
+    pub(super) is_admin: bool,
     /// Bytes that were received and not parsed; none when there are none.
     pub(super) ring: Option<Ring>,
     /// The rest of messages that a full socket cut, in order. Nothing else may be sent before.
@@ -132,15 +135,22 @@ pub(super) struct Sent {
 }
 
 impl<S: Transport> Conn<S> {
-    pub(super) fn new(id: u64, socket: S, peer: SocketAddr, seed: u64, now: Instant) -> Self {
+    pub(super) fn new(
+        id: u64,
+        socket: S,
+        peer: SocketAddr,
+        session: Session,
+        now: Instant,
+    ) -> Self {
         Self {
             id,
             socket,
             peer,
-            session: Session::Server(ServerSession::new(seed)),
+            session,
             errand: None,
             is_dialled: false,
             target: None,
+            is_admin: false,
             ring: None,
             half_sent: SmallVec::new(),
             readable: true,
@@ -182,8 +192,8 @@ impl<S: Transport> Conn<S> {
             Task::Push(rule) => Some(Box::new(Target { rule, counted: 0 })),
             Task::Pull => None,
         };
+        let session = Session::Client(Box::new(session));
         Self {
-            session: Session::Client(Box::new(session)),
             errand: Some(errand),
             target,
             is_dialled: true,
@@ -191,7 +201,7 @@ impl<S: Transport> Conn<S> {
             // The first event says that it is connected, or why not.
             readable: false,
             writable: false,
-            ..Self::new(id, socket, peer, 0, now)
+            ..Self::new(id, socket, peer, session, now)
         }
     }
 
@@ -243,6 +253,10 @@ impl<S: Transport> Conn<S> {
                 // Out of socket memory: the kernel does not say when there is more, but the
                 // next acknowledgement of the peer makes the socket writable.
                 Err(error) if crate::net::listener::is_exhausted(&error) => break 0,
+                // Who has said that no more comes was heard out until it went.
+                Err(_) if self.hung_up && self.session.http().is_some() => {
+                    return Err(CloseReason::PeerClosed);
+                }
                 Err(error) => return Err(CloseReason::of_socket(&error)),
             }
         };
@@ -302,7 +316,7 @@ impl<S: Transport> Conn<S> {
         if self.is_dialled {
             return match self.session {
                 Session::Client(ref client) => client.role(),
-                Session::Server(_) => "none",
+                Session::Server(_) | Session::Http(_) => "none",
             };
         }
         match (self.has_published, self.has_played) {
@@ -321,6 +335,8 @@ pub enum CloseReason {
     PeerClosed,
     /// The peer broke the protocol.
     Protocol(ProtocolError),
+    /// The peer broke the rules of HTTP or WebSocket.
+    Http(HttpError),
     /// The socket failed.
     Io(io::ErrorKind),
     /// TLS failed, or what came was none. What it says.
@@ -345,6 +361,10 @@ pub enum CloseReason {
     Bug(Arc<str>),
     /// The other server refuses what was asked of it, or takes it back: its words.
     Refused(Arc<str>),
+    /// All that was asked for by HTTP has been answered.
+    Answered,
+    /// No further request came by HTTP.
+    Idle,
     /// Nobody has use for this connection to another server any more.
     Released,
     /// The relay stops.
@@ -389,6 +409,7 @@ impl CloseReason {
         match self {
             Self::PeerClosed => "peer_closed",
             Self::Protocol(error) => error.code(),
+            Self::Http(error) => error.code(),
             Self::Io(_) => "io",
             Self::Tls(_) => "tls",
             Self::Proxy(_) => "proxy_header",
@@ -400,6 +421,8 @@ impl CloseReason {
             Self::TimedOut(Deadline::Progress) => "too_slow",
             Self::TimedOut(Deadline::Answer) => "server_timeout",
             Self::Refused(_) => "refused_by_server",
+            Self::Answered => "answered",
+            Self::Idle => "idle",
             Self::Released => "released",
             Self::Bitrate => "publish_bitrate",
             Self::Skips => "too_many_skips",
@@ -430,6 +453,7 @@ impl CloseReason {
         matches!(
             self,
             Self::Protocol(_)
+                | Self::Http(_)
                 | Self::TimedOut(_)
                 | Self::Bitrate
                 | Self::Skips
@@ -453,6 +477,7 @@ impl CloseReason {
                 )
                 | Self::Skips
                 | Self::Tls(_)
+                | Self::Http(_)
         );
         match self {
             Self::Bug(_) => Level::Error,
@@ -468,6 +493,7 @@ impl fmt::Display for CloseReason {
         match self {
             Self::PeerClosed => write!(f, "closed by the peer"),
             Self::Protocol(error) => write!(f, "{error}"),
+            Self::Http(error) => write!(f, "{error}"),
             Self::Io(kind) => write!(f, "{kind}"),
             Self::Tls(words) => write!(f, "{}", words.escape_debug()),
             Self::Proxy(error) => write!(f, "{error}"),
@@ -479,6 +505,8 @@ impl fmt::Display for CloseReason {
             Self::TimedOut(Deadline::Progress) => write!(f, "the player takes next to nothing"),
             Self::TimedOut(Deadline::Answer) => write!(f, "the server says or sends nothing"),
             Self::Refused(why) => write!(f, "the server refuses: {}", why.escape_debug()),
+            Self::Answered => write!(f, "all has been answered"),
+            Self::Idle => write!(f, "no further request"),
             Self::Released => write!(f, "nobody needs it any more"),
             Self::Bitrate => write!(f, "the publisher sends more than it may"),
             Self::Skips => write!(f, "the player cannot keep up"),

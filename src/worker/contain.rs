@@ -22,6 +22,7 @@ use super::timers::Timer;
 use crate::limits;
 use crate::net::transport::Transport;
 use crate::stream::cursor::{Cursor, StartAt};
+use crate::stream::flv::FlvLogs;
 use crate::stream::intake::Intake;
 use crate::stream::log::StreamLog;
 
@@ -339,7 +340,14 @@ impl<S: Transport> Core<S> {
     fn break_unsound(&mut self) {
         let keys: Vec<usize> = self.streams.iter().map(|(index, _)| index).collect();
         for index in keys {
-            if self.streams.get(index).is_some_and(|s| !s.log.is_sound()) {
+            let is_sound = |stream: &Stream| {
+                stream.log.is_sound() && stream.flv.iter().all(StreamLog::is_sound)
+            };
+            if self
+                .streams
+                .get(index)
+                .is_some_and(|stream| !is_sound(stream))
+            {
                 self.break_stream(index);
             }
         }
@@ -353,6 +361,7 @@ impl<S: Transport> Core<S> {
         };
         // The blocks of the old one are not used again.
         stream.log = StreamLog::new(self.log_limits);
+        stream.flv = FlvLogs::default();
         stream.intake = Intake::default();
         // Who had fallen behind is to have the end of the stream, and no start of the new log.
         stream.feeds.iter_mut().for_each(|feed| feed.lost = false);

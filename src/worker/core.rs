@@ -23,7 +23,7 @@ use log::{debug, log, warn};
 use slab::Slab;
 
 use super::admission::{Admission, Refusal};
-use super::conn::{CloseReason, Conn, Deadline};
+use super::conn::{CloseReason, Conn};
 use super::contain::Step;
 use super::fault::{Faults, Midst};
 use super::line::{Call, Task};
@@ -33,16 +33,16 @@ use super::missing::Missing;
 use super::notes::Notes;
 use super::pace::Pacer;
 use super::registry::Registry;
-use super::table::{Source, Stream};
+use super::session::Session;
+use super::table::Stream;
 use super::timers::{Timer, Timers};
 use crate::config::Config;
 use crate::edge::rule;
+use crate::http::token::Token;
 use crate::limits;
 use crate::net::ring::RingPool;
 use crate::net::transport::Transport;
-use crate::rtmp::command::Status;
-use crate::rtmp::error::ProtocolError;
-use crate::rtmp::server::WireSettings;
+use crate::rtmp::server::{ServerSession, WireSettings};
 use crate::stats::{Gauges, TargetGauges, WorkerStats};
 use crate::stream::block::BlockPool;
 use crate::stream::log::LogLimits;
@@ -66,6 +66,8 @@ pub struct Shared<S> {
     /// When the first of them began: what knows no clock is told the time since, and
     /// connections take it along from one worker to another.
     born: OnceLock<Instant>,
+    /// What a request to the admin listener has to show, if anything.
+    pub admin_token: Option<Token>,
     /// What origins do not have.
     pub missing: Missing,
     /// What tells this relay from others in a chain of them.
@@ -85,6 +87,7 @@ impl<S> Shared<S> {
         let target_labels = rule::labels(&config.push);
         let targets = target_labels.len();
         Self {
+            admin_token: None,
             missing: Missing::default(),
             relay_id: 0,
             registry: Registry::new(config.max_streams),
@@ -151,6 +154,8 @@ pub struct Core<S> {
     pub(super) players: usize,
     /// Publishers here.
     pub(super) publishers: usize,
+    /// Connections to the admin listener.
+    pub(super) admins: usize,
     pub(super) notes: Notes,
     /// How short memory is.
     pub(super) pressure: Pressure,
@@ -165,7 +170,7 @@ pub struct Core<S> {
     /// What a publisher may send in [`limits::BITRATE_TIME`], in bytes.
     pub(super) bitrate_bytes: u64,
     /// How often a connection is looked at when nothing nearer is due.
-    check_every: Duration,
+    pub(super) check_every: Duration,
     seed: u64,
     /// Panics that tests want.
     pub(super) faults: Faults,
@@ -226,6 +231,7 @@ impl<S: Transport> Core<S> {
             drained: false,
             players: 0,
             publishers: 0,
+            admins: 0,
             notes,
             pressure: Pressure::None,
             audit_due: now,
@@ -249,18 +255,23 @@ impl<S: Transport> Core<S> {
         self.now.saturating_duration_since(self.born)
     }
 
-    /// Takes a new connection; its slab key, or None when it may not come in.
+    /// Takes a new connection that speaks RTMP; its slab key, or None when it may not come in.
     pub fn accept(&mut self, socket: S, peer: SocketAddr) -> Option<usize> {
         if let Err(refusal) = self.admit(peer) {
             self.note_refusal(refusal, peer);
             return None;
         }
         let id = self.shared.next_id.fetch_add(1, Ordering::Relaxed);
+        let session = ServerSession::new(self.next_seed(id));
+        let conn = Conn::new(id, socket, peer, Session::Server(session), self.now);
+        Some(self.insert_accepted(conn))
+    }
+
+    pub(super) fn insert_accepted(&mut self, conn: Conn<S>) -> usize {
         self.gauges.accepted += 1;
-        let seed = self.next_seed(id);
-        let conn = Conn::new(id, socket, peer, seed, self.now);
+        let (id, peer) = (conn.id, conn.peer);
         debug!("conn={id} accepted peer={peer} worker={}", self.worker);
-        Some(self.insert(conn))
+        self.insert(conn)
     }
 
     /// Another number that nobody has to be able to predict.
@@ -301,7 +312,7 @@ impl<S: Transport> Core<S> {
         self.gauges.violations += u64::from(reason.is_violation());
     }
 
-    fn admit(&self, peer: SocketAddr) -> Result<(), Refusal> {
+    pub(super) fn admit(&self, peer: SocketAddr) -> Result<(), Refusal> {
         if self.drained {
             return Err(Refusal::Stopping);
         }
@@ -311,7 +322,7 @@ impl<S: Transport> Core<S> {
         self.shared.admission.enter(peer.ip())
     }
 
-    fn note_refusal(&mut self, refusal: Refusal, peer: SocketAddr) {
+    pub(super) fn note_refusal(&mut self, refusal: Refusal, peer: SocketAddr) {
         let counter = match refusal {
             Refusal::Connections | Refusal::Stopping => &mut self.gauges.refused,
             Refusal::Newcomers => &mut self.gauges.refused_newcomers,
@@ -456,6 +467,11 @@ impl<S: Transport> Core<S> {
         times.into_iter().flatten().min()
     }
 
+    /// Whether the relay stops: nothing new begins.
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining
+    }
+
     /// What is to be posted, and to whom.
     pub fn outbound(&mut self) -> &mut Vec<(usize, Mail<S>)> {
         &mut self.outbound
@@ -478,7 +494,7 @@ impl<S: Transport> Core<S> {
 
     /// Whether everything is told and closed.
     pub fn is_drained(&self) -> bool {
-        self.draining && self.conns.is_empty()
+        self.draining && self.conns.len() == self.admins
     }
 
     /// How many publishers and players there are: `(publishers, players)`.
@@ -537,7 +553,10 @@ impl<S: Transport> Core<S> {
                 self.rings.give_back(ring);
             }
             let admission = &self.shared.admission;
-            if conn.is_dialled {
+            if conn.is_admin {
+                self.admins -= 1;
+            }
+            if conn.is_dialled || conn.is_admin {
                 admission.leave_dialled();
             } else {
                 admission.leave(conn.peer.ip(), conn.is_newcomer, self.uptime());
@@ -561,245 +580,6 @@ impl<S: Transport> Core<S> {
             conn.armed = Some(at);
             self.timers.set(at, Timer::Conn(key, conn.id));
         }
-    }
-
-    /// Acts on every deadline that has passed.
-    pub fn expire(&mut self) {
-        self.check_drain();
-        while let Some((at, timer)) = self.timers.pop_due(self.now) {
-            match timer {
-                Timer::Conn(key, id) => {
-                    if let Some(conn) = self.conns.get_mut(key)
-                        && conn.id == id
-                        && conn.armed == Some(at)
-                    {
-                        conn.armed = None;
-                        self.contained(key, Step::Other, |core| core.check_conn(key));
-                    }
-                }
-                Timer::Stream(key, epoch) => {
-                    self.contained_stream(key, |core| core.check_stream(key, epoch));
-                }
-            }
-        }
-    }
-
-    /// Closes a connection whose deadline has passed, or arms its next.
-    fn check_conn(&mut self, key: usize) {
-        let now = self.now;
-        self.faults.at(Midst::Deadline);
-        if self.conns[key].closing.is_some_and(|until| until <= now) {
-            self.remove(key);
-            return;
-        }
-        if self.give_up_waiting(key) {
-            return;
-        }
-        self.count_progress(key);
-        match self.deadline(key) {
-            Ok(next) => {
-                self.tidy(key);
-                self.arm(key, next);
-            }
-            Err(reason) => {
-                self.tell_late(key, &reason);
-                self.faults.at(Midst::Deadline);
-                self.close(key, &reason);
-                self.faults.at(Midst::Deadline);
-            }
-        }
-    }
-
-    /// A player that lags and takes enough is given as much time again.
-    fn count_progress(&mut self, key: usize) {
-        let time = self.progress_time();
-        let conn = &mut self.conns[key];
-        if let Some((since, bytes)) = conn.lagging
-            && self.now.saturating_duration_since(since) >= time
-            && conn.bytes_out.saturating_sub(bytes) >= limits::PROGRESS_BYTES as u64
-        {
-            conn.lagging = Some((self.now, conn.bytes_out));
-        }
-    }
-
-    fn progress_time(&self) -> Duration {
-        limits::PROGRESS_TIME.max(self.shared.config.send_timeout)
-    }
-
-    /// When the next deadline of a connection comes up; an error when one has passed.
-    fn deadline(&self, key: usize) -> Result<Instant, CloseReason> {
-        let now = self.now;
-        let config = &self.shared.config;
-        let conn = &self.conns[key];
-        if let Some(until) = conn.closing {
-            return Ok(until.min(now + self.check_every));
-        }
-        let mut next = now + self.check_every;
-        let mut ask_at = None;
-        let mut limit = |since: Instant, timeout: Duration, which: Deadline| {
-            let until = since + timeout;
-            next = next.min(until);
-            if until <= now {
-                Err(CloseReason::TimedOut(which))
-            } else {
-                Ok(())
-            }
-        };
-        if let Some(errand) = &conn.errand {
-            if !self.flows(key) {
-                limit(errand.since, config.pull_timeout, Deadline::Answer)?;
-            } else if conn.plays.is_empty() {
-                limit(conn.last_read, config.pull_timeout, Deadline::Answer)?;
-                let last_said = conn.last_read.max(conn.last_ping);
-                ask_at = Some(last_said + config.pull_timeout / 2);
-            }
-        } else if !conn.session.is_handshaken() {
-            limit(conn.accepted_at, config.setup_timeout, Deadline::Setup)?;
-            let timeout = config.handshake_timeout;
-            limit(conn.accepted_at, timeout, Deadline::Handshake)?;
-        } else if conn.publications.is_empty()
-            && conn.plays.iter().all(|play| play.wait_until.is_some())
-        {
-            // Who waits for a stream is given the time that takes once, however often it plays.
-            let wait = match (conn.plays.is_empty(), config.pull.is_empty()) {
-                (true, _) => Duration::ZERO,
-                (false, true) => config.play_wait.max(limits::FEED_WAIT),
-                (false, false) => config.play_wait.max(config.pull_give_up),
-            };
-            let timeout = config.setup_timeout + wait;
-            limit(conn.idle_since, timeout, Deadline::Setup)?;
-        }
-        let stale = |since: Option<Duration>, most: Duration| {
-            since.is_some_and(|since| self.uptime().saturating_sub(since) >= most)
-        };
-        if stale(conn.session.oldest_partial(), limits::PARTIAL_MESSAGE_WAIT)
-            || stale(conn.session.oldest_begun(), limits::PARTIAL_MESSAGE_TIME)
-        {
-            return Err(CloseReason::Protocol(ProtocolError::StalePartial));
-        }
-        if let Some(publication) = conn.publications.first() {
-            if conn.errand.is_none() {
-                limit(conn.last_read, config.publish_idle, Deadline::PublishIdle)?;
-            }
-            let last_media = self.streams[publication.stream].meter.last_media;
-            let patience = match conn.errand {
-                Some(_) => config.pull_give_up,
-                None => limits::MEDIA_IDLE,
-            };
-            limit(last_media, patience, Deadline::MediaIdle)?;
-        }
-        if conn.plays.iter().any(|play| play.wait_until.is_none()) {
-            if let Some(since) = conn.blocked_since {
-                limit(since, config.send_timeout, Deadline::Send)?;
-            }
-            if let Some((since, _)) = conn.lagging {
-                limit(since, self.progress_time(), Deadline::Progress)?;
-            }
-        }
-        next = ask_at.map_or(next, |at| next.min(at.max(now)));
-        let waits = conn.plays.iter().filter_map(|play| play.wait_until);
-        Ok(waits.min().map_or(next, |until| next.min(until)))
-    }
-
-    /// Whether media flows on a connection to another server.
-    fn flows(&self, key: usize) -> bool {
-        let conn = &self.conns[key];
-        let mut comes_in = conn.publications.iter();
-        !conn.plays.is_empty()
-            || comes_in.any(|its| self.streams[its.stream].source == Source::Publisher(key))
-    }
-
-    /// Who publishes or waits to play and is about to be closed is told so.
-    fn tell_late(&mut self, key: usize, reason: &CloseReason) {
-        let conn = &mut self.conns[key];
-        for publication in conn.publications.clone() {
-            let (msid, why) = (publication.msid, reason.to_string());
-            let session = &mut conn.session;
-            match reason {
-                CloseReason::TimedOut(Deadline::PublishIdle | Deadline::MediaIdle) => {
-                    session.send_status(msid, Status::PublishIdle, &why);
-                }
-                _ => session.send_status(msid, Status::PublishDenied, &why),
-            }
-        }
-        for play in conn.plays.clone() {
-            if play.wait_until.is_some() && !play.switching {
-                let (msid, why) = (play.msid, "no such stream");
-                conn.session.reject(msid, Status::PlayStreamNotFound, why);
-            }
-        }
-    }
-
-    /// Small duties towards a connection that goes on: memory given back, a ping when quiet.
-    fn tidy(&mut self, key: usize) {
-        let now = self.now;
-        let Some(conn) = self.conns.get_mut(key) else {
-            return;
-        };
-        if now.saturating_duration_since(conn.last_read) >= limits::CHECK_EVERY {
-            conn.session.release_spare();
-        }
-        let config = &self.shared.config;
-        let interval = match conn.errand {
-            // A server that has nothing to send says at least that it is there.
-            Some(_) => Some(config.pull_timeout / 2),
-            None => config.ping,
-        };
-        let Some(interval) = interval else {
-            return;
-        };
-        let quiet_since = conn.last_read.max(conn.last_ping);
-        let open = !conn.plays.is_empty() || !conn.publications.is_empty();
-        if open && conn.closing.is_none() && now.saturating_duration_since(quiet_since) >= interval
-        {
-            conn.last_ping = now;
-            let uptime = now.saturating_duration_since(conn.accepted_at).as_millis();
-            let time = u32::try_from(uptime & u128::from(u32::MAX)).unwrap_or(0);
-            conn.session
-                .send_user_control(crate::rtmp::control::UserControl::PingRequest(time));
-            self.wake(key);
-        }
-    }
-
-    /// Refuses plays whose stream has not begun in time; true when the connection is closing.
-    fn give_up_waiting(&mut self, key: usize) -> bool {
-        let now = self.now;
-        let overdue = |wait: Option<Instant>| wait.is_some_and(|until| until <= now);
-        while let Some(index) = self.conns[key]
-            .plays
-            .iter()
-            .position(|play| overdue(play.wait_until))
-        {
-            let play = self.conns[key].plays.remove(index);
-            self.faults.at(Midst::Deadline);
-            self.remove_player(play.stream, play.slot);
-            self.faults.at(Midst::Deadline);
-            let conn = &mut self.conns[key];
-            if play.switching {
-                let why = "the stream to switch to is not live";
-                conn.session.send_status(play.msid, Status::PlayFailed, why);
-                if !conn.plays.iter().any(|other| other.msid == play.msid) {
-                    // What it played has ended meanwhile.
-                    conn.session.end_play(play.msid, "the stream is over");
-                    conn.idle_since = now;
-                }
-                if conn.plays.is_empty() && conn.publications.is_empty() {
-                    self.close(key, &CloseReason::StreamEnded);
-                    return true;
-                }
-                self.wake(key);
-                continue;
-            }
-            conn.session
-                .reject(play.msid, Status::PlayStreamNotFound, "no such stream");
-            if conn.plays.is_empty() && conn.publications.is_empty() {
-                // Clients freeze when they are refused without a close.
-                self.close(key, &CloseReason::Rejected("no such stream"));
-                return true;
-            }
-            self.wake(key);
-        }
-        false
     }
 
     /// Writes down what there is for those who look from outside; a few times a second.

@@ -11,19 +11,19 @@
 //! may jump.
 
 use std::io::IoSlice;
-use std::sync::Arc;
 
 use super::conn::{CloseReason, Conn, Sent};
 use super::contain::Step;
 use super::core::Core;
 use super::fault::Midst;
 use super::form::{Gathered, gather};
-use super::table::{Form, Player};
+use super::table::{Form, Player, Stream, log_for};
 use crate::limits::{JUMP_BACKLOG_BYTES_MAX, SLICES_MAX, WRITES_PER_TURN};
 use crate::net::transport::Transport;
 use crate::rtmp::command::Status;
 use crate::rtmp::message::Timestamp;
 use crate::stream::cursor::Place;
+use crate::stream::flv;
 
 /// What came of serving a player.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -82,7 +82,7 @@ impl<S: Transport> Core<S> {
 
     /// Writes to every player of one stream, then trims its log.
     pub(super) fn round(&mut self, index: usize) {
-        self.streams[index].log.flush();
+        self.flush(index);
         self.faults.at(Midst::Egress);
         // From the last to the first: one that is closed on the way, with every play of its
         // connection, is replaced by one that has been served.
@@ -97,17 +97,33 @@ impl<S: Transport> Core<S> {
         self.trim(index);
     }
 
+    /// Makes everything that has come visible, as chunks and as tags if anybody reads those.
+    pub(super) fn flush(&mut self, index: usize) {
+        let stream = &mut self.streams[index];
+        stream.log.flush();
+        stream
+            .flv
+            .follow(&stream.log, self.log_limits, &mut self.blocks);
+    }
+
     /// Frees what no player of the stream needs any more.
     fn trim(&mut self, index: usize) {
         let Some(stream) = self.streams.get_mut(index) else {
             return;
         };
-        let needs = stream
-            .players
+        let Stream {
+            log, flv, players, ..
+        } = stream;
+        let needs = players
             .iter()
+            .filter(|player| !matches!(player.form, Form::Flv(_)))
             .filter_map(|player| player.cursor.needs_from());
-        let readers_min = needs.min().unwrap_or(u64::MAX);
-        stream.log.trim(&mut self.blocks, readers_min);
+        log.trim(&mut self.blocks, needs.min().unwrap_or(u64::MAX));
+        flv.trim(&mut self.blocks, |framing| {
+            let its = players.iter().filter(|p| p.form == Form::Flv(framing));
+            its.map(|player| player.cursor.needs_from().unwrap_or(u64::MAX))
+                .min()
+        });
         self.faults.at(Midst::Egress);
     }
 
@@ -238,7 +254,8 @@ impl<S: Transport> Core<S> {
         self.faults.at(Midst::Egress);
         let stream = &self.streams[index];
         let at = stream.players[slot].cursor.needs_from();
-        let behind = at.is_some_and(|at| at < stream.log.visible());
+        let log = log_for(&stream.log, &stream.flv, stream.players[slot].form);
+        let behind = at.is_some_and(|at| at < log.visible());
         let conn = &self.conns[key];
         let is_owed = behind || is_held_back || conn.has_pending();
         let more = conn.writable && is_owed && sent.bytes > 0;
@@ -250,7 +267,8 @@ impl<S: Transport> Core<S> {
         let stream = &mut self.streams[index];
         let player = &mut stream.players[slot];
         let (key, msid, form) = (player.conn, player.msid, player.form);
-        match player.cursor.settle(&stream.log, self.log_limits.lag_bytes) {
+        let log = log_for(&stream.log, &stream.flv, form);
+        match player.cursor.settle(log, self.log_limits.lag_bytes) {
             Place::Wait => Ok(None),
             Place::Follow(offset) => Ok(Some(offset)),
             Place::Start { sync, skipped } => {
@@ -270,11 +288,17 @@ impl<S: Transport> Core<S> {
                 let out = session.out().writer();
                 // ffmpeg takes metadata at any other time than 0 for a track of subtitles.
                 let metadata_at = if new { Timestamp(0) } else { sync.timestamp };
-                let headers = match form {
-                    Form::Play => sync.headers,
-                    Form::Publish => Arc::new(sync.headers.to_publish()),
-                };
-                headers.write(out, msid, metadata_at, sync.timestamp, chunk_size);
+                let (headers, time) = (sync.headers, sync.timestamp);
+                match form {
+                    Form::Play => headers.write(out, msid, metadata_at, time, chunk_size),
+                    Form::Publish => {
+                        let headers = headers.to_publish();
+                        headers.write(out, msid, metadata_at, time, chunk_size);
+                    }
+                    Form::Flv(framing) => {
+                        flv::write_headers(&headers, out, framing, metadata_at, time);
+                    }
+                }
                 self.gauges.skips += u64::from(skipped > 0);
                 self.gauges.skipped_bytes += skipped;
                 Ok(Some(sync.offset))
@@ -315,12 +339,13 @@ impl<S: Transport> Core<S> {
             None => conn.send(&[], self.now),
             Some(offset) if player.is_plain() => {
                 let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-                let count = stream.log.slices(offset, &mut slices);
+                let log = log_for(&stream.log, &stream.flv, player.form);
+                let count = log.slices(offset, &mut slices);
                 let sent = conn.send(&slices[..count], self.now)?;
                 self.faults.at(Midst::Egress);
                 let reached = offset + sent.log_bytes as u64;
-                let end = stream.log.message_end(reached);
-                stream.log.share(reached, end, &mut conn.half_sent);
+                let end = log.message_end(reached);
+                log.share(reached, end, &mut conn.half_sent);
                 player.cursor.advance_to(end);
                 Ok(sent)
             }

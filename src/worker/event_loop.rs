@@ -25,6 +25,7 @@ use super::core::{Core, NO_ADDRESS, Shared};
 use super::line::Callee;
 use super::mail::Mail;
 use crate::control::resolver::Resolver;
+use crate::http::session::Plane;
 use crate::limits;
 use crate::net::dial;
 use crate::net::listener::{self, Acceptor, SocketOptions};
@@ -91,8 +92,26 @@ pub struct Sockets {
 pub struct Door {
     /// The socket.
     pub acceptor: Acceptor,
-    /// The settings of TLS, if it is that.
-    pub tls: Option<Arc<ServerTls>>,
+    /// What is spoken.
+    pub speaks: Speaks,
+}
+
+/// What is spoken at a listener.
+#[derive(Clone, Debug)]
+pub enum Speaks {
+    /// RTMP.
+    Rtmp,
+    /// RTMP in TLS, with these settings.
+    Rtmps(Arc<ServerTls>),
+    /// HTTP.
+    Http(Plane),
+}
+
+impl Speaks {
+    /// It is there for as long as the process is.
+    fn outlasts_drain(&self) -> bool {
+        matches!(self, Self::Http(Plane::Admin))
+    }
 }
 
 /// The poll of a worker, made before its thread starts, so that the others can wake it.
@@ -215,7 +234,8 @@ impl EventLoop {
             self.accept(now);
             if self.listen_until.is_some_and(|until| until <= now) {
                 self.listen_until = None;
-                self.listeners.clear();
+                // Those that stay come first, so that the others' tokens stay what they are.
+                self.listeners.retain(|l| l.door.speaks.outlasts_drain());
             }
             self.send_away_overdue(now);
             now = self.turn();
@@ -332,7 +352,8 @@ impl EventLoop {
                     }
                 }
                 Mail::Drain => {
-                    for listener in &self.listeners {
+                    let closing = self.listeners.iter();
+                    for listener in closing.filter(|l| !l.door.speaks.outlasts_drain()) {
                         if let Err(error) = listener.door.acceptor.refuse_new() {
                             debug!("requests for connections cannot be dropped: {error}");
                         }
@@ -392,20 +413,20 @@ impl EventLoop {
     /// Takes in who came to listener `index`: a client, or a proxy that has to say who the client
     /// is. Without an address it came by a unix socket.
     fn receive(&mut self, index: usize, socket: Socket, peer: Option<SocketAddr>, now: Instant) {
-        let tls = self.listeners[index].door.tls.clone();
+        let speaks = self.listeners[index].door.speaks.clone();
         let config = &self.shared.config;
         let ip = peer.map(|peer| peer.ip());
         let is_proxy = config.proxy_protocol.iter().any(|p| p.hold(ip));
         let peer = peer.unwrap_or(NO_ADDRESS);
         if !is_proxy {
-            self.admit(socket, peer, tls.as_deref());
+            self.admit(socket, peer, &speaks);
             return;
         }
         if !self.core.may_wait() {
             return;
         }
         let until = now + config.handshake_timeout;
-        let key = self.antechamber.enter(socket, peer, tls, until);
+        let key = self.antechamber.enter(socket, peer, speaks, until);
         let token = Token(WAITING | key & KEY_MASK);
         let watched = self.antechamber.socket_mut(key).map(|socket| {
             let registry = self.poll.registry();
@@ -420,18 +441,20 @@ impl EventLoop {
     }
 
     /// Makes a client a connection of this worker.
-    fn admit(&mut self, socket: Socket, peer: SocketAddr, tls: Option<&ServerTls>) {
-        let socket = match tls {
-            Some(tls) => socket.into_tls(tls),
-            None => Ok(socket),
-        };
-        match socket {
-            Ok(socket) => {
-                if let Some(key) = self.core.accept(socket, peer) {
-                    self.register(key);
+    fn admit(&mut self, socket: Socket, peer: SocketAddr, speaks: &Speaks) {
+        let key = match speaks {
+            Speaks::Rtmp => self.core.accept(socket, peer),
+            Speaks::Http(plane) => self.core.accept_http(socket, peer, *plane),
+            Speaks::Rtmps(tls) => match socket.into_tls(tls) {
+                Ok(socket) => self.core.accept(socket, peer),
+                Err(error) => {
+                    error!("no TLS for {peer}: {error}");
+                    None
                 }
-            }
-            Err(error) => error!("no TLS for {peer}: {error}"),
+            },
+        };
+        if let Some(key) = key {
+            self.register(key);
         }
     }
 
@@ -445,7 +468,7 @@ impl EventLoop {
             Ok(()) => {
                 // It is watched as what it now is.
                 let _: io::Result<()> = self.poll.registry().deregister(waiting.socket.source());
-                self.admit(waiting.socket, waiting.peer, waiting.tls.as_deref());
+                self.admit(waiting.socket, waiting.peer, &waiting.speaks);
             }
             Err(reason) => self.core.turn_away(waiting.peer, &reason),
         }

@@ -157,6 +157,15 @@ impl<S: Transport> Core<S> {
             let room = ring.room();
             self.pacer.work().reads += 1;
             match ring.read_from(&mut conn.socket) {
+                // Clients of HTTP may say that they have no more to say, and listen on.
+                Ok(0)
+                    if conn
+                        .session
+                        .http()
+                        .is_some_and(|http| http.may_half_close()) =>
+                {
+                    conn.readable = false;
+                }
                 Ok(0) => return Halt::Close(CloseReason::PeerClosed),
                 Ok(count) => {
                     // A short read emptied the socket: the next bytes come with a new event, so
@@ -225,7 +234,11 @@ impl<S: Transport> Core<S> {
                         };
                     }
                     Ok(Some(Incoming::Answer(answer))) => flow = self.answered(key, answer),
-                    Err(error) => flow = Flow::Close(CloseReason::Protocol(error)),
+                    Ok(Some(Incoming::Http(request))) => {
+                        *messages_left = messages_left.saturating_sub(limits::REQUEST_MESSAGES);
+                        flow = self.http_request(key, &request);
+                    }
+                    Err(reason) => flow = Flow::Close(reason),
                 }
             }
             self.faults.at(Midst::Ingress);

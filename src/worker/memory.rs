@@ -251,7 +251,9 @@ fn stream_bytes(stream: &Stream) -> u64 {
         Source::Fed { .. } => stream.log.bytes_before_sync(),
         _ => stream.log.held_bytes(),
     };
-    log + stream.log.index_bytes()
+    let flv = stream.flv.iter();
+    let flv = flv.map(|log| log.held_bytes() + log.index_bytes());
+    log + stream.log.index_bytes() + flv.sum::<u64>()
 }
 
 #[cfg(test)]

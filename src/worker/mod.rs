@@ -7,8 +7,10 @@
 //!       ingress    sockets -> logs          the two files of the data path
 //!       egress     logs -> sockets
 //!       request    what clients ask for     leaves: they return and call nothing back
+//!       http       the same by HTTP
 //!       streams    publishers and players come and go
 //!       feed       streams from and to other workers
+//!       deadlines  who is silent or slow for too long
 //!       contain    what a panic costs    memory   what there is too much of
 //!       audit      what mail has not brought about
 //!       line       servers that are called: pull, push
@@ -25,12 +27,14 @@ mod audit;
 pub mod conn;
 mod contain;
 pub mod core;
+mod deadlines;
 mod drain;
 mod egress;
 pub mod event_loop;
 mod fault;
 mod feed;
 mod form;
+mod http;
 mod ingress;
 pub mod line;
 pub mod mail;

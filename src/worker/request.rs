@@ -211,7 +211,7 @@ impl<S: Transport> Core<S> {
         self.close(old, &CloseReason::TakenOver(name.clone()));
     }
 
-    fn play(&mut self, key: usize, msid: u32, name: &StreamName, reset: bool) -> Flow {
+    pub(super) fn play(&mut self, key: usize, msid: u32, name: &StreamName, reset: bool) -> Flow {
         self.stop(key, msid);
         if !is_served(&self.shared.config.app, &name.app) {
             self.conns[key]
@@ -287,6 +287,7 @@ impl<S: Transport> Core<S> {
             start
         };
         let mut player = Player::new(key, msid, reset, Cursor::new(&stream.log, start));
+        player.form = self.conns[key].session.form();
         // A switching player has had metadata, and its time goes on.
         player.has_headers = switching;
         self.conns[key].halves.retain(|&mut (of, half, on)| {

@@ -1,13 +1,18 @@
-//! The protocol's side of a connection, in either role: most are clients of ours, and some we
-//! have opened to other servers ourselves.
+//! The protocol's side of a connection. Most speak RTMP as clients of ours, some as servers that
+//! we have connected to ourselves, and some HTTP.
 //!
-//! Players and publishers are served the same whatever the role; what a role has no word for is
+//! Players and publishers are served the same whatever is spoken; what one has no word for is
 //! left out. A server hears of the end of what we publish to it or play from it as it would from
 //! any encoder or player.
 
 use std::fmt;
 use std::time::Duration;
 
+use super::conn::CloseReason;
+use super::table::Form;
+use crate::http::session::HttpSession;
+use crate::http::websocket::CloseCode;
+use crate::http::{self, HttpError};
 use crate::rtmp::Outbox;
 use crate::rtmp::client::{ClientEvent, ClientSession};
 use crate::rtmp::command::Status;
@@ -15,6 +20,7 @@ use crate::rtmp::control::UserControl;
 use crate::rtmp::error::ProtocolError;
 use crate::rtmp::message::Message;
 use crate::rtmp::server::{Event, Request, ServerSession};
+use crate::stream::flv::Framing;
 
 /// See the module text.
 #[derive(Debug)]
@@ -27,6 +33,8 @@ pub(super) enum Session {
     Server(ServerSession),
     /// The peer is a server. Boxed: there are few of them.
     Client(Box<ClientSession>),
+    /// The peer speaks HTTP. Boxed: it needs little.
+    Http(Box<HttpSession>),
 }
 
 /// What a peer sends.
@@ -37,6 +45,8 @@ pub(super) enum Incoming<'a> {
     Request(Request),
     /// A server answers.
     Answer(Answer),
+    /// Somebody asks by HTTP.
+    Http(Box<http::request::Request>),
 }
 
 /// What a server says, as far as it matters.
@@ -60,12 +70,16 @@ pub(super) enum Answer {
     Other,
 }
 
-/// Calls the same method in either role.
+/// Calls the same method whatever is spoken; what is said of HTTP alone comes last.
 macro_rules! either {
     ($session:expr, $inner:ident => $call:expr) => {
+        either!($session, $inner => $call, $inner => $call)
+    };
+    ($session:expr, $inner:ident => $call:expr, $http:pat => $other:expr) => {
         match $session {
             Session::Server($inner) => $call,
             Session::Client($inner) => $call,
+            Session::Http($http) => $other,
         }
     };
 }
@@ -81,29 +95,40 @@ impl Session {
         &'a mut self,
         input: &'a [u8],
         at: &mut usize,
-    ) -> Result<Option<Incoming<'a>>, ProtocolError> {
+    ) -> Result<Option<Incoming<'a>>, CloseReason> {
         match self {
-            Self::Server(server) => Ok(server.next(input, at)?.map(|event| match event {
-                Event::Media(message) => Incoming::Media(message),
-                Event::Request(request) => Incoming::Request(request),
-            })),
+            Self::Server(server) => match server.next(input, at) {
+                Ok(event) => Ok(event.map(|event| match event {
+                    Event::Media(message) => Incoming::Media(message),
+                    Event::Request(request) => Incoming::Request(request),
+                })),
+                Err(error) => Err(CloseReason::Protocol(error)),
+            },
             Self::Client(client) => {
                 let own = client.msid();
-                Ok(client.next(input, at)?.map(|event| match event {
-                    ClientEvent::Media(mut message) => {
-                        // There is one stream on the connection, whatever it is said to be: ffmpeg
-                        // as a listener, xiu and livego send it on message stream 0.
-                        message.header.msid = own.unwrap_or(message.header.msid);
-                        Incoming::Media(message)
-                    }
-                    other => Incoming::Answer(answer(other)),
-                }))
+                match client.next(input, at) {
+                    Ok(event) => Ok(event.map(|event| match event {
+                        ClientEvent::Media(mut message) => {
+                            // There is one stream on the connection, whatever it is said to be:
+                            // ffmpeg as a listener, xiu and livego send it on message stream 0.
+                            message.header.msid = own.unwrap_or(message.header.msid);
+                            Incoming::Media(message)
+                        }
+                        other => Incoming::Answer(answer(other)),
+                    })),
+                    Err(error) => Err(CloseReason::Protocol(error)),
+                }
             }
+            Self::Http(http) => match http.next(input, at) {
+                Ok(request) => Ok(request.map(|request| Incoming::Http(Box::new(request)))),
+                Err(HttpError::Closed) => Err(CloseReason::PeerClosed),
+                Err(error) => Err(CloseReason::Http(error)),
+            },
         }
     }
 
     pub(super) fn end_input(&mut self, input: &[u8], count: usize) -> Result<(), ProtocolError> {
-        either!(self, inner => inner.end_input(input, count))
+        either!(self, inner => inner.end_input(input, count), _ => Ok(()))
     }
 
     pub(super) fn has_more(&self) -> bool {
@@ -111,7 +136,7 @@ impl Session {
     }
 
     pub(super) fn count_glitches(&mut self, count: u64) -> Result<(), ProtocolError> {
-        either!(self, inner => inner.count_glitches(count))
+        either!(self, inner => inner.count_glitches(count), _ => Ok(()))
     }
 
     pub(super) fn out(&mut self) -> &mut Outbox {
@@ -122,16 +147,17 @@ impl Session {
         either!(self, inner => inner.pending())
     }
 
+    /// Whether the peer has said enough to be known as one that speaks the protocol.
     pub(super) fn is_handshaken(&self) -> bool {
-        either!(self, inner => inner.is_handshaken())
+        either!(self, inner => inner.is_handshaken(), http => http.was_asked())
     }
 
     pub(super) fn oldest_partial(&self) -> Option<Duration> {
-        either!(self, inner => inner.oldest_partial())
+        either!(self, inner => inner.oldest_partial(), _ => None)
     }
 
     pub(super) fn oldest_begun(&self) -> Option<Duration> {
-        either!(self, inner => inner.oldest_begun())
+        either!(self, inner => inner.oldest_begun(), _ => None)
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
@@ -143,27 +169,50 @@ impl Session {
     }
 
     pub(super) fn out_chunk_size(&self) -> usize {
-        either!(self, inner => inner.out_chunk_size())
+        either!(self, inner => inner.out_chunk_size(), _ => usize::MAX)
     }
 
     pub(super) fn send_user_control(&mut self, event: UserControl) {
-        either!(self, inner => inner.send_user_control(event));
+        either!(self, inner => inner.send_user_control(event), _ => {});
     }
 
     /// The session with a client; None when the peer is a server.
     pub(super) fn server(&mut self) -> Option<&mut ServerSession> {
         match self {
             Self::Server(server) => Some(server),
-            Self::Client(_) => None,
+            Self::Client(_) | Self::Http(_) => None,
         }
     }
 
     /// The session with a server; None when the peer is a client.
     pub(super) fn client(&mut self) -> Option<&mut ClientSession> {
         match self {
-            Self::Server(_) => None,
             Self::Client(client) => Some(client),
+            Self::Server(_) | Self::Http(_) => None,
         }
+    }
+
+    /// What is spoken by HTTP; None when it is RTMP.
+    pub(super) fn http(&mut self) -> Option<&mut HttpSession> {
+        match self {
+            Self::Http(http) => Some(http),
+            Self::Server(_) | Self::Client(_) => None,
+        }
+    }
+
+    /// In what form it plays.
+    pub(super) fn form(&self) -> Form {
+        match self {
+            Self::Server(_) | Self::Client(_) => Form::Play,
+            Self::Http(http) if http.is_websocket() => Form::Flv(Framing::WebSocket),
+            Self::Http(_) => Form::Flv(Framing::Plain),
+        }
+    }
+
+    /// Asks the peer for a sign of life; `time` is any.
+    pub(super) fn ping(&mut self, time: u32) {
+        let ping = UserControl::PingRequest(time);
+        either!(self, inner => inner.send_user_control(ping), http => http.ping());
     }
 
     /// Tells a client about its message stream.
@@ -185,6 +234,10 @@ impl Session {
         match self {
             Self::Server(server) => server.reject(msid, status, description),
             Self::Client(client) => client.stop(),
+            Self::Http(http) if http.is_streaming() => {
+                http.end(CloseCode::TryAgain, description);
+            }
+            Self::Http(http) => http.refuse(http_status(status), description),
         }
     }
 
@@ -193,7 +246,16 @@ impl Session {
         match self {
             Self::Server(server) => server.end_play(msid, description),
             Self::Client(client) => client.stop(),
+            Self::Http(http) => http.end(CloseCode::Normal, description),
         }
+    }
+}
+
+/// What is said by HTTP where RTMP has this status.
+fn http_status(status: Status) -> u16 {
+    match status {
+        Status::PlayStreamNotFound => 404,
+        _ => 503,
     }
 }
 

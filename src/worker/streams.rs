@@ -11,7 +11,7 @@
 //! ```
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use log::{Level, debug, info};
 
@@ -20,11 +20,13 @@ use super::core::Core;
 use super::fault::Midst;
 use super::mail::Mail;
 use super::registry::WorkerSet;
-use super::table::{Meter, Source, Stream};
+use super::session::Session;
+use super::table::{Form, Meter, Source, Stream};
 use super::timers::Timer;
 use crate::limits;
 use crate::net::transport::Transport;
 use crate::stream::cursor::{Cursor, StartAt};
+use crate::stream::flv;
 
 impl<S: Transport> Core<S> {
     /// The stream called `name`, made if it is not known here.
@@ -85,9 +87,10 @@ impl<S: Transport> Core<S> {
 
     /// A player of a live stream begins, or, if it is to come over from another stream, may.
     pub(super) fn start_player(&mut self, index: usize, slot: usize) {
-        let stream = &mut self.streams[index];
         // A joiner freezes the open segment early and starts with what there is.
-        stream.log.flush();
+        self.flush(index);
+        self.place_flv_player(index, slot);
+        let stream = &mut self.streams[index];
         let player = &mut stream.players[slot];
         let (key, msid, reset) = (player.conn, player.msid, player.reset);
         let Some(conn) = self.conns.get_mut(key) else {
@@ -113,7 +116,19 @@ impl<S: Transport> Core<S> {
             player.has_headers = true;
         }
         play.wait_until = None;
-        conn.session.accept_play(msid, &stream.name, reset);
+        let only_head = match &mut conn.session {
+            Session::Http(http) => {
+                let (audio, video) = flv::kinds_in(&stream.log);
+                http.begin_stream(&flv::file_header(audio, video))
+            }
+            session => {
+                session.accept_play(msid, &stream.name, reset);
+                false
+            }
+        };
+        if only_head {
+            player.cursor.pause();
+        }
         conn.has_played = true;
         debug!(
             "conn={} play stream={} peer={} worker={}",
@@ -121,8 +136,24 @@ impl<S: Transport> Core<S> {
         );
         self.settle_in(key);
         // Nobody tells that a socket takes no more: it has to be looked at.
-        self.arm(key, self.now + self.shared.config.send_timeout);
+        let time = if only_head {
+            Duration::ZERO
+        } else {
+            self.shared.config.send_timeout
+        };
+        self.arm(key, self.now + time);
         self.wake(key);
+    }
+
+    /// Who plays by HTTP reads a log of its own, which begins when the first of them does.
+    fn place_flv_player(&mut self, index: usize, slot: usize) {
+        let start = self.shared.config.start_at();
+        let stream = &mut self.streams[index];
+        if let Form::Flv(framing) = stream.players[slot].form {
+            let (limits, blocks) = (self.log_limits, &mut self.blocks);
+            let log = stream.flv.open(framing, &stream.log, limits, blocks);
+            stream.players[slot].cursor = Cursor::new(log, start);
+        }
     }
 
     /// The log of the stream has come from another worker: those that wait for it start where
@@ -292,6 +323,7 @@ impl<S: Transport> Core<S> {
         }
         // Those that wait start anew with whoever publishes next.
         stream.log = crate::stream::log::StreamLog::new(self.log_limits);
+        stream.flv.recycle(&mut self.blocks);
         for player in &mut stream.players {
             player.cursor = Cursor::new(&stream.log, StartAt::NewestSync);
         }
@@ -326,10 +358,11 @@ impl<S: Transport> Core<S> {
     }
 
     fn forget_stream(&mut self, index: usize) {
-        if let Some(stream) = self.streams.try_remove(index) {
+        if let Some(mut stream) = self.streams.try_remove(index) {
             self.faults.at(Midst::Role);
             self.by_name.remove(&stream.name);
             stream.log.recycle(&mut self.blocks);
+            stream.flv.recycle(&mut self.blocks);
         }
     }
 }

@@ -11,6 +11,7 @@ use super::push::Push;
 use crate::limits;
 use crate::rtmp::name::StreamName;
 use crate::stream::cursor::Cursor;
+use crate::stream::flv::{FlvLogs, Framing};
 use crate::stream::intake::Intake;
 use crate::stream::log::{LogLimits, StreamLog};
 
@@ -23,6 +24,8 @@ pub(super) struct Stream {
     pub(super) epoch: u64,
     pub(super) source: Source,
     pub(super) log: StreamLog,
+    /// The same for those who read it by HTTP.
+    pub(super) flv: FlvLogs,
     pub(super) intake: Intake,
     pub(super) meter: Meter,
     /// In no order; a player that goes is replaced by the last.
@@ -115,13 +118,15 @@ pub(super) struct Player {
     pub(super) form: Form,
 }
 
-/// How data messages are sent.
+/// In what form messages are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
     /// As players get them.
     Play,
     /// As servers get them from encoders, metadata in `@setDataFrame`.
     Publish,
+    /// As tags, by HTTP.
+    Flv(Framing),
 }
 
 /// Whether a player receives video.
@@ -131,6 +136,14 @@ pub(super) enum Video {
     Off,
     /// Wanted again: from the next sync point on.
     AtSync,
+}
+
+/// The log that players of this form read: that of chunks, unless there is one of tags for them.
+pub(super) fn log_for<'a>(log: &'a StreamLog, flv: &'a FlvLogs, form: Form) -> &'a StreamLog {
+    match form {
+        Form::Play | Form::Publish => log,
+        Form::Flv(framing) => flv.of(framing).unwrap_or(log),
+    }
 }
 
 impl Player {
@@ -164,7 +177,7 @@ impl Player {
         self.msid == crate::stream::log::MSID
             && self.audio
             && self.video == Video::On
-            && self.form == Form::Play
+            && self.form != Form::Publish
     }
 }
 
@@ -201,6 +214,7 @@ impl Stream {
             epoch: 0,
             source: Source::Nobody,
             log: StreamLog::new(limits),
+            flv: FlvLogs::default(),
             intake: Intake::default(),
             meter: Meter::new(now, 0),
             players: Vec::new(),

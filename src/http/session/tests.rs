@@ -50,7 +50,9 @@ fn requests_are_answered_one_after_the_other_however_they_are_cut() {
     for piece in [1, 7, 64, input.len()] {
         let mut session = HttpSession::new(Plane::Streams);
         let pieces = input.as_bytes().chunks(piece);
-        let count: usize = pieces.map(|piece| serve(&mut session, piece).unwrap()).sum();
+        let count: usize = pieces
+            .map(|piece| serve(&mut session, piece).unwrap())
+            .sum();
         assert_eq!(count, 10, "{piece}");
         assert_eq!(said(&mut session).matches("200 OK").count(), 10);
         assert!(session.is_idle());
@@ -115,17 +117,26 @@ fn who_speaks_something_else_is_not_answered() {
 #[test]
 fn what_is_refused_is_told_why_and_closed() {
     let mut session = HttpSession::new(Plane::Streams);
-    let error = serve(&mut session, b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n");
+    let error = serve(
+        &mut session,
+        b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n",
+    );
     assert!(matches!(error, Err(HttpError::Request(_))));
     let text = said(&mut session);
-    assert!(text.starts_with("HTTP/1.1 400 ") && text.contains("Connection: close"), "{text}");
+    assert!(
+        text.starts_with("HTTP/1.1 400 ") && text.contains("Connection: close"),
+        "{text}"
+    );
     assert!(session.is_done());
 }
 
 #[test]
 fn a_stream_begins_with_its_header_or_with_nothing_if_only_the_head_is_wanted() {
     let text = said(&mut streaming(GET));
-    assert!(text.starts_with("HTTP/1.1 200 OK\r\n") && text.ends_with("\r\n\r\nFLV"), "{text}");
+    assert!(
+        text.starts_with("HTTP/1.1 200 OK\r\n") && text.ends_with("\r\n\r\nFLV"),
+        "{text}"
+    );
     let mut session = streaming(&GET.replace("GET", "HEAD"));
     assert!(session.is_done());
     assert!(said(&mut session).ends_with("\r\n\r\n"));

@@ -1,4 +1,8 @@
 //! A log of chunks, and what becomes of it as tags.
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "bodies and times are made of small numbers"
+)]
 
 use std::io::IoSlice;
 use std::sync::Arc;
@@ -37,7 +41,8 @@ impl Live {
     fn put(&mut self, kind: u8, time: u32, sync: bool, body: &[u8]) {
         let payload = Payload::from_slice(body);
         let time = Timestamp(time);
-        self.chunks.append(&mut self.pool, kind, time, sync, &payload);
+        self.chunks
+            .append(&mut self.pool, kind, time, sync, &payload);
     }
 
     fn flush(&mut self) {
@@ -53,7 +58,10 @@ impl Live {
 fn bytes_of(log: &StreamLog) -> Vec<u8> {
     let mut slices = [IoSlice::new(&[]); 100];
     let count = log.slices(log.base(), &mut slices);
-    slices[..count].iter().flat_map(|slice| slice.to_vec()).collect()
+    slices[..count]
+        .iter()
+        .flat_map(|slice| slice.to_vec())
+        .collect()
 }
 
 /// Reads tags as a player would: by the lengths they tell.
@@ -78,7 +86,10 @@ fn messages_of_all_lengths_and_times_become_tags() {
     live.open(Framing::Plain);
     let mut expected = Vec::new();
     // Around chunks of 128, around blocks, and around times that take more bytes.
-    for (number, len) in (0..300).chain([1_000, 4_096, 16_384, 70_000, 300_000]).enumerate() {
+    for (number, len) in (0..300)
+        .chain([1_000, 4_096, 16_384, 70_000, 300_000])
+        .enumerate()
+    {
         for time in [number as u32, 0xFF_FFFE + number as u32] {
             let body: Vec<u8> = (0..len).map(|at| (at * 7 + number) as u8).collect();
             live.put(kind::VIDEO, time, number == 0, &body);
@@ -120,7 +131,8 @@ fn a_log_begins_at_the_newest_sync_point_with_the_headers_in_force_there() {
     let mut live = Live::new();
     let headers = |body: &[u8]| {
         let payload = Payload::from_slice(body);
-        let set = Headers::default().with(HeaderKind::VideoSequence, 9, TrackSet::DEFAULT, &payload);
+        let set =
+            Headers::default().with(HeaderKind::VideoSequence, 9, TrackSet::DEFAULT, &payload);
         Arc::new(set.unwrap())
     };
     live.chunks.set_headers(headers(b"old"));
@@ -139,7 +151,13 @@ fn a_log_begins_at_the_newest_sync_point_with_the_headers_in_force_there() {
     assert_eq!(bodies, [&b"not flushed"[..]]);
     let mut out = Vec::new();
     let sync = log.newest_sync().unwrap();
-    write_headers(&sync.headers, &mut out, Framing::Plain, Timestamp(0), sync.timestamp);
+    write_headers(
+        &sync.headers,
+        &mut out,
+        Framing::Plain,
+        Timestamp(0),
+        sync.timestamp,
+    );
     assert_eq!(tags(&out), [(9, 160, b"newer".to_vec())]);
 }
 
@@ -150,7 +168,8 @@ fn headers_change_at_the_same_message_in_both() {
     for number in 0..5u8 {
         let body = [number; 3];
         let payload = Payload::from_slice(&body);
-        let set = Headers::default().with(HeaderKind::VideoSequence, 9, TrackSet::DEFAULT, &payload);
+        let set =
+            Headers::default().with(HeaderKind::VideoSequence, 9, TrackSet::DEFAULT, &payload);
         live.chunks.set_headers(Arc::new(set.unwrap()));
         live.put(kind::VIDEO, u32::from(number), true, &[number]);
         if number % 2 == 0 {
@@ -161,7 +180,11 @@ fn headers_change_at_the_same_message_in_both() {
     let log = live.flv.of(Framing::Plain).unwrap();
     for (number, (start, _)) in log.frames_from(0).enumerate() {
         let headers = log.headers_at(start);
-        let body = headers.in_order(Timestamp(0), Timestamp(0)).next().unwrap().2;
+        let body = headers
+            .in_order(Timestamp(0), Timestamp(0))
+            .next()
+            .unwrap()
+            .2;
         assert_eq!(body, [number as u8; 3], "{number}");
     }
 }

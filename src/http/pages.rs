@@ -1,0 +1,100 @@
+//! The pages and what belongs to them, as they are in the binary.
+//!
+//! Scripts, styles and pictures are at `/-/NAME`, the same for both listeners. Nothing is loaded
+//! from anywhere else, and no script or style stands in a page itself, which the policy sees to.
+
+use super::response::Response;
+
+/// What the page of a stream may load: what comes from here, and media that its script makes.
+const PLAYER_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
+     img-src 'self'; media-src blob:; connect-src 'self'; base-uri 'none'; form-action 'none'";
+
+const HTML: &str = "text/html; charset=utf-8";
+const CSS: &str = "text/css; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+const PICTURE: &str = "image/svg+xml";
+
+/// Makes a table of files in `pages/` and their types.
+macro_rules! files {
+    ($($kind:ident: $($name:literal)+;)+) => {
+        &[$($(($name, $kind, include_bytes!(concat!("pages/", $name)))),+),+]
+    };
+}
+
+/// Name, type and content.
+type File = (&'static str, &'static str, &'static [u8]);
+
+/// What is at `/-/NAME`.
+const FILES: &[File] = files! {
+    CSS: "player.css" "theme.css";
+    SCRIPT: "player.js" "screen.js" "figures.js" "connection.js" "source.js" "flv.js" "packets.js"
+        "media.js" "clock.js" "buffer.js" "live.js" "video.js" "audio.js" "mp4.js" "box.js"
+        "bytes.js";
+    PICTURE: "favicon.svg";
+};
+
+/// The page that plays the stream whose path it is at.
+pub fn player() -> Response {
+    page(include_bytes!("pages/player.html"), PLAYER_POLICY)
+}
+
+/// What belongs to pages, at this path.
+pub fn file(path: &str) -> Option<Response> {
+    let wanted = path.strip_prefix("/-/")?;
+    let (_, kind, content) = FILES.iter().find(|(name, _, _)| *name == wanted)?;
+    Some(Response::new(200, kind, *content).with("Cache-Control", "no-cache"))
+}
+
+fn page(content: &'static [u8], policy: &str) -> Response {
+    Response::new(200, HTML, content)
+        .with("Content-Security-Policy", policy)
+        .with("Referrer-Policy", "no-referrer")
+        .with("Cache-Control", "no-cache")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    #[test]
+    fn every_file_is_served_as_what_it_is() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/http/pages");
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            let kind = match name.rsplit_once('.').unwrap().1 {
+                "html" => continue,
+                "css" => CSS,
+                "js" => SCRIPT,
+                "svg" => PICTURE,
+                other => panic!("{other}"),
+            };
+            let answer = file(&format!("/-/{name}")).expect(&name);
+            assert_eq!(answer.content_type, kind, "{name}");
+        }
+        assert!(file("/-/../mod.rs").is_none() && file("/player.js").is_none());
+    }
+
+    #[test]
+    fn what_pages_name_is_there() {
+        let mut seen = 0;
+        let pages = [player()];
+        let files = FILES.iter().map(|(_, _, content)| content.to_vec());
+        for content in pages
+            .into_iter()
+            .map(|page| page.body.to_vec())
+            .chain(files)
+        {
+            let text = String::from_utf8(content).unwrap();
+            for part in text.split("/-/").skip(1) {
+                let name = part.split(|c: char| !c.is_ascii_alphanumeric() && c != '.');
+                let name = name.into_iter().next().unwrap_or_default();
+                if name.contains('.') {
+                    assert!(file(&format!("/-/{name}")).is_some(), "{name:?}");
+                    seen += 1;
+                }
+            }
+        }
+        assert!(seen > 3);
+    }
+}

@@ -1,0 +1,192 @@
+//! What is asked for by HTTP: streams and the page that plays them at one kind of listener, the
+//! operator's questions at the other. A stream is played as by RTMP, from the same code; only its
+//! bytes come from another log.
+
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
+
+use super::admission::Refusal;
+use super::conn::{CloseReason, Conn};
+use super::core::Core;
+use super::ingress::Flow;
+use super::session::Session;
+use crate::http::pages;
+use crate::http::request::{Method, Request};
+use crate::http::response::Response;
+use crate::http::session::{HttpSession, Plane};
+use crate::limits;
+use crate::net::transport::Transport;
+use crate::rtmp::name::{AppName, StreamName, stream_name};
+use crate::stream::log::MSID;
+
+/// What follows the name of a stream in the path of its FLV.
+const FLV: &str = ".flv";
+
+impl<S: Transport> Core<S> {
+    /// Takes a new connection that speaks HTTP; its slab key, or None when it may not come in.
+    /// Operators come in when nobody else does.
+    pub fn accept_http(&mut self, socket: S, peer: SocketAddr, plane: Plane) -> Option<usize> {
+        let is_admin = plane == Plane::Admin;
+        let admitted = match plane {
+            Plane::Streams => self.admit(peer),
+            Plane::Admin if self.admins < limits::ADMIN_CONNECTIONS_MAX => {
+                self.admins += 1;
+                self.shared.admission.enter_dialled();
+                Ok(())
+            }
+            Plane::Admin => Err(Refusal::Connections),
+        };
+        if let Err(refusal) = admitted {
+            self.note_refusal(refusal, peer);
+            return None;
+        }
+        let id = self.shared.next_id.fetch_add(1, Ordering::Relaxed);
+        let session = Session::Http(Box::new(HttpSession::new(plane)));
+        let mut conn = Conn::new(id, socket, peer, session, self.now);
+        conn.is_admin = is_admin;
+        conn.is_newcomer = !is_admin;
+        Some(self.insert_accepted(conn))
+    }
+
+    /// Answers one request of connection `key`, or sees to it that it is answered later.
+    pub(super) fn http_request(&mut self, key: usize, request: &Request) -> Flow {
+        let now = self.now;
+        let conn = &mut self.conns[key];
+        conn.idle_since = now;
+        let Some(http) = conn.session.http() else {
+            return Flow::Continue;
+        };
+        let flow = match http.plane() {
+            Plane::Streams => self.stream_request(key, request),
+            Plane::Admin => self.admin_request(key, request),
+        };
+        let http = self.conns[key].session.http();
+        match flow {
+            Flow::Continue if http.is_some_and(|http| http.is_done()) => {
+                Flow::Close(CloseReason::Answered)
+            }
+            flow => flow,
+        }
+    }
+
+    fn answer(&mut self, key: usize, response: Response) -> Flow {
+        if let Some(http) = self.conns[key].session.http() {
+            http.answer(response);
+        }
+        Flow::Continue
+    }
+
+    /// Answers with an error and closes, as what may follow cannot be read.
+    fn refuse_request(&mut self, key: usize, response: Response) -> Flow {
+        self.answer(key, response);
+        Flow::Close(CloseReason::Answered)
+    }
+
+    fn stream_request(&mut self, key: usize, request: &Request) -> Flow {
+        let fields = self.cors_fields(request);
+        let is_allowed = !fields.is_empty();
+        if let Some(http) = self.conns[key].session.http() {
+            http.set_fields(fields);
+        }
+        match request.method {
+            Method::Get | Method::Head => {}
+            Method::Options => {
+                let answer = Response::new(204, "", &b""[..]).with("Allow", "GET, HEAD, OPTIONS");
+                let answer = if is_allowed {
+                    answer
+                        .with("Access-Control-Allow-Methods", "GET, HEAD")
+                        .with("Access-Control-Max-Age", "86400")
+                } else {
+                    answer
+                };
+                return self.answer(key, answer);
+            }
+            Method::Delete | Method::Other => {
+                let answer = Response::text(405, "only GET and HEAD are answered here");
+                return self.refuse_request(key, answer.with("Allow", "GET, HEAD, OPTIONS"));
+            }
+        }
+        match request.path.strip_suffix(FLV) {
+            Some(path) => match name_of(path, &request.query) {
+                Ok(name) if !may_upgrade(request, is_allowed) => {
+                    drop(name);
+                    let answer = Response::text(403, "not from this origin; see --http-cors");
+                    self.answer(key, answer)
+                }
+                Ok(name) => self.play(key, MSID, &name, false),
+                Err(answer) => self.answer(key, answer),
+            },
+            None => self.page_request(key, request),
+        }
+    }
+
+    /// The page that plays a stream, and what belongs to it.
+    fn page_request(&mut self, key: usize, request: &Request) -> Flow {
+        let answer = match pages::file(&request.path) {
+            Some(file) => file,
+            None if request.path == "/play" => pages::player(),
+            None if name_of(&request.path, "").is_ok() => pages::player(),
+            None => Response::text(404, "there is nothing here; streams are at /APP/STREAM.flv"),
+        };
+        self.answer(key, answer)
+    }
+
+    /// Header fields that allow pages of the request's origin to read the answer, if they may.
+    fn cors_fields(&self, request: &Request) -> Vec<(&'static str, String)> {
+        let allowed = &self.shared.config.http_cors;
+        if allowed.is_empty() {
+            return Vec::new();
+        }
+        let vary = ("Vary", "Origin".to_owned());
+        match &request.origin {
+            _ if allowed.iter().any(|origin| origin == "*") => {
+                vec![("Access-Control-Allow-Origin", "*".to_owned())]
+            }
+            Some(origin) if allowed.contains(origin) => {
+                vec![("Access-Control-Allow-Origin", origin.clone()), vary]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn admin_request(&mut self, key: usize, request: &Request) -> Flow {
+        if !matches!(request.method, Method::Get | Method::Head | Method::Delete) {
+            let answer = Response::text(405, "only GET, HEAD and DELETE are answered here");
+            return self.refuse_request(key, answer.with("Allow", "GET, HEAD, DELETE"));
+        }
+        match request.path.as_str() {
+            "/healthz" => return self.answer(key, Response::text(200, "ok")),
+            "/readyz" if self.is_draining() => {
+                return self.answer(key, Response::text(503, "draining"));
+            }
+            "/readyz" => return self.answer(key, Response::text(200, "ready")),
+            _ => {}
+        }
+        self.answer(key, Response::text(404, "there is nothing here"))
+    }
+}
+
+/// The stream at `path`, which is as in the URL of RTMP.
+fn name_of(path: &str, query: &str) -> Result<StreamName, Response> {
+    let mut name = path.trim_start_matches('/').to_owned();
+    if !query.is_empty() {
+        name.push('?');
+        name.push_str(query);
+    }
+    stream_name(&AppName::default(), name.as_bytes())
+        .map_err(|error| Response::text(400, &error.to_string()))
+}
+
+/// Whether a page may open a WebSocket for `request`: other than with plain requests, browsers
+/// leave that to the server.
+fn may_upgrade(request: &Request, is_allowed: bool) -> bool {
+    let Some(origin) = request
+        .origin
+        .as_ref()
+        .filter(|_| request.websocket_key.is_some())
+    else {
+        return true;
+    };
+    let host = origin.split_once("://").map_or("", |(_, host)| host);
+    is_allowed || host.eq_ignore_ascii_case(&request.host)
+}
