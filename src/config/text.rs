@@ -157,6 +157,11 @@ pull-linger = 0 s
 pull-timeout = 3 s
 push = live=rtmp://d/e
 push-strict = on
+admin = [::1]:9090
+admin-token-file = token
+http = 127.0.0.1:8080
+http-cors = https://tv.example
+http-cors = http://localhost:3000
 max-connections = 500
 max-per-address = 0
 max-streams = 7
@@ -219,8 +224,10 @@ stats-interval = 2 s
             // A log below the default lag would be refused.
             let text = match opt.name {
                 "log-bytes" => "log-bytes = 32 MiB".to_owned(),
-                // These three go together, and are told apart by `what_is_printed_reads_back`.
-                "listen-tls" | "tls-cert" | "tls-key" => continue,
+                // These go together, and are told apart by `what_is_printed_reads_back`.
+                "listen-tls" | "tls-cert" | "tls-key" | "admin-token-file" | "http-cors" => {
+                    continue;
+                }
                 _ => lines.join("\n"),
             };
             assert!(!lines.is_empty(), "{}", opt.name);

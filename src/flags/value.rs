@@ -145,7 +145,10 @@ impl<'a> Values<'a> {
     }
 
     pub(crate) fn path(&self, name: &str) -> Result<Option<PathBuf>, ConfigError> {
-        Ok(self.paths(name)?.pop().filter(|path| path.as_os_str() != "none"))
+        Ok(self
+            .paths(name)?
+            .pop()
+            .filter(|path| path.as_os_str() != "none"))
     }
 
     pub(crate) fn listen(&self, name: &str) -> Result<Vec<ListenAddr>, ConfigError> {

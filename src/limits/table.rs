@@ -590,6 +590,42 @@ pub const TABLE: &[Limit] = &[
         "PROXY header, version 2",
         "closed: `proxy_header`"
     ),
+    heading("HTTP"),
+    limit!(
+        Bytes HTTP_LINE_BYTES_MAX,
+        "Request line",
+        "414, closed: `http_request`"
+    ),
+    limit!(
+        Bytes HTTP_HEAD_BYTES_MAX,
+        "Head of a request",
+        "431, closed: `http_request`"
+    ),
+    limit!(
+        Count HTTP_FIELDS_MAX,
+        "Header fields of a request",
+        "431, closed: `http_request`"
+    ),
+    limit!(
+        Bytes HTTP_INPUT_BYTES_MAX,
+        "What comes while a request is answered",
+        "closed: `http_surplus`"
+    ),
+    limit!(
+        Rate HTTP_REQUESTS,
+        "Requests, or WebSocket frames",
+        "429, closed: `http_rate`"
+    ),
+    limit!(
+        Count USER_AGENT_CHARS,
+        "Characters kept of User-Agent",
+        "the rest is cut"
+    ),
+    limit!(
+        Count ADMIN_CONNECTIONS_MAX,
+        "Connections to `--admin` on each worker",
+        "refused"
+    ),
     heading("Other servers"),
     limit!(
         Count HOPS_MAX,
