@@ -389,6 +389,7 @@ fn every_close_reason_is_in_the_readme() {
     let readme = read("README.md");
     let mut codes = codes_in("src/worker/conn.rs");
     codes.extend(codes_in("src/rtmp/error.rs"));
+    codes.extend(codes_in("src/http/mod.rs"));
     assert!(codes.len() >= 25, "{codes:?}");
     for code in codes {
         assert!(readme.contains(&format!("`{code}`")), "no `{code}`");

@@ -40,14 +40,8 @@ impl Config {
         let word = |word: &str| vec![word.to_owned()];
         let rules = |rules: &[Rule]| shown_or_none(rules.iter().map(Rule::to_string));
         let paths = |paths: &[PathBuf]| paths.iter().map(|p| p.display().to_string()).collect();
-        let addresses = |list: &[SocketAddr]| list.iter().map(SocketAddr::to_string).collect();
         let switch = |switch: Switch| word(if switch.is_on() { "on" } else { "off" });
         match opt.name {
-            "admin" => addresses(&self.admin),
-            "admin-token-file" => match &self.admin_token_file {
-                Some(path) => word(&path.display().to_string()),
-                None => word("none"),
-            },
             "app" if self.app.is_empty() => word("*"),
             "app" => self.app.clone(),
             "backlog" => amount(self.backlog.into()),
@@ -57,8 +51,6 @@ impl Config {
             "gop-cache" => switch(self.gop_cache),
             "grace" => time(self.grace),
             "handshake-timeout" => time(self.handshake_timeout),
-            "http" => addresses(&self.http),
-            "http-cors" => self.http_cors.clone(),
             "lag-max" => size(self.lag_max),
             "listen" if self.listen.is_empty() => word("none"),
             "listen" => self.listen.iter().map(ListenAddr::to_string).collect(),
@@ -104,9 +96,25 @@ impl Config {
             "window" => time(self.window),
             "window-ack" => amount(self.window_ack.into()),
             "workers" => size(self.workers.unwrap_or(0)),
+            _ => self.shown_of_http(opt.name),
+        }
+    }
+
+    /// The values of an option of HTTP as they would be given.
+    fn shown_of_http(&self, name: &str) -> Vec<String> {
+        let token = self.admin_token_file.iter();
+        match name {
+            "admin" => addresses(&self.admin),
+            "admin-token-file" => shown_or_none(token.map(|path| path.display().to_string())),
+            "http" => addresses(&self.http),
+            "http-cors" => self.http_cors.clone(),
             _ => Vec::new(),
         }
     }
+}
+
+fn addresses(list: &[SocketAddr]) -> Vec<String> {
+    list.iter().map(SocketAddr::to_string).collect()
 }
 
 /// What there is of a list, or the word for an empty one.
