@@ -33,6 +33,7 @@ export function audioFormat(codec, config, frame) {
     name: known.name,
     string: about.string,
     mime: `audio/mp4; codecs="${about.string}"`,
+    rawMime: about.rawMime,
     scale: about.rate,
     rate: about.rate,
     channels: about.channels,
@@ -121,8 +122,9 @@ function opusFrames(packet) {
 // FLAC: "fLaC", then the STREAMINFO block (RFC 9639, 8.1 and 8.2).
 
 function describeFlac(config) {
-  const start = config[0] === 0x66 ? 4 : 0;
-  const info = new Reader(config, start + 4).take(34);
+  // FFmpeg 9 sends the contents of the STREAMINFO block and nothing in front of them.
+  const start = config.length === 34 ? 0 : config[0] === 0x66 ? 8 : 4;
+  const info = new Reader(config, start).take(34);
   const block = Uint8Array.from([0x80, 0, 0, 34, ...info]);
   const bits = new BitReader(info);
   const smallest = bits.bits(16);
@@ -148,7 +150,11 @@ function describeMp3(config, frame) {
   const channels = frame[3] >> 6 === 3 ? 1 : 2;
   const samples = divisor === 1 ? 1152 : 576;
   const record = elementaryStream(0x6b, []);
-  return { type: "mp4a", string: "mp3", rate, channels, record, samplesIn: () => samples };
+  // Chromium takes MP3 only as it is, without MP4 around it.
+  return {
+    type: "mp4a", string: "mp3", rawMime: "audio/mpeg", rate, channels, record,
+    samplesIn: () => samples,
+  };
 }
 
 // AC-3 and E-AC-3: the start of a frame, and the dac3 and dec3 boxes (ETSI TS 102 366, 4.3, E.1.2

@@ -1,6 +1,7 @@
 // One SourceBuffer and what waits to go into it: frames become MP4 segments, appends go one at a
 // time, and what was played long ago is removed. Times come in as ms on the page's line.
 
+import { joined } from "./box.js";
 import { initSegment, mediaSegment } from "./mp4.js";
 
 // Seconds that stay behind the playhead, so that a small step back finds them.
@@ -12,8 +13,8 @@ const WAITING_MAX = 500;
 // Sound is moved to where its times say only when it is this far off, in seconds: a
 // publisher's times are rounded to ms and jitter.
 const DRIFT_MAX = 0.06;
-// How long the newest frame is kept back for the next one to tell how long it lasts, at least.
-const LATE_MS = 250;
+// How long the newest frame is kept back for the next one to tell how long it lasts.
+const LATE_MS = 100;
 // A frame stands for at most this many seconds; behind that there is a gap.
 const LASTS_MAX = 2;
 
@@ -27,6 +28,7 @@ export class TrackBuffer {
     this.format = null;
     this.held = null;
     this.fresh = [];
+    /** How long the last frame was, in units. */
     this.usual = 0;
     this.buffer.addEventListener("updateend", () => this.#next());
     this.buffer.addEventListener("error", () => fail(new Error(`${format.name}: not decodable`)));
@@ -43,14 +45,17 @@ export class TrackBuffer {
     this.end = null;
     this.last = -1;
     this.usual = format.kind === "video" ? format.scale / 25 : 1024;
+    if (format.isRaw) return;
     const init = initSegment(format);
     this.#wait(() => this.buffer.appendBuffer(init));
   }
 
   /** Takes a frame at `at` ms; it goes on its way when the next one tells how long it lasts. */
   add(at, frame) {
+    const last = this.last;
     const units = this.#units(at, frame);
-    if (this.held) this.#release(units - this.held.at);
+    if (last >= 0) this.usual = Math.min(units - last, LASTS_MAX * this.format.scale);
+    if (this.held) this.#release(this.usual);
     const { composition, isKey, data } = frame;
     const scaled = Math.round((composition * this.format.scale) / 1000);
     this.held = { at: units, duration: 0, composition: scaled, isKey, data };
@@ -59,12 +64,17 @@ export class TrackBuffer {
 
   /** Sends what has come since the last call to the browser. */
   send() {
-    const late = LATE_MS + (this.usual * 1000) / this.format.scale;
-    if (this.held && performance.now() - this.heldSince > late) this.#release(this.usual);
+    const isLate = this.held && performance.now() - this.heldSince > LATE_MS;
+    if (isLate) this.#release(this.usual);
     if (this.fresh.length === 0) return;
-    const segment = mediaSegment(this.segment, this.fresh);
-    this.segment += 1;
+    const samples = this.fresh;
     this.fresh = [];
+    if (this.format.isRaw) {
+      this.#sendRaw(samples);
+      return;
+    }
+    const segment = mediaSegment(this.segment, samples);
+    this.segment += 1;
     this.#wait(() => this.buffer.appendBuffer(segment));
   }
 
@@ -91,6 +101,18 @@ export class TrackBuffer {
     return ranges.length > 0 ? ranges.end(ranges.length - 1) : 0;
   }
 
+  /** Frames as they are, without times: the browser counts on, from where it is told to. */
+  #sendRaw(samples) {
+    const { at } = samples[0];
+    const isNext = at === this.rawEnd;
+    const bytes = joined(samples.map((sample) => sample.data));
+    this.rawEnd = samples.at(-1).at + samples.at(-1).duration;
+    this.#wait(() => {
+      if (!isNext) this.buffer.timestampOffset = at / this.format.scale;
+      this.buffer.appendBuffer(bytes);
+    });
+  }
+
   #units(at, frame) {
     const { scale, samplesIn } = this.format;
     const exact = Math.round((at * scale) / 1000 + (frame.nanos * scale) / 1e9);
@@ -103,9 +125,7 @@ export class TrackBuffer {
   }
 
   #release(duration) {
-    const max = LASTS_MAX * this.format.scale;
-    this.held.duration = Math.max(1, Math.min(Math.round(duration), max));
-    this.usual = this.held.duration;
+    this.held.duration = duration;
     this.fresh.push(this.held);
     this.held = null;
   }

@@ -40,11 +40,13 @@ export class LiveEdge {
     const { video } = this;
     if (video.buffered.length === 0) return;
     if (this.build !== this.media.builds) this.#place(now);
-    if (video.paused || video.seeking) {
+    if (video.paused) {
       this.movedAt = now;
       return;
     }
-    if (this.ahead > this.target + JUMP_AT) this.jump();
+    if (video.seeking) {
+      // Only looked at: a seek to where nothing is never ends by itself.
+    } else if (this.ahead > this.target + JUMP_AT) this.jump();
     else this.#pace();
     this.#watch(now);
   }
@@ -109,7 +111,7 @@ export class LiveEdge {
   }
 
   #stalled() {
-    if (this.build !== this.media.builds || this.video.seeking) return;
+    if (this.build === 0 || this.build !== this.media.builds || this.video.seeking) return;
     this.stalls += 1;
     this.target = Math.min(TARGET_MAX, this.target + 0.3);
     this.changedAt = performance.now();

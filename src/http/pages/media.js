@@ -178,8 +178,11 @@ export class Media {
       if (track.buffer) this.rebuild();
       return;
     }
+    const wasRaw = track.format?.isRaw ?? format.isRaw;
     track.format = format;
-    track.buffer?.begin(format);
+    // A SourceBuffer without times in its data cannot become one with them.
+    if (track.buffer && wasRaw !== format.isRaw) this.#tearDown();
+    else track.buffer?.begin(format);
   }
 
   #describe(track, packet) {
@@ -187,7 +190,10 @@ export class Media {
     const name = track.kind === "video" ? videoName(packet.codec) : audioName(packet.codec);
     try {
       const format = make(packet.codec, track.config, packet.data);
-      if (format && Source.isTypeSupported(format.mime)) return format;
+      if (format && Source.isTypeSupported(format.mime)) return { ...format, isRaw: false };
+      if (format?.rawMime && Source.isTypeSupported(format.rawMime)) {
+        return { ...format, mime: format.rawMime, isRaw: true };
+      }
       const string = format?.string ?? packet.codec;
       this.report(new Error(`this browser cannot play ${track.kind} in ${name} (${string})`));
     } catch (error) {
