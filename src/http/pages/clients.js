@@ -9,6 +9,7 @@ const PAGE = 100;
 const PAGE_MAX = 1000;
 // How long a publisher's names are closed to everybody, with "Ban".
 const BAN_SECONDS = 60;
+const ROLES = ["publisher", "pull", "push", "player", "waiting", "none"];
 
 export class Clients {
   constructor(playerAddress) {
@@ -21,6 +22,7 @@ export class Clients {
     this.table = new Table(part("clients-table"), this.#columns(), {
       key: (client) => client.id,
       empty: "Nobody is connected to this stream.",
+      sort: [1, 1],
     });
     part("clients-close").addEventListener("click", () => this.dialog.close());
     part("clients-more").addEventListener("click", () => this.#more());
@@ -82,7 +84,7 @@ export class Clients {
     });
     return [
       text("Address", (row) => row.address),
-      text("Role", (row) => row.role),
+      text("Role", (row) => row.role, { value: (row) => ROLES.indexOf(row.role) }),
       text("Protocol", (row) => row.protocol),
       number("Worker", (row) => row.worker, count),
       number("Uptime", (row) => row.uptime_seconds, duration),
@@ -91,8 +93,8 @@ export class Clients {
       number("Lag", (row) => row.lag_ms, ms, "How far behind the newest message"),
       number("RTT", (row) => row.rtt_ms, ms, "To the client and back, as the kernel measures it"),
       number("Skips", (row) => row.skips, count, "Times it was too slow and moved on"),
-      text("Software", (row) => row.software || UNKNOWN),
-      text("", () => "", { fill: (cell, row) => this.#buttons(cell, row) }),
+      text("Software", (row) => row.software || UNKNOWN, { isLong: true, kind: () => "cut" }),
+      text("", () => "", { kind: () => "stays", fill: (cell, row) => this.#buttons(cell, row) }),
     ];
   }
 

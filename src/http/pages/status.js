@@ -6,7 +6,7 @@ import { Chart } from "./chart.js";
 import { Clients } from "./clients.js";
 import { bits, bytes, count, duration, ms, percent, perSecond, UNKNOWN } from "./format.js";
 import { Rates } from "./history.js";
-import { setText, Table } from "./table.js";
+import { cellButton, setText, Table } from "./table.js";
 
 const EVERY_MS = 1000;
 // The API gives no more in one answer.
@@ -207,9 +207,9 @@ class Status {
     this.charts = [
       chart("Traffic", ["in", "out"], bits),
       chart("Players", [""], count),
-      chart("CPU, of one core", [""], percent),
+      chart("CPU (one core)", [""], percent),
       chart("Memory", [""], bytes),
-      chart("Dropped for slow players", [""], (rate) => `${bytes(rate)}/s`),
+      chart("Dropped", [""], (rate) => `${bytes(rate)}/s`),
     ];
   }
 
@@ -243,15 +243,14 @@ function number(title, value, show = count, hint = "") {
 function streamColumns() {
   const states = { live: "good", away: "warn", waiting: "warn" };
   return [
-    text("Stream", (row) => row.name),
+    text("Stream", (row) => row.name, { isLong: true, fill: nameButton }),
     text("State", (row) => row.state, { kind: (row) => states[row.state] ?? "" }),
-    number("Publisher", (row) => row.publisher),
     text("Codecs", (row) => [row.video_codec, row.audio_codec].filter(Boolean).join(", ") || UNKNOWN),
     text("Picture", picture),
     number("In", (row) => scale(row.rate.in), bits),
     number("Out", (row) => scale(row.rate.out), bits),
     number("Players", (row) => row.players),
-    number("By HTTP", (row) => row.http_players, count, "Of the players, those by HTTP"),
+    number("HTTP", (row) => row.http_players, count, "Of the players, those by HTTP"),
     number("Waiting", (row) => row.waiting, count, "Players that wait for the stream"),
     number("Key frames", (row) => row.key_frame_interval_ms, ms, "Time between key frames"),
     number("Delay", (row) => row.delay_ms, ms, "Age of the newest message given to players"),
@@ -259,7 +258,13 @@ function streamColumns() {
     number("Dropped", (row) => row.skipped_bytes, bytes, "What slow players never got"),
     number("Gaps", (row) => row.gaps, count, "Times the publisher was away and came back"),
     number("Uptime", (row) => row.uptime_seconds, duration),
+    number("Publisher", (row) => row.publisher, count, "The number of its connection"),
   ];
+}
+
+/** For the keyboard; a click anywhere in the row does the same. */
+function nameButton(cell, row) {
+  cellButton(cell, 0, row.name, "link", null);
 }
 
 function workerColumns() {
@@ -293,7 +298,7 @@ function pushColumns() {
 
 function picture({ width, height, frame_rate: rate }) {
   if (!width || !height) return UNKNOWN;
-  return `${width} × ${height}${rate ? `, ${Math.round(rate * 100) / 100}/s` : ""}`;
+  return `${width}×${height}${rate ? `, ${Math.round(rate * 100) / 100}/s` : ""}`;
 }
 
 /** A stream that ends and begins again counts from 0. */

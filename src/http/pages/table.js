@@ -5,9 +5,9 @@ const ROWS_MAX = 500;
 
 export class Table {
   /**
-   * `columns`: `{ title, value(row), show(row), kind, hint, fill(cell, row) }`; `value` is what is
+   * `columns`: `{ title, value(row), show(row), kind, hint, isLong, fill(cell, row) }`; `value` is what is
    * sorted by, `show` what is read, `kind(row)` a class for the cell, `fill` puts more than a text
-   * into it. `options`: `key(row)`, `open(row)`, `empty`, the text when there is no row, `sort`,
+   * into it; with `isLong` what does not fit is shown while the mouse is there. `options`: `key(row)`, `open(row)`, `empty`, the text when there is no row, `sort`,
    * the number of the column and -1 for the largest first.
    */
   constructor(table, columns, options) {
@@ -85,6 +85,7 @@ export class Table {
       if (cell.className !== kind) cell.className = kind;
       if (column.fill) column.fill(cell, row);
       else setText(cell, column.show(row));
+      if (column.isLong) cell.title = column.show(row);
     });
     if (this.body.rows[place] !== line.element) {
       this.body.insertBefore(line.element, this.body.rows[place] ?? null);
@@ -93,9 +94,7 @@ export class Table {
 
   #newRow() {
     const line = { element: document.createElement("tr"), row: null };
-    for (const column of this.columns) {
-      line.element.insertCell().title = column.isLong ? " " : "";
-    }
+    for (let i = 0; i < this.columns.length; i += 1) line.element.insertCell();
     if (this.options.open) {
       line.element.className = "opens";
       line.element.addEventListener("click", (event) => {
@@ -141,9 +140,11 @@ function isNumber(column) {
   return column.isNumber ?? false;
 }
 
+const order = new Intl.Collator("en", { numeric: true });
+
 /** What is not known comes last in a rising order. */
 function compare(a, b) {
   const isNone = (value) => value === null || value === undefined;
   if (isNone(a) || isNone(b)) return Number(isNone(a)) - Number(isNone(b));
-  return typeof a === "string" ? a.localeCompare(b) : a - b;
+  return typeof a === "string" ? order.compare(a, b) : a - b;
 }
