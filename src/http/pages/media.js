@@ -33,11 +33,15 @@ class Track {
     this.buffer = null;
     /** The configuration has changed since the format was made. */
     this.isStale = true;
-    /** The browser cannot play it. */
-    this.isRefused = false;
+    /** Why it cannot be played, or null. */
+    this.refusal = null;
     /** It had frames, and has none now. */
     this.isAway = false;
     this.needsKey = true;
+  }
+
+  get isRefused() {
+    return this.refusal !== null;
   }
 
   get isUsable() {
@@ -172,8 +176,8 @@ export class Media {
     const needsConfig = track.kind === "video" ? videoNeedsConfig : audioNeedsConfig;
     if (track.config.length === 0 && needsConfig(packet.codec)) return;
     track.isStale = false;
+    track.refusal = null;
     const format = this.#describe(track, packet);
-    track.isRefused = format === null;
     if (format === null) {
       if (track.buffer) this.rebuild();
       return;
@@ -195,10 +199,11 @@ export class Media {
         return { ...format, mime: format.rawMime, isRaw: true };
       }
       const string = format?.string ?? packet.codec;
-      this.report(new Error(`this browser cannot play ${track.kind} in ${name} (${string})`));
+      track.refusal = `this browser cannot play ${track.kind} in ${name} (${string})`;
     } catch (error) {
-      this.report(new Error(`the ${track.kind} (${name}) has no valid header: ${error.message}`));
+      track.refusal = `the ${track.kind} (${name}) has no valid header: ${error.message}`;
     }
+    this.report(new Error(track.refusal));
     return null;
   }
 

@@ -79,15 +79,22 @@ export class Screen {
   }
 
   #soundOnly() {
-    setText(this.parts.message, "Sound only");
+    const { refusal } = this.player.media.videoTrack;
+    setText(this.parts.message, refusal ? `Sound only: ${refusal}.` : "Sound only");
     this.parts.message.hidden = false;
   }
 
   #words(stats, since) {
-    if (stats.state === "unsupported") return stats.errors.at(-1) ?? "This browser cannot play it.";
+    if (stats.state === "unsupported") return this.#refusals();
     if (stats.state === "connecting") return since > QUIET_MS ? "Waiting for the stream…" : "";
     if (stats.state === "buffering") return since > QUIET_MS ? "Waiting for data…" : "";
     return "";
+  }
+
+  #refusals() {
+    const { videoTrack, audioTrack } = this.player.media;
+    const all = [videoTrack.refusal, audioTrack.refusal].filter(Boolean);
+    return `${all.join("; ")}.`.replace(/^t/, "T");
   }
 
   #figures(stats) {

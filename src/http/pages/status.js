@@ -207,7 +207,7 @@ class Status {
     this.charts = [
       chart("Traffic", ["in", "out"], bits),
       chart("Players", [""], count),
-      chart("CPU (one core)", [""], percent),
+      chart("CPU", [""], percent),
       chart("Memory", [""], bytes),
       chart("Dropped", [""], (rate) => `${bytes(rate)}/s`),
     ];
