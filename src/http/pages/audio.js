@@ -176,7 +176,9 @@ function describeAc3(config, frame) {
   if (mode & 4) bits.skip(2);
   if (mode === 2) bits.skip(2);
   const low = bits.bit();
-  const fields = [[rateCode, 2], [id, 5], [service, 3], [mode, 3], [low, 1], [sizeCode >> 1, 5], [0, 5]];
+  const fields = [
+    [rateCode, 2], [id, 5], [service, 3], [mode, 3], [low, 1], [sizeCode >> 1, 5], [0, 5],
+  ];
   return dolby("ac-3", rateCode, mode, low, box("dac3", packed(fields)), () => 1536);
 }
 

@@ -50,8 +50,8 @@ export class Clients {
     const query = `stream=${encodeURIComponent(stream)}&limit=${this.limit}`;
     const { time_ms: time, total, clients } = await read(`clients?${query}`);
     if (stream !== this.stream) return;
-    const counters = clients.map((client) => [client.id, { out: client.bytes_out, in: client.bytes_in }]);
-    const rates = this.rates.take(time, counters);
+    const counters = ({ bytes_in, bytes_out }) => ({ in: bytes_in, out: bytes_out });
+    const rates = this.rates.take(time, clients.map((client) => [client.id, counters(client)]));
     this.table.fill(clients.map((client) => ({ ...client, rate: rates.get(client.id) })));
     part("clients-more").hidden = clients.length >= total || this.limit >= PAGE_MAX;
     const shown = clients.length < total ? `${count(clients.length)} of ` : "";

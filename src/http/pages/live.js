@@ -31,8 +31,9 @@ export class LiveEdge {
 
   /** Seconds from the playhead to the end of what is buffered. */
   get ahead() {
-    const ranges = this.video.buffered;
-    return ranges.length > 0 ? Math.max(0, ranges.end(ranges.length - 1) - this.video.currentTime) : 0;
+    const { buffered, currentTime } = this.video;
+    if (buffered.length === 0) return 0;
+    return Math.max(0, buffered.end(buffered.length - 1) - currentTime);
   }
 
   /** To be called a few times a second. */

@@ -139,7 +139,8 @@ export class Media {
   }
 
   #frame(track, packet, tag) {
-    if (track.codec !== packet.codec) this.#configure(track, { ...packet, data: new Uint8Array(0) });
+    const none = new Uint8Array(0);
+    if (track.codec !== packet.codec) this.#configure(track, { codec: packet.codec, data: none });
     track.isAway = false;
     if (track.needsKey && !packet.isKey) return;
     if (track.isStale) this.#format(track, packet);

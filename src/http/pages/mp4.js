@@ -35,7 +35,8 @@ function track(format, isVideo) {
 
 function media(format, isVideo) {
   // 0x55c4 says that the language is not known.
-  const header = fullBox("mdhd", 0, 0, zeros(8), u32(format.scale), zeros(4), u16(0x55c4), zeros(2));
+  const language = u16(0x55c4);
+  const header = fullBox("mdhd", 0, 0, zeros(8), u32(format.scale), zeros(4), language, zeros(2));
   const handler = [zeros(4), text(isVideo ? "vide" : "soun"), zeros(12), [0]];
   const about = isVideo ? fullBox("vmhd", 0, 1, zeros(8)) : fullBox("smhd", 0, 0, zeros(4));
   const here = box("dinf", fullBox("dref", 0, 0, u32(1), fullBox("url ", 0, 1)));

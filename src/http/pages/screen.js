@@ -62,7 +62,8 @@ export class Screen {
     setText(parts.mute, video.muted ? "Unmute" : "Mute");
     parts.mute.setAttribute("aria-pressed", String(video.muted));
     parts.unmute.hidden = this.hadSound || !video.muted || !stats.audioCodec || video.paused;
-    setText(parts.delay, stats.state === "playing" ? `${stats.delaySeconds.toFixed(1)} s behind` : "");
+    const behind = `${stats.delaySeconds.toFixed(1)} s behind`;
+    setText(parts.delay, stats.state === "playing" ? behind : "");
     if (!parts.figures.hidden) this.#figures(stats);
   }
 

@@ -23,7 +23,8 @@ class Status {
     this.state = "connecting";
     this.refreshes = 0;
     this.failures = 0;
-    this.rates = { streams: new Rates(), workers: new Rates(), pushes: new Rates(), all: new Rates() };
+    const [streams, workers, pushes, all] = Array.from({ length: 4 }, () => new Rates());
+    this.rates = { streams, workers, pushes, all };
     this.streams = [];
     this.publicPort = null;
     this.clients = new Clients((stream) => this.playerAddress(stream));
@@ -245,7 +246,7 @@ function streamColumns() {
   return [
     text("Stream", (row) => row.name, { isLong: true, fill: nameButton }),
     text("State", (row) => row.state, { kind: (row) => states[row.state] ?? "" }),
-    text("Codecs", (row) => [row.video_codec, row.audio_codec].filter(Boolean).join(", ") || UNKNOWN),
+    text("Codecs", codecs),
     text("Picture", picture),
     number("In", (row) => scale(row.rate.in), bits),
     number("Out", (row) => scale(row.rate.out), bits),
@@ -269,7 +270,7 @@ function nameButton(cell, row) {
 
 function workerColumns() {
   return [
-    { ...number("Worker", (row) => row.worker), kind: (row) => (row.answers ? "" : "bad") },
+    { title: "Worker", value: (row) => row.worker, show: workerName, kind: workerKind },
     number("Players", (row) => row.players),
     number("By HTTP", (row) => row.http_players),
     number("Publishers", (row) => row.publishers),
@@ -281,7 +282,6 @@ function workerColumns() {
     number("Turns", (row) => row.rate.turns, perSecond),
     number("Mail", (row) => row.mail_queue, count, "Messages from other workers that wait"),
     number("Skips", (row) => row.skips),
-    text("Answers", (row) => (row.answers ? "yes" : "no"), { kind: (row) => (row.answers ? "" : "bad") }),
   ];
 }
 
@@ -294,6 +294,18 @@ function pushColumns() {
     number("Refusals", (row) => row.refusals),
     number("Dropped", (row) => row.skipped_bytes, bytes),
   ];
+}
+
+function codecs({ video_codec: video, audio_codec: audio }) {
+  return [video, audio].filter(Boolean).join(", ") || UNKNOWN;
+}
+
+function workerName({ worker, answers }) {
+  return answers ? String(worker) : `${worker} does not answer`;
+}
+
+function workerKind({ answers }) {
+  return answers ? "" : "bad";
 }
 
 function picture({ width, height, frame_rate: rate }) {

@@ -5,10 +5,11 @@ const ROWS_MAX = 500;
 
 export class Table {
   /**
-   * `columns`: `{ title, value(row), show(row), kind, hint, isLong, fill(cell, row) }`; `value` is what is
-   * sorted by, `show` what is read, `kind(row)` a class for the cell, `fill` puts more than a text
-   * into it; with `isLong` what does not fit is shown while the mouse is there. `options`: `key(row)`, `open(row)`, `empty`, the text when there is no row, `sort`,
-   * the number of the column and -1 for the largest first.
+   * `columns`: `{ title, value(row), show(row), isNumber, kind, hint, isLong, fill(cell, row) }`.
+   * `value` is what is sorted by, `show` what is read, `kind(row)` a class for the cell; `fill`
+   * puts more than a text into it; with `isLong` what does not fit is shown below the mouse.
+   * `options`: `key(row)`, `open(row)`, `empty`, the text when there is no row, and `sort`, the
+   * number of the column and 1, or -1 for the largest first.
    */
   constructor(table, columns, options) {
     this.table = table;

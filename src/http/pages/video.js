@@ -266,5 +266,6 @@ function vp9Size(frame, profile) {
 /** From the start of a key frame (RFC 6386, 9.1). */
 function vp8Size(frame) {
   if (frame.length < 10) throw new RangeError("cut short");
-  return { width: (frame[6] + frame[7] * 256) & 0x3fff, height: (frame[8] + frame[9] * 256) & 0x3fff };
+  const size = (at) => (frame[at] + frame[at + 1] * 256) & 0x3fff;
+  return { width: size(6), height: size(8) };
 }
