@@ -1,6 +1,6 @@
 // A small line chart in SVG: a name, the newest values, and one or two lines of history.
 
-import { History } from "./history.js";
+import { History, SPAN_SECONDS } from "./history.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const HEIGHT = 100;
@@ -8,7 +8,7 @@ const HEIGHT = 100;
 export class Chart {
   /** `lines` are the names of the lines, `show` turns a value into text. */
   constructor(parent, title, lines, show) {
-    this.history = new History(lines.length);
+    this.history = new History();
     this.lines = lines;
     this.show = show;
     this.figure = element(parent, "figure", "chart");
@@ -22,26 +22,25 @@ export class Chart {
 
   /** Adds the newest values, null for those that are not known. */
   add(values) {
-    this.history.add(values);
-    const known = this.history.values.flat().filter((value) => value !== null);
-    const top = known.length > 0 ? Math.max(...known) : 0;
-    this.most.textContent = known.length > 0 ? `≤ ${this.show(top)}` : "";
+    const now = performance.now() / 1000;
+    this.history.add(now, values);
+    const { most } = this.history;
+    this.most.textContent = most === null ? "" : `≤ ${this.show(most)}`;
     values.forEach((value, i) => {
       const name = this.lines[i] ? `${this.lines[i]} ` : "";
       this.texts[i].textContent = name + this.show(value);
-      this.paths[i].setAttribute("points", this.#points(this.history.values[i], top));
+      this.paths[i].setAttribute("points", this.#points(i, now, most ?? 0));
     });
   }
 
   #draw(title) {
-    const { span } = this.history;
     const svg = document.createElementNS(SVG, "svg");
-    svg.setAttribute("viewBox", `0 -4 ${span - 1} ${HEIGHT + 8}`);
+    svg.setAttribute("viewBox", `0 -4 ${SPAN_SECONDS} ${HEIGHT + 8}`);
     svg.setAttribute("preserveAspectRatio", "none");
     svg.setAttribute("role", "img");
     svg.setAttribute("aria-label", `${title}, the last five minutes`);
     const axis = document.createElementNS(SVG, "line");
-    const ends = { x1: 0, x2: span - 1, y1: HEIGHT, y2: HEIGHT };
+    const ends = { x1: 0, x2: SPAN_SECONDS, y1: HEIGHT, y2: HEIGHT };
     for (const [name, value] of Object.entries(ends)) axis.setAttribute(name, String(value));
     axis.setAttribute("class", "axis");
     svg.append(axis);
@@ -55,13 +54,14 @@ export class Chart {
   }
 
   /** The newest value is at the right edge. */
-  #points(values, top) {
-    const first = this.history.span - values.length;
-    const height = (value) => HEIGHT - (top > 0 ? (value / top) * HEIGHT : 0);
-    return values
-      .map((value, i) => (value === null ? null : `${first + i},${height(value).toFixed(1)}`))
-      .filter((point) => point !== null)
-      .join(" ");
+  #points(line, now, most) {
+    const points = this.history.samples
+      .filter(({ values }) => values[line] !== null)
+      .map(({ at, values }) => {
+        const height = most > 0 ? (values[line] / most) * HEIGHT : 0;
+        return `${(SPAN_SECONDS - now + at).toFixed(1)},${(HEIGHT - height).toFixed(1)}`;
+      });
+    return points.join(" ");
   }
 }
 

@@ -1,7 +1,7 @@
 // What changed from one answer to the next: the API gives totals since the start, the page shows
 // rates. And the last five minutes of a few figures, for the charts.
 
-const SAMPLES_MAX = 300;
+export const SPAN_SECONDS = 300;
 
 /** Rates a second of the counters of many things, each known by a key. */
 export class Rates {
@@ -37,20 +37,21 @@ function difference(before, { timeMs, counters }) {
   return Object.fromEntries(Object.keys(counters).map((name) => [name, rate(name)]));
 }
 
-/** The newest values of some lines, oldest first; null where there was no answer. */
+/** The values of some lines in the last minutes, oldest first: `{ at, values }`. */
 export class History {
-  constructor(lines) {
-    this.values = Array.from({ length: lines }, () => []);
+  constructor() {
+    this.samples = [];
   }
 
-  add(values) {
-    values.forEach((value, i) => {
-      this.values[i].push(value);
-      if (this.values[i].length > SAMPLES_MAX) this.values[i].shift();
-    });
+  /** `at` in seconds; a value is null where there was no answer. */
+  add(at, values) {
+    this.samples.push({ at, values });
+    while (this.samples[0].at < at - SPAN_SECONDS) this.samples.shift();
   }
 
-  get span() {
-    return SAMPLES_MAX;
+  /** The largest value that is known, or null. */
+  get most() {
+    const known = this.samples.flatMap(({ values }) => values).filter((value) => value !== null);
+    return known.length > 0 ? Math.max(...known) : null;
   }
 }

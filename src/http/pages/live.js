@@ -13,6 +13,7 @@ const SLOW_RATE = 0.96;
 // How long the playhead may stand still, in ms, before something is done.
 const STUCK_MS = 700;
 const LAGGING_MS = 2500;
+const SETTLE_MS = 2000;
 const CALM_MS = 30_000;
 
 export class LiveEdge {
@@ -24,6 +25,7 @@ export class LiveEdge {
     this.lastTime = -1;
     this.movedAt = 0;
     this.changedAt = 0;
+    this.placedAt = 0;
     this.jumps = 0;
     this.stalls = 0;
     video.addEventListener("waiting", () => this.#stalled());
@@ -47,7 +49,7 @@ export class LiveEdge {
     }
     if (video.seeking) {
       // Only looked at: a seek to where nothing is never ends by itself.
-    } else if (this.ahead > this.target + JUMP_AT) this.jump();
+    } else if (this.ahead > this.target + this.#jumpAt(now)) this.jump();
     else this.#pace();
     this.#watch(now);
   }
@@ -65,9 +67,15 @@ export class LiveEdge {
   /** The first time on what a new MediaSource has. */
   #place(now) {
     this.build = this.media.builds;
+    this.placedAt = now;
     this.movedAt = now;
     this.changedAt = now;
     this.jump();
+  }
+
+  /** At first a jump is not seen, and the data that waited for us has only begun to come. */
+  #jumpAt(now) {
+    return now - this.placedAt < SETTLE_MS ? FAST_AT : JUMP_AT;
   }
 
   #pace() {

@@ -23,10 +23,13 @@ class Player {
     this.screen = new Screen(this, parameters);
     this.video = this.screen.video;
     this.stream = streamAddress(parameters);
+    /** Why nothing can be played here at all, or null. */
+    this.refusal = refusal(this.stream);
+    if (this.refusal) this.report(new Error(this.refusal));
     this.transport = parameters.get("ws") === "1" ? "WebSocket" : "HTTP";
     this.media = new Media(this.video, (error) => this.report(error));
     this.edge = new LiveEdge(this.video, this.media);
-    this.connection = new Connection(this.stream.href, this.transport === "WebSocket", {
+    this.connection = new Connection(this.stream, this.transport === "WebSocket", {
       opened: (flv) => this.#opened(flv),
       tag: (tag) => this.media.take(tag),
       chunk: () => this.media.send(),
@@ -37,6 +40,7 @@ class Player {
   }
 
   start() {
+    if (this.refusal) return;
     this.connection.start();
     this.play();
   }
@@ -45,13 +49,7 @@ class Player {
   async play() {
     this.wantsPlay = true;
     if (this.media.source) this.edge.jump();
-    try {
-      await this.video.play();
-    } catch (error) {
-      if (error.name !== "NotAllowedError" || this.video.muted) return;
-      this.video.muted = true;
-      this.video.play().catch(() => {});
-    }
+    await this.#resume();
   }
 
   pause() {
@@ -127,27 +125,33 @@ class Player {
     // While it is paused the newest part is kept, and the rest goes.
     const { newest } = this.media;
     this.media.evict(this.video.paused ? newest / 1000 : this.video.currentTime);
+    // A new MediaSource begins paused.
     if (this.wantsPlay && this.video.paused && this.video.readyState > 0) this.#resume();
     this.#countBytes(now);
     this.state = this.#state();
     this.screen.show(this.stats(), this.note);
   }
 
-  /** A new MediaSource begins paused. */
-  #resume() {
-    this.video.play().catch(() => {});
+  async #resume() {
+    try {
+      await this.video.play();
+    } catch (error) {
+      if (error.name !== "NotAllowedError" || this.video.muted) return;
+      this.screen.mute(true);
+      this.video.play().catch(() => {});
+    }
   }
 
   #state() {
     const { videoTrack, audioTrack } = this.media;
-    const isWanted = this.connection.isWanted;
-    if (!isWanted) return "stopped";
+    if (this.refusal) return "unsupported";
+    if (!this.connection.isWanted) return "stopped";
     if (this.note) return this.hasEnded ? "over" : "waiting";
     if (!this.wantsPlay) return "paused";
     const refused = [videoTrack, audioTrack].some((track) => track.isRefused);
     if (refused && !videoTrack.isUsable && !audioTrack.isUsable) return "unsupported";
     if (this.media.builds === 0) return "connecting";
-    return this.video.readyState >= 3 ? "playing" : "buffering";
+    return this.video.readyState >= 3 && !this.video.paused ? "playing" : "buffering";
   }
 
   /** The browser counts from 0 with each MediaSource. */
@@ -177,12 +181,17 @@ class Player {
 
 const OVER = "The stream is over. Waiting for it to come back…";
 
-/** The stream's address: that of the page and .flv, or the parameter `url`, on this server. */
+function refusal(address) {
+  if (address.origin !== location.origin) return "the stream is not on this server";
+  if (!isPlayable()) return "this browser has no Media Source Extensions, which the player needs";
+  return null;
+}
+
+/** The stream's address: that of the page and .flv, or the parameter `url`. */
 function streamAddress(parameters) {
   const given = parameters.get("url");
   const path = given ?? `${location.pathname.replace(/\/+$/, "")}.flv`;
   const address = new URL(path, location.origin);
-  if (address.origin !== location.origin) throw new Error("the stream is not on this server");
   for (const [name, value] of parameters) {
     if (!OWN.includes(name)) address.searchParams.append(name, value);
   }
@@ -193,10 +202,6 @@ function begin() {
   const parameters = new URLSearchParams(location.search);
   const player = new Player(parameters);
   globalThis.tailwater = { stats: () => player.stats(), player };
-  if (!isPlayable()) {
-    player.report(new Error("this browser has no Media Source Extensions, which the player needs"));
-    return;
-  }
   if (parameters.get("autoplay") === "0") player.screen.askToStart();
   else player.start();
 }

@@ -51,6 +51,13 @@ export class Screen {
     this.parts.errors.hidden = items.length === 0;
   }
 
+  /** Turns the sound off, or on. */
+  mute(isMuted) {
+    this.video.muted = isMuted;
+    // Without sound that nobody turned off, there is a large button to turn it on.
+    this.hadSound = !isMuted;
+  }
+
   /** Shows the state; `note` is said when there is nothing to play. */
   show(stats, note) {
     const { parts, video } = this;
@@ -94,7 +101,7 @@ export class Screen {
 
   #refusals() {
     const { videoTrack, audioTrack } = this.player.media;
-    const all = [videoTrack.refusal, audioTrack.refusal].filter(Boolean);
+    const all = [this.player.refusal, videoTrack.refusal, audioTrack.refusal].filter(Boolean);
     return `${all.join("; ")}.`.replace(/^t/, "T");
   }
 
@@ -116,8 +123,8 @@ export class Screen {
       parts.start.hidden = true;
       player.start();
     });
-    on("unmute", () => this.#mute(false));
-    on("mute", () => this.#mute(!this.video.muted));
+    on("unmute", () => this.mute(false));
+    on("mute", () => this.#toggleSound());
     on("play", () => this.#toggle());
     on("video", () => this.#toggle());
     on("live", () => player.play());
@@ -125,7 +132,7 @@ export class Screen {
     on("full", () => this.#toggleFull());
     parts.volume.addEventListener("input", () => {
       this.video.volume = Number(parts.volume.value);
-      this.#mute(false);
+      this.mute(false);
     });
     document.addEventListener("keydown", (event) => this.#key(event));
   }
@@ -136,7 +143,7 @@ export class Screen {
     const isOnControl = event.target instanceof Element && event.target.matches("button, input");
     const keys = {
       k: () => this.#toggle(),
-      m: () => this.#mute(!this.video.muted),
+      m: () => this.#toggleSound(),
       f: () => this.#toggleFull(),
       i: () => this.#toggleFigures(),
       l: () => this.player.play(),
@@ -160,15 +167,15 @@ export class Screen {
     else this.player.play();
   }
 
-  #mute(isMuted) {
-    this.video.muted = isMuted;
-    if (!isMuted) this.hadSound = true;
+  #toggleSound() {
+    this.mute(!this.video.muted);
+    this.hadSound = true;
   }
 
   #louder(step) {
     this.video.volume = Math.min(1, Math.max(0, this.video.volume + step));
     this.parts.volume.value = String(this.video.volume);
-    this.#mute(false);
+    this.mute(false);
   }
 
   #toggleFigures() {

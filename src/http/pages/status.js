@@ -38,7 +38,7 @@ class Status {
   async run() {
     for (;;) {
       const began = performance.now();
-      if (this.state !== "token" && !document.hidden) await this.#refresh();
+      if (this.state !== "token") await this.#refresh();
       const took = performance.now() - began;
       await new Promise((resolve) => setTimeout(resolve, Math.max(EVERY_MS / 2, EVERY_MS - took)));
     }
