@@ -17,6 +17,8 @@ const bytes = (text) => {
 };
 const letters = (text) => [...text].map((letter) => letter.charCodeAt(0).toString(16)).join("");
 
+const hexAt = (file, at) => letters(String.fromCharCode(...file.slice(at, at + 4)));
+
 function same(got, wanted) {
   const [a, b] = [JSON.stringify(got), JSON.stringify(wanted)];
   if (a !== b) throw new Error(`got ${a}, wanted ${b}`);
@@ -214,6 +216,10 @@ const tests = {
     const segment = mediaSegment(1, [sample, sample]);
     same(types(segment), ["moof", "mdat", true]);
     same([...segment.slice(-6)], [1, 2, 3, 1, 2, 3]);
+    const run = [...segment.keys()].find((at) => letters("trun") === hexAt(segment, at));
+    const number = (at) => new DataView(segment.buffer).getUint32(run + at);
+    // The run's size, the number of samples, and where the data begins.
+    same([number(-4), number(8), number(12)], [20 + 2 * 16, 2, segment.length - 6]);
   },
 
   "rates need two answers and no restart"() {
