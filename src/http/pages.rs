@@ -9,6 +9,11 @@ use super::response::Response;
 const PLAYER_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
      img-src 'self'; media-src blob:; connect-src 'self'; base-uri 'none'; form-action 'none'";
 
+/// The same for the status page, which no other page may show inside itself.
+const STATUS_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
+     img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; \
+     frame-ancestors 'none'";
+
 const HTML: &str = "text/html; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
@@ -26,16 +31,21 @@ type File = (&'static str, &'static str, &'static [u8]);
 
 /// What is at `/-/NAME`.
 const FILES: &[File] = files! {
-    CSS: "player.css" "theme.css";
+    CSS: "player.css" "status.css" "theme.css";
     SCRIPT: "player.js" "screen.js" "figures.js" "connection.js" "source.js" "flv.js" "packets.js"
         "media.js" "clock.js" "buffer.js" "live.js" "video.js" "audio.js" "mp4.js" "box.js"
-        "bytes.js";
+        "bytes.js" "status.js" "api.js" "history.js" "table.js" "chart.js" "clients.js" "format.js";
     PICTURE: "favicon.svg";
 };
 
 /// The page that plays the stream whose path it is at.
 pub fn player() -> Response {
     page(include_bytes!("pages/player.html"), PLAYER_POLICY)
+}
+
+/// The page that shows how the relay is. It asks the API for all it shows.
+pub fn status() -> Response {
+    page(include_bytes!("pages/status.html"), STATUS_POLICY)
 }
 
 /// What belongs to pages, at this path.
@@ -78,7 +88,7 @@ mod tests {
     #[test]
     fn what_pages_name_is_there() {
         let mut seen = 0;
-        let pages = [player()];
+        let pages = [player(), status()];
         let files = FILES.iter().map(|(_, _, content)| content.to_vec());
         for content in pages
             .into_iter()

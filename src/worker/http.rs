@@ -155,12 +155,17 @@ impl<S: Transport> Core<S> {
             return self.refuse_request(key, answer.with("Allow", "GET, HEAD, DELETE"));
         }
         match request.path.as_str() {
+            "/" => return self.answer(key, pages::status()),
             "/healthz" => return self.answer(key, Response::text(200, "ok")),
             "/readyz" if self.is_draining() => {
                 return self.answer(key, Response::text(503, "draining"));
             }
             "/readyz" => return self.answer(key, Response::text(200, "ready")),
             _ => {}
+        }
+        // The page holds no figures: it asks for those, with the token.
+        if let Some(file) = pages::file(&request.path) {
+            return self.answer(key, file);
         }
         self.answer(key, Response::text(404, "there is nothing here"))
     }
