@@ -27,6 +27,7 @@ pub mod flags;
 pub mod http;
 pub mod limits;
 pub mod net;
+pub mod report;
 pub mod rtmp;
 pub mod server;
 pub mod stats;

@@ -472,6 +472,30 @@ pub const PROXY_V1_BYTES_MAX: usize = 107;
 pub const PROXY_V2_BYTES_MAX: usize = 16 + 536;
 const _: () = assert!(PROXY_V1_BYTES_MAX <= PROXY_V2_BYTES_MAX);
 
+// Those who look.
+
+/// Questions of one worker to the others that may be open at one time; one more is refused.
+pub const QUESTIONS_MAX: usize = 64;
+
+/// How long a worker waits for the others to answer before it goes on without.
+pub const ANSWER_WAIT: Duration = Duration::from_secs(1);
+
+/// Rows of a list in one answer.
+pub const PAGE_ROWS_MAX: usize = 1_000;
+
+/// Streams that have series of their own in the metrics; the others are added up under the name
+/// `other`.
+pub const METRIC_STREAMS_MAX: usize = 2_000;
+
+/// Names that are banned at one time; beyond that the ban that is over soonest ends early.
+pub const BANS_MAX: usize = 1_024;
+
+/// The longest ban.
+pub const BAN_TIME_MAX: Duration = Duration::from_secs(86_400);
+
+/// Codecs that a client may name in connect and that are told of it.
+pub const CLIENT_CODECS_MAX: usize = 16;
+
 // The configuration file.
 
 /// Bytes of a `--config` file; a longer one is the wrong file, or a device that never ends.

@@ -17,6 +17,12 @@ macro_rules! gauges {
             /// The number of fields.
             const FIELDS: usize = [$(stringify!($name)),+].len();
 
+            /// Each number with its name.
+            pub fn named(&self) -> impl Iterator<Item = (&'static str, u64)> {
+                let names = [$(stringify!($name)),+];
+                names.into_iter().zip(self.to_array())
+            }
+
             fn to_array(self) -> [u64; Self::FIELDS] {
                 [$(self.$name),+]
             }
@@ -98,6 +104,22 @@ gauges! {
     held_bytes,
     /// The pace in force, in milliseconds.
     pace_ms,
+    /// Turns of the event loop.
+    turns,
+    /// Times poll returned.
+    polls,
+    /// Times another thread woke the worker.
+    wakes,
+    /// Letters from other workers.
+    letters,
+    /// The most letters that waited at one time, of late.
+    mail_queue,
+    /// Nanoseconds spent in reading and parsing.
+    ingress_ns,
+    /// Nanoseconds spent in rounds of writing.
+    egress_ns,
+    /// Nanoseconds spent in turns, all told.
+    busy_ns,
 }
 
 gauges! {
@@ -198,6 +220,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn each_number_has_its_name() {
+        let one = Gauges::from_array(std::array::from_fn(|i| i as u64 + 1));
+        let named: Vec<_> = one.named().collect();
+        assert_eq!(named[0], ("streams", one.streams));
+        assert!(named.contains(&("busy_ns", one.busy_ns)), "{named:?}");
+        assert_eq!(named.len(), Gauges::FIELDS);
+    }
+
+    #[test]
     fn numbers_survive_the_way_through_the_atomics_and_add_up() {
         let one = Gauges::from_array(std::array::from_fn(|i| i as u64 + 1));
         let targets = [100, 200]
@@ -208,7 +239,7 @@ mod tests {
         let loaded: [TargetGauges; 3] = std::array::from_fn(|rule| stats.load_target(rule));
         assert_eq!(loaded, [targets[0], targets[1], TargetGauges::default()]);
         let two = one.plus(&one);
-        let pace = Gauges::FIELDS as u64;
+        let pace = one.pace_ms;
         assert_eq!((two.streams, two.publishers, two.pace_ms), (2, 4, pace));
         let sum = targets[0].plus(&targets[1]);
         assert_eq!((sum.streams, sum.skipped_bytes), (300, 310));

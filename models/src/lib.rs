@@ -31,6 +31,19 @@ pub use real::{collections, mem, net};
 pub mod limits {
     /// The most workers there may be.
     pub const WORKERS_MAX: usize = 64;
+    /// The most bans there may be.
+    pub const BANS_MAX: usize = 4;
+}
+
+/// What is asked and told is no part of the models.
+pub mod report {
+    /// What is asked.
+    #[derive(Debug)]
+    pub struct Inquiry;
+
+    /// What is told.
+    #[derive(Debug)]
+    pub struct Told;
 }
 
 /// What a log is to mail.

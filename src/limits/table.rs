@@ -688,6 +688,34 @@ pub const TABLE: &[Limit] = &[
         "Configuration file",
         "does not start"
     ),
+    heading("Those who look, and bans"),
+    limit!(
+        Count QUESTIONS_MAX,
+        "Questions of a worker to the others at one time",
+        "answered with 503"
+    ),
+    limit!(
+        Time ANSWER_WAIT,
+        "Wait for a worker to answer",
+        "shown as a worker that does not"
+    ),
+    limit!(Count PAGE_ROWS_MAX, "Rows of a list in one answer", "answered with 400"),
+    limit!(
+        Count METRIC_STREAMS_MAX,
+        "Streams with series of their own in the metrics",
+        "added up under a name of their own"
+    ),
+    limit!(
+        Count CLIENT_CODECS_MAX,
+        "Codecs that are told of a client",
+        "left out"
+    ),
+    limit!(
+        Count BANS_MAX,
+        "Names banned at one time",
+        "the ban that is over soonest ends early"
+    ),
+    limit!(Time BAN_TIME_MAX, "Longest ban", "answered with 400"),
 ];
 
 /// The table of limits for the README, in Markdown.

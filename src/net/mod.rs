@@ -7,5 +7,6 @@ pub mod process;
 pub mod proxy;
 pub mod ring;
 pub mod socket;
+mod tcp_info;
 pub mod tls;
 pub mod transport;

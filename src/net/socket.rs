@@ -8,8 +8,9 @@ use std::os::fd::{AsFd, BorrowedFd};
 use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
 
+use super::tcp_info;
 use super::tls::{ServerTls, TlsSocket};
-use super::transport::Transport;
+use super::transport::{Path, Transport};
 use crate::limits;
 
 /// See the module text.
@@ -84,6 +85,17 @@ impl Transport for Socket {
         };
         // Only speed is lost when it fails.
         let _: rustix::io::Result<()> = rustix::net::sockopt::set_tcp_quickack(socket, true);
+    }
+
+    fn path(&self) -> Option<Path> {
+        match self {
+            Self::Tcp(_) | Self::Tls(_) => tcp_info::path(self),
+            Self::Unix(_) => None,
+        }
+    }
+
+    fn is_encrypted(&self) -> bool {
+        matches!(self, Self::Tls(_))
     }
 
     fn held_bytes(&self) -> usize {

@@ -5,6 +5,7 @@
 //! it, so that an event will come.
 
 use std::io::{Read, Write};
+use std::time::Duration;
 
 /// A non-blocking byte stream.
 pub trait Transport: Read + Write {
@@ -18,8 +19,27 @@ pub trait Transport: Read + Write {
     /// itself.
     fn flush_pending(&mut self) {}
 
+    /// What the kernel knows of the way to the peer, where it is TCP: one system call.
+    fn path(&self) -> Option<Path> {
+        None
+    }
+
+    /// Whether it is encrypted.
+    fn is_encrypted(&self) -> bool {
+        false
+    }
+
     /// Bytes of memory the transport holds itself, about.
     fn held_bytes(&self) -> usize {
         0
     }
+}
+
+/// The way to a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Path {
+    /// The round trip time, smoothed.
+    pub rtt: Duration,
+    /// Segments sent again since the connection began.
+    pub retransmits: u32,
 }

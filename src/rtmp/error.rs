@@ -104,6 +104,32 @@ pub enum ProtocolError {
 }
 
 impl ProtocolError {
+    /// What [`code`](Self::code) may say.
+    pub const CODES: [&'static str; 22] = [
+        "version",
+        "wrong_protocol",
+        "no_previous_header",
+        "header_inside_message",
+        "too_many_chunk_streams",
+        "too_many_partial_messages",
+        "message_too_long",
+        "partial_bytes",
+        "chunk_size",
+        "short_control",
+        "aggregate",
+        "amf",
+        "name",
+        "unexpected",
+        "too_many_replies",
+        "call_rate",
+        "stream_command_rate",
+        "player_command_rate",
+        "chunk_size_rate",
+        "message_rate",
+        "glitches",
+        "stale_partial",
+    ];
+
     /// The metric label and log key of this error; stable.
     pub fn code(&self) -> &'static str {
         match self {

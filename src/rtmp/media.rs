@@ -159,6 +159,26 @@ impl Codec {
         }
     }
 
+    /// Its FourCC, where it has one, and else its short name; what was sent is escaped.
+    pub fn four_cc(&self) -> String {
+        let known = match self {
+            Self::Avc => "avc1",
+            Self::Hevc => "hvc1",
+            Self::Vvc => "vvc1",
+            Self::Av1 => "av01",
+            Self::Vp8 => "vp08",
+            Self::Vp9 => "vp09",
+            Self::Aac => "mp4a",
+            Self::Mp3 => ".mp3",
+            Self::Opus => "Opus",
+            Self::Flac => "fLaC",
+            Self::Ac3 => "ac-3",
+            Self::Eac3 => "ec-3",
+            other => return other.to_string(),
+        };
+        known.to_owned()
+    }
+
     fn of_video_id(id: u8) -> Self {
         match id {
             2 => Self::SorensonH263,

@@ -26,6 +26,7 @@ use super::control::{Control, UserControl};
 use super::error::ProtocolError;
 use super::handshake::ServerHandshake;
 use super::link::{Link, Outbox, Step};
+use super::media::FourCc;
 use super::message::{Message, MessageHeader, kind};
 use super::name::{AppName, StreamName};
 use super::reader::ReaderLimits;
@@ -157,6 +158,9 @@ pub struct ClientInfo {
     pub flash_ver: String,
     /// `capsEx` of E-RTMP: 1 reconnect, 2 multitrack, 4 ModEx, 8 nanosecond offsets.
     pub caps_ex: u32,
+    /// The codecs that it names as E-RTMP wants it, at most [`limits::CLIENT_CODECS_MAX`]; `*`
+    /// for all.
+    pub four_cc: Vec<FourCc>,
     /// The relays the client is asked through, when it is a relay of our kind; cut short.
     pub via: String,
     object_encoding: f64,

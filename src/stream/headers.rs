@@ -103,6 +103,13 @@ impl Headers {
         Self { entries }
     }
 
+    /// The body of the latest onMetaData, its name first.
+    pub fn metadata(&self) -> Option<&[u8]> {
+        let mut entries = self.entries.iter();
+        let found = entries.find(|entry| entry.kind == HeaderKind::Metadata)?;
+        Some(&found.payload)
+    }
+
     /// How many headers there are.
     pub fn len(&self) -> usize {
         self.entries.len()

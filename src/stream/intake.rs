@@ -34,12 +34,29 @@ pub struct Intake {
     last_video: Option<Timestamp>,
     video: Option<Codec>,
     audio: Option<Codec>,
-    key_frames: u64,
+    counted: Counted,
+    /// When the last key frame came, if any did.
+    last_key: Option<Timestamp>,
     /// The time since the worker began, as it was last told.
     now: Duration,
     changes: Bucket,
     /// Headers that were not kept since somebody asked.
     unkept: u64,
+}
+
+/// What was published, since the stream began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// Messages that went into the log.
+    pub messages: u64,
+    /// Coded pictures.
+    pub video_frames: u64,
+    /// Coded audio.
+    pub audio_frames: u64,
+    /// Pictures that a player may start at.
+    pub key_frames: u64,
+    /// The time between the last two of them, in milliseconds of the stream.
+    pub key_interval_ms: Option<u32>,
 }
 
 impl Intake {
@@ -52,6 +69,7 @@ impl Intake {
         self.changes = Bucket::default();
         self.unkept = 0;
         self.last_video = None;
+        self.last_key = None;
         self.video = None;
         self.audio = None;
         self.timeline.begin(log.last_timestamp(), elapsed_ms);
@@ -77,9 +95,14 @@ impl Intake {
         self.audio
     }
 
-    /// Key frames since the stream began.
-    pub fn key_frames(&self) -> u64 {
-        self.key_frames
+    /// What was published since the stream began.
+    pub fn counted(&self) -> &Counted {
+        &self.counted
+    }
+
+    /// Another life of the stream begins: it counts from 0.
+    pub fn count_anew(&mut self) {
+        self.counted = Counted::default();
     }
 
     /// Puts a message of the publisher into the log. Kinds other than audio, video and data are
@@ -118,9 +141,13 @@ impl Intake {
         }
         let seen = inspect_video(head, payload.len());
         self.video = seen.codec.or(self.video);
-        self.key_frames += u64::from(seen.sync);
         let time = self.timeline.map(time, is_coded(&seen));
         self.last_video = Some(time);
+        self.counted.messages += 1;
+        self.counted.video_frames += u64::from(is_coded(&seen));
+        if seen.sync {
+            self.count_key(time);
+        }
         log.append(pool, kind::VIDEO, time, seen.sync, payload);
         let header = match seen.kind {
             FrameKind::SequenceHeader => HeaderKind::VideoSequence,
@@ -128,6 +155,13 @@ impl Intake {
             _ => return,
         };
         self.keep(log, header, kind::VIDEO, seen.tracks, payload);
+    }
+
+    fn count_key(&mut self, time: Timestamp) {
+        self.counted.key_frames += 1;
+        let since = self.last_key.replace(time).map(|last| time.since(last));
+        let interval = since.and_then(|ms| u32::try_from(ms).ok());
+        self.counted.key_interval_ms = interval.or(self.counted.key_interval_ms);
     }
 
     fn take_audio(
@@ -146,6 +180,8 @@ impl Intake {
         let seen = inspect_audio(head, payload.len());
         self.audio = seen.codec.or(self.audio);
         let time = self.timeline.map(time, is_coded(&seen));
+        self.counted.messages += 1;
+        self.counted.audio_frames += u64::from(is_coded(&seen));
         let alone = self
             .last_video
             .is_none_or(|video| time.since(video) > VIDEO_GONE_MS);
@@ -188,6 +224,7 @@ impl Intake {
         }
         let payload = Payload::from_slice(body);
         let time = self.timeline.map(time, false);
+        self.counted.messages += 1;
         log.append(pool, kind::DATA, time, false, &payload);
         if handler == Some(b"onMetaData") {
             self.keep(

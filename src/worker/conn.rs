@@ -84,6 +84,10 @@ pub struct Conn<S> {
     pub(super) armed: Option<Instant>,
     pub(super) bytes_in: u64,
     pub(super) bytes_out: u64,
+    /// Times it was moved on to a key frame, ...
+    pub(super) skips: u64,
+    /// ... and what it did not get for that, in bytes.
+    pub(super) skipped_bytes: u64,
 }
 
 /// A message stream that publishes.
@@ -176,6 +180,8 @@ impl<S: Transport> Conn<S> {
             armed: None,
             bytes_in: 0,
             bytes_out: 0,
+            skips: 0,
+            skipped_bytes: 0,
         }
     }
 
@@ -369,6 +375,8 @@ pub enum CloseReason {
     Released,
     /// The relay stops.
     Shutdown,
+    /// The operator ended it.
+    Kicked,
 }
 
 /// The deadlines of a connection.
@@ -391,6 +399,32 @@ pub enum Deadline {
 }
 
 impl CloseReason {
+    /// What [`code`](Self::code) may say, but for what [`ProtocolError::CODES`] has.
+    const CODES: [&'static str; 22] = [
+        "peer_closed",
+        "io",
+        "tls",
+        "proxy_header",
+        "handshake_timeout",
+        "setup_timeout",
+        "publish_idle",
+        "media_idle",
+        "send_timeout",
+        "too_slow",
+        "server_timeout",
+        "refused_by_server",
+        "released",
+        "publish_bitrate",
+        "too_many_skips",
+        "overload",
+        "bug",
+        "rejected",
+        "taken_over",
+        "stream_ended",
+        "shutdown",
+        "kicked",
+    ];
+
     /// Why a connection ends whose socket gave this error.
     pub(super) fn of_socket(error: &io::Error) -> Self {
         match error.get_ref() {
@@ -432,6 +466,7 @@ impl CloseReason {
             Self::TakenOver(_) => "taken_over",
             Self::StreamEnded => "stream_ended",
             Self::Shutdown => "shutdown",
+            Self::Kicked => "kicked",
         }
     }
 
@@ -482,6 +517,7 @@ impl CloseReason {
         match self {
             Self::Bug(_) => Level::Error,
             Self::Overload => Level::Info,
+            Self::Kicked => Level::Info,
             _ if has_published || self.is_violation() && !is_everyday => Level::Info,
             _ => Level::Debug,
         }
@@ -516,6 +552,58 @@ impl fmt::Display for CloseReason {
             Self::TakenOver(name) => write!(f, "another publisher took {name} over"),
             Self::StreamEnded => write!(f, "the stream is over"),
             Self::Shutdown => write!(f, "the relay stops"),
+            Self::Kicked => write!(f, "the operator ended it"),
         }
+    }
+}
+
+/// How often connections ended for each reason.
+#[derive(Clone, Debug)]
+pub(super) struct Closes([u64; CloseReason::CODES.len() + ProtocolError::CODES.len()]);
+
+impl Closes {
+    pub(super) fn new() -> Self {
+        Self([0; CloseReason::CODES.len() + ProtocolError::CODES.len()])
+    }
+
+    fn codes() -> impl Iterator<Item = &'static str> {
+        CloseReason::CODES.into_iter().chain(ProtocolError::CODES)
+    }
+
+    pub(super) fn count(&mut self, code: &'static str) {
+        let at = Self::codes().position(|known| known == code);
+        debug_assert!(at.is_some(), "{code} is in one of the tables");
+        if let Some(count) = at.and_then(|at| self.0.get_mut(at)) {
+            *count += 1;
+        }
+    }
+
+    /// Each code with its count.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        Self::codes().zip(self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reason_is_counted_in_a_place_of_its_own() {
+        let mut closes = Closes::new();
+        for (times, code) in Closes::codes().enumerate() {
+            for _ in 0..times {
+                closes.count(code);
+            }
+        }
+        let counts: Vec<u64> = closes.iter().map(|(_, count)| count).collect();
+        let wanted: Vec<u64> = (0..counts.len() as u64).collect();
+        // A code that is there twice would have two counts in one place.
+        assert_eq!(counts, wanted);
+        let mut closes = Closes::new();
+        closes.count(CloseReason::Kicked.code());
+        closes.count(ProtocolError::Aggregate.code());
+        let seen: Vec<_> = closes.iter().filter(|(_, count)| *count > 0).collect();
+        assert_eq!(seen, [("kicked", 1), ("aggregate", 1)]);
     }
 }

@@ -23,7 +23,7 @@ use log::{debug, log, warn};
 use slab::Slab;
 
 use super::admission::{Admission, Refusal};
-use super::conn::{CloseReason, Conn};
+use super::conn::{CloseReason, Closes, Conn};
 use super::contain::Step;
 use super::fault::{Faults, Midst};
 use super::line::{Call, Task};
@@ -33,6 +33,7 @@ use super::missing::Missing;
 use super::notes::Notes;
 use super::pace::Pacer;
 use super::registry::Registry;
+use super::report::Questions;
 use super::session::Session;
 use super::table::Stream;
 use super::timers::{Timer, Timers};
@@ -144,6 +145,9 @@ pub struct Core<S> {
     pub(super) gauges: Gauges,
     /// What was counted of each target, by the index of its rule.
     pub(super) targets: Vec<TargetGauges>,
+    pub(super) closes: Closes,
+    /// What this worker has asked the others.
+    pub(super) questions: Questions,
     /// Nothing new begins any more.
     pub(super) draining: bool,
     /// When everybody is told and closed, ...
@@ -226,6 +230,8 @@ impl<S: Transport> Core<S> {
             called: HashMap::new(),
             new_publishers: Vec::new(),
             gauges: Gauges::default(),
+            closes: Closes::new(),
+            questions: Questions::default(),
             draining: false,
             drain_at: None,
             drained: false,
@@ -310,6 +316,7 @@ impl<S: Transport> Core<S> {
             );
         }
         self.gauges.violations += u64::from(reason.is_violation());
+        self.closes.count(code);
     }
 
     pub(super) fn admit(&self, peer: SocketAddr) -> Result<(), Refusal> {
@@ -528,6 +535,7 @@ impl<S: Transport> Core<S> {
             );
         }
         self.gauges.violations += u64::from(reason.is_violation());
+        self.closes.count(code);
         let until = self.now + limits::LINGER;
         // First of all: should anything panic from here on, it is known that it was to go.
         self.conns[key].closing = Some(until);
@@ -591,6 +599,13 @@ impl<S: Transport> Core<S> {
         }
         self.review_memory();
         self.audit();
+        self.bring_up_gauges();
+        self.shared.stats[self.worker].store(&self.gauges, &self.targets);
+        self.gauges.mail_queue = 0;
+    }
+
+    /// Makes the gauges that say how many there are say so.
+    pub(super) fn bring_up_gauges(&mut self) {
         let streams = self
             .streams
             .iter()
@@ -608,6 +623,5 @@ impl<S: Transport> Core<S> {
         self.gauges.players = (self.players as u64).saturating_sub(pushes);
         self.gauges.connections = self.conns.len() as u64;
         self.gauges.pace_ms = u64::try_from(self.pacer.pace().as_millis()).unwrap_or(u64::MAX);
-        self.shared.stats[self.worker].store(&self.gauges, &self.targets);
     }
 }

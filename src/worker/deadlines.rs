@@ -34,6 +34,7 @@ impl<S: Transport> Core<S> {
                 Timer::Stream(key, epoch) => {
                     self.contained_stream(key, |core| core.check_stream(key, epoch));
                 }
+                Timer::Question(id) => self.give_up_asking(id),
             }
         }
     }

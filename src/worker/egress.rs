@@ -83,6 +83,7 @@ impl<S: Transport> Core<S> {
     /// Writes to every player of one stream, then trims its log.
     pub(super) fn round(&mut self, index: usize) {
         self.flush(index);
+        self.streams[index].tally.last_round = Some(self.now);
         self.faults.at(Midst::Egress);
         // From the last to the first: one that is closed on the way, with every play of its
         // connection, is replaced by one that has been served.
@@ -252,7 +253,8 @@ impl<S: Transport> Core<S> {
         self.gauges.bytes_out += sent.bytes as u64;
         self.gauges.writes += u64::from(sent.bytes > 0);
         self.faults.at(Midst::Egress);
-        let stream = &self.streams[index];
+        let stream = &mut self.streams[index];
+        stream.tally.bytes_out += sent.bytes as u64;
         let at = stream.players[slot].cursor.needs_from();
         let log = log_for(&stream.log, &stream.flv, stream.players[slot].form);
         let behind = at.is_some_and(|at| at < log.visible());
@@ -279,7 +281,12 @@ impl<S: Transport> Core<S> {
                 if self.complete_switch(index, slot) {
                     return Err(Served::Gone);
                 }
-                let conn = &mut self.conns[key];
+                let (stream, conn) = (&mut self.streams[index], &mut self.conns[key]);
+                let skips = u64::from(skipped > 0);
+                stream.tally.skips += skips;
+                stream.tally.skipped_bytes += skipped;
+                conn.skips += skips;
+                conn.skipped_bytes += skipped;
                 if let Some(target) = &conn.target {
                     self.targets[target.rule].skipped_bytes += skipped;
                 }
@@ -299,7 +306,7 @@ impl<S: Transport> Core<S> {
                         flv::write_headers(&headers, out, framing, metadata_at, time);
                     }
                 }
-                self.gauges.skips += u64::from(skipped > 0);
+                self.gauges.skips += skips;
                 self.gauges.skipped_bytes += skipped;
                 Ok(Some(sync.offset))
             }

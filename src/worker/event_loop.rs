@@ -210,12 +210,14 @@ impl EventLoop {
                 polled => polled?,
             }
             now = clock();
+            let woke = now;
             self.core.set_now(now);
+            self.core.gauges_mut().polls += 1;
             self.read_mail();
             let mut gather = !self.gather_wakes && now >= self.next_beat;
             for event in &events {
                 match event.token() {
-                    WAKER => {}
+                    WAKER => self.core.gauges_mut().wakes += 1,
                     GATHER => gather = true,
                     Token(raw) if raw <= LISTENERS && raw > LISTENERS - self.listeners.len() => {
                         self.listeners[LISTENERS - raw].ready = true;
@@ -239,6 +241,8 @@ impl EventLoop {
             }
             self.send_away_overdue(now);
             now = self.turn();
+            self.core
+                .count_busy(clock().saturating_duration_since(woke));
             if self.is_over(now) {
                 // What others still send here would be kept, and nobody would be told.
                 self.shared.mailboxes[self.worker].close();
@@ -261,6 +265,7 @@ impl EventLoop {
         let work = self.core.pacer().work();
         work.ingress += read - begun;
         work.egress += written - read;
+        self.core.count_turn(read - begun, written - read);
         self.core.expire();
         self.place_calls(written);
         self.register_publishers();
@@ -343,6 +348,7 @@ impl EventLoop {
     fn read_mail(&mut self) {
         let mut letters = std::mem::take(&mut self.letters);
         self.shared.mailboxes[self.worker].collect(&mut letters);
+        self.core.count_letters(letters.len());
         for mail in letters.drain(..) {
             match mail {
                 Mail::Adopt(conn) => {

@@ -19,7 +19,7 @@ use super::core::Core;
 use super::fault::Midst;
 use super::mail::{Mail, Receipt};
 use super::registry::Owner;
-use super::table::{Feed, Source, Upstream};
+use super::table::{Feed, Source, Tally, Upstream};
 use crate::net::transport::Transport;
 use crate::stream::log::{Snapshot, StreamLog};
 
@@ -193,6 +193,8 @@ impl<S: Transport> Core<S> {
             }
             (_, Mail::Drain) => self.drain(),
             (_, Mail::Resolved { id, addresses }) => self.resolved(id, addresses),
+            (_, Mail::Ask { id, from, inquiry }) => self.asked(id, from, *inquiry),
+            (_, Mail::Told { id, worker, told }) => self.heard(id, worker, *told),
             (Some(index), mail) => self.contained_stream(index, |core| core.take(index, mail)),
             // It was given up while the letter was on its way.
             (None, Mail::Subscribe { name, from, .. }) => {
@@ -268,7 +270,11 @@ impl<S: Transport> Core<S> {
                     }
                 }
             }
-            Mail::Adopt(_) | Mail::Drain | Mail::Resolved { .. } => {}
+            Mail::Adopt(_)
+            | Mail::Drain
+            | Mail::Resolved { .. }
+            | Mail::Ask { .. }
+            | Mail::Told { .. } => {}
         }
     }
 
@@ -353,6 +359,9 @@ impl<S: Transport> Core<S> {
             changes,
             ..Upstream::default()
         };
+        if stream.epoch != epoch {
+            stream.tally = Tally::new(self.now);
+        }
         stream.epoch = epoch;
         self.place_waiting(index);
         self.start_players(index);

@@ -22,6 +22,7 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::conn::Conn;
+use crate::report::{Inquiry, Told};
 use crate::stream::headers::Headers;
 use crate::stream::log::{Frame, Snapshot};
 
@@ -122,6 +123,24 @@ pub enum Mail<S> {
         /// The addresses, or why there are none.
         addresses: Result<Vec<SocketAddr>, String>,
     },
+    /// Somebody wants to know something, or have something done.
+    Ask {
+        /// To be given back with the answer.
+        id: u64,
+        /// Who asks.
+        from: usize,
+        /// What.
+        inquiry: Box<Inquiry>,
+    },
+    /// The answer to that.
+    Told {
+        /// Which question.
+        id: u64,
+        /// Who answers.
+        worker: usize,
+        /// What.
+        told: Box<Told>,
+    },
     /// Stop: tell everybody and close.
     Drain,
 }
@@ -130,7 +149,11 @@ impl<S> Mail<S> {
     /// The stream it is about, if it is about one.
     pub fn stream(&self) -> Option<&Arc<str>> {
         match self {
-            Self::Adopt(_) | Self::Drain | Self::Resolved { .. } => None,
+            Self::Adopt(_)
+            | Self::Drain
+            | Self::Resolved { .. }
+            | Self::Ask { .. }
+            | Self::Told { .. } => None,
             Self::Subscribe { name, .. }
             | Self::Unsubscribe { name, .. }
             | Self::Snapshot { name, .. }

@@ -15,6 +15,7 @@
 //!       audit      what mail has not brought about
 //!       line       servers that are called: pull, push
 //!     antechamber  connections of proxies before the client is known
+//!     report       what others want to know; kicks and bans
 //!     mail, registry, admission, notes, pace, timers, table, conn, fault
 //! ```
 //!
@@ -45,6 +46,7 @@ pub mod pace;
 mod pull;
 mod push;
 pub mod registry;
+mod report;
 mod request;
 mod session;
 #[cfg(test)]

@@ -28,7 +28,7 @@ use super::mail::Mail;
 use super::memory::Pressure;
 use super::registry::Claim;
 use super::session::Answer;
-use super::table::{Meter, Source};
+use super::table::{Meter, Source, Tally};
 use super::timers::Timer;
 use crate::edge::hops::HopError;
 use crate::edge::{backoff, order};
@@ -106,6 +106,8 @@ impl<S: Transport> Core<S> {
         let order = order::order(&key, servers.iter().map(|server| &*server.authority));
         let stream = &mut self.streams[index];
         stream.epoch = epoch;
+        stream.tally = Tally::new(self.now);
+        stream.intake.count_anew();
         stream.source = Source::Pulling;
         stream.pull = Some(Box::new(Pull {
             rule,
@@ -312,7 +314,9 @@ impl<S: Transport> Core<S> {
             "conn={} pull stream={name} from={} peer={} worker={}",
             conn.id, server.authority, conn.peer, self.worker
         );
-        self.streams[index].source = Source::Publisher(key);
+        let stream = &mut self.streams[index];
+        stream.tally.gaps += u64::from(matches!(stream.source, Source::Away { .. }));
+        stream.source = Source::Publisher(key);
         self.faults.at(Midst::Line);
         self.publishers += 1;
         if let Claim::Own { readers, .. } = self.shared.registry.claim(&name, self.worker, true) {

@@ -109,6 +109,16 @@ impl<S: Transport> Core<S> {
             return self.refuse_publish(key, msid, Status::PublishDenied, "the relay stops");
         }
         let stream_name: Arc<str> = name.key().into();
+        if let Some(left) = self.shared.registry.banned(&stream_name, self.uptime()) {
+            // Rounded up: who comes back after that many seconds is let in.
+            let seconds = left.as_secs() + u64::from(left.subsec_nanos() > 0);
+            let why = format!("banned for {seconds} s");
+            self.conns[key]
+                .session
+                .reject(msid, Status::PublishDenied, &why);
+            let why = "the name is banned";
+            return Flow::Close(CloseReason::Rejected(why));
+        }
         let has_memory = self.pressure < Pressure::NoStreams;
         let registry = &self.shared.registry;
         let (epoch, readers) = match registry.claim(&stream_name, self.worker, has_memory) {

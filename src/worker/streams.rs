@@ -21,7 +21,7 @@ use super::fault::Midst;
 use super::mail::Mail;
 use super::registry::WorkerSet;
 use super::session::Session;
-use super::table::{Form, Meter, Source, Stream};
+use super::table::{Form, Meter, Source, Stream, Tally};
 use super::timers::Timer;
 use crate::limits;
 use crate::net::transport::Transport;
@@ -52,6 +52,12 @@ impl<S: Transport> Core<S> {
     ) {
         let stream = &mut self.streams[index];
         let away_ms = stream.away_ms(self.now);
+        if stream.epoch == epoch {
+            stream.tally.gaps += u64::from(matches!(stream.source, Source::Away { .. }));
+        } else {
+            stream.tally = Tally::new(self.now);
+            stream.intake.count_anew();
+        }
         if let Source::Fed { .. } = stream.source {
             // Its end has not arrived yet, and it may have broken off within a message.
             stream.log.drop_incomplete();

@@ -28,6 +28,7 @@ pub(super) struct Stream {
     pub(super) flv: FlvLogs,
     pub(super) intake: Intake,
     pub(super) meter: Meter,
+    pub(super) tally: Tally,
     /// In no order; a player that goes is replaced by the last.
     pub(super) players: Vec<Player>,
     /// Other workers that have players of it; only where the publisher is.
@@ -80,6 +81,36 @@ impl Meter {
         self.since = now;
         self.bytes_in = bytes_in;
         elapsed < limits::BITRATE_TIME
+    }
+}
+
+/// What is counted of a stream on this worker, for those who look.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tally {
+    /// When this life of it began.
+    pub(super) began: Instant,
+    /// Times its publisher was away and came back.
+    pub(super) gaps: u64,
+    /// Bytes sent to its players.
+    pub(super) bytes_out: u64,
+    /// Times players were moved on to a key frame.
+    pub(super) skips: u64,
+    /// Bytes that they did not get for that.
+    pub(super) skipped_bytes: u64,
+    /// When players were written to last.
+    pub(super) last_round: Option<Instant>,
+}
+
+impl Tally {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            began: now,
+            gaps: 0,
+            bytes_out: 0,
+            skips: 0,
+            skipped_bytes: 0,
+            last_round: None,
+        }
     }
 }
 
@@ -217,6 +248,7 @@ impl Stream {
             flv: FlvLogs::default(),
             intake: Intake::default(),
             meter: Meter::new(now, 0),
+            tally: Tally::new(now),
             players: Vec::new(),
             feeds: SmallVec::new(),
             upstream: Upstream::default(),

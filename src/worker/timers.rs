@@ -12,6 +12,8 @@ pub(super) enum Timer {
     Conn(usize, u64),
     /// A stream by slab key and epoch.
     Stream(usize, u64),
+    /// A question to other workers, by its id.
+    Question(u64),
 }
 
 /// See the module text.

@@ -1,9 +1,10 @@
 //! The commands of a client, decoded and followed: what the session can answer by itself is
 //! answered, everything else becomes a [`Request`]. RTMP 1.0 §7.2.1, §7.2.2.
 
-use super::super::amf0::{Encoder, Value};
+use super::super::amf0::{Encoder, Object, Value};
 use super::super::command::{Command, Status};
 use super::super::error::ProtocolError;
+use super::super::media::FourCc;
 use super::super::name::{NameError, StreamName, app_from_connect, stream_name};
 use super::{
     ClientInfo, FLASH_VER_BYTES_MAX, MediaHalf, MessageStream, Phase, PublishKind, Request, Role,
@@ -60,6 +61,7 @@ impl ServerSession {
             caps_ex: property("capsEx")
                 .and_then(|value| value.as_u32())
                 .unwrap_or(0),
+            four_cc: codecs_in(object),
             via: String::from_utf8_lossy(via).into_owned(),
             object_encoding: if number("objectEncoding") == Some(3.0) {
                 3.0
@@ -408,4 +410,38 @@ fn milliseconds(value: Option<Value<'_>>) -> u32 {
     let number = value.and_then(|value| value.as_number()).unwrap_or(0.0);
     let whole = Value::Number(number.trunc());
     whole.as_u32().unwrap_or(0)
+}
+
+/// The codecs that a client names in connect: `fourCcList` of E-RTMP v1, and the keys of the two
+/// maps that v2 has for it. What is no FourCC is left out, and what is named twice is there once.
+fn codecs_in(object: Option<Object<'_>>) -> Vec<FourCc> {
+    let mut found = Vec::new();
+    let Some(object) = object else {
+        return found;
+    };
+    let mut note = |name: &[u8]| {
+        let four_cc = match name {
+            b"*" => FourCc(*b"*   "),
+            _ => match <[u8; 4]>::try_from(name) {
+                Ok(bytes) if bytes.is_ascii() => FourCc(bytes),
+                _ => return,
+            },
+        };
+        if found.len() < limits::CLIENT_CODECS_MAX && !found.contains(&four_cc) {
+            found.push(four_cc);
+        }
+    };
+    if let Some(Value::StrictArray(list)) = object.get_ignore_case("fourCcList") {
+        for name in list.iter().filter_map(|value| value.as_bytes()) {
+            note(name);
+        }
+    }
+    for key in ["videoFourCcInfoMap", "audioFourCcInfoMap"] {
+        let map = object.get_ignore_case(key);
+        let map = map.and_then(|value| value.as_object());
+        for (name, _) in map.into_iter().flat_map(|map| map.iter()) {
+            note(name);
+        }
+    }
+    found
 }

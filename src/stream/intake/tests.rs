@@ -233,7 +233,7 @@ fn players_start_at_key_frames_of_a_stream_with_video() {
     );
     assert_eq!(desk.intake.video(), Some(Codec::Avc));
     assert_eq!(desk.intake.audio(), Some(Codec::Aac));
-    assert_eq!(desk.intake.key_frames(), 2);
+    assert_eq!(desk.intake.counted().key_frames, 2);
     assert_eq!(desk.headers(), [AVC_HEADER, AAC_HEADER]);
 }
 
@@ -353,7 +353,7 @@ fn headers_of_several_tracks_stand_side_by_side() {
     desk.video(90, &track(0x96, 0x01, 1, b"\0\0\0key"));
     desk.video(90, &track(0x96, 0x01, 0, b"\0\0\0key"));
     assert_eq!(desk.syncs()[5..], [false, true]);
-    assert_eq!(desk.intake.key_frames(), 1);
+    assert_eq!(desk.intake.counted().key_frames, 1);
 }
 
 #[test]
@@ -574,7 +574,7 @@ fn a_publisher_that_returns_brings_its_own_headers() {
     assert_eq!(desk.headers(), [AAC_HEADER, AVC_HEADER]);
     // Key frames are counted for the stream, not for the publisher.
     desk.video(23, AVC_KEY);
-    assert_eq!(desk.intake.key_frames(), 2);
+    assert_eq!(desk.intake.counted().key_frames, 2);
 }
 
 #[test]

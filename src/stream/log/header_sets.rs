@@ -18,7 +18,6 @@ pub(super) struct HeaderSet {
 
 impl StreamLog {
     /// The headers in force for what is appended next.
-    #[cfg(test)]
     pub fn headers_now(&self) -> Option<&Arc<Headers>> {
         self.headers.back().map(|set| &set.headers)
     }

@@ -76,6 +76,8 @@ pub(super) fn told(mail: &Mail<SimSocket>) -> String {
         Mail::End { name, epoch } => format!("end of {name} {epoch}"),
         Mail::NotLive { name } => format!("no {name}"),
         Mail::Resolved { id, .. } => format!("found {id}"),
+        Mail::Ask { id, from, .. } => format!("question {id} of {from}"),
+        Mail::Told { id, worker, .. } => format!("answer {id} of {worker}"),
         Mail::Drain => "stop".to_owned(),
     }
 }

@@ -1,0 +1,567 @@
+//! What others want to know of the workers, and kicks and bans. Any worker can be asked a
+//! [`Question`]; it asks all the others by mail, itself without, and has the answer when all have
+//! told their part or [`limits::ANSWER_WAIT`] is over.
+//!
+//! ```text
+//!   ask --> Inquiry to all --> told by all --+--> answers
+//!              ^                             |
+//!              +--- the rows of a page, once it is known which those are
+//! ```
+//!
+//! Lists are asked for in two steps, names or ids first, so that only what is shown is looked at
+//! closely and each client on a page costs one system call. Nothing here is on the data path: a
+//! worker that nobody asks does nothing for it but count.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::conn::{CloseReason, Conn};
+use super::contain::Step;
+use super::core::Core;
+use super::line::Task;
+use super::mail::Mail;
+use super::session::Session;
+use super::table::{Form, Player, Source, Stream};
+use super::timers::Timer;
+use crate::edge::rule;
+use crate::limits;
+use crate::net::transport::Transport;
+use crate::report::{
+    Answer, Capabilities, ClientReport, Inquiry, Owned, Page, Picture, Question, Role, State,
+    StreamReport, TargetReport, Told, Wanted, WorkerReport,
+};
+use crate::rtmp::amf0::{Decoder, Limits};
+use crate::rtmp::command::Status;
+use crate::rtmp::media::FourCc;
+use crate::stats::{Gauges, TargetGauges};
+use crate::stream::intake::Counted;
+
+/// Whose connection it is that nobody is served by; see [`Core::contained`].
+const NOBODY: usize = usize::MAX;
+
+/// `capsEx` of E-RTMP v2 "Enhancing NetConnection connect Command".
+const CAN_RECONNECT: u32 = 1;
+const CAN_MULTITRACK: u32 = 2;
+
+/// The questions of one worker.
+#[derive(Debug, Default)]
+pub(super) struct Questions {
+    last_id: u64,
+    open: Vec<Open>,
+    answered: Vec<(u64, Answer)>,
+}
+
+/// A question that waits for workers.
+#[derive(Debug)]
+struct Open {
+    id: u64,
+    /// What the letters of this step say; the answers to another step do not count.
+    letter: u64,
+    /// The page of a list whose rows are not known yet.
+    page: Option<Page>,
+    total: usize,
+    told: Vec<Option<Told>>,
+    until: Instant,
+}
+
+impl<S: Transport> Core<S> {
+    /// Asks all workers. The id under which the answer is in [`answers`](Self::answers), in this
+    /// turn or a later one; None when too many questions are open.
+    pub fn ask(&mut self, question: Question) -> Option<u64> {
+        if self.questions.open.len() >= limits::QUESTIONS_MAX {
+            return None;
+        }
+        let (inquiry, page) = match question {
+            Question::Streams { app, page } => (Inquiry::Names(app), Some(page)),
+            Question::Stream(name) => (Inquiry::Streams([name].into()), None),
+            Question::Clients { wanted, page } => (Inquiry::Ids(wanted), Some(page)),
+            Question::Client(id) => (Inquiry::Clients([id].into()), None),
+            Question::Kick { id, ban } => (Inquiry::Kick(id, ban), None),
+            Question::Workers => (Inquiry::Worker, None),
+            Question::Metrics => (Inquiry::Metrics, None),
+        };
+        self.questions.last_id += 1;
+        let id = self.questions.last_id;
+        let until = self.now + limits::ANSWER_WAIT;
+        self.timers.set(until, Timer::Question(id));
+        self.questions.open.push(Open {
+            id,
+            letter: id,
+            page,
+            total: 0,
+            told: Vec::new(),
+            until,
+        });
+        self.inquire(id, inquiry);
+        Some(id)
+    }
+
+    /// The answers that have come, each with the id of its question. Whoever asked takes them
+    /// out; one that nobody waits for any more is dropped.
+    pub fn answers(&mut self) -> &mut Vec<(u64, Answer)> {
+        &mut self.questions.answered
+    }
+
+    /// Asks everybody for the open question `id`.
+    fn inquire(&mut self, id: u64, inquiry: Inquiry) {
+        let workers = self.shared.mailboxes.len();
+        let Some(open) = self.questions.open.iter_mut().find(|open| open.id == id) else {
+            return;
+        };
+        open.told = (0..workers).map(|_| None).collect();
+        let letter = open.letter;
+        for worker in (0..workers).filter(|worker| *worker != self.worker) {
+            let mail = Mail::Ask {
+                id: letter,
+                from: self.worker,
+                inquiry: Box::new(inquiry.clone()),
+            };
+            self.outbound.push((worker, mail));
+        }
+        let mut told = None;
+        self.contained(NOBODY, Step::Other, |core| told = Some(core.tell(&inquiry)));
+        if let Some(told) = told {
+            self.heard(letter, self.worker, told);
+        }
+    }
+
+    /// Worker `from` asks.
+    pub(super) fn asked(&mut self, id: u64, from: usize, inquiry: Inquiry) {
+        let mut told = None;
+        self.contained(NOBODY, Step::Other, |core| told = Some(core.tell(&inquiry)));
+        if let Some(told) = told {
+            let (worker, told) = (self.worker, Box::new(told));
+            self.outbound.push((from, Mail::Told { id, worker, told }));
+        }
+    }
+
+    /// Worker `worker` answers.
+    pub(super) fn heard(&mut self, letter: u64, worker: usize, told: Told) {
+        let mut open = self.questions.open.iter_mut();
+        let Some(open) = open.find(|open| open.letter == letter) else {
+            return;
+        };
+        if let Some(place) = open.told.get_mut(worker) {
+            *place = Some(told);
+        }
+        if open.told.iter().all(Option::is_some) {
+            let id = open.id;
+            self.go_on_asking(id);
+        }
+    }
+
+    /// The time of a question is over: it is answered with what there is.
+    pub(super) fn give_up_asking(&mut self, id: u64) {
+        let now = self.now;
+        let mut open = self.questions.open.iter();
+        if open.any(|open| open.id == id && open.until <= now) {
+            self.go_on_asking(id);
+        }
+    }
+
+    /// All that will be told is there: the rows of a page are asked for, or it is the answer.
+    fn go_on_asking(&mut self, id: u64) {
+        let Some(at) = self.questions.open.iter().position(|open| open.id == id) else {
+            return;
+        };
+        let open = &mut self.questions.open[at];
+        let Some(page) = open.page.take().filter(|_| open.until > self.now) else {
+            let Open { total, told, .. } = self.questions.open.swap_remove(at);
+            self.questions.answered.push((id, Answer { total, told }));
+            return;
+        };
+        let (total, inquiry) = rows(&open.told, page);
+        self.questions.last_id += 1;
+        open.letter = self.questions.last_id;
+        open.total = total;
+        self.inquire(id, inquiry);
+    }
+
+    /// What this worker has to say.
+    fn tell(&mut self, inquiry: &Inquiry) -> Told {
+        match inquiry {
+            Inquiry::Names(app) => Told::Names(self.names(app.as_deref())),
+            Inquiry::Streams(names) => {
+                let indexes = names.iter().filter_map(|name| self.by_name.get(name));
+                let streams = indexes.filter_map(|index| self.streams.get(*index));
+                Told::Streams(
+                    streams
+                        .map(|stream| self.stream_report(stream, true))
+                        .collect(),
+                )
+            }
+            Inquiry::Ids(wanted) => Told::Ids(self.ids(wanted)),
+            Inquiry::Clients(ids) => {
+                let conns = self.conns.iter();
+                let is_asked = |conn: &&Conn<S>| ids.binary_search(&conn.id).is_ok();
+                let conns = conns.map(|(_, conn)| conn).filter(is_asked);
+                Told::Clients(conns.map(|conn| self.client_report(conn)).collect())
+            }
+            Inquiry::Kick(id, ban) => Told::Kicked(self.kick(*id, *ban)),
+            Inquiry::Worker => Told::Worker(Box::new(self.worker_report())),
+            Inquiry::Metrics => {
+                let mut report = self.worker_report();
+                (report.streams, report.others) = self.stream_figures();
+                Told::Worker(Box::new(report))
+            }
+        }
+    }
+
+    fn names(&self, app: Option<&str>) -> Vec<Arc<str>> {
+        let is_of = |name: &&Arc<str>| app.is_none_or(|app| app_of(name) == app);
+        let names = self.streams.iter().map(|(_, stream)| &stream.name);
+        names.filter(is_of).cloned().collect()
+    }
+
+    fn ids(&self, wanted: &Wanted) -> Vec<u64> {
+        let stream = match &wanted.stream {
+            None => None,
+            Some(name) => match self.by_name.get(name) {
+                Some(index) => Some(*index),
+                None => return Vec::new(),
+            },
+        };
+        let uses = |conn: &Conn<S>, index| {
+            conn.plays.iter().any(|play| play.stream == index)
+                || conn.publications.iter().any(|its| its.stream == index)
+        };
+        let conns = self.conns.iter().map(|(_, conn)| conn);
+        let found = conns.filter(|conn| {
+            conn.closing.is_none()
+                && stream.is_none_or(|index| uses(conn, index))
+                && wanted.role.is_none_or(|role| role_of(conn) == role)
+        });
+        found.map(|conn| conn.id).collect()
+    }
+
+    /// What is known here of a stream; with all `details`, or what figures are made of.
+    fn stream_report(&self, stream: &Stream, details: bool) -> StreamReport {
+        let (mut players, mut http_players, mut waiting) = (0, 0, 0);
+        for player in &stream.players {
+            match player.form {
+                Form::Publish => {}
+                _ if !player.started => waiting += 1,
+                _ => {
+                    players += 1;
+                    http_players += u64::from(is_by_http(player));
+                }
+            }
+        }
+        let pushes = stream.pushes.iter().filter(|push| push.is_publishing);
+        let pushes = pushes.count() as u64;
+        let tally = &stream.tally;
+        let last = tally.last_round.filter(|_| players > 0);
+        let is_here = stream.is_owned() || stream.source == Source::Nobody;
+        StreamReport {
+            name: stream.name.clone(),
+            epoch: stream.epoch,
+            owned: is_here.then(|| Box::new(self.owned_report(stream, details))),
+            players,
+            http_players,
+            waiting,
+            pushes,
+            bytes_out: tally.bytes_out,
+            skips: tally.skips,
+            skipped_bytes: tally.skipped_bytes,
+            delay: last.map(|last| self.now.saturating_duration_since(last)),
+        }
+    }
+
+    fn owned_report(&self, stream: &Stream, details: bool) -> Owned {
+        let intake = &stream.intake;
+        // Those who wait for the next life of it have nothing of the last.
+        let is_over = stream.source == Source::Nobody;
+        let counted = if is_over {
+            Counted::default()
+        } else {
+            *intake.counted()
+        };
+        let publisher = match stream.source {
+            Source::Publisher(key) => self.conns.get(key).map(|conn| conn.id),
+            _ => None,
+        };
+        let codec = |codec: Option<crate::rtmp::media::Codec>| {
+            codec
+                .filter(|_| details && !is_over)
+                .map(|codec| codec.four_cc())
+        };
+        Owned {
+            state: match stream.source {
+                Source::Publisher(_) | Source::Fed { .. } => State::Live,
+                Source::Away { .. } => State::Away,
+                Source::Pulling => State::Pulling,
+                Source::Nobody => State::Waiting,
+            },
+            publisher,
+            uptime: self.now.saturating_duration_since(stream.tally.began),
+            video_codec: codec(intake.video()),
+            audio_codec: codec(intake.audio()),
+            picture: match stream.log.headers_now() {
+                Some(headers) if details => headers.metadata().map(picture).unwrap_or_default(),
+                _ => Picture::default(),
+            },
+            bytes_in: stream.log.end(),
+            messages_in: counted.messages,
+            video_frames: counted.video_frames,
+            audio_frames: counted.audio_frames,
+            key_frames: counted.key_frames,
+            key_interval_ms: counted.key_interval_ms,
+            gaps: stream.tally.gaps,
+            feeds: stream.feeds.len() as u64,
+        }
+    }
+
+    fn client_report(&self, conn: &Conn<S>) -> ClientReport {
+        let lag = self.lag(conn);
+        let path = conn.socket.path();
+        let publication = conn.publications.first();
+        let intake = publication.and_then(|its| Some(&self.streams.get(its.stream)?.intake));
+        let uses = conn.publications.iter().map(|its| its.stream);
+        let streams = uses.chain(conn.plays.iter().map(|play| play.stream));
+        let streams = streams.filter_map(|index| Some(self.streams.get(index)?.name.clone()));
+        let uptime = self.now.saturating_duration_since(conn.accepted_at);
+        let (software, capabilities) = about(&conn.session);
+        ClientReport {
+            id: conn.id,
+            address: conn.peer.to_string(),
+            worker: self.worker,
+            protocol: protocol(conn),
+            role: role_of(conn),
+            streams: streams.collect(),
+            uptime_seconds: uptime.as_secs_f64(),
+            bytes_in: conn.bytes_in,
+            bytes_out: conn.bytes_out,
+            lag_bytes: lag.map(|(bytes, _)| bytes),
+            lag_ms: lag.map(|(_, ms)| ms),
+            rtt_ms: path.map(|path| path.rtt.as_secs_f64() * 1e3),
+            retransmits: path.map(|path| path.retransmits),
+            skips: conn.skips,
+            skipped_bytes: conn.skipped_bytes,
+            software,
+            video_codec: intake.and_then(|its| Some(its.video()?.four_cc())),
+            audio_codec: intake.and_then(|its| Some(its.audio()?.four_cc())),
+            capabilities,
+        }
+    }
+
+    /// How far a connection that plays is behind, in bytes and milliseconds of its stream.
+    fn lag(&self, conn: &Conn<S>) -> Option<(u64, u32)> {
+        let play = conn.plays.iter().find(|play| play.wait_until.is_none())?;
+        let stream = self.streams.get(play.stream)?;
+        let player = stream.players.get(play.slot)?;
+        let at = player.cursor.needs_from()?;
+        let bytes = stream.log.visible().saturating_sub(at);
+        let next = stream.log.frames_from(at).next();
+        let ms = next.zip(stream.log.last_timestamp());
+        let ms = ms.map(|((_, frame), last)| last.since(frame.timestamp));
+        let ms = ms.and_then(|ms| u32::try_from(ms).ok());
+        Some((bytes, ms.unwrap_or(0)))
+    }
+
+    fn worker_report(&mut self) -> WorkerReport {
+        self.bring_up_gauges();
+        WorkerReport {
+            gauges: self.gauges,
+            closes: self.closes.iter().collect(),
+            targets: self.target_reports(),
+            streams: Vec::new(),
+            others: StreamReport::default(),
+        }
+    }
+
+    /// What was handed on to each target.
+    fn target_reports(&self) -> Vec<TargetReport> {
+        let labels = rule::labels(&self.shared.config.push);
+        let targets = labels.into_iter().zip(&self.targets);
+        let report = |(target, gauges): (String, &TargetGauges)| TargetReport {
+            target,
+            pushes: gauges.streams,
+            failures: gauges.failures,
+            refusals: gauges.refusals,
+            bytes_out: gauges.bytes_out,
+            skipped_bytes: gauges.skipped_bytes,
+        };
+        targets.map(report).collect()
+    }
+
+    /// The streams that were ever published, the oldest lives first, and the rest of them added
+    /// up. Names that nobody has published come from strangers and are told to nobody.
+    fn stream_figures(&self) -> (Vec<StreamReport>, StreamReport) {
+        let streams = self.streams.iter().map(|(_, stream)| stream);
+        let is_known = |stream: &&Stream| {
+            stream.epoch > 0 && !matches!(stream.source, Source::Pulling | Source::Nobody)
+        };
+        let mut known: Vec<&Stream> = streams.filter(is_known).collect();
+        known.sort_unstable_by_key(|stream| stream.epoch);
+        let mut others = StreamReport::default();
+        for stream in known.drain(known.len().min(limits::METRIC_STREAMS_MAX)..) {
+            others.add(&self.stream_report(stream, false));
+        }
+        let own = known.iter().map(|stream| self.stream_report(stream, false));
+        (own.collect(), others)
+    }
+
+    /// Ends client `id`, and with `ban` keeps everybody from publishing what it publishes for
+    /// that long: the names; None when it is not here.
+    fn kick(&mut self, id: u64, ban: Option<Duration>) -> Option<Vec<Arc<str>>> {
+        let mut conns = self.conns.iter();
+        let (key, conn) = conns.find(|(_, conn)| conn.id == id && conn.closing.is_none())?;
+        let mut banned = Vec::new();
+        if let Some(time) = ban {
+            let until = self.uptime() + time.min(limits::BAN_TIME_MAX);
+            let streams = conn.publications.iter().map(|its| its.stream);
+            for stream in streams.filter_map(|index| self.streams.get(index)) {
+                let registry = &self.shared.registry;
+                registry.ban(stream.name.clone(), until, self.uptime());
+                banned.push(stream.name.clone());
+            }
+        }
+        self.contained(key, Step::Other, |core| {
+            core.tell_kicked(key);
+            core.close(key, &CloseReason::Kicked);
+        });
+        Some(banned)
+    }
+
+    fn tell_kicked(&mut self, key: usize) {
+        let why = "closed by the operator";
+        let conn = &mut self.conns[key];
+        for play in conn.plays.clone() {
+            if !play.switching {
+                conn.session.reject(play.msid, Status::PlayFailed, why);
+            }
+        }
+        for publication in conn.publications.clone() {
+            let status = Status::PublishDenied;
+            conn.session.reject(publication.msid, status, why);
+        }
+    }
+
+    /// The loop went through a turn that read and wrote for so long.
+    pub fn count_turn(&mut self, ingress: Duration, egress: Duration) {
+        self.gauges.turns += 1;
+        self.gauges.ingress_ns += nanoseconds(ingress);
+        self.gauges.egress_ns += nanoseconds(egress);
+    }
+
+    /// The loop has not slept for so long.
+    pub fn count_busy(&mut self, time: Duration) {
+        self.gauges.busy_ns += nanoseconds(time);
+    }
+
+    /// So many letters were in the mailbox.
+    pub fn count_letters(&mut self, count: usize) {
+        let count = count as u64;
+        self.gauges.letters += count;
+        self.gauges.mail_queue = self.gauges.mail_queue.max(count);
+    }
+
+    /// What is counted; for the event loop's own part of it.
+    pub fn gauges_mut(&mut self) -> &mut Gauges {
+        &mut self.gauges
+    }
+}
+
+/// How many rows there are, and what to ask for to have those of `page`.
+fn rows(told: &[Option<Told>], page: Page) -> (usize, Inquiry) {
+    let mut names: Vec<&Arc<str>> = Vec::new();
+    let mut ids: Vec<u64> = Vec::new();
+    let is_of_streams = told
+        .iter()
+        .flatten()
+        .any(|told| matches!(told, Told::Names(_)));
+    for told in told.iter().flatten() {
+        match told {
+            Told::Names(more) => names.extend(more),
+            Told::Ids(more) => ids.extend(more),
+            _ => {}
+        }
+    }
+    if is_of_streams {
+        names.sort_unstable();
+        names.dedup();
+        let total = names.len();
+        let names = page.of(names).into_iter().cloned();
+        return (total, Inquiry::Streams(names.collect()));
+    }
+    ids.sort_unstable();
+    // One that moves from one worker to another may be at both for a moment.
+    ids.dedup();
+    (ids.len(), Inquiry::Clients(page.of(ids).into()))
+}
+
+/// The app of a stream: everything before the last slash.
+fn app_of(name: &str) -> &str {
+    name.rsplit_once('/').map_or("", |(app, _)| app)
+}
+
+/// Whether a player plays by HTTP or WebSocket.
+fn is_by_http(_player: &Player) -> bool {
+    false
+}
+
+/// What a connection speaks.
+fn protocol<S: Transport>(conn: &Conn<S>) -> &'static str {
+    if conn.socket.is_encrypted() {
+        "rtmps"
+    } else {
+        "rtmp"
+    }
+}
+
+/// What a connection is for now.
+fn role_of<S>(conn: &Conn<S>) -> Role {
+    match conn.errand.map(|errand| errand.task) {
+        Some(Task::Pull) => Role::Pull,
+        Some(Task::Push(_)) => Role::Push,
+        None if !conn.publications.is_empty() => Role::Publisher,
+        None if conn.plays.is_empty() => Role::None,
+        None if conn.plays.iter().any(|play| play.wait_until.is_none()) => Role::Player,
+        None => Role::Waiting,
+    }
+}
+
+/// What a client calls itself, and what it can do of E-RTMP.
+fn about(session: &Session) -> (String, Option<Capabilities>) {
+    let Session::Server(server) = session else {
+        return (String::new(), None);
+    };
+    let client = server.client();
+    if server.app().is_none() {
+        return (String::new(), None);
+    }
+    let name = |four_cc: &FourCc| four_cc.to_string().trim_end().to_owned();
+    let capabilities = Capabilities {
+        e_rtmp: client.caps_ex != 0 || !client.four_cc.is_empty(),
+        reconnect: client.caps_ex & CAN_RECONNECT != 0,
+        multitrack: client.caps_ex & CAN_MULTITRACK != 0,
+        four_cc: client.four_cc.iter().map(name).collect(),
+    };
+    (client.flash_ver.clone(), Some(capabilities))
+}
+
+/// What the body of onMetaData says of the picture.
+fn picture(body: &[u8]) -> Picture {
+    let mut decoder = Decoder::new(body, Limits::DEFAULT);
+    // The name of the handler.
+    let _: Option<()> = decoder.next().ok().flatten().map(drop);
+    let value = decoder.next().ok().flatten();
+    let Some(properties) = value.and_then(|value| value.as_object()) else {
+        return Picture::default();
+    };
+    let number = |key: &str| properties.get_ignore_case(key)?.as_number();
+    let pixels = |key: &str| {
+        let whole = crate::rtmp::amf0::Value::Number(number(key)?.round());
+        whole.as_u32().filter(|pixels| *pixels > 0)
+    };
+    let rate = number("framerate").or_else(|| number("videoframerate"));
+    Picture {
+        width: pixels("width"),
+        height: pixels("height"),
+        frame_rate: rate.filter(|rate| rate.is_finite() && *rate > 0.0),
+    }
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
