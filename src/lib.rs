@@ -20,6 +20,7 @@
 //!
 //! Imports point downwards only. ARCHITECTURE.md has the walk of a message and the reasons.
 
+pub mod admin;
 pub mod config;
 pub mod control;
 pub mod edge;

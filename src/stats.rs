@@ -49,6 +49,10 @@ gauges! {
     publishers,
     /// Players, waiting ones included.
     players,
+    /// Players that wait for their stream.
+    waiting,
+    /// Players by HTTP and WebSocket that play.
+    http_players,
     /// Open connections.
     connections,
     /// Connections accepted.

@@ -382,7 +382,7 @@ fn other_protocols_are_closed_at_the_first_bytes() {
         let asked = now();
         let ended = stream.read_to_end(&mut answer);
         assert!(ended.is_ok(), "{bytes:02X?}: {ended:?}");
-        assert_eq!(answer, [], "{bytes:02X?}: no answer to a stranger");
+        assert_eq!(answer, [0_u8; 0], "{bytes:02X?}: no answer to a stranger");
         let took = asked.elapsed();
         assert!(took < Duration::from_secs(3), "{bytes:02X?} took {took:?}");
     }

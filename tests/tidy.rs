@@ -168,14 +168,17 @@ fn imports_point_one_way() {
         (
             "worker",
             &[
-                "worker", "report", "control", "edge", "net", "stream", "http", "rtmp", "limits",
-                "stats",
-                "config",
+                "worker", "admin", "report", "control", "edge", "net", "stream", "http", "rtmp",
+                "limits", "stats", "config",
             ],
         ),
         ("limits", &["limits"]),
         ("stats", &[]),
         ("report", &["report", "stats", "limits"]),
+        (
+            "admin",
+            &["admin", "report", "stats", "config", "flags", "limits"],
+        ),
         ("edge", &["edge", "rtmp", "limits"]),
         ("control", &["control", "limits"]),
         ("flags", &["flags", "config", "edge", "limits", "rtmp"]),
@@ -337,6 +340,41 @@ fn the_table_of_limits_in_the_readme_is_that_of_the_program() {
         assert_eq!(got, wanted, "a row of the table");
     }
     assert_eq!(table.trim_end(), wanted.trim_end());
+}
+
+#[test]
+fn the_table_of_metrics_in_the_readme_is_that_of_the_program() {
+    let readme = read("README.md");
+    let (_, table) = readme
+        .split_once("<!-- metrics -->\n")
+        .expect("where it begins");
+    let (table, _) = table
+        .split_once("<!-- /metrics -->")
+        .expect("where it ends");
+    let wanted = tailwater::admin::metrics::markdown_table();
+    for (got, wanted) in table.trim_end().lines().zip(wanted.trim_end().lines()) {
+        assert_eq!(got, wanted, "a row of the table");
+    }
+    assert_eq!(table.trim_end(), wanted.trim_end());
+}
+
+#[test]
+fn the_dashboard_shows_metrics_that_there_are() {
+    let dashboard = read("scripts/grafana.json");
+    let metrics = tailwater::admin::metrics::TABLE;
+    let samples: BTreeSet<String> = metrics.iter().map(|metric| metric.sample()).collect();
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let mut shown = BTreeSet::new();
+    for expression in dashboard.split("\"expr\":").skip(1) {
+        let expression = expression.lines().next().unwrap();
+        let words = expression.split(|c| !is_part(c));
+        let names = words.filter(|w| w.starts_with("tailwater_") || w.starts_with("process_"));
+        for name in names {
+            assert!(samples.contains(name), "{name} in {expression}");
+            shown.insert(name.to_owned());
+        }
+    }
+    assert!(shown.len() >= 20, "{shown:?}");
 }
 
 #[test]

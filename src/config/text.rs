@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::listen::{ListenAddr, Proxies};
 use super::{Config, Pace, Switch, Takeover};
-use crate::edge::rule::Rule;
+use crate::edge::rule::{self, Rule};
 use crate::flags::{Accepts, OPTIONS, Opt};
 
 impl Config {
@@ -27,6 +27,18 @@ impl Config {
             }
         }
         text
+    }
+
+    /// The values of one option as everybody may see them: of other servers without what may be
+    /// a key.
+    pub fn public(&self, opt: &Opt) -> Vec<String> {
+        match opt.name {
+            "pull" => rule::labels(&self.pull),
+            "push" => rule::labels(&self.push),
+            // It may have a query.
+            "reconnect-to" if self.reconnect_to.is_some() => vec!["set".to_owned()],
+            _ => self.shown(opt),
+        }
     }
 
     /// The values of one option as they would be given.

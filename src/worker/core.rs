@@ -614,6 +614,9 @@ impl<S: Transport> Core<S> {
         self.gauges.streams = streams as u64;
         self.gauges.publishers = self.publishers as u64;
         let pushes = self.count_targets();
+        let (waiting, http_players) = self.count_audience();
+        self.gauges.waiting = waiting;
+        self.gauges.http_players = http_players;
         let pulls = self
             .streams
             .iter()

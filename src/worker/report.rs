@@ -437,6 +437,20 @@ impl<S: Transport> Core<S> {
         }
     }
 
+    /// Players that wait, and those that play by HTTP and WebSocket.
+    pub(super) fn count_audience(&self) -> (u64, u64) {
+        let streams = self.streams.iter();
+        let players = streams.flat_map(|(_, stream)| &stream.players);
+        players.fold((0, 0), |(waiting, by_http), player| {
+            let is_waiting = !player.started && player.form != Form::Publish;
+            let plays_by_http = player.started && is_by_http(player);
+            (
+                waiting + u64::from(is_waiting),
+                by_http + u64::from(plays_by_http),
+            )
+        })
+    }
+
     /// The loop went through a turn that read and wrote for so long.
     pub fn count_turn(&mut self, ingress: Duration, egress: Duration) {
         self.gauges.turns += 1;

@@ -253,7 +253,7 @@ fn a_port_scan_is_answered_with_nothing() {
                 let kind = ended.err().map(|error| error.kind());
                 let reset = std::io::ErrorKind::ConnectionReset;
                 assert!(kind.is_none_or(|kind| kind == reset), "{kind:?}");
-                assert_eq!(answer, [], "{bytes:?}");
+                assert_eq!(answer, [0_u8; 0], "{bytes:?}");
             }
         }
     });

@@ -1,0 +1,370 @@
+//! Answers as clients of the API get them, checked against what `openapi.json` says of them.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::admin::OPENAPI;
+use crate::report::{Capabilities, Page, Picture, Role, Wanted};
+use crate::stats::Gauges;
+
+fn page() -> Page {
+    Page {
+        limit: 100,
+        offset: 0,
+    }
+}
+
+fn answered(route: &Route, told: Vec<Option<Told>>, config: &Config) -> (u16, Value) {
+    let context = Context {
+        time_ms: 1_700_000_000_000,
+        uptime: Duration::from_millis(1_500),
+        draining: false,
+        config,
+    };
+    let total = told.len();
+    let response = answer(route, Some(Answer { total, told }), &context);
+    let body = serde_json::from_slice(&response.body).unwrap_or(Value::Null);
+    (response.status, body)
+}
+
+/// A stream at its owner, with everything that may be there, or nothing of it.
+fn owner(is_full: bool) -> StreamReport {
+    StreamReport {
+        name: "live/a \"b\"\n\u{1b}".into(),
+        epoch: 3,
+        owned: Some(Box::new(Owned {
+            state: if is_full { State::Live } else { State::Away },
+            publisher: is_full.then_some(7),
+            uptime: Duration::from_millis(2_500),
+            video_codec: is_full.then(|| "avc1".to_owned()),
+            audio_codec: is_full.then(|| "mp4a".to_owned()),
+            picture: Picture {
+                width: is_full.then_some(1_280),
+                height: is_full.then_some(720),
+                frame_rate: is_full.then_some(25.0),
+            },
+            bytes_in: 100,
+            messages_in: 9,
+            video_frames: 5,
+            audio_frames: 4,
+            key_frames: 1,
+            key_interval_ms: is_full.then_some(2_000),
+            gaps: 1,
+            feeds: 1,
+        })),
+        players: 2,
+        bytes_out: 200,
+        delay: is_full.then_some(Duration::from_millis(40)),
+        ..StreamReport::default()
+    }
+}
+
+fn reader() -> StreamReport {
+    StreamReport {
+        name: owner(true).name,
+        epoch: 3,
+        players: 3,
+        waiting: 1,
+        bytes_out: 300,
+        delay: Some(Duration::from_millis(90)),
+        ..StreamReport::default()
+    }
+}
+
+fn client(id: u64, is_full: bool) -> ClientReport {
+    let capabilities = Capabilities {
+        e_rtmp: true,
+        reconnect: true,
+        multitrack: false,
+        four_cc: vec!["hvc1".to_owned()],
+    };
+    ClientReport {
+        id,
+        address: "[::1]:5".to_owned(),
+        worker: 1,
+        protocol: "rtmps",
+        role: if is_full { Role::Publisher } else { Role::None },
+        streams: vec!["live/cam".into()],
+        uptime_seconds: 1.5,
+        bytes_in: 1,
+        bytes_out: 2,
+        lag_bytes: is_full.then_some(3),
+        lag_ms: is_full.then_some(4),
+        rtt_ms: is_full.then_some(0.25),
+        retransmits: is_full.then_some(0),
+        skips: 0,
+        skipped_bytes: 0,
+        software: "<script>\u{0}\"".to_owned(),
+        video_codec: is_full.then(|| "avc1".to_owned()),
+        audio_codec: is_full.then(|| "mp4a".to_owned()),
+        capabilities: is_full.then_some(capabilities),
+    }
+}
+
+fn worker_report() -> WorkerReport {
+    WorkerReport {
+        gauges: Gauges {
+            players: 5,
+            waiting: 2,
+            busy_ns: 1_500_000_000,
+            ..Gauges::default()
+        },
+        closes: vec![("peer_closed", 2), ("amf", 0)],
+        targets: vec![TargetReport {
+            target: "a:1935/live".to_owned(),
+            pushes: 1,
+            ..TargetReport::default()
+        }],
+        ..WorkerReport::default()
+    }
+}
+
+#[test]
+fn a_stream_is_what_all_workers_know_of_it() {
+    let told = vec![
+        Some(Told::Streams(vec![owner(true)])),
+        Some(Told::Streams(vec![reader()])),
+    ];
+    let route = Route::Stream(owner(true).name);
+    let (status, body) = answered(&route, told, &Config::default());
+    assert_eq!(status, 200);
+    assert_eq!(body["name"], json!("live/a \"b\"\n\u{1b}"));
+    assert_eq!(
+        (&body["app"], &body["state"]),
+        (&json!("live"), &json!("live"))
+    );
+    assert_eq!(
+        (&body["worker"], &body["publisher"]),
+        (&json!(0), &json!(7))
+    );
+    assert_eq!((&body["players"], &body["waiting"]), (&json!(5), &json!(1)));
+    assert_eq!(
+        (&body["bytes_in"], &body["bytes_out"]),
+        (&json!(100), &json!(500))
+    );
+    assert_eq!(
+        (&body["delay_ms"], &body["uptime_seconds"]),
+        (&json!(90), &json!(2.5))
+    );
+    let shares = json!([{"worker": 0, "players": 2}, {"worker": 1, "players": 3}]);
+    assert_eq!(body["workers"], shares);
+}
+
+#[test]
+fn what_is_nowhere_is_404_unless_somebody_did_not_answer() {
+    let none = || Some(Told::Clients(Vec::new()));
+    let config = Config::default();
+    let status = |route: &Route, told| answered(route, told, &config).0;
+    assert_eq!(status(&Route::Client(7), vec![none(), none()]), 404);
+    assert_eq!(status(&Route::Client(7), vec![none(), None]), 503);
+    let told = vec![None, Some(Told::Clients(vec![client(7, true)]))];
+    assert_eq!(status(&Route::Client(7), told), 200);
+    let kick = Route::Kick { id: 7, ban: None };
+    let nobody = vec![Some(Told::Kicked(None))];
+    assert_eq!(status(&kick, nobody), 404);
+    assert_eq!(status(&Route::Stream("a/b".into()), Vec::new()), 404);
+}
+
+#[test]
+fn the_config_shows_no_keys() {
+    let text = "push = live=rtmps://platform.example/app/SECRETKEY?k=SECRETQUERY\n\
+                pull = rtmp://origin.example/live?t=SECRETTOKEN\npace = 50 ms\n";
+    let raw = crate::flags::Raw::from_file_text("text", text).unwrap();
+    let config = Config::from_raw(&raw).unwrap();
+    let (status, body) = answered(&Route::Config, Vec::new(), &config);
+    let shown = body.to_string();
+    assert!(status == 200 && !shown.contains("SECRET"), "{shown}");
+    assert!(shown.contains("platform.example:443/app"), "{shown}");
+    let setting = |name: &str| {
+        let settings = body["settings"].as_array().unwrap().iter();
+        settings.clone().find(|its| its["name"] == name).unwrap()
+    };
+    assert_eq!(setting("pace")["value"], "50 ms");
+    assert_eq!(setting("pace")["is_default"], false);
+    assert_eq!(setting("grace")["is_default"], true);
+}
+
+#[test]
+fn health_and_readiness() {
+    let config = Config::default();
+    let mut context = Context {
+        time_ms: 0,
+        uptime: Duration::ZERO,
+        draining: false,
+        config: &config,
+    };
+    let said = |route, context: &Context<'_>| answer(&route, None, context);
+    assert_eq!(said(Route::Readyz, &context).status, 200);
+    context.draining = true;
+    assert_eq!(said(Route::Readyz, &context).status, 503);
+    assert_eq!(said(Route::Readyz, &context).body, b"draining\n");
+    assert_eq!(said(Route::Healthz, &context).body, b"ok\n");
+}
+
+/// Every answer there is, with the name of what the description calls it.
+fn answers() -> Vec<(&'static str, Value)> {
+    let streams = |reports: Vec<StreamReport>| vec![Some(Told::Streams(reports))];
+    let clients = |reports: Vec<ClientReport>| vec![Some(Told::Clients(reports))];
+    let kick = Route::Kick {
+        id: 7,
+        ban: Some(Duration::from_secs(60)),
+    };
+    let worker = Some(Told::Worker(Box::new(worker_report())));
+    let all_streams = Route::Streams {
+        app: None,
+        page: page(),
+    };
+    let all_clients = Route::Clients {
+        wanted: Wanted::default(),
+        page: page(),
+    };
+    let config = Config::default();
+    let name = owner(true).name;
+    let stream = Route::Stream(name.clone());
+    let banned = vec![Some(Told::Kicked(Some(vec![name])))];
+    let ask = |route: &Route, told| answered(route, told, &config).1;
+    let error = |error: ApiError| serde_json::from_slice(&error.response().body).unwrap();
+    vec![
+        ("Stream", ask(&stream, streams(vec![owner(true)]))),
+        ("Stream", ask(&stream, streams(vec![owner(false)]))),
+        ("Stream", ask(&stream, streams(vec![reader()]))),
+        ("Streams", ask(&all_streams, streams(vec![owner(true)]))),
+        (
+            "Client",
+            ask(&Route::Client(7), clients(vec![client(7, true)])),
+        ),
+        (
+            "Client",
+            ask(&Route::Client(7), clients(vec![client(7, false)])),
+        ),
+        ("Clients", ask(&all_clients, clients(vec![client(8, true)]))),
+        ("Kicked", ask(&kick, banned)),
+        (
+            "Kicked",
+            ask(&kick, vec![Some(Told::Kicked(Some(Vec::new())))]),
+        ),
+        ("Workers", ask(&Route::Workers, vec![worker, None])),
+        ("Config", ask(&Route::Config, Vec::new())),
+        ("Error", error(ApiError::busy())),
+        ("Error", error(ApiError::not_found("x"))),
+        ("Error", error(ApiError::unauthorized())),
+        ("Error", error(ApiError::forbidden("x"))),
+    ]
+}
+
+#[test]
+fn the_answers_are_what_the_description_says() {
+    let openapi: Value = serde_json::from_str(OPENAPI).unwrap();
+    let mut seen = Vec::new();
+    for (name, body) in answers() {
+        let schema = &openapi["components"]["schemas"][name];
+        assert!(schema.is_object(), "{name}");
+        check(&openapi, schema, &body, name);
+        seen.push(name);
+    }
+    let schemas = openapi["components"]["schemas"].as_object().unwrap();
+    for name in schemas.keys().filter(|name| *name != "Capabilities") {
+        assert!(seen.contains(&name.as_str()), "nothing checks {name}");
+    }
+}
+
+#[test]
+fn every_path_of_the_description_leads_somewhere() {
+    let openapi: Value = serde_json::from_str(OPENAPI).unwrap();
+    let paths = openapi["paths"].as_object().unwrap();
+    for (path, methods) in paths {
+        let path = path.replace("{id}", "7").replace("{app}", "a");
+        let path = path.replace("{name}", "b");
+        for method in methods.as_object().unwrap().keys() {
+            if method != "parameters" {
+                let routed = crate::admin::route(&method.to_uppercase(), &path, "");
+                assert!(routed.is_ok(), "{method} {path}: {routed:?}");
+            }
+        }
+    }
+    // And all there is is described.
+    assert_eq!(paths.len(), 10);
+}
+
+/// Checks `value` against the part of JSON Schema that the description uses.
+#[track_caller]
+fn check(openapi: &Value, schema: &Value, value: &Value, at: &str) {
+    if let Some(target) = schema["$ref"].as_str() {
+        let name = target.rsplit('/').next().unwrap();
+        return check(openapi, &openapi["components"]["schemas"][name], value, at);
+    }
+    if let Some(any) = schema["anyOf"].as_array() {
+        let fitting = any
+            .iter()
+            .find(|schema| schema["type"] != "null" && !value.is_null());
+        match fitting {
+            Some(schema) => return check(openapi, schema, value, at),
+            None => return assert!(any.iter().any(|schema| schema["type"] == "null"), "{at}"),
+        }
+    }
+    let types = match &schema["type"] {
+        Value::String(one) => vec![one.as_str()],
+        Value::Array(many) => many.iter().filter_map(Value::as_str).collect(),
+        other => panic!("{at} has the type {other}"),
+    };
+    let fits = types.iter().any(|wanted| match *wanted {
+        "null" => value.is_null(),
+        "string" => value.is_string(),
+        "boolean" => value.is_boolean(),
+        "integer" => value.is_u64(),
+        "number" => value.as_f64().is_some_and(|number| number >= 0.0),
+        "array" => value.is_array(),
+        "object" => value.is_object(),
+        other => panic!("{at} has the type {other}"),
+    });
+    assert!(fits, "{at} is {value}, which is no {types:?}");
+    if let Some(words) = schema["enum"].as_array() {
+        assert!(
+            words.contains(value),
+            "{at} is {value}, which is none of {words:?}"
+        );
+    }
+    for (index, item) in value.as_array().into_iter().flatten().enumerate() {
+        check(openapi, &schema["items"], item, &format!("{at}[{index}]"));
+    }
+    let Some(object) = value.as_object() else {
+        return;
+    };
+    for name in schema["required"].as_array().into_iter().flatten() {
+        let name = name.as_str().unwrap();
+        assert!(object.contains_key(name), "{at} has no {name}");
+    }
+    for (name, value) in object {
+        let at = format!("{at}.{name}");
+        match &schema["properties"][name] {
+            Value::Null => {
+                let others = &schema["additionalProperties"];
+                assert!(others.is_object(), "{at} is not described");
+                check(openapi, others, value, &at);
+            }
+            schema => check(openapi, schema, value, &at),
+        }
+    }
+}
+
+#[test]
+fn every_gauge_of_a_worker_is_described_and_there() {
+    let openapi: Value = serde_json::from_str(OPENAPI).unwrap();
+    let schema = &openapi["components"]["schemas"]["Workers"]["properties"]["workers"]["items"];
+    let (_, body) = answers()
+        .into_iter()
+        .find(|(name, _)| *name == "Workers")
+        .unwrap();
+    let worker = &body["workers"][0];
+    for name in schema["properties"].as_object().unwrap().keys() {
+        assert!(!worker[name].is_null(), "no {name}");
+    }
+    assert_eq!(
+        (&worker["players"], &worker["waiting"]),
+        (&json!(3), &json!(2))
+    );
+    assert_eq!(worker["busy_seconds"], json!(1.5));
+    assert_eq!(body["workers"][1], json!({"worker": 1, "answers": false}));
+}

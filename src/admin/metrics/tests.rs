@@ -1,0 +1,133 @@
+//! That the text is what scrapers read, and what strangers call things breaks nothing.
+
+use super::*;
+use crate::config::Config;
+use crate::report::WorkerReport;
+use std::time::Duration;
+
+fn report(name: &str, epoch: u64, players: u64) -> StreamReport {
+    StreamReport {
+        name: name.into(),
+        epoch,
+        players,
+        bytes_out: 7,
+        ..StreamReport::default()
+    }
+}
+
+/// Two workers with these streams, and one that does not answer.
+fn shown(streams: [Vec<StreamReport>; 2]) -> String {
+    let told = streams.map(|streams| {
+        let gauges = Gauges {
+            players: 5,
+            waiting: 2,
+            busy_ns: 1_500_000_000,
+            refused: 3,
+            ..Gauges::default()
+        };
+        Some(Told::Worker(Box::new(WorkerReport {
+            gauges,
+            closes: vec![("peer_closed", 4)],
+            streams,
+            ..WorkerReport::default()
+        })))
+    });
+    let told = told.into_iter().chain([None]).collect();
+    let config = Config::default();
+    let context = Context {
+        time_ms: 1,
+        uptime: Duration::from_secs(9),
+        draining: false,
+        config: &config,
+    };
+    text(Answer { total: 0, told }, &context, Process::default())
+}
+
+#[track_caller]
+fn has(text: &str, line: &str) {
+    assert!(text.lines().any(|known| known == line), "{line} in {text}");
+}
+
+#[test]
+fn what_workers_told_is_added_up_where_it_belongs_together() {
+    let text = shown([
+        vec![report("live/a", 1, 2), report("live/b", 2, 1)],
+        vec![report("live/a", 1, 3)],
+    ]);
+    has(&text, "tailwater_stream_players{stream=\"live/a\"} 5");
+    has(
+        &text,
+        "tailwater_stream_sent_bytes_total{stream=\"live/b\"} 7",
+    );
+    has(&text, "tailwater_busy_seconds_total{worker=\"1\"} 1.5");
+    has(&text, "tailwater_worker_answers{worker=\"2\"} 0");
+    has(
+        &text,
+        "tailwater_connections{worker=\"0\",role=\"player\"} 3",
+    );
+    has(
+        &text,
+        "tailwater_connections{worker=\"0\",role=\"waiting\"} 2",
+    );
+    has(&text, "tailwater_closes_total{reason=\"peer_closed\"} 8");
+    has(
+        &text,
+        "tailwater_limit_hits_total{limit=\"max-connections\"} 6",
+    );
+    let version = env!("CARGO_PKG_VERSION");
+    has(
+        &text,
+        &format!("tailwater_build_info{{version=\"{version}\"}} 1"),
+    );
+    has(&text, "tailwater_uptime_seconds 9.0");
+    assert!(text.ends_with("\n# EOF\n"));
+}
+
+#[test]
+fn every_metric_of_the_table_is_announced_once_and_nothing_else_is_there() {
+    let text = shown([vec![report("live/a", 1, 2)], Vec::new()]);
+    for metric in TABLE {
+        let line = format!("# TYPE {} {}", metric.name, metric.kind());
+        assert_eq!(
+            text.lines().filter(|known| *known == line).count(),
+            1,
+            "{line}"
+        );
+        let is_named = |c: char| c.is_ascii_lowercase() || c == '_';
+        assert!(metric.name.chars().all(is_named), "{}", metric.name);
+        for suffix in ["_total", "_info", "_ms"] {
+            assert!(!metric.name.ends_with(suffix), "{}", metric.name);
+        }
+    }
+    let samples: Vec<String> = TABLE.iter().map(Metric::sample).collect();
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let name = line.split(['{', ' ']).next().unwrap();
+        assert!(samples.iter().any(|sample| sample == name), "{line}");
+    }
+}
+
+#[test]
+fn names_of_strangers_stay_within_their_quotes() {
+    let name = "live/a\"} 1\ntailwater_lie{x=\"\\";
+    let text = shown([vec![report(name, 1, 2)], Vec::new()]);
+    let line = r#"tailwater_stream_players{stream="live/a\"} 1\ntailwater_lie{x=\"\\"} 2"#;
+    has(&text, line);
+    assert!(!text.lines().any(|line| line.starts_with("tailwater_lie")));
+}
+
+#[test]
+fn only_so_many_streams_have_series_and_the_youngest_are_one() {
+    let count = limits::METRIC_STREAMS_MAX as u64 + 2;
+    let streams = (0..count).map(|number| report(&format!("live/{number}"), number + 1, 1));
+    let mut both = [streams.collect::<Vec<_>>(), Vec::new()];
+    // A worker tells no more than may be shown; two together may tell more.
+    both[1] = both[0].split_off(1_000);
+    let text = shown(both);
+    let series = |line: &&str| line.starts_with("tailwater_stream_players{");
+    assert_eq!(
+        text.lines().filter(series).count(),
+        limits::METRIC_STREAMS_MAX + 1
+    );
+    has(&text, "tailwater_stream_players{stream=\"live/0\"} 1");
+    has(&text, "tailwater_stream_players{stream=\"other\"} 2");
+}

@@ -1,0 +1,379 @@
+//! Paths, queries and what is wrong with them. Nothing here looks at anything but the request.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::Response;
+use crate::limits;
+use crate::report::{Page, Question, Role, Wanted};
+
+/// Rows of a list unless the request says how many.
+const ROWS: usize = 100;
+
+/// What a request is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// That the process lives.
+    Healthz,
+    /// That it takes clients.
+    Readyz,
+    /// Figures for Prometheus.
+    Metrics,
+    /// What the API is.
+    OpenApi,
+    /// The settings.
+    Config,
+    /// The workers.
+    Workers,
+    /// Streams.
+    Streams {
+        /// Only those of this app.
+        app: Option<String>,
+        /// Which of them.
+        page: Page,
+    },
+    /// One stream.
+    Stream(Arc<str>),
+    /// Clients.
+    Clients {
+        /// Which kind of them.
+        wanted: Wanted,
+        /// Which of those.
+        page: Page,
+    },
+    /// One client.
+    Client(u64),
+    /// The end of one client.
+    Kick {
+        /// The client.
+        id: u64,
+        /// For how long the names that it publishes are banned.
+        ban: Option<Duration>,
+    },
+}
+
+/// Why a request gets no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiError {
+    /// The status of HTTP.
+    pub status: u16,
+    /// What it is called; stable.
+    pub code: &'static str,
+    /// The same in words.
+    pub message: String,
+}
+
+impl ApiError {
+    fn new(status: u16, code: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            code,
+            message: message.into(),
+        }
+    }
+
+    /// There is nothing of that name.
+    pub fn not_found(what: &str) -> Self {
+        Self::new(404, "not_found", format!("no such {what}"))
+    }
+
+    /// The request has no token, or another one.
+    pub fn unauthorized() -> Self {
+        Self::new(401, "unauthorized", "a token is needed")
+    }
+
+    /// The request may not come from there.
+    pub fn forbidden(why: &str) -> Self {
+        Self::new(403, "forbidden", why)
+    }
+
+    /// The workers did not answer, or too many questions are open.
+    pub fn busy() -> Self {
+        Self::new(503, "busy", "the workers do not answer; try again")
+    }
+
+    /// What is said to the request.
+    pub fn response(&self) -> Response {
+        #[derive(Serialize)]
+        struct Body<'a> {
+            error: Error<'a>,
+        }
+        #[derive(Serialize)]
+        struct Error<'a> {
+            code: &'a str,
+            message: &'a str,
+        }
+        let (code, message) = (self.code, &*self.message);
+        let error = Error { code, message };
+        Response::json(self.status, &Body { error })
+    }
+}
+
+impl Route {
+    /// What the workers have to be asked; None when the answer is known without them.
+    pub fn question(&self) -> Option<Question> {
+        Some(match self.clone() {
+            Self::Healthz | Self::Readyz | Self::OpenApi | Self::Config => return None,
+            Self::Metrics => Question::Metrics,
+            Self::Workers => Question::Workers,
+            Self::Streams { app, page } => Question::Streams { app, page },
+            Self::Stream(name) => Question::Stream(name),
+            Self::Clients { wanted, page } => Question::Clients { wanted, page },
+            Self::Client(id) => Question::Client(id),
+            Self::Kick { id, ban } => Question::Kick { id, ban },
+        })
+    }
+
+    /// Whether it is answered to anybody who reaches the port.
+    pub fn is_open(&self) -> bool {
+        matches!(self, Self::Healthz | Self::Readyz)
+    }
+}
+
+/// What a request of `method` for `path` is for, with what follows `?` in `query`. Neither is
+/// decoded yet.
+///
+/// # Errors
+/// There is no such page, or not with that method or query.
+pub fn route(method: &str, path: &str, query: &str) -> Result<Route, ApiError> {
+    let mut asked = Asked::new(query)?;
+    let is_get = matches!(method, "GET" | "HEAD");
+    let id = path.strip_prefix("/api/v1/clients/");
+    let id = id.filter(|id| !id.is_empty());
+    let route = match (path, id) {
+        (_, Some(id)) => {
+            // A number that is too large is nobody's.
+            let id = id.parse().map_err(|_| ApiError::not_found("client"))?;
+            match method {
+                "DELETE" => {
+                    let most = limits::BAN_TIME_MAX.as_secs();
+                    let ban = asked.number("ban", 1, most)?.map(Duration::from_secs);
+                    asked.end()?;
+                    return Ok(Route::Kick { id, ban });
+                }
+                _ => Route::Client(id),
+            }
+        }
+        ("/healthz", _) => Route::Healthz,
+        ("/readyz", _) => Route::Readyz,
+        ("/metrics", _) => Route::Metrics,
+        ("/api/v1/openapi.json", _) => Route::OpenApi,
+        ("/api/v1/config", _) => Route::Config,
+        ("/api/v1/workers", _) => Route::Workers,
+        ("/api/v1/streams", _) => Route::Streams {
+            app: asked.text("app"),
+            page: asked.page()?,
+        },
+        ("/api/v1/clients", _) => Route::Clients {
+            wanted: Wanted {
+                stream: asked.text("stream").map(Arc::from),
+                role: asked.role()?,
+            },
+            page: asked.page()?,
+        },
+        (path, _) => {
+            let name = path.strip_prefix("/api/v1/streams/");
+            let name = name.and_then(decoded).filter(|name| !name.is_empty());
+            Route::Stream(name.ok_or_else(|| ApiError::not_found("page"))?.into())
+        }
+    };
+    if !is_get {
+        let message = "GET and HEAD are allowed, and DELETE for a client";
+        return Err(ApiError::new(405, "method_not_allowed", message));
+    }
+    asked.end()?;
+    Ok(route)
+}
+
+/// The parts of a query that nobody has taken yet.
+struct Asked(Vec<(String, String)>);
+
+impl Asked {
+    fn new(query: &str) -> Result<Self, ApiError> {
+        let parts = query.split('&').filter(|part| !part.is_empty());
+        let pair = |part: &str| {
+            let (name, value) = part.split_once('=').unwrap_or((part, ""));
+            Some((decoded(name)?, decoded(value)?))
+        };
+        let pairs = parts.map(pair).collect::<Option<Vec<_>>>();
+        pairs
+            .map(Self)
+            .ok_or_else(|| bad("the query cannot be read"))
+    }
+
+    fn text(&mut self, name: &str) -> Option<String> {
+        let at = self.0.iter().position(|(known, _)| known == name)?;
+        Some(self.0.remove(at).1)
+    }
+
+    fn number(&mut self, name: &str, min: u64, max: u64) -> Result<Option<u64>, ApiError> {
+        let Some(text) = self.text(name) else {
+            return Ok(None);
+        };
+        let number = text.parse().ok();
+        let number = number.filter(|number| (min..=max).contains(number));
+        let message = || bad(&format!("{name} is a number of {min} to {max}"));
+        number.map(Some).ok_or_else(message)
+    }
+
+    fn page(&mut self) -> Result<Page, ApiError> {
+        let limit = self.number("limit", 1, limits::PAGE_ROWS_MAX as u64)?;
+        let offset = self.number("offset", 0, u64::from(u32::MAX))?;
+        let size = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+        Ok(Page {
+            limit: limit.map_or(ROWS, size),
+            offset: offset.map_or(0, size),
+        })
+    }
+
+    fn role(&mut self) -> Result<Option<Role>, ApiError> {
+        let Some(text) = self.text("role") else {
+            return Ok(None);
+        };
+        let names = Role::ALL.map(Role::name).join(", ");
+        let message = || bad(&format!("role is one of {names}"));
+        Role::of_name(&text).map(Some).ok_or_else(message)
+    }
+
+    /// Nothing that is not known has been asked for: what is misspelt is not left out silently.
+    fn end(self) -> Result<(), ApiError> {
+        match self.0.first() {
+            None => Ok(()),
+            Some((name, _)) => Err(bad(&format!("{name} means nothing here"))),
+        }
+    }
+}
+
+fn bad(message: &str) -> ApiError {
+    ApiError::new(400, "bad_query", message)
+}
+
+/// Percent-encoded text; None when it is not, or is no UTF-8.
+fn decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        if byte != b'%' {
+            bytes.push(byte);
+            continue;
+        }
+        let mut digit = || char::from(rest.next()?).to_digit(16);
+        let code = digit()? * 16 + digit()?;
+        bytes.push(u8::try_from(code).ok()?);
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn get(path: &str, query: &str) -> Result<Route, u16> {
+        route("GET", path, query).map_err(|error| error.status)
+    }
+
+    #[test]
+    fn paths_lead_to_pages_and_no_others() {
+        for (path, wanted) in [
+            ("/healthz", Ok(Route::Healthz)),
+            ("/readyz", Ok(Route::Readyz)),
+            ("/metrics", Ok(Route::Metrics)),
+            ("/api/v1/openapi.json", Ok(Route::OpenApi)),
+            ("/api/v1/config", Ok(Route::Config)),
+            ("/api/v1/workers", Ok(Route::Workers)),
+            ("/api/v1/clients/7", Ok(Route::Client(7))),
+            ("/api/v1/clients/x", Err(404)),
+            ("/api/v1/clients/99999999999999999999", Err(404)),
+            ("/api/v1/clients/", Err(404)),
+            (
+                "/api/v1/streams/live/cam",
+                Ok(Route::Stream("live/cam".into())),
+            ),
+            (
+                "/api/v1/streams/a/b/c%20d",
+                Ok(Route::Stream("a/b/c d".into())),
+            ),
+            ("/api/v1/streams/live/%zz", Err(404)),
+            ("/api/v1/streams/live/%ff", Err(404)),
+            ("/api/v1/streams/live/%4", Err(404)),
+            ("/api/v1/", Err(404)),
+            ("/api/v2/workers", Err(404)),
+            ("/", Err(404)),
+            ("", Err(404)),
+        ] {
+            assert_eq!(get(path, ""), wanted, "{path}");
+        }
+    }
+
+    #[test]
+    fn queries_choose_and_what_is_wrong_is_said() {
+        let page = |limit, offset| Page { limit, offset };
+        let streams = |app: Option<&str>, page| {
+            let app = app.map(str::to_owned);
+            Ok(Route::Streams { app, page })
+        };
+        let path = "/api/v1/streams";
+        assert_eq!(get(path, ""), streams(None, page(100, 0)));
+        let all = "limit=1000&offset=5&app=a%2fb";
+        assert_eq!(get(path, all), streams(Some("a/b"), page(1_000, 5)));
+        for query in [
+            "limit=0",
+            "limit=1001",
+            "limit=",
+            "limit=-1",
+            "offset=x",
+            "limt=5",
+            "limit=5&limit=6",
+            "app=%f",
+            "role=player",
+        ] {
+            assert_eq!(get(path, query), Err(400), "{query}");
+        }
+        let wanted = |stream: Option<&str>, role| Wanted {
+            stream: stream.map(Arc::from),
+            role,
+        };
+        for (query, wanted) in [
+            ("stream=live%2Fcam", wanted(Some("live/cam"), None)),
+            ("role=waiting", wanted(None, Some(Role::Waiting))),
+        ] {
+            let page = page(100, 0);
+            let route = Ok(Route::Clients { wanted, page });
+            assert_eq!(get("/api/v1/clients", query), route, "{query}");
+        }
+        assert_eq!(get("/api/v1/clients", "role=king"), Err(400));
+        assert_eq!(get("/metrics", "name=x"), Err(400));
+    }
+
+    #[test]
+    fn only_clients_can_be_deleted() {
+        let delete = |path, query| route("DELETE", path, query).map_err(|error| error.status);
+        let kick = |ban| Ok(Route::Kick { id: 7, ban });
+        assert_eq!(delete("/api/v1/clients/7", ""), kick(None));
+        let minute = Some(Duration::from_secs(60));
+        assert_eq!(delete("/api/v1/clients/7", "ban=60"), kick(minute));
+        for query in ["ban=0", "ban=86401", "ban=", "bann=60"] {
+            assert_eq!(delete("/api/v1/clients/7", query), Err(400), "{query}");
+        }
+        assert_eq!(delete("/api/v1/streams/live/cam", ""), Err(405));
+        for method in ["POST", "PUT", "OPTIONS", "get", ""] {
+            let routed = route(method, "/api/v1/clients/7", "");
+            assert_eq!(routed.map_err(|error| error.status), Err(405), "{method}");
+        }
+        assert_eq!(route("HEAD", "/healthz", ""), Ok(Route::Healthz));
+    }
+
+    #[test]
+    fn errors_are_json_with_their_words_escaped() {
+        let error = get_error("/api/v1/streams", "%22%0a=1");
+        let body = String::from_utf8(error.response().body).unwrap();
+        let wanted = r#"{"error":{"code":"bad_query","message":"\"\n means nothing here"}}"#;
+        assert_eq!(body, wanted);
+    }
+
+    fn get_error(path: &str, query: &str) -> ApiError {
+        route("GET", path, query).unwrap_err()
+    }
+}
