@@ -139,6 +139,7 @@ pub fn run(config: Config) -> Result<(), StartError> {
     let mut shared = Shared::new(config, workers, max_connections);
     shared.relay_id = seed(workers);
     shared.admin_token = admin_token;
+    shared.began_ms = unix_ms();
     let shared = Arc::new(shared);
     let mut seats = Vec::new();
     let mut wakers = Vec::new();
@@ -246,6 +247,13 @@ fn load_tls(config: &Config) -> Result<Option<Arc<ServerTls>>, StartError> {
         warn!("TLS: {warning}");
     }
     Ok(Some(Arc::new(tls)))
+}
+
+/// Milliseconds since 1970.
+fn unix_ms() -> u64 {
+    let since = std::time::SystemTime::UNIX_EPOCH.elapsed();
+    let ms = since.unwrap_or_default().as_millis();
+    u64::try_from(ms).unwrap_or(u64::MAX)
 }
 
 /// What requests to the admin listener have to show.

@@ -9,9 +9,10 @@ use serde::ser::{SerializeMap, Serializer};
 
 use super::process::Process;
 use super::route::{ApiError, Route};
-use super::{Context, JSON, OPENAPI, Response, metrics};
+use super::{Context, JSON, OPENAPI, json, metrics};
 use crate::config::Config;
 use crate::flags::OPTIONS;
+use crate::http::response::Response;
 use crate::report::{
     Answer, ClientReport, Owned, State, StreamReport, TargetReport, Told, WorkerReport,
 };
@@ -21,21 +22,17 @@ use crate::report::{
 pub fn answer(route: &Route, answer: Option<Answer>, context: &Context<'_>) -> Response {
     let told = answer.unwrap_or_default();
     let answered = match route {
-        Route::Healthz => Ok(Response::text(200, "ok\n")),
-        Route::Readyz if context.draining => Ok(Response::text(503, "draining\n")),
-        Route::Readyz => Ok(Response::text(200, "ready\n")),
-        Route::OpenApi => Ok(Response {
-            status: 200,
-            content_type: JSON,
-            body: OPENAPI.into(),
-        }),
+        Route::Healthz => Ok(Response::text(200, "ok")),
+        Route::Readyz if context.draining => Ok(Response::text(503, "draining")),
+        Route::Readyz => Ok(Response::text(200, "ready")),
+        Route::OpenApi => Ok(Response::new(200, JSON, OPENAPI.as_bytes())),
         Route::Config => Ok(config(context.config)),
         Route::Workers => Ok(workers(told, context)),
-        Route::Metrics => Ok(Response {
-            status: 200,
-            content_type: metrics::CONTENT_TYPE,
-            body: metrics::text(told, context, Process::read()).into(),
-        }),
+        Route::Metrics => {
+            let text = metrics::text(told, context, Process::read());
+            let answer = Response::new(200, metrics::CONTENT_TYPE, text.into_bytes());
+            Ok(answer.with("Cache-Control", "no-store"))
+        }
         Route::Streams { .. } => Ok(streams(told, context)),
         Route::Stream(name) => stream(told, name),
         Route::Clients { .. } => Ok(clients(told, context)),
@@ -175,13 +172,13 @@ fn streams(answer: Answer, context: &Context<'_>) -> Response {
         total: answer.total,
         streams: shown.collect(),
     };
-    Response::json(200, &body)
+    json(200, &body)
 }
 
 fn stream(answer: Answer, name: &str) -> Result<Response, ApiError> {
     let streams = merged(&answer);
     match streams.get(name) {
-        Some(merged) => Ok(Response::json(200, &merged.show(name))),
+        Some(merged) => Ok(json(200, &merged.show(name))),
         None => Err(missing(&answer, "stream")),
     }
 }
@@ -220,14 +217,14 @@ fn clients(answer: Answer, context: &Context<'_>) -> Response {
         total: answer.total,
         clients: all_clients(answer),
     };
-    Response::json(200, &body)
+    json(200, &body)
 }
 
 fn client(answer: Answer, id: u64) -> Result<Response, ApiError> {
     let error = missing(&answer, "client");
     let clients = all_clients(answer);
     let found = clients.iter().find(|client| client.id == id);
-    found.map(|client| Response::json(200, client)).ok_or(error)
+    found.map(|client| json(200, client)).ok_or(error)
 }
 
 fn kicked(answer: Answer, id: u64, ban_seconds: Option<u64>) -> Result<Response, ApiError> {
@@ -252,7 +249,7 @@ fn kicked(answer: Answer, id: u64, ban_seconds: Option<u64>) -> Result<Response,
         banned,
         ban_seconds: ban_seconds.filter(|_| !banned.is_empty()),
     };
-    Ok(Response::json(200, &body))
+    Ok(json(200, &body))
 }
 
 /// A worker: its gauges by their names, its times in seconds.
@@ -345,7 +342,7 @@ fn workers(answer: Answer, context: &Context<'_>) -> Response {
         pushes: targets(&answer),
         closes: closes(&answer),
     };
-    Response::json(200, &body)
+    json(200, &body)
 }
 
 /// The settings in effect; of other servers what may be shown to everybody.
@@ -371,7 +368,7 @@ fn config(config: &Config) -> Response {
         }
     });
     let settings = settings.collect();
-    Response::json(200, &Body { settings })
+    json(200, &Body { settings })
 }
 
 #[cfg(test)]

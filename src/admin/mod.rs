@@ -22,6 +22,7 @@ pub use route::{ApiError, Route, route};
 use std::time::Duration;
 
 use crate::config::Config;
+use crate::http::response::Response;
 
 /// The API in the terms of OpenAPI 3.1, served as it is.
 pub const OPENAPI: &str = include_str!("openapi.json");
@@ -39,41 +40,12 @@ pub struct Context<'a> {
     pub config: &'a Config,
 }
 
-/// What is said to a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Response {
-    /// The status of HTTP.
-    pub status: u16,
-    /// The kind of the body.
-    pub content_type: &'static str,
-    /// The body.
-    pub body: Vec<u8>,
-}
-
 /// JSON.
 pub const JSON: &str = "application/json";
 
-/// Words.
-pub const TEXT: &str = "text/plain; charset=utf-8";
-
-impl Response {
-    /// A plain text.
-    pub fn text(status: u16, body: &str) -> Self {
-        Self {
-            status,
-            content_type: TEXT,
-            body: body.into(),
-        }
-    }
-
-    /// What `value` is in JSON.
-    pub fn json(status: u16, value: &impl serde::Serialize) -> Self {
-        // Only maps whose keys are no strings cannot be written, and there are none.
-        let body = serde_json::to_vec(value).unwrap_or_default();
-        Self {
-            status,
-            content_type: JSON,
-            body,
-        }
-    }
+/// What `value` is in JSON.
+fn json(status: u16, value: &impl serde::Serialize) -> Response {
+    // Only maps whose keys are no strings cannot be written, and there are none.
+    let body = serde_json::to_vec(value).unwrap_or_default();
+    Response::new(status, JSON, body).with("Cache-Control", "no-store")
 }

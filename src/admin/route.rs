@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::Response;
+use super::json;
+use crate::http::response::Response;
 use crate::limits;
 use crate::report::{Page, Question, Role, Wanted};
 
@@ -107,7 +108,11 @@ impl ApiError {
         }
         let (code, message) = (self.code, &*self.message);
         let error = Error { code, message };
-        Response::json(self.status, &Body { error })
+        let response = json(self.status, &Body { error });
+        match self.status {
+            401 => response.with("WWW-Authenticate", "Bearer"),
+            _ => response,
+        }
     }
 }
 
@@ -368,7 +373,7 @@ mod tests {
     #[test]
     fn errors_are_json_with_their_words_escaped() {
         let error = get_error("/api/v1/streams", "%22%0a=1");
-        let body = String::from_utf8(error.response().body).unwrap();
+        let body = String::from_utf8(error.response().body.into_owned()).unwrap();
         let wanted = r#"{"error":{"code":"bad_query","message":"\"\n means nothing here"}}"#;
         assert_eq!(body, wanted);
     }

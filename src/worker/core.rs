@@ -37,6 +37,7 @@ use super::report::Questions;
 use super::session::Session;
 use super::table::Stream;
 use super::timers::{Timer, Timers};
+use crate::admin::Route;
 use crate::config::Config;
 use crate::edge::rule;
 use crate::http::token::Token;
@@ -67,6 +68,8 @@ pub struct Shared<S> {
     /// When the first of them began: what knows no clock is told the time since, and
     /// connections take it along from one worker to another.
     born: OnceLock<Instant>,
+    /// When the relay began, in milliseconds since 1970.
+    pub began_ms: u64,
     /// What a request to the admin listener has to show, if anything.
     pub admin_token: Option<Token>,
     /// What origins do not have.
@@ -88,6 +91,7 @@ impl<S> Shared<S> {
         let target_labels = rule::labels(&config.push);
         let targets = target_labels.len();
         Self {
+            began_ms: 0,
             admin_token: None,
             missing: Missing::default(),
             relay_id: 0,
@@ -158,6 +162,8 @@ pub struct Core<S> {
     pub(super) players: usize,
     /// Publishers here.
     pub(super) publishers: usize,
+    /// Questions to the workers, who waits for the answer, and what it is to be made into.
+    pub(super) asked_by_http: Vec<(u64, (usize, u64), Route)>,
     /// Connections to the admin listener.
     pub(super) admins: usize,
     pub(super) notes: Notes,
@@ -237,6 +243,7 @@ impl<S: Transport> Core<S> {
             drained: false,
             players: 0,
             publishers: 0,
+            asked_by_http: Vec::new(),
             admins: 0,
             notes,
             pressure: Pressure::None,

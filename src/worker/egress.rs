@@ -130,6 +130,7 @@ impl<S: Transport> Core<S> {
 
     /// Writes to every connection on the woken list.
     pub fn serve_woken(&mut self) {
+        self.answer_questions();
         let mut woken = std::mem::take(&mut self.woken);
         for key in woken.drain(..) {
             self.contained(key, Step::Other, |core| core.serve_one_woken(key));

@@ -2,20 +2,23 @@
 //! operator's questions at the other. A stream is played as by RTMP, from the same code; only its
 //! bytes come from another log.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::Ordering;
 
 use super::admission::Refusal;
 use super::conn::{CloseReason, Conn};
+use super::contain::Step;
 use super::core::Core;
 use super::ingress::Flow;
 use super::session::Session;
+use crate::admin::{self, ApiError, Context, Route};
 use crate::http::pages;
 use crate::http::request::{Method, Request};
 use crate::http::response::Response;
 use crate::http::session::{HttpSession, Plane};
 use crate::limits;
 use crate::net::transport::Transport;
+use crate::report::Answer;
 use crate::rtmp::name::{AppName, StreamName, stream_name};
 use crate::stream::log::MSID;
 
@@ -149,26 +152,110 @@ impl<S: Transport> Core<S> {
         }
     }
 
+    /// Answers what the operator asks, or asks the workers first.
     fn admin_request(&mut self, key: usize, request: &Request) -> Flow {
-        if !matches!(request.method, Method::Get | Method::Head | Method::Delete) {
-            let answer = Response::text(405, "only GET, HEAD and DELETE are answered here");
-            return self.refuse_request(key, answer.with("Allow", "GET, HEAD, DELETE"));
-        }
-        match request.path.as_str() {
-            "/" => return self.answer(key, pages::status()),
-            "/healthz" => return self.answer(key, Response::text(200, "ok")),
-            "/readyz" if self.is_draining() => {
-                return self.answer(key, Response::text(503, "draining"));
+        let method = match request.method {
+            Method::Get | Method::Head => "GET",
+            Method::Delete => "DELETE",
+            Method::Options | Method::Other => {
+                let answer = Response::text(405, "only GET, HEAD and DELETE are answered here");
+                return self.refuse_request(key, answer.with("Allow", "GET, HEAD, DELETE"));
             }
-            "/readyz" => return self.answer(key, Response::text(200, "ready")),
-            _ => {}
-        }
+        };
         // The page holds no figures: it asks for those, with the token.
-        if let Some(file) = pages::file(&request.path) {
-            return self.answer(key, file);
+        match pages::file(&request.path) {
+            Some(file) => return self.answer(key, file),
+            None if request.path == "/" => return self.answer(key, pages::status()),
+            None => {}
         }
-        self.answer(key, Response::text(404, "there is nothing here"))
+        let route = match admin::route(method, &request.path, &request.query) {
+            Ok(route) if route.is_open() => route,
+            Ok(route) => match self.check_right(request) {
+                Ok(()) => route,
+                Err(error) => return self.answer(key, error.response()),
+            },
+            Err(error) => return self.answer(key, error.response()),
+        };
+        let Some(question) = route.question() else {
+            let answer = admin::answer(&route, None, &self.context());
+            return self.answer(key, answer);
+        };
+        match self.ask(question) {
+            Some(id) => {
+                let asker = (key, self.conns[key].id);
+                self.asked_by_http.push((id, asker, route));
+                // Alone it knows the answer already.
+                self.wake(key);
+                Flow::Continue
+            }
+            None => self.answer(key, ApiError::busy().response()),
+        }
     }
+
+    /// Whether a request may see figures and close connections: with the token, or, where there
+    /// is none, by the address of the listener itself, so that no page on the web can have a
+    /// browser ask under a name of its own.
+    fn check_right(&self, request: &Request) -> Result<(), ApiError> {
+        match &self.shared.admin_token {
+            Some(token) if token.is_shown_by(request) => Ok(()),
+            Some(_) => Err(ApiError::unauthorized()),
+            None if is_own_name(&request.host) => Ok(()),
+            None => Err(ApiError::forbidden(
+                "ask by address, or as localhost; other names need --admin-token-file",
+            )),
+        }
+    }
+
+    fn context(&self) -> Context<'_> {
+        let uptime = self.uptime();
+        let uptime_ms = u64::try_from(uptime.as_millis()).unwrap_or(u64::MAX);
+        Context {
+            time_ms: self.shared.began_ms.saturating_add(uptime_ms),
+            uptime,
+            draining: self.is_draining(),
+            config: &self.shared.config,
+        }
+    }
+
+    /// Hands out the answers that are complete.
+    pub(super) fn answer_questions(&mut self) {
+        for (id, told) in std::mem::take(self.answers()) {
+            let asked = self.asked_by_http.iter().position(|asked| asked.0 == id);
+            let Some(asked) = asked else { continue };
+            let (_, (key, conn), route) = self.asked_by_http.swap_remove(asked);
+            let is_it = |its: &Conn<S>| its.id == conn && its.closing.is_none();
+            if self.conns.get(key).is_some_and(is_it) {
+                self.contained(key, Step::Other, |core| core.give_answer(key, &route, told));
+            }
+        }
+    }
+
+    fn give_answer(&mut self, key: usize, route: &Route, told: Answer) {
+        let answer = admin::answer(route, Some(told), &self.context());
+        self.answer(key, answer);
+        let now = self.now;
+        let conn = &mut self.conns[key];
+        conn.idle_since = now;
+        if conn.session.http().is_some_and(|http| http.is_done()) {
+            self.close(key, &CloseReason::Answered);
+        } else {
+            // Another request may have come meanwhile.
+            self.mark_ready(key);
+            self.wake(key);
+        }
+    }
+}
+
+/// Whether a request was made for an address or for this machine's own name.
+fn is_own_name(host: &str) -> bool {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let address = name.trim_start_matches('[').trim_end_matches(']');
+    address.is_empty()
+        || address.parse::<IpAddr>().is_ok()
+        || name.eq_ignore_ascii_case("localhost")
 }
 
 /// The stream at `path`, which is as in the URL of RTMP.

@@ -21,7 +21,7 @@ use super::core::Core;
 use super::line::Task;
 use super::mail::Mail;
 use super::session::Session;
-use super::table::{Form, Player, Source, Stream};
+use super::table::{Form, Player, Source, Stream, log_for};
 use super::timers::Timer;
 use crate::edge::rule;
 use crate::limits;
@@ -34,6 +34,7 @@ use crate::rtmp::amf0::{Decoder, Limits};
 use crate::rtmp::command::Status;
 use crate::rtmp::media::FourCc;
 use crate::stats::{Gauges, TargetGauges};
+use crate::stream::flv::Framing;
 use crate::stream::intake::Counted;
 
 /// Whose connection it is that nobody is served by; see [`Core::contained`].
@@ -350,9 +351,10 @@ impl<S: Transport> Core<S> {
         let stream = self.streams.get(play.stream)?;
         let player = stream.players.get(play.slot)?;
         let at = player.cursor.needs_from()?;
-        let bytes = stream.log.visible().saturating_sub(at);
-        let next = stream.log.frames_from(at).next();
-        let ms = next.zip(stream.log.last_timestamp());
+        let log = log_for(&stream.log, &stream.flv, player.form);
+        let bytes = log.visible().saturating_sub(at);
+        let next = log.frames_from(at).next();
+        let ms = next.zip(log.last_timestamp());
         let ms = ms.map(|((_, frame), last)| last.since(frame.timestamp));
         let ms = ms.and_then(|ms| u32::try_from(ms).ok());
         Some((bytes, ms.unwrap_or(0)))
@@ -510,16 +512,18 @@ fn app_of(name: &str) -> &str {
 }
 
 /// Whether a player plays by HTTP or WebSocket.
-fn is_by_http(_player: &Player) -> bool {
-    false
+fn is_by_http(player: &Player) -> bool {
+    matches!(player.form, Form::Flv(_))
 }
 
 /// What a connection speaks.
 fn protocol<S: Transport>(conn: &Conn<S>) -> &'static str {
-    if conn.socket.is_encrypted() {
-        "rtmps"
-    } else {
-        "rtmp"
+    match conn.session.form() {
+        Form::Flv(_) if conn.plays.is_empty() => "http",
+        Form::Flv(Framing::Plain) => "http-flv",
+        Form::Flv(Framing::WebSocket) => "ws-flv",
+        Form::Play | Form::Publish if conn.socket.is_encrypted() => "rtmps",
+        Form::Play | Form::Publish => "rtmp",
     }
 }
 
@@ -537,8 +541,10 @@ fn role_of<S>(conn: &Conn<S>) -> Role {
 
 /// What a client calls itself, and what it can do of E-RTMP.
 fn about(session: &Session) -> (String, Option<Capabilities>) {
-    let Session::Server(server) = session else {
-        return (String::new(), None);
+    let server = match session {
+        Session::Server(server) => server,
+        Session::Http(http) => return (http.user_agent().to_owned(), None),
+        Session::Client(_) => return (String::new(), None),
     };
     let client = server.client();
     if server.app().is_none() {

@@ -199,8 +199,8 @@ fn health_and_readiness() {
     assert_eq!(said(Route::Readyz, &context).status, 200);
     context.draining = true;
     assert_eq!(said(Route::Readyz, &context).status, 503);
-    assert_eq!(said(Route::Readyz, &context).body, b"draining\n");
-    assert_eq!(said(Route::Healthz, &context).body, b"ok\n");
+    assert_eq!(said(Route::Readyz, &context).body[..], *b"draining\n");
+    assert_eq!(said(Route::Healthz, &context).body[..], *b"ok\n");
 }
 
 /// Every answer there is, with the name of what the description calls it.
