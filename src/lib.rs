@@ -33,4 +33,5 @@ pub mod rtmp;
 pub mod server;
 pub mod stats;
 pub mod stream;
+pub mod top;
 pub mod worker;

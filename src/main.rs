@@ -1,17 +1,28 @@
-//! The `tailwater` binary: flags, then the relay. Exit codes: 0 after a signal or a printed
-//! text, 1 when the relay could not start, 2 for a bad option.
+//! The `tailwater` binary: flags, then the relay, or `top`. Exit codes: 0 after a signal or a
+//! printed text, 1 when the relay could not start, 2 for a bad option.
 
 use std::io::Write;
 use std::process::ExitCode;
 
 use tailwater::flags::{self, Outcome};
-use tailwater::server;
+use tailwater::{server, top};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args_os()
         .skip(1)
         .map(|raw| raw.to_string_lossy().into_owned())
         .collect();
+    if let [first, rest @ ..] = &arguments[..]
+        && first == "top"
+    {
+        return match top::run(rest) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("tailwater top: {error}");
+                ExitCode::from(error.code)
+            }
+        };
+    }
     let config = match flags::parse(&arguments) {
         Ok(Outcome::Run(config)) => config,
         Ok(Outcome::Print(text)) => {

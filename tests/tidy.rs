@@ -173,6 +173,7 @@ fn imports_point_one_way() {
             ],
         ),
         ("limits", &["limits"]),
+        ("top", &["top"]),
         ("stats", &[]),
         ("report", &["report", "stats", "limits"]),
         (

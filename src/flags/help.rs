@@ -17,6 +17,7 @@ is known by an app and a name, as they stand in its URL:
 rtmp://HOST/APP/NAME. Without options it serves every app on port 1935.
 
 Usage: tailwater [OPTION]...
+       tailwater top ADDR         what a running relay is doing; top --help
 
 Write --pace 20 or --pace=20. A number with a unit is 16m, 16MiB or \"16 MiB\".
 Sizes are in bytes, or take k, m, g or KiB, MiB, GiB, all powers of 1024.
