@@ -513,6 +513,10 @@ pub const HTTP_FIELDS_MAX: usize = 64;
 /// Bytes of further requests, or of WebSocket frames, that wait for their turn.
 pub const HTTP_INPUT_BYTES_MAX: usize = 2 * HTTP_HEAD_BYTES_MAX;
 
+/// Bytes of answers that may wait to be sent when a further request is answered: who asks and does
+/// not read is not heard.
+pub const HTTP_ANSWER_BYTES: usize = 64 * KIB;
+
 /// HTTP requests, or WebSocket frames, of one connection. A status page asks thrice a second, a
 /// browser's burst at the start of a page is a dozen.
 pub const HTTP_REQUESTS: Rate = Rate::per_second(20, 120);

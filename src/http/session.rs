@@ -108,19 +108,29 @@ impl HttpSession {
     pub fn next(&mut self, input: &[u8], at: &mut usize) -> Result<Option<Request>, HttpError> {
         let new = input.get(*at..).unwrap_or_default();
         match self.state {
-            State::Idle => self.next_request(new, at),
-            State::Asked => {
+            State::Idle if !self.is_owed() => self.next_request(new, at),
+            State::Idle | State::Asked => {
                 if self.take(new, at) || new.is_empty() {
                     return Ok(None);
                 }
                 self.state = State::Done;
                 Err(HttpError::Surplus)
             }
-            State::Streaming { is_websocket: true } => self.read_frames(new, at).map(|()| None),
+            State::Streaming { is_websocket: true } => {
+                let read = self.read_frames(new, at);
+                match read {
+                    Err(HttpError::Frame(what)) => self.end(CloseCode::Protocol, what),
+                    Err(HttpError::Closed) => self.end(CloseCode::Normal, ""),
+                    Err(_) => self.end(CloseCode::Policy, "too many frames"),
+                    Ok(()) => {}
+                }
+                read.map(|()| None)
+            }
             State::Streaming { .. } | State::Done => {
                 *at = input.len();
                 self.surplus += new.len();
                 if self.surplus > limits::HTTP_INPUT_BYTES_MAX {
+                    self.state = State::Done;
                     return Err(HttpError::Surplus);
                 }
                 Ok(None)
@@ -157,7 +167,14 @@ impl HttpSession {
                 return Ok(None);
             }
             Err(refused) => {
-                self.refuse(refused.status, refused.why);
+                let answer = Response::text(refused.status, refused.why);
+                self.state = State::Asked;
+                self.answer_last(match refused.status {
+                    426 => answer
+                        .with("Upgrade", "websocket")
+                        .with("Sec-WebSocket-Version", "13"),
+                    _ => answer,
+                });
                 return Err(HttpError::Request(refused.why));
             }
         };
@@ -228,10 +245,7 @@ impl HttpSession {
                     }
                     websocket::write_control(self.out.writer(), opcode::PONG, &payload);
                 }
-                Frame::Close => {
-                    self.end(CloseCode::Normal, "");
-                    return Err(HttpError::Closed);
-                }
+                Frame::Close => return Err(HttpError::Closed),
                 Frame::Data { len } => self.unread = len,
             }
         }
@@ -239,7 +253,13 @@ impl HttpSession {
 
     /// Whether there is something in what has come that was not looked at.
     pub fn has_more(&self) -> bool {
-        self.state == State::Idle && !self.input.is_empty() && !self.is_part
+        let may_ask = self.state == State::Idle && !self.is_owed();
+        may_ask && !self.input.is_empty() && !self.is_part
+    }
+
+    /// Whether so much waits to be sent that no further request is answered before.
+    fn is_owed(&self) -> bool {
+        self.out.pending().len() > limits::HTTP_ANSWER_BYTES
     }
 
     /// Header fields for the answer to the request that was given last.
@@ -264,12 +284,17 @@ impl HttpSession {
         self.asked.user_agent = asked.user_agent;
     }
 
+    /// The same, and there is nothing more to say.
+    pub fn answer_last(&mut self, response: Response) {
+        self.asked.keep_alive = false;
+        self.answer(response);
+    }
+
     /// Answers with an error, after which there is nothing more to say.
     pub fn refuse(&mut self, status: u16, why: &str) {
         if matches!(self.state, State::Idle | State::Asked) {
             self.state = State::Asked;
-            self.asked.keep_alive = false;
-            self.answer(Response::text(status, why));
+            self.answer_last(Response::text(status, why));
         }
     }
 
@@ -344,8 +369,10 @@ impl HttpSession {
     }
 
     /// Whether the peer may say that it has no more to say and still be served.
+    /// Over WebSocket it would have sent a close, RFC 6455 §7.1.1.
     pub fn may_half_close(&self) -> bool {
-        matches!(self.state, State::Asked | State::Streaming { .. })
+        let is_served = matches!(self.state, State::Asked | State::Streaming { .. });
+        is_served && !self.is_websocket()
     }
 
     /// Whether all has been said, so that the connection is to be closed.

@@ -485,16 +485,16 @@ impl CloseReason {
 
     /// Whether the peer is to blame: it broke the protocol or a limit, or let a deadline pass.
     pub(super) fn is_violation(&self) -> bool {
-        matches!(
-            self,
-            Self::Protocol(_)
-                | Self::Http(_)
-                | Self::TimedOut(_)
-                | Self::Bitrate
-                | Self::Skips
-                | Self::Tls(_)
-                | Self::Proxy(_)
-        )
+        matches!(self, Self::Http(error) if *error != HttpError::Closed)
+            || matches!(
+                self,
+                Self::Protocol(_)
+                    | Self::TimedOut(_)
+                    | Self::Bitrate
+                    | Self::Skips
+                    | Self::Tls(_)
+                    | Self::Proxy(_)
+            )
     }
 
     /// How loud the end of a connection is. Thousands of players come and go, and so do

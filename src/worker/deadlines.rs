@@ -99,6 +99,8 @@ impl<S: Transport> Core<S> {
         }
         let mut next = now + self.check_every;
         let mut ask_at = None;
+        // What was asked for by HTTP is on its way.
+        let is_answered = matches!(conn.session, Session::Http(_)) && conn.has_pending();
         let mut limit = |since: Instant, timeout: Duration, which: Deadline| {
             let until = since + timeout;
             next = next.min(until);
@@ -122,6 +124,7 @@ impl<S: Transport> Core<S> {
             limit(conn.accepted_at, timeout, Deadline::Handshake)?;
         } else if conn.publications.is_empty()
             && conn.plays.iter().all(|play| play.wait_until.is_some())
+            && !is_answered
         {
             let is_idle = matches!(&conn.session, Session::Http(http) if http.is_idle());
             let in_time = limit(conn.idle_since, self.setup_time(conn), Deadline::Setup);
@@ -146,7 +149,7 @@ impl<S: Transport> Core<S> {
             };
             limit(last_media, patience, Deadline::MediaIdle)?;
         }
-        if conn.plays.iter().any(|play| play.wait_until.is_none()) {
+        if is_answered || conn.plays.iter().any(|play| play.wait_until.is_none()) {
             if let Some(since) = conn.blocked_since {
                 limit(since, config.send_timeout, Deadline::Send)?;
             }

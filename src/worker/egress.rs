@@ -175,10 +175,14 @@ impl<S: Transport> Core<S> {
         match conn.send(&[], self.now) {
             Ok(sent) => {
                 self.gauges.bytes_out += sent.bytes as u64;
-                let conn = &self.conns[key];
+                let conn = &mut self.conns[key];
+                let may_be_heard = conn.session.http().is_some_and(|http| http.has_more());
                 if conn.writable && conn.has_pending() {
                     // It was more than one write takes.
                     self.wake(key);
+                }
+                if may_be_heard {
+                    self.mark_ready(key);
                 }
                 true
             }

@@ -81,13 +81,14 @@ impl<S: Transport> Core<S> {
 
     /// Answers with an error and closes, as what may follow cannot be read.
     fn refuse_request(&mut self, key: usize, response: Response) -> Flow {
-        self.answer(key, response);
+        if let Some(http) = self.conns[key].session.http() {
+            http.answer_last(response);
+        }
         Flow::Close(CloseReason::Answered)
     }
 
     fn stream_request(&mut self, key: usize, request: &Request) -> Flow {
-        let fields = self.cors_fields(request);
-        let is_allowed = !fields.is_empty();
+        let (is_allowed, fields) = self.cors_fields(request);
         if let Some(http) = self.conns[key].session.http() {
             http.set_fields(fields);
         }
@@ -128,28 +129,29 @@ impl<S: Transport> Core<S> {
         let answer = match pages::file(&request.path) {
             Some(file) => file,
             None if request.path == "/play" => pages::player(),
+            None if request.path.starts_with("/-/") => Response::text(404, "no such file"),
             None if name_of(&request.path, "").is_ok() => pages::player(),
             None => Response::text(404, "there is nothing here; streams are at /APP/STREAM.flv"),
         };
         self.answer(key, answer)
     }
 
-    /// Header fields that allow pages of the request's origin to read the answer, if they may.
-    fn cors_fields(&self, request: &Request) -> Vec<(&'static str, String)> {
-        let allowed = &self.shared.config.http_cors;
-        if allowed.is_empty() {
-            return Vec::new();
+    /// Whether pages of the request's origin may read the answer, and the header fields that say
+    /// so. Where that depends on the origin, each answer tells caches that it does.
+    fn cors_fields(&self, request: &Request) -> (bool, Vec<(&'static str, String)>) {
+        let listed = &self.shared.config.http_cors;
+        if listed.is_empty() {
+            return (false, Vec::new());
         }
-        let vary = ("Vary", "Origin".to_owned());
-        match &request.origin {
-            _ if allowed.iter().any(|origin| origin == "*") => {
-                vec![("Access-Control-Allow-Origin", "*".to_owned())]
-            }
-            Some(origin) if allowed.contains(origin) => {
-                vec![("Access-Control-Allow-Origin", origin.clone()), vary]
-            }
-            _ => Vec::new(),
+        let name = "Access-Control-Allow-Origin";
+        if listed.iter().any(|origin| origin == "*") {
+            return (true, vec![(name, "*".to_owned())]);
         }
+        let mut fields = vec![("Vary", "Origin".to_owned())];
+        let origin = request.origin.as_ref();
+        let origin = origin.filter(|origin| listed.contains(origin));
+        fields.extend(origin.map(|origin| (name, origin.clone())));
+        (origin.is_some(), fields)
     }
 
     /// Answers what the operator asks, or asks the workers first.

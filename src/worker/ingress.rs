@@ -166,6 +166,10 @@ impl<S: Transport> Core<S> {
                 {
                     conn.readable = false;
                 }
+                // What was asked for before the end is answered.
+                Ok(0) if conn.session.http().is_some() && conn.has_pending() => {
+                    return Halt::Close(CloseReason::Answered);
+                }
                 Ok(0) => return Halt::Close(CloseReason::PeerClosed),
                 Ok(count) => {
                     // A short read emptied the socket: the next bytes come with a new event, so

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use super::conn::CloseReason;
 use super::table::Form;
+use crate::http;
 use crate::http::session::HttpSession;
 use crate::http::websocket::CloseCode;
-use crate::http::{self, HttpError};
 use crate::rtmp::Outbox;
 use crate::rtmp::client::{ClientEvent, ClientSession};
 use crate::rtmp::command::Status;
@@ -121,7 +121,6 @@ impl Session {
             }
             Self::Http(http) => match http.next(input, at) {
                 Ok(request) => Ok(request.map(|request| Incoming::Http(Box::new(request)))),
-                Err(HttpError::Closed) => Err(CloseReason::PeerClosed),
                 Err(error) => Err(CloseReason::Http(error)),
             },
         }

@@ -100,6 +100,7 @@ fn requests_come_no_faster_than_they_may() {
     for second in 0..600 {
         session.set_now(Duration::from_secs(second));
         serve(&mut session, GET.repeat(3).as_bytes()).unwrap();
+        said(&mut session);
     }
 }
 
@@ -182,4 +183,55 @@ fn frames_come_no_faster_than_they_may() {
     let mut session = websocket();
     let flood = [0x89, 0x80, 0, 0, 0, 0].repeat(limits::HTTP_REQUESTS.burst() as usize + 1);
     assert_eq!(session.next(&flood, &mut 0), Err(HttpError::Rate));
+}
+
+#[test]
+fn who_does_not_read_answers_is_not_heard() {
+    let mut session = HttpSession::new(Plane::Streams);
+    let large = || Response::new(200, "text/plain", vec![b'x'; limits::HTTP_ANSWER_BYTES]);
+    let (input, mut at) = (GET.repeat(3), 0);
+    assert!(session.next(input.as_bytes(), &mut at).unwrap().is_some());
+    session.answer(large());
+    assert!(session.next(input.as_bytes(), &mut at).unwrap().is_none());
+    assert_eq!((at, session.has_more()), (input.len(), false));
+    said(&mut session);
+    assert!(session.has_more());
+    assert!(session.next(b"", &mut 0).unwrap().is_some());
+    session.answer(large());
+    let flood = vec![b'x'; limits::HTTP_INPUT_BYTES_MAX];
+    assert!(session.next(&flood, &mut 0).unwrap().is_none());
+    assert_eq!(session.next(b"x", &mut 0), Err(HttpError::Surplus));
+}
+
+#[test]
+fn an_answer_can_be_the_last() {
+    let mut session = HttpSession::new(Plane::Streams);
+    assert!(session.next(GET.as_bytes(), &mut 0).unwrap().is_some());
+    session.answer_last(Response::text(405, "no"));
+    assert!(said(&mut session).contains("Connection: close\r\n"));
+    assert!(session.is_done());
+}
+
+#[test]
+fn a_frame_that_may_not_be_is_answered_with_a_close() {
+    for (frame, code) in [
+        (&[0x89, 0][..], CloseCode::Protocol),
+        (&[0x83, 0x80, 0, 0, 0, 0], CloseCode::Protocol),
+        (&[0x89, 0x80, 0, 0, 0, 0].repeat(1_000), CloseCode::Policy),
+    ] {
+        let mut session = websocket();
+        assert!(session.next(frame, &mut 0).is_err());
+        let said = session.pending();
+        let close = said.windows(4).filter(|four| four[0] == 0x88);
+        let codes = close.map(|close| u16::from_be_bytes([close[2], close[3]]));
+        assert_eq!(codes.collect::<Vec<_>>(), [code as u16]);
+        assert!(session.is_done());
+    }
+}
+
+#[test]
+fn who_plays_may_say_that_it_has_no_more_to_say_but_not_over_websocket() {
+    assert!(streaming(GET).may_half_close());
+    assert!(!websocket().may_half_close());
+    assert!(!HttpSession::new(Plane::Streams).may_half_close());
 }
