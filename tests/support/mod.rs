@@ -8,6 +8,7 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 pub(crate) mod certificates;
+pub(crate) mod http;
 pub(crate) mod line;
 pub(crate) mod media;
 pub(crate) mod memory;

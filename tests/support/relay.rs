@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
+use super::http::FlvPlayer;
 use super::process::Process;
 use super::wire::Wire;
 use super::{SOON, scratch, wait_for};
@@ -104,6 +105,24 @@ impl Relay {
             out.lines()
                 .find_map(|line| line.strip_prefix("listening rtmps ")?.parse().ok())
         })
+    }
+
+    /// Where it serves streams by HTTP.
+    pub(crate) fn http(&self) -> SocketAddr {
+        self.listens("http")
+    }
+
+    /// Where it answers its operator.
+    pub(crate) fn admin(&self) -> SocketAddr {
+        self.listens("admin")
+    }
+
+    fn listens(&self, what: &str) -> SocketAddr {
+        let begin = format!("listening {what} ");
+        let out = self.out();
+        let mut lines = out.lines();
+        let line = lines.find_map(|line| line.strip_prefix(&begin)?.parse().ok());
+        line.unwrap_or_else(|| panic!("the relay does not listen for {what}"))
     }
 
     /// An error with these words is meant to be in its log.
@@ -284,8 +303,8 @@ impl Drop for Relay {
 impl Relay {
     /// The worker a connection of ours landed on.
     #[track_caller]
-    pub(crate) fn worker_of(&self, wire: &Wire) -> usize {
-        let peer = format!("peer={} ", wire.local_address());
+    pub(crate) fn worker_of(&self, client: &impl Client) -> usize {
+        let peer = format!("peer={} ", client.address());
         let line = self.wait_log(&["accepted", &peer]);
         let (_, worker) = line.rsplit_once("worker=").expect("accepted by a worker");
         worker.trim().parse().expect("the number of a worker")
@@ -294,20 +313,38 @@ impl Relay {
     /// One of what `connect` makes on each of `workers`, in their order. The kernel chooses where
     /// a connection lands, so that some more are made and dropped.
     #[track_caller]
-    pub(crate) fn on_each_worker(
+    pub(crate) fn on_each_worker<C: Client>(
         &self,
         workers: usize,
-        mut connect: impl FnMut() -> Wire,
-    ) -> Vec<Wire> {
-        let mut found: Vec<Option<Wire>> = (0..workers).map(|_| None).collect();
+        mut connect: impl FnMut() -> C,
+    ) -> Vec<C> {
+        let mut found: Vec<Option<C>> = (0..workers).map(|_| None).collect();
         for _ in 0..40 * workers {
-            let wire = connect();
-            let worker = self.worker_of(&wire);
-            found[worker].get_or_insert(wire);
+            let client = connect();
+            let worker = self.worker_of(&client);
+            found[worker].get_or_insert(client);
             if found.iter().all(Option::is_some) {
                 return found.into_iter().flatten().collect();
             }
         }
         panic!("the kernel left out one of {workers} workers");
+    }
+}
+
+/// A connection of ours.
+pub(crate) trait Client {
+    /// Our end of it.
+    fn address(&self) -> SocketAddr;
+}
+
+impl Client for Wire {
+    fn address(&self) -> SocketAddr {
+        self.local_address()
+    }
+}
+
+impl Client for FlvPlayer {
+    fn address(&self) -> SocketAddr {
+        self.local_address()
     }
 }
