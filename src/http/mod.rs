@@ -9,6 +9,7 @@
 //!
 //! Not spoken: bodies of requests, chunked coding, ranges, compression, HTTP/2.
 
+pub mod exercise;
 pub mod pages;
 pub mod request;
 pub mod response;

@@ -612,6 +612,11 @@ pub const TABLE: &[Limit] = &[
         "closed: `http_surplus`"
     ),
     limit!(
+        Bytes HTTP_ANSWER_BYTES,
+        "Answers that wait to be sent when a further request is answered",
+        "it waits"
+    ),
+    limit!(
         Rate HTTP_REQUESTS,
         "Requests, or WebSocket frames",
         "429, closed: `http_rate`"

@@ -13,13 +13,14 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
+use tailwater::http;
 use tailwater::net::proxy;
 use tailwater::rtmp::{amf0, exercise, handshake, media, name, reader};
 
 /// A fuzz target: its name in fuzz/Cargo.toml, and what it does with an input.
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 8] = [
+const TARGETS: [Target; 9] = [
     ("handshake", handshake::exercise),
     ("chunks", |data| {
         reader::exercise(data);
@@ -31,6 +32,7 @@ const TARGETS: [Target; 8] = [
     ("media", media::exercise),
     ("names", name::exercise),
     ("proxy", proxy::exercise),
+    ("http", |data| _ = http::exercise::exercise(data)),
 ];
 
 /// Bytes of all corpora together; they are in every clone.
@@ -126,6 +128,22 @@ fn golden_sessions_get_all_the_way() {
     }
     let reached = exercise::chunks(&seeds::named("chunks", "publish"));
     assert_eq!((reached.end, reached.events >= 10), (None, true));
+}
+
+#[test]
+fn requests_and_frames_get_all_the_way() {
+    for (seed, requests, end) in [
+        ("pages", 3, None),
+        ("stream", 1, None),
+        ("upgrade", 1, None),
+        ("frames", 0, Some("websocket_closed")),
+        ("body", 0, Some("http_request")),
+        ("late", 2, None),
+    ] {
+        let reached = http::exercise::exercise(&seeds::named("http", seed));
+        assert_eq!(reached.requests.len(), requests, "{seed}");
+        assert_eq!(reached.end.map(|end| end.code()), end, "{seed}");
+    }
 }
 
 #[test]

@@ -25,6 +25,7 @@ pub(super) fn of(target: &str) -> Vec<Seed> {
         "media" => of_media(),
         "names" => of_names(),
         "proxy" => of_proxy(),
+        "http" => of_http(),
         other => panic!("no seeds for {other}"),
     }
 }
@@ -521,5 +522,67 @@ fn of_proxy() -> Vec<Seed> {
         binary("longest", "21 21 0218", &[1; 536]),
         binary("too-long", "21 21 0219", &[1; 537]),
         binary("command", "22 11 000C", &four),
+    ]
+}
+
+fn of_http() -> Vec<Seed> {
+    use tailwater::http::exercise::{LATE, WEBSOCKET};
+    // In one piece, or cut behind 5 and 30 bytes.
+    let whole = |flags: u8, input: &[u8]| [&[flags, 0], input].concat();
+    let cut = |flags: u8, input: &[u8]| [&[flags, 2, 0, 5, 0, 30], input].concat();
+    let get = |path: &str, fields: &str| {
+        format!("GET {path} HTTP/1.1\r\nHost: relay:8080\r\n{fields}\r\n").into_bytes()
+    };
+    let page = get("/live/cam?muted=1", "User-Agent: a browser\r\n");
+    let upgrade = "Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\
+                   Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+                   Origin: http://relay:8080\r\n";
+    let upgrade = get("/live/cam.flv", upgrade);
+    let frames = [
+        &unhex("89 85 01020304 69 67 6F 68 6E")[..],
+        &unhex("82 FE 0004 00000000 01020304 01 83 0A0B0C0D 010203 80 80 00000000"),
+        &unhex("82 FF 0000000000000003 00000000 010203 8A 80 00000000"),
+        &unhex("88 82 00000000 03E8"),
+    ];
+    let other = b"HEAD http://a/live/cam HTTP/1.0\r\nConnection: keep-alive\r\n\r\n";
+    vec![
+        ("pages", cut(0, &page.repeat(3))),
+        ("other", whole(0, other)),
+        (
+            "options",
+            cut(
+                0,
+                b"OPTIONS /live/cam.flv HTTP/1.1\r\nHost: a\r\nOrigin: b\r\n\r\n",
+            ),
+        ),
+        (
+            "delete",
+            whole(
+                0,
+                b"\r\nDELETE /api/v1/clients/7?ban=60 HTTP/1.1\r\nHost: a\r\n\r\n",
+            ),
+        ),
+        (
+            "token",
+            whole(0, &get("/metrics", "Authorization: Bearer token\r\n")),
+        ),
+        (
+            "stream",
+            cut(0, &get("/live/cam.flv", "Range: bytes=0-\r\n")),
+        ),
+        ("upgrade", cut(0, &[&upgrade[..], frames[0]].concat())),
+        ("frames", cut(WEBSOCKET, &frames.concat())),
+        ("unmasked", whole(WEBSOCKET, &unhex("89 00"))),
+        ("body", whole(0, &get("/", "Content-Length: 5\r\n"))),
+        (
+            "chunked",
+            whole(0, &get("/", "Transfer-Encoding: chunked\r\n")),
+        ),
+        (
+            "late",
+            cut(LATE, &[&page[..], &upgrade, frames[0]].concat()),
+        ),
+        ("preface", whole(0, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")),
+        ("tls", whole(0, &unhex("16 0301 0200 0100"))),
     ]
 }

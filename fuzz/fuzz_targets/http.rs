@@ -1,0 +1,4 @@
+//! Requests by HTTP and frames of WebSocket, as one connection reads them.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| _ = tailwater::http::exercise::exercise(data));
