@@ -102,9 +102,11 @@ impl<S: Transport> Core<S> {
     pub(super) fn flush(&mut self, index: usize) {
         let stream = &mut self.streams[index];
         stream.log.flush();
+        self.faults.at(Midst::Egress);
         stream
             .flv
             .follow(&stream.log, self.log_limits, &mut self.blocks);
+        self.faults.at(Midst::Egress);
     }
 
     /// Frees what no player of the stream needs any more.

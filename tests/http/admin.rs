@@ -68,7 +68,6 @@ fn operators_come_in_when_nobody_else_does_and_are_bounded() {
 }
 
 #[test]
-#[ignore = "what is behind the token is not there yet"]
 fn with_a_token_all_but_health_needs_it() {
     let dir = scratch("token");
     let file = dir.join("token");

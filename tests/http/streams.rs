@@ -111,11 +111,20 @@ fn late_ones_begin_at_the_newest_key_frame_and_all_go_on_alike() {
     let mut later = film.more(5);
     let mut avc = Media::avc_header(1_900);
     avc.payload.extend_from_slice(b", another");
-    later.extend([Media::metadata(1_890, "renamed"), avc]);
-    later.extend(film.group(5));
+    later.extend([Media::metadata(1_890, "renamed"), avc.clone()]);
+    let group = film.group(5);
+    later.extend_from_slice(&group);
     publisher.send_all(&later);
     let got = everybody.get_the_same("what follows", &later);
     assert_list("what follows", &got, &later);
+    // Who comes now to a log that is there begins with the new ones.
+    let time = group[0].time;
+    let aac = Media::aac_header(time);
+    let mut wanted = vec![Media::metadata(0, "renamed"), avc.at(time), aac];
+    wanted.extend(group);
+    for player in &mut both_ways(&relay, "film") {
+        assert_list("the newest", &media_up_to(player, &wanted), &wanted);
+    }
 }
 
 #[test]

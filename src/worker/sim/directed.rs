@@ -5,6 +5,7 @@ mod accounts;
 mod clock;
 mod feeds;
 mod hostile;
+mod http;
 mod lines;
 mod memory;
 mod panics;
@@ -19,6 +20,7 @@ use std::time::{Duration, Instant};
 
 use super::wire::{End, SimSocket, Wire};
 use crate::config::Config;
+use crate::http::session::Plane;
 use crate::rtmp::client::{Action, ClientEvent, ClientRequest, ClientSession};
 use crate::rtmp::handshake::Mode;
 use crate::rtmp::message::{MessageHeader, Payload, Timestamp, kind};
@@ -39,6 +41,8 @@ struct Stage {
 
 struct Guest {
     session: ClientSession,
+    /// What it says and has got, if it speaks HTTP.
+    http: Option<Spoken>,
     wire: Rc<RefCell<Wire>>,
     /// The codes of all statuses, and `end` when the relay closed.
     heard: Vec<String>,
@@ -49,6 +53,13 @@ struct Guest {
     appetite: usize,
     left: usize,
     gone: bool,
+}
+
+/// What somebody says by HTTP, and has got.
+#[derive(Default)]
+struct Spoken {
+    says: Vec<u8>,
+    got: Vec<u8>,
 }
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
@@ -99,15 +110,29 @@ impl Stage {
     }
 
     fn come_from(&mut self, address: [u8; 4], action: Action, name: &str) -> usize {
-        let request = ClientRequest {
-            app: "live".to_owned(),
-            tc_url: "rtmp://relay/live".to_owned(),
-            stream: name.to_owned(),
-            action,
-            handshake: Mode::Plain,
-            chunk_size: 65_536,
-            via: String::new(),
+        let accept = |core: &mut Core<_>, socket, peer| core.accept(socket, peer);
+        self.enter(address, request(action, name), None, accept)
+    }
+
+    /// Somebody connects by HTTP and says this; its number.
+    fn ask(&mut self, says: &str) -> usize {
+        let spoken = Spoken {
+            says: says.as_bytes().to_vec(),
+            got: Vec::new(),
         };
+        let accept =
+            |core: &mut Core<_>, socket, peer| core.accept_http(socket, peer, Plane::Streams);
+        let nothing = request(Action::Play, "");
+        self.enter([10, 0, 0, 2], nothing, Some(spoken), accept)
+    }
+
+    fn enter(
+        &mut self,
+        address: [u8; 4],
+        request: ClientRequest,
+        http: Option<Spoken>,
+        accept: impl FnOnce(&mut Core<SimSocket>, SimSocket, SocketAddr) -> Option<usize>,
+    ) -> usize {
         let id = self.guests.len();
         let wire = Rc::new(RefCell::new(Wire::new(1 << 20, 1 << 16)));
         wire.borrow_mut().interrupt_in = u32::MAX / 2;
@@ -117,12 +142,13 @@ impl Stage {
         };
         self.core.set_now(self.now);
         let peer = SocketAddr::from((address, 1_000));
-        let key = self.core.accept(socket, peer);
+        let key = accept(&mut self.core, socket, peer);
         if let Some(key) = key {
             wire.borrow_mut().register(0, key);
         }
         self.guests.push(Guest {
             session: ClientSession::new(request, id as u64),
+            http,
             wire,
             heard: Vec::new(),
             media: 0,
@@ -263,6 +289,14 @@ impl Stage {
         ]
     }
 
+    /// A guest resets its connection.
+    fn leave(&mut self, guest: usize) {
+        let guest = &mut self.guests[guest];
+        guest.wire.borrow_mut().client_ends(End::Reset);
+        guest.gone = true;
+        self.settle();
+    }
+
     /// Everybody leaves; nothing is left.
     #[track_caller]
     fn end(mut self) {
@@ -281,6 +315,18 @@ impl Stage {
     }
 }
 
+fn request(action: Action, name: &str) -> ClientRequest {
+    ClientRequest {
+        app: "live".to_owned(),
+        tc_url: "rtmp://relay/live".to_owned(),
+        stream: name.to_owned(),
+        action,
+        handshake: Mode::Plain,
+        chunk_size: 65_536,
+        via: String::new(),
+    }
+}
+
 const KEY: &[u8] = &[0x17, 1, 0, 0, 0];
 const INTER: &[u8] = &[0x27, 1, 0, 0, 0];
 const SOUND: &[u8] = &[0xAF, 1];
@@ -293,16 +339,26 @@ impl Guest {
         }
         self.session.set_now(time);
         let mut wire = self.wire.borrow_mut();
-        let out = self.session.out();
-        let sent = wire.client_send(out.pending(), usize::MAX);
-        out.advance(sent);
+        let sent = if let Some(http) = &mut self.http {
+            let sent = wire.client_send(&http.says, usize::MAX);
+            http.says.drain(..sent);
+            sent
+        } else {
+            let out = self.session.out();
+            let sent = wire.client_send(out.pending(), usize::MAX);
+            out.advance(sent);
+            sent
+        };
         let count = wire.to_client.len().min(self.left);
         self.left -= count;
         let input = wire.to_client.front()[..count].to_vec();
         wire.client_took(count);
         let is_over = wire.relay_fin && wire.to_client.is_empty();
         drop(wire);
-        self.decode(&input);
+        match &mut self.http {
+            Some(http) => http.got.extend_from_slice(&input),
+            None => self.decode(&input),
+        }
         if is_over {
             self.gone = true;
             self.heard.push("end".to_owned());
