@@ -178,7 +178,9 @@ fn imports_point_one_way() {
         ("report", &["report", "stats", "limits"]),
         (
             "admin",
-            &["admin", "report", "http", "stats", "config", "flags", "limits"],
+            &[
+                "admin", "report", "http", "stats", "config", "flags", "limits",
+            ],
         ),
         ("edge", &["edge", "rtmp", "limits"]),
         ("control", &["control", "limits"]),

@@ -41,6 +41,15 @@ pub enum HttpError {
 }
 
 impl HttpError {
+    /// What [`code`](Self::code) may say, but for `wrong_protocol`, which is said of RTMP as well.
+    pub const CODES: [&'static str; 5] = [
+        "http_request",
+        "websocket_frame",
+        "http_rate",
+        "http_surplus",
+        "websocket_closed",
+    ];
+
     /// The metric label and log key of this error; stable.
     pub fn code(&self) -> &'static str {
         match self {

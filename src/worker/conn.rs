@@ -399,8 +399,9 @@ pub enum Deadline {
 }
 
 impl CloseReason {
-    /// What [`code`](Self::code) may say, but for what [`ProtocolError::CODES`] has.
-    const CODES: [&'static str; 22] = [
+    /// What [`code`](Self::code) may say, but for what [`ProtocolError::CODES`] and
+    /// [`HttpError::CODES`] have.
+    const CODES: [&'static str; 24] = [
         "peer_closed",
         "io",
         "tls",
@@ -413,6 +414,8 @@ impl CloseReason {
         "too_slow",
         "server_timeout",
         "refused_by_server",
+        "answered",
+        "idle",
         "released",
         "publish_bitrate",
         "too_many_skips",
@@ -559,15 +562,19 @@ impl fmt::Display for CloseReason {
 
 /// How often connections ended for each reason.
 #[derive(Clone, Debug)]
-pub(super) struct Closes([u64; CloseReason::CODES.len() + ProtocolError::CODES.len()]);
+pub(super) struct Closes([u64; Self::COUNT]);
 
 impl Closes {
+    const COUNT: usize =
+        CloseReason::CODES.len() + ProtocolError::CODES.len() + HttpError::CODES.len();
+
     pub(super) fn new() -> Self {
-        Self([0; CloseReason::CODES.len() + ProtocolError::CODES.len()])
+        Self([0; Self::COUNT])
     }
 
     fn codes() -> impl Iterator<Item = &'static str> {
-        CloseReason::CODES.into_iter().chain(ProtocolError::CODES)
+        let rtmp = CloseReason::CODES.into_iter().chain(ProtocolError::CODES);
+        rtmp.chain(HttpError::CODES)
     }
 
     pub(super) fn count(&mut self, code: &'static str) {
@@ -605,5 +612,25 @@ mod tests {
         closes.count(ProtocolError::Aggregate.code());
         let seen: Vec<_> = closes.iter().filter(|(_, count)| *count > 0).collect();
         assert_eq!(seen, [("kicked", 1), ("aggregate", 1)]);
+    }
+
+    #[test]
+    fn what_ends_connections_by_http_is_counted() {
+        let mut closes = Closes::new();
+        for reason in [
+            CloseReason::Answered,
+            CloseReason::Idle,
+            CloseReason::Http(HttpError::WrongProtocol { seen: "tls" }),
+            CloseReason::Http(HttpError::Request("any")),
+            CloseReason::Http(HttpError::Frame("any")),
+            CloseReason::Http(HttpError::Rate),
+            CloseReason::Http(HttpError::Surplus),
+            CloseReason::Http(HttpError::Closed),
+        ] {
+            let code = reason.code();
+            closes.count(code);
+            let counted = closes.iter().find(|(its, _)| *its == code);
+            assert_eq!(counted, Some((code, 1)));
+        }
     }
 }
