@@ -116,7 +116,7 @@ fn system(what: &'static str) -> impl Fn(io::Error) -> StartError {
 ///
 /// # Errors
 /// The relay could not start; nothing was served.
-pub fn run(config: Config) -> Result<(), StartError> {
+pub fn run(mut config: Config) -> Result<(), StartError> {
     log_panics();
     let mut signals =
         Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(system("install signal handlers"))?;
@@ -124,15 +124,11 @@ pub fn run(config: Config) -> Result<(), StartError> {
     let workers = worker_count(config.workers, available.len());
     let pins = pins(&config.cpus, &available, workers)?;
     let max_connections = connection_limit(&config, workers)?;
-    let options = SocketOptions {
-        sndbuf: config.sndbuf.unwrap_or(0),
-        rcvbuf: config.rcvbuf.unwrap_or(0),
-        backlog: i32::from(config.backlog),
-        nodelay: config.nodelay.is_on(),
-        user_timeout: config.send_timeout + USER_TIMEOUT_MARGIN,
-    };
+    let options = socket_options(&config);
     let tls = load_tls(&config)?;
     let mut doors = Doors::open(&config, &options, workers, tls.as_ref())?;
+    // Pages link to where it listens, also where the kernel has chosen the port.
+    config.http = std::mem::take(&mut doors.http);
     let client_tls = load_client_tls(&config)?;
     let stats_interval = config.stats_interval;
     let admin_token = load_token(&config)?;
@@ -187,6 +183,16 @@ pub fn run(config: Config) -> Result<(), StartError> {
     }
     info!("stopped");
     Ok(())
+}
+
+fn socket_options(config: &Config) -> SocketOptions {
+    SocketOptions {
+        sndbuf: config.sndbuf.unwrap_or(0),
+        rcvbuf: config.rcvbuf.unwrap_or(0),
+        backlog: i32::from(config.backlog),
+        nodelay: config.nodelay.is_on(),
+        user_timeout: config.send_timeout + USER_TIMEOUT_MARGIN,
+    }
 }
 
 /// How many workers are started when `wanted` are asked for and there are so many cores.
@@ -312,6 +318,8 @@ struct Doors {
     announced: Vec<String>,
     /// The TCP addresses as bound.
     addresses: Vec<SocketAddr>,
+    /// Those among them where streams are served by HTTP.
+    http: Vec<SocketAddr>,
     /// Of each worker, all in the same order.
     of_workers: Vec<Vec<Door>>,
     /// Held so that the files are removed at the end.
@@ -329,6 +337,7 @@ impl Doors {
         let mut doors = Self {
             announced: Vec::new(),
             addresses: Vec::new(),
+            http: Vec::new(),
             of_workers: (0..workers).map(|_| Vec::new()).collect(),
             _paths: Vec::new(),
         };
@@ -344,7 +353,10 @@ impl Doors {
             doors.addresses.push(bound);
             let name = match plane {
                 Plane::Admin => "admin",
-                Plane::Streams => "http",
+                Plane::Streams => {
+                    doors.http.push(bound);
+                    "http"
+                }
             };
             doors.add(format!("{name} {bound}"), acceptors, &Speaks::Http(plane));
         }
