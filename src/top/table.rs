@@ -1,5 +1,5 @@
-//! From two answers to lines of text: rates by difference, numbers in units that fit, and nothing of
-//! what strangers call things that a terminal could take for an order.
+//! From two answers to lines of text: rates by difference, numbers in units that fit, and nothing
+//! of what strangers call things that a terminal could take for an order.
 
 use std::collections::HashMap;
 
