@@ -1,9 +1,9 @@
 //! tailwater, a relay for live video over RTMP.
 //!
-//! Encoders publish to it and players read from it; it fetches streams from other servers and hands
-//! them on. It does nothing else: no decoding, no recording, no other protocol. Each core runs one
-//! event loop with its own listener; a stream is an append-only log of wire bytes and a player a
-//! cursor on it.
+//! Encoders publish to it and players read from it, by RTMP or as FLV over HTTP; it fetches streams
+//! from other servers and hands them on. It does nothing else: no decoding, no recording. Each core
+//! runs one event loop with its own listener; a stream is an append-only log of wire bytes and a
+//! player a cursor on it.
 //!
 //! ```text
 //!   server    sockets, threads, signals
@@ -11,9 +11,11 @@
 //!   worker    one event loop per core: ingress, egress, mail between workers
 //!     |  \
 //!     |   net     sockets, receive rings, processors; control: what blocks
-//!   edge      rules for other servers
+//!   edge      rules for other servers; admin: what is told to the operator
 //!     |
 //!   stream    what is live: log, cursor, headers
+//!     |
+//!   http      requests, answers, WebSocket and the pages, without I/O
 //!     |
 //!   rtmp      the protocol, both roles, without I/O
 //! ```
