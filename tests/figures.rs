@@ -33,6 +33,8 @@ struct Relay {
     now: Instant,
     /// Nothing that is sent to this one arrives.
     deaf: Option<usize>,
+    /// What was asked has been answered, by worker and question.
+    answers: Vec<(usize, u64, Answer)>,
 }
 
 impl Relay {
@@ -50,6 +52,7 @@ impl Relay {
             cores: (0..2).map(core).collect(),
             now,
             deaf: None,
+            answers: Vec::new(),
         }
     }
 
@@ -77,16 +80,26 @@ impl Relay {
         for _ in 0..count {
             self.now += Duration::from_millis(10);
             for worker in 0..2 {
+                // Before the worker hands them out, and drops those that no request is for.
+                self.keep_answers(worker);
                 turn(&mut self.cores[worker], self.now);
+                self.keep_answers(worker);
                 let letters = std::mem::take(self.cores[worker].outbound());
                 for (to, letter) in letters {
                     if self.deaf != Some(to) {
                         self.cores[to].receive(letter);
+                        self.keep_answers(to);
                     }
                 }
                 self.cores[worker].new_publishers().clear();
             }
         }
+    }
+
+    fn keep_answers(&mut self, worker: usize) {
+        let answers = self.cores[worker].answers().drain(..);
+        let kept = answers.map(|(id, answer)| (worker, id, answer));
+        self.answers.extend(kept);
     }
 
     fn ask(&mut self, worker: usize, question: Question) -> Answer {
@@ -96,9 +109,9 @@ impl Relay {
     }
 
     fn answer(&mut self, worker: usize, id: u64) -> Option<Answer> {
-        let answers = self.cores[worker].answers();
-        let at = answers.iter().position(|(of, _)| *of == id)?;
-        Some(answers.remove(at).1)
+        let is_its = |(by, of, _): &(usize, u64, Answer)| (*by, *of) == (worker, id);
+        let at = self.answers.iter().position(is_its)?;
+        Some(self.answers.remove(at).2)
     }
 
     fn clients(&mut self, worker: usize, question: Question) -> (usize, Vec<ClientReport>) {
