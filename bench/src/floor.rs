@@ -14,8 +14,8 @@ use tailwater::net::process;
 use crate::client::{self, Wire};
 use crate::flags::{Flag, FlagError, Values, flag};
 use crate::floor_server;
-use crate::generator::Plan;
 use crate::load::{SHARED_FLAGS, measure_and_report, shared_plan};
+use crate::plan::Plan;
 use crate::subcommand::{self, End};
 
 const ABOUT: &str = "\

@@ -6,7 +6,7 @@
 //!     |
 //!   load   abuse   floor   compare      what each does with its flags
 //!      \     |     |
-//!        generator              the event loop of publishers and players
+//!        generator              the event loop of publishers and players, and its plan (plan.rs)
 //!         |
 //!   client  check  media        one connection; what it receives; what is sent
 //!         |
@@ -31,6 +31,7 @@ pub mod load;
 pub mod measure;
 pub mod media;
 pub mod micro;
+pub mod plan;
 pub mod report;
 mod socket;
 pub mod subcommand;

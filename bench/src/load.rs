@@ -9,9 +9,10 @@ use tailwater::net::tls::ClientTls;
 
 use crate::client::{Server, Wire};
 use crate::flags::{Flag, FlagError, Values, flag};
-use crate::generator::{Generator, Outcome, Plan};
+use crate::generator::{Generator, Outcome};
 use crate::measure;
 use crate::media::Shape;
+use crate::plan::Plan;
 use crate::report::Report;
 use crate::subcommand::{self, End, say};
 use crate::verdict::{self, Patience};

@@ -1,8 +1,9 @@
 //! From what was observed to figures, and whether they may be reported at all: a generator that
 //! was itself short of time measures itself.
 
-use crate::generator::{Outcome, Plan};
+use crate::generator::Outcome;
 use crate::measure::quantile;
+use crate::plan::Plan;
 use crate::report::Report;
 
 /// How busy and how late the generator may have been.
