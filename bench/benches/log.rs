@@ -1,11 +1,13 @@
 //! A stream's log in memory: one round is three messages in, one slice out for each of 10,000
-//! cursors, and what is old freed. What is left of egress when sockets cost nothing.
+//! cursors, and what is old freed. What is left of egress when sockets cost nothing. And what it
+//! costs to make tags of the messages, beside taking them.
 
 #![expect(clippy::print_stdout, reason = "a checksum to look at")]
 
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use tailwater::stream::flv::Framing;
 use tailwater_bench::micro::Following;
 
 const CURSORS: usize = 10_000;
@@ -26,6 +28,16 @@ fn follow(criterion: &mut Criterion) {
     group.bench_function("append", |b| {
         b.iter(|| black_box(&mut alone).round(MESSAGES));
     });
+    for (name, framing) in [
+        ("append and make tags", Framing::Plain),
+        ("append and make tags in frames", Framing::WebSocket),
+    ] {
+        let mut tagged = Following::new(0).with_tags(framing);
+        group.bench_function(name, |b| {
+            b.iter(|| black_box(&mut tagged).round(MESSAGES));
+        });
+        println!("{} bytes of tags", tagged.tag_bytes());
+    }
     group.finish();
 }
 

@@ -12,6 +12,7 @@ use tailwater::rtmp::message::{Payload, Timestamp, kind};
 use tailwater::rtmp::reader::{ChunkReader, ReaderLimits};
 use tailwater::stream::block::BlockPool;
 use tailwater::stream::cursor::{Cursor, Place};
+use tailwater::stream::flv::{FlvLogs, Framing};
 use tailwater::stream::log::{LogLimits, StreamLog};
 
 use crate::client::encode;
@@ -260,6 +261,8 @@ fn walk(value: &Value<'_>, sum: &mut Sum) {
 /// A log with messages coming in and cursors that follow it.
 pub struct Following {
     log: StreamLog,
+    /// Those made of it.
+    tags: FlvLogs,
     pool: BlockPool,
     cursors: Vec<Cursor>,
     messages: Vec<(u8, u32, Vec<u8>)>,
@@ -278,11 +281,25 @@ impl Following {
     pub fn new(cursors: usize) -> Self {
         Self {
             log: StreamLog::new(LOG_LIMITS),
+            tags: FlvLogs::default(),
             pool: BlockPool::default(),
             cursors: vec![Cursor::at(0); cursors],
             messages: messages(SECOND_MESSAGES * 2),
             next: 0,
         }
+    }
+
+    /// The same, of which tags are made, too.
+    #[must_use]
+    pub fn with_tags(mut self, framing: Framing) -> Self {
+        self.tags
+            .open(framing, &self.log, LOG_LIMITS, &mut self.pool);
+        self
+    }
+
+    /// Bytes of all tags so far.
+    pub fn tag_bytes(&self) -> u64 {
+        self.tags.iter().map(StreamLog::end).sum()
     }
 
     /// One round of the relay: `count` messages in, one slice out for each cursor, old ones
@@ -299,6 +316,7 @@ impl Following {
             self.next += 1;
         }
         self.log.flush();
+        self.tags.follow(&self.log, LOG_LIMITS, &mut self.pool);
         let mut sum = Sum::default();
         for cursor in &mut self.cursors {
             let Place::Follow(offset) = cursor.settle(&self.log, LOG_LIMITS.lag_bytes) else {
@@ -313,6 +331,8 @@ impl Following {
         }
         let needs = self.cursors.iter().filter_map(Cursor::needs_from).min();
         self.log.trim(&mut self.pool, needs.unwrap_or(u64::MAX));
+        // Of tags everybody has had everything.
+        self.tags.trim(&mut self.pool, |_| Some(u64::MAX));
         sum
     }
 }
@@ -378,6 +398,36 @@ mod tests {
         }
         assert_eq!(bytes, 10 * following.log.end());
         assert!(following.log.end() - following.log.base() < 1 << 20);
+    }
+
+    #[test]
+    fn tags_have_every_body_and_are_freed() {
+        for (framing, around) in [(Framing::Plain, 15), (Framing::WebSocket, 15 + 4)] {
+            let mut following = Following::new(0).with_tags(framing);
+            let bodies: usize = following
+                .messages
+                .iter()
+                .map(|(_, _, body)| body.len())
+                .sum();
+            for _ in 0..20 {
+                following.round(following.messages.len());
+            }
+            let count = following.messages.len();
+            let most = 20 * (bodies + count * around) as u64;
+            let bytes = following.tag_bytes();
+            // The frame around a large tag has more bytes, around a small one fewer.
+            assert!(
+                bytes.abs_diff(most) <= 20 * 6 * count as u64,
+                "{bytes} {most}"
+            );
+            assert!(framing == Framing::WebSocket || bytes == most);
+            let held: u64 = following
+                .tags
+                .iter()
+                .map(|log| log.end() - log.base())
+                .sum();
+            assert!(held < 1 << 20, "{held}");
+        }
     }
 
     #[test]
