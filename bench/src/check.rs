@@ -28,6 +28,20 @@ pub struct Tally {
     pub delays_ns: Vec<u64>,
 }
 
+impl Tally {
+    /// Both together.
+    #[must_use]
+    pub fn with(&self, other: &Self) -> Self {
+        Self {
+            messages: self.messages + other.messages,
+            lost: self.lost + other.lost,
+            misplaced: self.misplaced + other.misplaced,
+            corrupt: self.corrupt + other.corrupt,
+            delays_ns: [&self.delays_ns[..], &other.delays_ns].concat(),
+        }
+    }
+}
+
 impl Checker {
     /// For a player of stream `stream`.
     pub fn new(stream: u32) -> Self {

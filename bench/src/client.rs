@@ -1,10 +1,10 @@
-//! One connection of the generator: a publisher or a player, speaking RTMP or, against the
-//! floor, nothing at all.
+//! One connection of the generator: a publisher or a player, speaking RTMP, HTTP-FLV as a player
+//! or, against the floor, nothing at all.
 //!
 //! ```text
 //!   publisher   Joining --Publish.Start--> Live
-//!   player      Joining --Play.Start--> key frame --> Live    checked: parses everything
-//!                   |                              \-> Live    follows: discards in the kernel
+//!   player      Joining --Play.Start,--> key frame -> Live    checked: parses everything
+//!                   |   status 200               \-> Live    follows: discards in the kernel
 //!                   +--> Stalled, never read again
 //! ```
 //!
@@ -22,11 +22,13 @@ use rustix::net::RecvFlags;
 use tailwater::net::tls::TlsName;
 use tailwater::rtmp::client::{Action, ClientEvent, ClientRequest, ClientSession};
 use tailwater::rtmp::handshake::Mode;
-use tailwater::rtmp::message::{Message, MessageHeader, Payload, Timestamp, kind};
+use tailwater::rtmp::message::{MessageHeader, Payload, Timestamp, kind};
 use tailwater::rtmp::reader::{ChunkReader, ReaderLimits};
 use tailwater::rtmp::writer::write_message;
 
 use crate::check::{Checker, Tally};
+use crate::flv::FlvReader;
+use crate::http;
 use crate::measure::now_ns;
 use crate::media::{Due, Label, Media, Schedule, is_coded, is_key_frame};
 use crate::socket::{self, Options, Stream};
@@ -77,6 +79,8 @@ pub struct Publisher {
 
 /// What a player does with what it receives.
 pub struct Player {
+    /// It plays by HTTP-FLV, whose figures are kept apart.
+    pub by_http: bool,
     /// Parse everything.
     pub checker: Option<Checker>,
     /// Stop reading once it plays.
@@ -92,6 +96,8 @@ enum Link {
     Session(Box<ClientSession>),
     /// Chunks without handshake and commands.
     Chunks(Box<ChunkReader>),
+    /// The answer to a request for a stream.
+    Flv(Box<FlvReader>),
     /// Nothing is looked at.
     Blind,
 }
@@ -115,8 +121,10 @@ pub struct Desk {
 /// What was observed.
 #[derive(Default)]
 pub struct Seen {
-    /// By checked players.
+    /// By checked players that speak RTMP, or nothing.
     pub tally: Tally,
+    /// By checked players that speak HTTP.
+    pub http_tally: Tally,
     /// From connecting to the first key frame, of ordinary players.
     pub first_frame_ns: Vec<u64>,
     /// The same for the players of a storm.
@@ -149,6 +157,13 @@ pub enum Wire {
         app: String,
         /// `rtmp://host:port/app`, or `rtmps://`.
         tc_url: String,
+    },
+    /// HTTP, for players alone: streams are at `/app/NAME.flv`.
+    Flv {
+        /// The app.
+        app: String,
+        /// `host:port`.
+        host: String,
     },
     /// Chunks of this size from the server, without handshake and commands.
     Bare {
@@ -213,6 +228,7 @@ impl Client {
             Role::Publisher(_) => Action::Publish,
             Role::Player(_) => Action::Play,
         };
+        let mut unsent = Vec::new();
         let link = match &server.wire {
             Wire::Rtmp { app, tc_url } => {
                 let request = ClientRequest {
@@ -225,6 +241,11 @@ impl Client {
                     via: String::new(),
                 };
                 Link::Session(Box::new(ClientSession::new(request, begun_ns)))
+            }
+            Wire::Flv { app, host } => {
+                let path = format!("/{app}/{}.flv", stream.1);
+                unsent.extend_from_slice(http::get(host, &path).as_bytes());
+                Link::Flv(Box::new(FlvReader::new()))
             }
             Wire::Bare { chunk_size } => match &role {
                 Role::Player(player) if player.checker.is_some() => {
@@ -243,7 +264,7 @@ impl Client {
             stream: stream.0,
             begun_ns,
             link,
-            unsent: Vec::new(),
+            unsent,
         })
     }
 
@@ -344,17 +365,33 @@ impl Client {
             Link::Chunks(reader) => {
                 while let Some(message) = reader.next(input, &mut at).map_err(broken)? {
                     if let Role::Player(player) = &mut self.role {
-                        take_media(player, &mut self.state, self.begun_ns, desk, &message);
+                        let message = (message.header.kind, &message.payload);
+                        take_media(player, &mut self.state, self.begun_ns, desk, message);
                     }
                 }
                 reader.hold(input);
+            }
+            Link::Flv(reader) => {
+                let Role::Player(player) = &mut self.role else {
+                    return Err("not asked to take a stream by HTTP".into());
+                };
+                reader.read(input, |tag| {
+                    let message = (tag.kind, &Payload::from_slice(tag.body));
+                    take_media(player, &mut self.state, self.begun_ns, desk, message);
+                })?;
+                match (reader.is_answered(), player.stalls, player.idles) {
+                    (true, true, _) => self.state = State::Stalled,
+                    (true, _, true) => self.state = State::Live,
+                    _ => {}
+                }
             }
             Link::Session(session) => {
                 session.set_now(Duration::from_nanos(now_ns()));
                 while let Some(event) = session.next(input, &mut at).map_err(broken)? {
                     match (event, &mut self.role) {
                         (ClientEvent::Media(message), Role::Player(player)) => {
-                            take_media(player, &mut self.state, self.begun_ns, desk, &message);
+                            let message = (message.header.kind, &message.payload);
+                            take_media(player, &mut self.state, self.begun_ns, desk, message);
                         }
                         (ClientEvent::Status { level, code, .. }, _) if level == "error" => {
                             return Err(format!("refused: {code}"));
@@ -486,13 +523,13 @@ pub fn encode(
     write_message(out, &header, &Payload::from_slice(body), chunk_size);
 }
 
-/// A player has received a message.
+/// A player has received a message: its kind and its payload.
 fn take_media(
     player: &mut Player,
     state: &mut State,
     begun_ns: u64,
     desk: &mut Desk,
-    message: &Message<'_>,
+    (message_kind, payload): (u8, &Payload<'_>),
 ) {
     let Desk {
         media,
@@ -501,8 +538,7 @@ fn take_media(
         scratch,
         ..
     } = desk;
-    let message_kind = message.header.kind;
-    let bytes = message.payload.contiguous(body);
+    let bytes = payload.contiguous(body);
     if !is_coded(message_kind, bytes) {
         return;
     }
@@ -516,7 +552,11 @@ fn take_media(
         firsts.push(now - begun_ns);
     }
     if let Some(checker) = &mut player.checker {
-        checker.take(media, message_kind, bytes, now, scratch, &mut seen.tally);
+        let tally = match player.by_http {
+            true => &mut seen.http_tally,
+            false => &mut seen.tally,
+        };
+        checker.take(media, message_kind, bytes, now, scratch, tally);
     }
 }
 

@@ -20,7 +20,8 @@ use mio::{Events, Interest, Poll, Token};
 use crate::client::{Client, Desk, Player, Publisher, Role, Seen, State};
 use crate::measure::{Usage, now_ns, usage};
 use crate::media::Media;
-use crate::plan::Plan;
+use crate::plan::{Plan, Seat};
+use crate::scrape::{Scraped, Scraper};
 use crate::socket::Sources;
 
 /// What came of it.
@@ -44,6 +45,8 @@ pub struct Outcome {
     pub closed_why: Option<String>,
     /// Players of the storm that saw no frame by the end.
     pub storm_missing: usize,
+    /// What was told of the server's figures.
+    pub scraped: Scraped,
 }
 
 /// Resident memory of the server in KiB.
@@ -80,6 +83,8 @@ const JOIN_TIMEOUT_NS: u64 = 30 * SECOND_NS;
 /// Publishers run this long alone, so that memory is at rest.
 const SETTLE_NS: u64 = SECOND_NS;
 const SECOND_NS: u64 = 1_000_000_000;
+/// Not the number of a connection.
+const SCRAPER: Token = Token(usize::MAX - 1);
 /// Where connections come from; the kernel has some 28,000 ports for each address.
 const SOURCES: Sources = Sources {
     first: Ipv4Addr::new(127, 0, 0, 2),
@@ -103,6 +108,7 @@ pub struct Generator {
     joined: usize,
     closed: usize,
     closed_why: Option<String>,
+    scraper: Option<Scraper>,
     memory: Memory,
     begin: Mark,
     next_progress: u64,
@@ -140,6 +146,7 @@ impl Generator {
             joined: 0,
             closed: 0,
             closed_why: None,
+            scraper: None,
             memory: Memory::default(),
             begin: Mark::default(),
             next_progress: now + SECOND_NS,
@@ -162,8 +169,11 @@ impl Generator {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 polled => polled.map_err(|error| format!("poll failed: {error}"))?,
             }
-            self.handle(&events);
+            self.handle(&events)?;
             self.publish();
+            if let Some(scraper) = &mut self.scraper {
+                scraper.on_time(self.poll.registry())?;
+            }
             self.connect()?;
             self.follow_phase()?;
             if now_ns() >= self.next_progress {
@@ -178,6 +188,8 @@ impl Generator {
     fn wait(&self) -> Duration {
         let now = now_ns();
         let next_due = self.due.peek().map_or(u64::MAX, |Reverse((at, _))| *at);
+        let scrape = self.scraper.as_ref().map_or(u64::MAX, Scraper::due_ns);
+        let next_due = next_due.min(scrape);
         let next = next_due.min(self.next_progress).min(match self.phase {
             Phase::Settle { until } | Phase::WarmUp { until } | Phase::Measure { until } => until,
             _ => u64::MAX,
@@ -189,11 +201,17 @@ impl Generator {
         pause
     }
 
-    fn handle(&mut self, events: &Events) {
+    fn handle(&mut self, events: &Events) -> Result<(), String> {
         // A checked player that waited for a thousand others would measure us, not the server.
         for first in [true, false] {
             for (count, event) in events.iter().enumerate() {
                 let Token(index) = event.token();
+                if event.token() == SCRAPER {
+                    if let Some(scraper) = self.scraper.as_mut().filter(|_| first) {
+                        scraper.on_ready(self.poll.registry())?;
+                    }
+                    continue;
+                }
                 if self.is_checked(index) != first {
                     continue;
                 }
@@ -204,6 +222,7 @@ impl Generator {
                 }
             }
         }
+        Ok(())
     }
 
     fn is_checked(&self, index: usize) -> bool {
@@ -324,9 +343,12 @@ impl Generator {
                 (Role::Publisher(publisher), &plan.publish_to, index)
             }
             Some(player) => {
-                let stream = player % plan.streams;
-                let role = Role::Player(plan.player(player, stream));
-                (role, &plan.play_from, stream)
+                let Seat {
+                    server,
+                    stream,
+                    player,
+                } = plan.seat(player);
+                (Role::Player(player), server, stream)
             }
         };
         let name = format!("{}-{number}", plan.name);
@@ -352,9 +374,13 @@ impl Generator {
                 self.memory.with_publishers = self.mark()?.server.rss_kib;
                 Phase::Join
             }
-            Phase::Join if self.joined == self.plan.players => Phase::WarmUp {
-                until: now + self.plan.warm_up * SECOND_NS,
-            },
+            Phase::Join if self.joined == self.plan.players => {
+                let scrape = self.plan.scrape.clone();
+                self.scraper = scrape.map(|scrape| Scraper::new(scrape, SCRAPER, now));
+                Phase::WarmUp {
+                    until: now + self.plan.warm_up * SECOND_NS,
+                }
+            }
             Phase::WarmUp { until } if now >= until => {
                 self.begin_measuring()?;
                 Phase::Measure {
@@ -403,6 +429,9 @@ impl Generator {
         for client in &mut self.clients {
             client.bytes = 0;
         }
+        if let Some(scraper) = &mut self.scraper {
+            scraper.take_seen();
+        }
         self.begin = self.mark()?;
         self.last_progress = self.begin;
         self.memory.with_players = self.begin.server.rss_kib;
@@ -422,8 +451,13 @@ impl Generator {
         })
     }
 
-    fn outcome(self) -> Result<Outcome, String> {
+    fn outcome(mut self) -> Result<Outcome, String> {
         let end = self.mark()?;
+        let scraped = self.scraper.as_mut().map(Scraper::take_seen);
+        let scraped = scraped.unwrap_or_default();
+        if self.plan.scrape.is_some() && scraped.times_ns.is_empty() {
+            return Err("--scrape: nothing was answered while measuring".into());
+        }
         let players = &self.clients[self.publishers()..];
         let storm_missing = players
             .iter()
@@ -448,6 +482,7 @@ impl Generator {
             bytes_of_players,
             closed: self.closed,
             closed_why: self.closed_why,
+            scraped,
             storm_missing: storm_missing + self.plan.storm
                 - players.len().saturating_sub(self.plan.players),
             seen: self.desk.seen,
@@ -478,7 +513,7 @@ impl Generator {
             share(now.server.since(&last.server)),
             now.server.rss_kib / 1024,
             share(now.own.since(&last.own)),
-            self.desk.seen.tally.lost,
+            self.desk.seen.tally.lost + self.desk.seen.http_tally.lost,
         ))
     }
 }

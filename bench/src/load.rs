@@ -1,6 +1,6 @@
 //! `load`: publishers and players against an RTMP server given by URL.
 
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde_json::{Map, Value, json};
@@ -12,9 +12,11 @@ use crate::flags::{Flag, FlagError, Values, flag};
 use crate::generator::{Generator, Outcome};
 use crate::measure;
 use crate::media::Shape;
-use crate::plan::Plan;
+use crate::plan::{HttpPlayers, Plan};
 use crate::report::Report;
+use crate::scrape::Scrape;
 use crate::subcommand::{self, End, say};
+use crate::url::{Scheme, Url};
 use crate::verdict::{self, Patience};
 
 const ABOUT: &str = "\
@@ -37,6 +39,10 @@ machine for those figures. Put it on another core than the generator:
   tailwater-bench load --players 100 --storm 5000 --cpu 1        a storm of joins
   tailwater-bench load --players 2000 --stall 500 --cpu 1        a quarter never reads
   tailwater-bench load --play-url rtmps://127.0.0.1:1936/live --tls-ca ca.pem    players over TLS
+  tailwater-bench load --play-url http://127.0.0.1:8080/live      players by HTTP-FLV
+  tailwater-bench load --players 2000 --http-url http://127.0.0.1:8080/live --http-players 2000
+                                                                  both kinds
+  tailwater-bench load --scrape http://127.0.0.1:8090/metrics,http://127.0.0.1:8090/api/v1/streams
 
 exit status: 0 figures were reported; 1 the load could not be put on; 2 wrong flags;
 3 refused: the generator itself was the bottleneck, so that figures would be its own.";
@@ -48,7 +54,7 @@ pub const SHARED_FLAGS: [Flag; 14] = [
         "checked",
         "K",
         "8",
-        "Players that check every message; at most all of them.",
+        "Players that check every message, of each kind their share; at most all of them.",
     ),
     flag(
         "bitrate",
@@ -100,7 +106,7 @@ pub const SHARED_FLAGS: [Flag; 14] = [
 ];
 
 /// The flags of this subcommand alone.
-pub(crate) const FLAGS: [Flag; 10] = [
+pub(crate) const FLAGS: [Flag; 13] = [
     flag(
         "url",
         "URL",
@@ -111,7 +117,27 @@ pub(crate) const FLAGS: [Flag; 10] = [
         "play-url",
         "URL",
         "",
-        "Play from here instead, such as an edge of --url, or its TLS listener.",
+        "Play from here instead, such as an edge of --url, or its TLS listener; with http:// the \
+         players take FLV by HTTP.",
+    ),
+    flag(
+        "http-url",
+        "URL",
+        "",
+        "Where --http-players play: http://HOST[:PORT]/APP, streams are at /APP/NAME.flv.",
+    ),
+    flag(
+        "http-players",
+        "N",
+        "0",
+        "More players, by HTTP-FLV, in turn with --players.",
+    ),
+    flag(
+        "scrape",
+        "URLS",
+        "",
+        "Ask for these each second while measuring, separated by commas, such as figures at an \
+         admin port. An answer other than 200 ends the run.",
     ),
     flag(
         "tls-ca",
@@ -176,28 +202,37 @@ pub fn run(arguments: &[String]) -> End {
 /// # Errors
 /// A value is out of range.
 pub(crate) fn plan(values: &Values) -> Result<Plan, FlagError> {
-    let url = Url::parse(values, "url")?;
-    let play_url = match values.optional("play-url") {
-        Some(_) => Url::parse(values, "play-url")?,
-        None => url.clone(),
+    let (url, publish_to) = server(values, "url", &[Scheme::Rtmp, Scheme::Rtmps])?;
+    let (play_url, play_from) = match values.optional("play-url") {
+        Some(_) => server(
+            values,
+            "play-url",
+            &[Scheme::Rtmp, Scheme::Rtmps, Scheme::Http],
+        )?,
+        None => (url.clone(), publish_to.clone()),
     };
-    if play_url.app != url.app {
+    if play_url.path != url.path {
         return Err(values.wrong("play-url", "the same app as in --url"));
     }
+    let http = http_players(values, &url.path)?;
     let name = values.optional("name").map(str::to_owned);
     let publishers = values.count("publishers", 1..=20_000)?;
     let mut plan = Plan {
-        publish_to: url.server(values)?,
-        play_from: play_url.server(values)?,
+        publish_to,
+        play_from,
         name: name.unwrap_or_else(|| format!("bench-{}", std::process::id())),
         publishes: true,
-        stalled: values.count("stall", 0..=values.count("players", 0..=100_000)?)?,
+        scrape: scrape(values)?,
         storm: values.count("storm", 0..=50_000)?,
         idle: values.is_set("idle"),
         chunk_size: values.count("chunk-size", 128..=0xFF_FFFF)?,
         ..shared_plan(values, publishers)?
     };
-    plan.checked = plan.checked.min(plan.players - plan.stalled);
+    plan.players += http.as_ref().map_or(0, |http| http.count);
+    plan.http = http;
+    plan.stalled = values.count("stall", 0..=plan.players)?;
+    let checked = values.count("checked", 0..=100_000)?;
+    plan.checked = checked.min(plan.players - plan.stalled);
     plan.server_pids = server_pids(values, &plan)?;
     Ok(plan)
 }
@@ -220,6 +255,8 @@ pub fn shared_plan(values: &Values, streams: usize) -> Result<Plan, FlagError> {
         streams,
         publishes: false,
         players,
+        http: None,
+        scrape: None,
         stalled: 0,
         checked: values.count("checked", 0..=100_000)?.min(players),
         storm: 0,
@@ -252,14 +289,19 @@ fn server_pids(values: &Values, plan: &Plan) -> Result<Vec<u32>, FlagError> {
         measure::usage(&pids).map_err(|_| values.wrong("server-pid", "running processes"))?;
         return Ok(pids);
     }
-    let server = match plan.players {
-        0 => plan.publish_to.address,
-        _ => plan.play_from.address,
+    let players = match plan.players {
+        0 => &plan.publish_to,
+        _ => &plan.play_from,
     };
-    if !server.ip().is_loopback() {
-        return Ok(Vec::new());
-    }
-    Ok(measure::listeners(server.port()))
+    let http = plan.http.iter().map(|http| &http.play_from);
+    let mut pids: Vec<u32> = std::iter::once(players)
+        .chain(http)
+        .filter(|server| server.address.ip().is_loopback())
+        .flat_map(|server| measure::listeners(server.address.port()))
+        .collect();
+    pids.sort_unstable();
+    pids.dedup();
+    Ok(pids)
 }
 
 /// Puts the load on and reports.
@@ -354,6 +396,9 @@ fn to_json(
         json!({
             "streams": plan.streams,
             "players": plan.players,
+            "http_players": plan.http.as_ref().map_or(0, |http| http.count),
+            "http": matches!(plan.play_from.wire, Wire::Flv { .. }),
+            "scrape": plan.scrape.as_ref().map(|scrape| scrape.paths.join(",")),
             "tls": plan.play_from.tls.is_some(),
             "stall": plan.stalled,
             "storm": plan.storm,
@@ -373,65 +418,77 @@ fn to_json(
     Value::Object(all)
 }
 
-/// `rtmp://HOST[:PORT]/APP`, or `rtmps://`.
-#[derive(Clone, Debug)]
-struct Url {
-    text: String,
-    address: SocketAddr,
-    app: String,
-    /// The name the server has to have in TLS; none without TLS.
-    tls_name: Option<String>,
+/// The URL that `flag` tells, if its scheme is one of `schemes`, and the server there.
+fn server(values: &Values, flag: &str, schemes: &[Scheme]) -> Result<(Url, Server), FlagError> {
+    let url = Url::parse(values.text(flag)).filter(|url| schemes.contains(&url.scheme));
+    let url = url.ok_or_else(|| {
+        let known = match schemes {
+            [Scheme::Http] => "http://HOST[:PORT]/APP",
+            _ if schemes.contains(&Scheme::Http) => "rtmp://HOST[:PORT]/APP, rtmps:// or http://",
+            _ => "rtmp://HOST[:PORT]/APP or rtmps://",
+        };
+        values.wrong(flag, known)
+    })?;
+    let tls = match url.scheme {
+        Scheme::Rtmps => {
+            let named = trust(values)?.name(url.name());
+            Some(named.ok_or_else(|| values.wrong(flag, "a host that TLS has names for"))?)
+        }
+        Scheme::Rtmp | Scheme::Http => None,
+    };
+    let app = url.path.clone();
+    let wire = match url.scheme {
+        Scheme::Http => Wire::Flv {
+            app,
+            host: url.host.clone(),
+        },
+        Scheme::Rtmp | Scheme::Rtmps => Wire::Rtmp {
+            app,
+            tc_url: url.text.clone(),
+        },
+    };
+    let server = Server {
+        address: url.address,
+        tls,
+        wire,
+    };
+    Ok((url, server))
 }
 
-impl Url {
-    fn parse(values: &Values, flag: &str) -> Result<Self, FlagError> {
-        let wrong = || values.wrong(flag, "rtmp://HOST[:PORT]/APP or rtmps://");
-        let text = values.text(flag).trim_end_matches('/');
-        let (is_tls, rest) = match text.split_once("://") {
-            Some(("rtmp", rest)) => (false, rest),
-            Some(("rtmps", rest)) => (true, rest),
-            _ => return Err(wrong()),
+/// Players by HTTP beside the others.
+fn http_players(values: &Values, app: &str) -> Result<Option<HttpPlayers>, FlagError> {
+    let count = values.count("http-players", 0..=100_000)?;
+    if values.optional("http-url").is_none() {
+        return match count {
+            0 => Ok(None),
+            _ => Err(values.wrong("http-players", "--http-url as well")),
         };
-        let (host, app) = rest.split_once('/').ok_or_else(wrong)?;
-        let has_port = host.rsplit(':').next().is_some_and(|end| {
-            host.contains(':') && !host.ends_with(']') && end.parse::<u16>().is_ok()
-        });
-        let with_port = match has_port {
-            true => host.to_owned(),
-            false if is_tls => format!("{host}:443"),
-            false => format!("{host}:1935"),
-        };
-        let tls_name = match with_port.rsplit_once(':') {
-            Some((host, _)) if is_tls => Some(host.trim_matches(['[', ']']).to_owned()),
-            _ => None,
-        };
-        let mut addresses = with_port.to_socket_addrs().map_err(|_| wrong())?;
-        let address = addresses.next().ok_or_else(wrong)?;
-        Ok(Self {
-            text: text.to_owned(),
-            address,
-            app: app.to_owned(),
-            tls_name,
-        })
     }
+    let (url, play_from) = server(values, "http-url", &[Scheme::Http])?;
+    if url.path != app {
+        return Err(values.wrong("http-url", "the same app as in --url"));
+    }
+    let players = HttpPlayers { play_from, count };
+    Ok((count > 0).then_some(players))
+}
 
-    /// The server, trusted as the flags say.
-    fn server(&self, values: &Values) -> Result<Server, FlagError> {
-        let tls = match &self.tls_name {
-            None => None,
-            Some(name) => {
-                let named = trust(values)?.name(name);
-                Some(named.ok_or_else(|| values.wrong("url", "a host that TLS has names for"))?)
-            }
-        };
-        Ok(Server {
-            address: self.address,
-            tls,
-            wire: Wire::Rtmp {
-                app: self.app.clone(),
-                tc_url: self.text.clone(),
-            },
-        })
+/// Who asks for figures.
+fn scrape(values: &Values) -> Result<Option<Scrape>, FlagError> {
+    let Some(list) = values.optional("scrape") else {
+        return Ok(None);
+    };
+    let urls: Option<Vec<Url>> = list.split(',').map(Url::parse).collect();
+    let urls = urls.filter(|urls| urls.iter().all(|url| url.scheme == Scheme::Http));
+    match urls.as_deref() {
+        Some([first, others @ ..]) if others.iter().all(|url| url.host == first.host) => {
+            let paths = urls.iter().flatten().map(|url| format!("/{}", url.path));
+            Ok(Some(Scrape {
+                address: first.address,
+                host: first.host.clone(),
+                paths: paths.collect(),
+            }))
+        }
+        _ => Err(values.wrong("scrape", "http://HOST[:PORT]/PATH,... of one host")),
     }
 }
 
@@ -469,40 +526,64 @@ mod tests {
     }
 
     #[test]
-    fn a_url_tells_address_and_app() {
-        for (url, address, app) in [
-            ("rtmp://127.0.0.1:1936/live", "127.0.0.1:1936", "live"),
-            ("rtmp://127.0.0.1/a/b/", "127.0.0.1:1935", "a/b"),
-            ("rtmp://[::1]/x", "[::1]:1935", "x"),
+    fn a_url_tells_address_app_and_what_is_spoken() {
+        let plan = plan_of(&["--url", "rtmp://127.0.0.1/a/b/"]).unwrap();
+        assert_eq!(plan.publish_to.address, "127.0.0.1:1935".parse().unwrap());
+        assert_eq!(plan.play_from.address, plan.publish_to.address);
+        let Wire::Rtmp { app, tc_url } = plan.play_from.wire else {
+            panic!("no rtmp");
+        };
+        assert_eq!((&*app, &*tc_url), ("a/b", "rtmp://127.0.0.1/a/b"));
+        let plan = plan_of(&["--play-url", "http://127.0.0.1:8080/live"]).unwrap();
+        let Wire::Flv { app, host } = plan.play_from.wire else {
+            panic!("no http");
+        };
+        assert_eq!((&*app, &*host), ("live", "127.0.0.1:8080"));
+        for line in [
+            ["--url", "http://127.0.0.1/live"],
+            ["--play-url", "http://127.0.0.1/other"],
+            ["--http-url", "rtmp://127.0.0.1/live"],
+            ["--http-url", "http://127.0.0.1/other"],
+            ["--http-players", "5"],
         ] {
-            let plan = plan_of(&["--url", url]).unwrap();
-            assert_eq!(plan.publish_to.address, address.parse().unwrap());
-            assert_eq!(plan.play_from.address, plan.publish_to.address);
-            let Wire::Rtmp { app: found, tc_url } = plan.play_from.wire else {
-                panic!("no rtmp");
-            };
-            assert_eq!((&*found, &*tc_url), (app, url.trim_end_matches('/')));
-        }
-        for url in ["http://127.0.0.1/live", "rtmp://127.0.0.1", "rtmp:///x"] {
-            assert!(plan_of(&["--url", url]).is_err(), "{url}");
+            assert_eq!(plan_of(&line).unwrap_err().flag, line[0][2..], "{line:?}");
         }
     }
 
     #[test]
-    fn a_url_with_tls_tells_whose_certificate_is_wanted() {
-        for (url, port, name) in [
-            ("rtmps://127.0.0.1:1937/x", 1_937, "127.0.0.1"),
-            ("rtmps://[::1]/x", 443, "::1"),
-            ("rtmps://localhost:7/x", 7, "localhost"),
-        ] {
-            let url = Url::parse(&values_of(&["--url", url]).unwrap(), "url").unwrap();
-            assert_eq!(
-                (url.address.port(), url.tls_name.as_deref()),
-                (port, Some(name))
-            );
-        }
+    fn who_is_to_be_trusted_has_to_be_there() {
         let error = plan_of(&["--url", "rtmps://[::1]/x", "--tls-ca", "/nowhere"]).unwrap_err();
         assert_eq!(error.flag, "tls-ca");
+    }
+
+    #[test]
+    fn players_by_http_are_more_players() {
+        let http = ["--http-url", "http://127.0.0.1:8080/live", "--http-players"];
+        let line = [&["--players", "5"][..], &http, &["7", "--stall", "12"]].concat();
+        let plan = plan_of(&line).unwrap();
+        assert_eq!((plan.players, plan.stalled, plan.checked), (12, 12, 0));
+        assert_eq!(plan.http.unwrap().count, 7);
+        assert!(
+            plan_of(&[&http[..], &["0"]].concat())
+                .unwrap()
+                .http
+                .is_none()
+        );
+    }
+
+    #[test]
+    fn figures_are_asked_for_at_one_host() {
+        let both = "http://127.0.0.1:8090/metrics,http://127.0.0.1:8090/api/v1/streams";
+        let scrape = plan_of(&["--scrape", both]).unwrap().scrape.unwrap();
+        assert_eq!(scrape.paths, ["/metrics", "/api/v1/streams"]);
+        assert_eq!(scrape.host, "127.0.0.1:8090");
+        for wrong in [
+            "http://127.0.0.1:1/a,http://127.0.0.1:2/a",
+            "rtmp://127.0.0.1/a",
+            "a",
+        ] {
+            assert!(plan_of(&["--scrape", wrong]).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! From what was observed to figures, and whether they may be reported at all: a generator that
 //! was itself short of time measures itself.
 
+use crate::client::Seen;
 use crate::generator::Outcome;
 use crate::measure::quantile;
 use crate::plan::Plan;
 use crate::report::Report;
+use crate::scrape::Scraped;
 
 /// How busy and how late the generator may have been.
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +50,9 @@ pub fn report(plan: &Plan, outcome: &Outcome) -> Report {
     report.add("seconds", "measured (s)", seconds);
     report.add("streams", "streams", streams);
     report.add("players", "players", plan.players as f64);
+    if let Some(http) = &plan.http {
+        report.add("http_players", "of which by HTTP", http.count as f64);
+    }
     report.add("stalled", "of which never read", plan.stalled as f64);
     let mbit = |bytes: u64| bytes as f64 * 8.0 / 1e6 / seconds;
     report.add("in_mbps", "published (Mbit/s)", mbit(outcome.seen.bytes_in));
@@ -77,6 +82,9 @@ pub fn report(plan: &Plan, outcome: &Outcome) -> Report {
     );
     add_memory(&mut report, plan, outcome);
     add_players(&mut report, plan, outcome);
+    if plan.scrape.is_some() {
+        add_scraped(&mut report, &outcome.scraped);
+    }
     let own = 100.0 * share(outcome.own.cpu_ns, outcome.elapsed_ns);
     report.add("own_core_pct", "generator CPU (% of a core)", own);
     let waited = 100.0 * share(outcome.own.waited_ns, outcome.elapsed_ns);
@@ -124,7 +132,8 @@ fn add_memory(report: &mut Report, plan: &Plan, outcome: &Outcome) {
 }
 
 fn add_players(report: &mut Report, plan: &Plan, outcome: &Outcome) {
-    let tally = &outcome.seen.tally;
+    let seen = &outcome.seen;
+    let tally = seen.tally.with(&seen.http_tally);
     if plan.checked > 0 {
         report.add("checked", "messages checked", tally.messages as f64);
         report.add("lost", "lost", tally.lost as f64);
@@ -139,6 +148,9 @@ fn add_players(report: &mut Report, plan: &Plan, outcome: &Outcome) {
                 ("delay_max_ms", "delay, most (ms)"),
             ],
         );
+    }
+    if plan.checked > 0 && plan.http.is_some() {
+        add_kinds(report, seen);
     }
     let bytes = &outcome.bytes_of_players;
     let middle = quantile(bytes, 0.5);
@@ -180,6 +192,50 @@ fn add_players(report: &mut Report, plan: &Plan, outcome: &Outcome) {
     }
 }
 
+/// What the checked players of each kind saw, where there are two.
+fn add_kinds(report: &mut Report, seen: &Seen) {
+    report.add("rtmp_lost", "by RTMP: lost", seen.tally.lost as f64);
+    add_times(
+        report,
+        &seen.tally.delays_ns,
+        [
+            ("rtmp_delay_p50_ms", "... delay, median (ms)"),
+            ("rtmp_delay_p99_ms", "... delay, p99 (ms)"),
+            ("rtmp_delay_max_ms", "... delay, most (ms)"),
+        ],
+    );
+    report.add("http_lost", "by HTTP: lost", seen.http_tally.lost as f64);
+    add_times(
+        report,
+        &seen.http_tally.delays_ns,
+        [
+            ("http_delay_p50_ms", "... delay, median (ms)"),
+            ("http_delay_p99_ms", "... delay, p99 (ms)"),
+            ("http_delay_max_ms", "... delay, most (ms)"),
+        ],
+    );
+}
+
+/// What it took the server to tell its figures.
+fn add_scraped(report: &mut Report, scraped: &Scraped) {
+    report.add(
+        "scrapes",
+        "answers with figures",
+        scraped.times_ns.len() as f64,
+    );
+    let mean = scraped.bytes as f64 / scraped.times_ns.len() as f64;
+    report.add("scrape_bytes", "... bytes of one", mean);
+    add_times(
+        report,
+        &scraped.times_ns,
+        [
+            ("scrape_p50_ms", "... after, median (ms)"),
+            ("scrape_p99_ms", "... after, p99 (ms)"),
+            ("scrape_max_ms", "... after, most (ms)"),
+        ],
+    );
+}
+
 /// Median, 99th percentile and maximum of `samples`, when there are any.
 fn add_times(report: &mut Report, samples: &[u64], names: [(&'static str, &'static str); 3]) {
     if samples.is_empty() {
@@ -199,10 +255,11 @@ fn share(part: u64, whole: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::{Seen, Server, Wire};
+    use crate::check::Tally;
+    use crate::client::{Server, Wire};
     use crate::generator::Memory;
     use crate::measure::Usage;
-    use crate::media::Shape;
+    use crate::plan::HttpPlayers;
 
     const SECOND_NS: u64 = 1_000_000_000;
 
@@ -212,28 +269,7 @@ mod tests {
             tls: None,
             wire: Wire::Bare { chunk_size: 128 },
         };
-        Plan {
-            publish_to: server.clone(),
-            play_from: server,
-            name: String::new(),
-            streams: 1,
-            publishes: true,
-            players: 5,
-            stalled: 1,
-            checked: 2,
-            storm: 0,
-            ramp: 1,
-            warm_up: 0,
-            seconds: 10,
-            shape: Shape {
-                bitrate: 600_000,
-                frame_rate: 25,
-                key_interval: 50,
-            },
-            idle: false,
-            chunk_size: 4_096,
-            server_pids: vec![1],
-        }
+        Plan::for_tests(server)
     }
 
     fn outcome(own_cpu_ns: u64, late_ns: Vec<u64>) -> Outcome {
@@ -264,6 +300,7 @@ mod tests {
             closed: 0,
             closed_why: None,
             storm_missing: 0,
+            scraped: Scraped::default(),
         }
     }
 
@@ -302,5 +339,40 @@ mod tests {
             assert_eq!(report.value(key), Some(expected), "{key}");
         }
         assert_eq!(report.value("delay_p50_ms"), None);
+    }
+
+    #[test]
+    fn two_kinds_of_players_are_told_together_and_apart() {
+        let mut plan = plan();
+        let http = HttpPlayers {
+            play_from: plan.play_from.clone(),
+            count: 2,
+        };
+        plan.http = Some(http);
+        let mut outcome = outcome(SECOND_NS, Vec::new());
+        let tally = |lost, delay_ms: u64| Tally {
+            messages: 10,
+            lost,
+            delays_ns: vec![delay_ms * 1_000_000; 10],
+            ..Tally::default()
+        };
+        outcome.seen.tally = tally(1, 20);
+        outcome.seen.http_tally = tally(2, 30);
+        let told = report(&plan, &outcome);
+        for (key, expected) in [
+            ("http_players", 2.0),
+            ("checked", 20.0),
+            ("lost", 3.0),
+            ("delay_p50_ms", 20.0),
+            ("delay_p99_ms", 30.0),
+            ("rtmp_lost", 1.0),
+            ("rtmp_delay_p99_ms", 20.0),
+            ("http_lost", 2.0),
+            ("http_delay_p50_ms", 30.0),
+        ] {
+            assert_eq!(told.value(key), Some(expected), "{key}");
+        }
+        plan.http = None;
+        assert_eq!(report(&plan, &outcome).value("http_lost"), None);
     }
 }
