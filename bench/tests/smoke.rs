@@ -43,30 +43,32 @@ fn relay_binary() -> PathBuf {
 
 struct Relay {
     process: Child,
-    address: String,
-    /// Where it listens with TLS, and whom to trust there.
-    tls: Option<(String, PathBuf)>,
+    /// What it speaks, and where.
+    doors: Vec<(String, String)>,
 }
 
 impl Relay {
     fn start() -> Self {
-        Self::start_with(&[])
+        Self::start_with(1, &[])
     }
 
-    /// A relay that listens with TLS, too; its certificate is in `dir`.
-    fn start_with_tls(dir: &Path) -> Self {
+    /// A relay that listens with TLS, too, and its certificate, which is in `dir`.
+    fn start_with_tls(dir: &Path) -> (Self, PathBuf) {
         let files = tailwater_bench::certificate::make(dir).unwrap();
-        let [certificate, key] = files.map(|path| path.display().to_string());
+        let [certificate, key] = files.each_ref().map(|path| path.to_str().unwrap());
         let listen = ["--listen-tls", "127.0.0.1:0", "--tls-cert"];
-        let mut relay =
-            Self::start_with(&[&listen[..], &[&certificate, "--tls-key", &key]].concat());
-        let address = relay.listening("rtmps");
-        relay.tls = Some((address, certificate.into()));
-        relay
+        let flags = [&listen[..], &[certificate, "--tls-key", key]].concat();
+        (Self::start_with(2, &flags), files[0].clone())
     }
 
-    fn start_with(more: &[&str]) -> Self {
-        let process = Command::new(relay_binary())
+    /// A relay that listens by HTTP, too: for players, and for the operator.
+    fn start_with_http() -> Self {
+        Self::start_with(3, &["--http", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+    }
+
+    /// A relay that tells of `doors` listeners.
+    fn start_with(doors: usize, more: &[&str]) -> Self {
+        let mut process = Command::new(relay_binary())
             .args([
                 "--listen",
                 "127.0.0.1:0",
@@ -80,28 +82,22 @@ impl Relay {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut relay = Self {
-            process,
-            address: String::new(),
-            tls: None,
+        let out = process.stdout.as_mut().unwrap();
+        let lines = BufReader::new(out).lines().take(doors);
+        let door = |line: std::io::Result<String>| {
+            let line = line.unwrap();
+            let (what, address) = line.strip_prefix("listening ")?.split_once(' ')?;
+            Some((what.to_owned(), address.to_owned()))
         };
-        relay.address = relay.listening("rtmp");
-        relay
+        let doors = lines.map(|line| door(line).unwrap()).collect();
+        Self { process, doors }
     }
 
-    /// The address in the next line that it prints, which is about `protocol`.
-    fn listening(&mut self, protocol: &str) -> String {
-        let mut line = String::new();
-        let out = self.process.stdout.as_mut().unwrap();
-        // Read byte by byte: what follows the line is for later.
-        BufReader::with_capacity(1, out)
-            .read_line(&mut line)
-            .unwrap();
-        let address = line
-            .trim()
-            .strip_prefix(&format!("listening {protocol} "))
-            .unwrap();
-        address.to_owned()
+    /// `SCHEME://ADDRESS` of the listener that speaks `what`.
+    fn url(&self, what: &str, scheme: &str) -> String {
+        let mut doors = self.doors.iter();
+        let (_, address) = doors.find(|(speaks, _)| speaks == what).unwrap();
+        format!("{scheme}://{address}")
     }
 }
 
@@ -148,7 +144,7 @@ const NOTHING_WRONG: [(&str, f64); 5] = [
 #[test]
 fn load_on_the_relay_loses_nothing_and_has_all_figures() {
     let relay = Relay::start();
-    let url = format!("rtmp://{}/live", relay.address);
+    let url = relay.url("rtmp", "rtmp") + "/live";
     let figures = figures(&[
         "load",
         "--url",
@@ -192,13 +188,84 @@ fn load_on_the_relay_loses_nothing_and_has_all_figures() {
 }
 
 #[test]
+fn players_come_by_http_alone_and_beside_others_and_lose_nothing() {
+    let relay = Relay::start_with_http();
+    let url = relay.url("rtmp", "rtmp") + "/live";
+    let streams = relay.url("http", "http") + "/live";
+    let short = ["--seconds", "2", "--warm-up", "1", "--publishers", "2"];
+    let load = ["load", "--url", &url, "--players", "20"];
+    let alone = ["--play-url", &streams, "--stall", "2", "--storm", "10"];
+    let alone = figures(&[&load[..], &alone, &short].concat());
+    check(
+        &alone,
+        &[("players", 20.0), ("stalled", 2.0), ("storm_missing", 0.0)],
+        &[
+            "checked",
+            "cpu_us_per_player_s",
+            "out_mbps",
+            "delay_p50_ms",
+            "storm_p99_ms",
+        ],
+    );
+    check(&alone, &NOTHING_WRONG, &[]);
+    let beside = ["--http-url", &streams, "--http-players", "20"];
+    let both = figures(&[&load[..], &beside, &short].concat());
+    check(
+        &both,
+        &[
+            ("players", 40.0),
+            ("http_players", 20.0),
+            ("http_lost", 0.0),
+        ],
+        &["checked", "rtmp_delay_p50_ms", "http_delay_p99_ms"],
+    );
+    check(&both, &NOTHING_WRONG, &[]);
+    // Eight checked players, 68 messages a second each.
+    for figures in [&alone, &both] {
+        let checked = figures["checked"].as_f64().unwrap();
+        assert!((800.0..1_500.0).contains(&checked), "{checked}");
+    }
+    // Each stream has 20 players; headers of tags and of chunks differ little.
+    let mbit = |key: &str| both[key].as_f64().unwrap();
+    let copies = mbit("out_mbps") / mbit("in_mbps");
+    assert!((17.0..23.0).contains(&copies), "{copies}");
+}
+
+#[test]
+fn figures_are_asked_for_each_second_and_answers_other_than_200_end_the_run() {
+    let relay = Relay::start_with_http();
+    let url = relay.url("rtmp", "rtmp") + "/live";
+    let admin = relay.url("admin", "http");
+    let load = ["load", "--url", &url, "--seconds", "3", "--warm-up", "1"];
+    let paths = format!("{admin}/healthz,{admin}/readyz");
+    let figures = figures(&[&load[..], &["--scrape", &paths]].concat());
+    check(
+        &figures,
+        &NOTHING_WRONG,
+        &["scrape_p50_ms", "scrape_max_ms", "scrape_bytes"],
+    );
+    let answers = figures["scrapes"].as_f64().unwrap();
+    assert!((4.0..=8.0).contains(&answers), "{answers}");
+    let nothing = format!("{admin}/healthz,{admin}/nothing/here");
+    let run = Command::new(BENCH)
+        .args(load)
+        .args(["--quiet", "--scrape", &nothing])
+        .output()
+        .unwrap();
+    assert_eq!(run.status.code(), Some(1));
+    let complaint = String::from_utf8_lossy(&run.stderr);
+    assert!(
+        complaint.contains("/nothing/here: was answered with 404"),
+        "{complaint}"
+    );
+}
+
+#[test]
 fn publishers_and_players_come_by_tls_and_lose_nothing() {
     let dir = std::env::temp_dir().join(format!("tailwater-bench-tls-{}", std::process::id()));
     std::fs::create_dir_all(&dir).unwrap();
-    let relay = Relay::start_with_tls(&dir);
-    let (address, trusted) = relay.tls.clone().unwrap();
-    let [plain, tls] = [("rtmp", &relay.address), ("rtmps", &address)]
-        .map(|(scheme, address)| format!("{scheme}://{address}/live"));
+    let (relay, trusted) = Relay::start_with_tls(&dir);
+    let [plain, tls] = ["rtmp", "rtmps"].map(|what| relay.url(what, what) + "/live");
     for publish_to in [&plain, &tls] {
         let figures = figures(&[
             "load",
@@ -316,7 +383,7 @@ fn a_comparison_leaves_samples_a_page_and_a_chart() {
             "compare",
             "--quick",
             "--rows",
-            "fan-100-auto,tls-500,reader-128",
+            "fan-100-auto,tls-500,http-500,reader-128",
             "--host",
             "Test 1",
         ])
@@ -332,7 +399,7 @@ fn a_comparison_leaves_samples_a_page_and_a_chart() {
     assert!(folder.file_name().to_string_lossy().ends_with("-test-1"));
     let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
     let samples = read("samples.jsonl");
-    assert_eq!(samples.lines().count(), 6, "{samples}");
+    assert_eq!(samples.lines().count(), 8, "{samples}");
     assert!(!samples.contains("\"failed\""), "{samples}");
     let page = read("summary.md");
     assert!(page.contains("| nothing lost | none | yes |"), "{page}");

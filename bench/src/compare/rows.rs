@@ -69,8 +69,8 @@ pub(super) enum Program {
         flags: &'static [&'static str],
         /// Event loops.
         workers: usize,
-        /// What it has to do with TLS.
-        tls: Tls,
+        /// Where it listens beside RTMP.
+        door: Option<Door>,
     },
     /// The kernel alone.
     Floor(Pace),
@@ -88,15 +88,24 @@ pub(super) enum Program {
     Copy,
 }
 
-/// Whether the relay listens with TLS, too, and who comes there. Publishers never do.
+/// Another listener of the relay, and whether anybody comes there. Publishers never do.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Tls {
-    /// No listener.
-    No,
-    /// A listener, which nobody comes to.
-    Listens,
-    /// All players come there.
-    Players,
+pub(super) struct Door {
+    /// What is spoken there.
+    pub speaks: Speaks,
+    /// Somebody comes, as `speaks` says.
+    pub is_used: bool,
+}
+
+/// What is spoken at a door, and who comes there if it is used.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Speaks {
+    /// RTMPS; all players.
+    Rtmps,
+    /// HTTP; half of the players.
+    Http,
+    /// HTTP; who asks for these figures each second.
+    Admin(&'static [&'static str]),
 }
 
 /// How often the floor writes or reads.
@@ -171,30 +180,56 @@ const fn tailwater(flags: &'static [&'static str]) -> Entrant {
         program: Program::Tailwater {
             flags,
             workers: 1,
-            tls: Tls::No,
+            door: None,
         },
     }
 }
 
-/// The relay with a listener for TLS: its players come there, or not.
-const fn listening(name: &'static str, flags: &'static [&'static str], tls: Tls) -> Entrant {
+/// The relay with another listener, which is used by the first of the two and not by the other.
+const fn door(name: &'static str, flags: &'static [&'static str], speaks: Speaks) -> [Entrant; 2] {
+    [
+        listening(
+            name,
+            flags,
+            Door {
+                speaks,
+                is_used: true,
+            },
+        ),
+        listening(
+            "tailwater",
+            flags,
+            Door {
+                speaks,
+                is_used: false,
+            },
+        ),
+    ]
+}
+
+const fn listening(name: &'static str, flags: &'static [&'static str], door: Door) -> Entrant {
     Entrant {
         name,
         program: Program::Tailwater {
             flags,
             workers: 1,
-            tls,
+            door: Some(door),
         },
     }
 }
 
-/// Both kinds of players, in a row of TLS.
-const fn both(flags: &'static [&'static str]) -> [Entrant; 2] {
-    [
-        listening("tailwater, TLS", flags, Tls::Players),
-        listening("tailwater", flags, Tls::Listens),
-    ]
+/// Players over TLS and without.
+const fn tls(flags: &'static [&'static str]) -> [Entrant; 2] {
+    door("tailwater, TLS", flags, Speaks::Rtmps)
 }
+
+/// Players half by HTTP-FLV and all by RTMP.
+const fn http(flags: &'static [&'static str]) -> [Entrant; 2] {
+    door("tailwater, half by HTTP", flags, Speaks::Http)
+}
+
+/// What is asked for each second where figures are collected: all of the process, all streams.
+const SCRAPED: &[&str] = &["metrics", "api/v1/streams"];
 
 const fn floor(pace: Pace) -> Entrant {
     Entrant {
@@ -411,7 +446,7 @@ pub(super) const ROWS: &[Row] = &[
                 program: Program::Tailwater {
                     flags: &["--pace", "0"],
                     workers: 2,
-                    tls: Tls::No,
+                    door: None,
                 },
             },
             tailwater(&["--pace", "0"]),
@@ -428,7 +463,7 @@ pub(super) const ROWS: &[Row] = &[
             seconds: 21,
             ..LOAD
         }),
-        entrants: &both(&["--pace", "350"]),
+        entrants: &tls(&["--pace", "350"]),
         figure: CPU_PLAYER,
         goals: &[Goal::NothingLost],
         quick: false,
@@ -437,7 +472,7 @@ pub(super) const ROWS: &[Row] = &[
         key: "tls-500",
         title: "1 stream, 500 players over TLS and without, `--pace 0`",
         work: Work::Load(LOAD),
-        entrants: &both(&["--pace", "0"]),
+        entrants: &tls(&["--pace", "0"]),
         figure: CPU_PLAYER,
         goals: &[Goal::NothingLost],
         quick: true,
@@ -446,9 +481,53 @@ pub(super) const ROWS: &[Row] = &[
         key: "tls-500-auto",
         title: "1 stream, 500 players over TLS and without, default flags",
         work: Work::Load(LOAD),
-        entrants: &both(&[]),
+        entrants: &tls(&[]),
         figure: CPU_PLAYER,
         goals: &[Goal::NothingLost],
+        quick: false,
+    },
+    Row {
+        key: "http-4000",
+        title: "1 stream, 4,000 players, half by HTTP-FLV and all by RTMP, `--pace 350`",
+        // Whole beats: 60 of them.
+        work: Work::Load(Load {
+            players: 4_000,
+            checked: 16,
+            seconds: 21,
+            ..LOAD
+        }),
+        entrants: &http(&["--pace", "350"]),
+        figure: CPU_PLAYER,
+        goals: &[ratio(CPU_PLAYER, "tailwater", 1.1), Goal::NothingLost],
+        quick: false,
+    },
+    Row {
+        key: "http-500",
+        title: "1 stream, 500 players, half by HTTP-FLV and all by RTMP, `--pace 0`",
+        work: Work::Load(Load {
+            checked: 16,
+            ..LOAD
+        }),
+        entrants: &http(&["--pace", "0"]),
+        figure: CPU_PLAYER,
+        goals: &[ratio(CPU_PLAYER, "tailwater", 1.1), Goal::NothingLost],
+        quick: true,
+    },
+    Row {
+        key: "scrape-2000",
+        title: "2,000 players, figures asked for each second and not, `--pace 350`",
+        work: Work::Load(Load {
+            players: 2_000,
+            seconds: 21,
+            ..LOAD
+        }),
+        entrants: &door(
+            "tailwater, scraped",
+            &["--pace", "350"],
+            Speaks::Admin(SCRAPED),
+        ),
+        figure: CPU_PLAYER,
+        goals: &[ratio(CPU_PLAYER, "tailwater", 1.02), Goal::NothingLost],
         quick: false,
     },
     reader_row(

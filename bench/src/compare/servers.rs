@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-use super::rows::{Program, Tls};
+use super::rows::{Door, Program, Speaks};
 use crate::certificate;
 use crate::measure::{listeners, median, now_ns};
 
@@ -47,17 +47,17 @@ pub(super) struct Server {
     child: Child,
     /// Where it listens, on 127.0.0.1.
     pub port: u16,
-    /// Its listener for TLS.
-    pub tls: Option<TlsListener>,
+    /// Its other listener.
+    pub other: Option<Listener>,
     dir: PathBuf,
 }
 
-/// Where a server speaks TLS.
-pub(super) struct TlsListener {
+/// Where a server listens beside RTMP.
+pub(super) struct Listener {
     /// On 127.0.0.1.
     pub port: u16,
-    /// Whom to trust there.
-    pub certificate: PathBuf,
+    /// Whom to trust there, if TLS is spoken.
+    pub certificate: Option<PathBuf>,
 }
 
 /// How long a server may take to listen, and to end.
@@ -78,9 +78,10 @@ impl Server {
         let words = |error: io::Error| error.to_string();
         let port = free_port(0).map_err(words)?;
         let mut command = command(program, programs, port, dir)?;
-        let tls = match program {
-            Program::Tailwater { tls: Tls::No, .. } => None,
-            Program::Tailwater { .. } => Some(with_tls(&mut command, port, dir).map_err(words)?),
+        let other = match program {
+            Program::Tailwater {
+                door: Some(door), ..
+            } => Some(with_door(&mut command, door, port, dir).map_err(words)?),
             _ => None,
         };
         let log = |name: &str| File::create(dir.join(name)).map_err(|error| error.to_string());
@@ -92,7 +93,7 @@ impl Server {
         let mut server = Self {
             child,
             port,
-            tls,
+            other,
             dir: dir.to_owned(),
         };
         server.wait_until_listening()?;
@@ -203,14 +204,23 @@ fn command(
     })
 }
 
-/// Has the relay listen with TLS, too, on another port than `port`.
-fn with_tls(command: &mut Command, port: u16, dir: &Path) -> io::Result<TlsListener> {
-    let [certificate, key] = certificate::make(dir)?;
+/// Has the relay listen at `door`, too, on another port than `port`.
+fn with_door(command: &mut Command, door: &Door, port: u16, dir: &Path) -> io::Result<Listener> {
     let port = free_port(port)?;
-    command.arg("--listen-tls").arg(format!("127.0.0.1:{port}"));
-    command.arg("--tls-cert").arg(&certificate);
-    command.arg("--tls-key").arg(key);
-    Ok(TlsListener { port, certificate })
+    let mut certificate = None;
+    let flag = match door.speaks {
+        Speaks::Rtmps => {
+            let [made, key] = certificate::make(dir)?;
+            command.arg("--tls-cert").arg(&made);
+            command.arg("--tls-key").arg(key);
+            certificate = Some(made);
+            "--listen-tls"
+        }
+        Speaks::Http => "--http",
+        Speaks::Admin(_) => "--admin",
+    };
+    command.arg(flag).arg(format!("127.0.0.1:{port}"));
+    Ok(Listener { port, certificate })
 }
 
 /// Defaults but for the number of workers and connections.

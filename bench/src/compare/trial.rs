@@ -5,8 +5,8 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Map, Value, json};
 
-use super::rows::{Entrant, Load, NS_PER_MESSAGE, Pace, Program, Row, Tls, Work};
-use super::servers::{Programs, Server, on_cpus};
+use super::rows::{Door, Entrant, Load, NS_PER_MESSAGE, Pace, Program, Row, Speaks, Work};
+use super::servers::{Listener, Programs, Server, on_cpus};
 use crate::measure::now_ns;
 use crate::micro::{Chunks, Sum};
 
@@ -113,16 +113,8 @@ impl Bench {
             words.push(";".into());
         }
         if let Work::Load(load) = &row.work {
-            let load = self.scaled(load);
             words.push("load".into());
-            words.extend(load.arguments());
-            words.extend(load.more_arguments());
-            if let Program::Tailwater {
-                tls: Tls::Players, ..
-            } = entrant.program
-            {
-                words.extend(["--play-url".into(), "rtmps://...".into()]);
-            }
+            words.extend(load_arguments(&self.scaled(load), &entrant.program, None));
         }
         words.join(" ")
     }
@@ -139,24 +131,11 @@ impl Bench {
             &self.scratch,
         )?;
         let mut line = vec!["load".to_owned()];
-        line.extend(load.arguments());
-        line.extend(load.more_arguments());
+        line.extend(load_arguments(load, program, server.other.as_ref()));
         line.extend([
             "--url".to_owned(),
             format!("rtmp://127.0.0.1:{}/live", server.port),
         ]);
-        if let (
-            Program::Tailwater {
-                tls: Tls::Players, ..
-            },
-            Some(tls),
-        ) = (program, &server.tls)
-        {
-            let url = format!("rtmps://127.0.0.1:{}/live", tls.port);
-            line.extend(["--play-url".to_owned(), url]);
-            let trusted = tls.certificate.display().to_string();
-            line.extend(["--tls-ca".to_owned(), trusted]);
-        }
         let mut figures = self.run_bench(&line)?;
         if let Some(pace_ms) = server.pace_ms(load.seconds) {
             figures.insert("pace_ms".into(), pace_ms.into());
@@ -249,9 +228,86 @@ impl Bench {
     }
 }
 
+/// The load on a server that listens at `other`, too, in flags; without it as it is shown.
+fn load_arguments(load: &Load, program: &Program, other: Option<&Listener>) -> Vec<String> {
+    let speaks = match program {
+        Program::Tailwater {
+            door: Some(Door {
+                speaks,
+                is_used: true,
+            }),
+            ..
+        } => Some(speaks),
+        _ => None,
+    };
+    let host = match other {
+        Some(listener) => format!("127.0.0.1:{}", listener.port),
+        None => "...".to_owned(),
+    };
+    let mut load = *load;
+    let mut door = Vec::new();
+    match speaks {
+        Some(Speaks::Rtmps) => {
+            door.extend(["--play-url".to_owned(), format!("rtmps://{host}/live")]);
+            if let Some(trusted) = other.and_then(|listener| listener.certificate.as_ref()) {
+                door.extend(["--tls-ca".to_owned(), trusted.display().to_string()]);
+            }
+        }
+        Some(Speaks::Http) => {
+            let by_http = load.players / 2;
+            load.players -= by_http;
+            door.extend(["--http-players".to_owned(), by_http.to_string()]);
+            door.extend(["--http-url".to_owned(), format!("http://{host}/live")]);
+        }
+        Some(Speaks::Admin(paths)) => {
+            let urls = paths.iter().map(|path| format!("http://{host}/{path}"));
+            let urls = urls.collect::<Vec<_>>().join(",");
+            door.extend(["--scrape".to_owned(), urls]);
+        }
+        None => {}
+    }
+    [load.arguments(), load.more_arguments(), door].concat()
+}
+
 /// A server that waits for its core longer than this, in percent of the time, is not alone there.
 const WAITED_PCT_MAX: f64 = 5.0;
 
 /// Messages of one pass in memory; they fit into the cache of a core, as what a relay has just
 /// received does.
 const READ_MESSAGES: usize = 400;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compare::rows::ROWS;
+
+    #[test]
+    fn who_comes_to_the_other_door_is_told_in_flags() {
+        for (key, used) in [
+            ("tls-500", "--players 500|--play-url rtmps://.../live"),
+            (
+                "http-4000",
+                "--players 2000|--http-players 2000 --http-url http://.../live",
+            ),
+            (
+                "scrape-2000",
+                "--players 2000|--scrape http://.../metrics,http://.../api/v1/streams",
+            ),
+        ] {
+            let row = ROWS.iter().find(|row| row.key == key).unwrap();
+            let Work::Load(load) = &row.work else {
+                panic!("no load");
+            };
+            let [first, second] = row.entrants else {
+                panic!("not in turn");
+            };
+            let line = |entrant: &Entrant| load_arguments(load, &entrant.program, None).join(" ");
+            let (players, door) = used.split_once('|').unwrap();
+            let told = line(first);
+            assert!(told.contains(&format!("{players} ")), "{told}");
+            assert!(told.ends_with(door), "{told}");
+            let plain = [load.arguments(), load.more_arguments()].concat();
+            assert_eq!(line(second), plain.join(" "));
+        }
+    }
+}
