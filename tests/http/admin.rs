@@ -79,7 +79,12 @@ fn with_a_token_all_but_health_needs_it() {
     assert_eq!(http.get("/readyz").status, 200);
     let without = http.get("/metrics");
     assert_eq!(without.status, 401);
-    for path in ["/metrics", "/", "/api/v1/streams", "/nothing"] {
+    for path in [
+        "/metrics",
+        "/api/v1/streams",
+        "/api/v1/clients/1",
+        "/api/v1/clients/99",
+    ] {
         for wrong in [
             "Authorization: Bearer s3cret-t0ke\r\n",
             "Authorization: Bearer s3cret-t0kenn\r\n",

@@ -17,7 +17,7 @@ use super::relay_with;
 use super::support::http::{Ending, FlvPlayer, Http, Way};
 use super::support::relay::Relay;
 use super::support::wire::{Film, Media, Wire, media_of, open};
-use super::support::{SOON, now, pause};
+use super::support::{SOON, now, pause, wait_for};
 
 /// What a session makes of bytes that come in pieces: what it says, how it ends, how many
 /// requests it gave, and the most it held.
@@ -276,7 +276,9 @@ fn a_relay_survives_them_all_while_healthy_players_notice_nothing() {
         relay.wait_stat("connections", 4);
         let grown = relay.resident_bytes().saturating_sub(memory);
         assert!(grown < 64 << 20, "memory has grown by {grown} bytes");
-        assert!(relay.open_files() <= files);
+        wait_for("return of the descriptors", SOON, || {
+            (relay.open_files() <= files).then_some(())
+        });
     });
 }
 

@@ -41,7 +41,7 @@ impl Way {
 }
 
 /// The head of an answer, and its body where that has a length.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Answer {
     /// The status code.
     pub(crate) status: u16,
@@ -49,6 +49,19 @@ pub(crate) struct Answer {
     pub(crate) fields: Vec<(String, String)>,
     /// The body.
     pub(crate) body: Vec<u8>,
+}
+
+impl std::fmt::Debug for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let shown = &self.body[..self.body.len().min(100)];
+        let text = String::from_utf8_lossy(shown);
+        let (status, len) = (self.status, self.body.len());
+        write!(
+            f,
+            "Answer({status} {:?}, {len} bytes {text:?})",
+            self.fields
+        )
+    }
 }
 
 impl Answer {
