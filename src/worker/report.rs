@@ -390,9 +390,8 @@ impl<S: Transport> Core<S> {
     /// up. Names that nobody has published come from strangers and are told to nobody.
     fn stream_figures(&self) -> (Vec<StreamReport>, StreamReport) {
         let streams = self.streams.iter().map(|(_, stream)| stream);
-        let is_known = |stream: &&Stream| {
-            stream.epoch > 0 && !matches!(stream.source, Source::Pulling | Source::Nobody)
-        };
+        let is_known =
+            |stream: &&Stream| !matches!(stream.source, Source::Pulling | Source::Nobody);
         let mut known: Vec<&Stream> = streams.filter(is_known).collect();
         known.sort_unstable_by_key(|stream| stream.epoch);
         let mut others = StreamReport::default();
