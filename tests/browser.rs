@@ -46,7 +46,8 @@ fn browse(url: &str, seconds: u32, name: &str, more: &[&str]) -> Value {
     command.arg(&picture).args(more);
     let mut browser = Process::start("browse", &dir, &mut command);
     browser.succeed(A_WHILE + Duration::from_secs(seconds.into()));
-    let told: Value = serde_json::from_str(&browser.out()).expect(&browser.out());
+    let told = serde_json::from_str(&browser.out());
+    let told: Value = told.unwrap_or_else(|error| panic!("{error}: {}", browser.out()));
     assert!(picture.metadata().unwrap().len() > 1_000, "{name}");
     assert_eq!(told["ok"], true, "{told:#}");
     told
