@@ -115,9 +115,7 @@ impl World {
     fn check_publishers(&self) {
         for (at, (desk, client)) in self.encoders.iter().enumerate() {
             let relay = &self.relays[desk.relay];
-            // Who does not read does not know that it may send, and is silent for too long.
-            let has_other_reason = desk.leapt
-                || client.appetite != Appetite::Fast
+            let has_other_reason = desk.is_lax
                 || self.panics > 0
                 || relay.shared.relay_id != desk.life
                 || !relay.is_alive()
@@ -262,7 +260,12 @@ impl World {
             let first = coded.next().map_or(0, |entry| entry.time);
             let last = coded.next_back().map_or(first, |entry| entry.time);
             let is_unclear = last.wrapping_sub(first) <= VIDEO_GONE_MS;
-            judge.at == newest || is_radio && is_unclear
+            // Who was left behind by more than it may be waits for the next place to start at.
+            let missed = judge.at.filter(|(of, _)| *of == number);
+            let missed = missed.map_or(&[][..], |(_, at)| &entries[at + 1..]);
+            let lag: u64 = missed.iter().map(|entry| entry.wire_bytes).sum();
+            let is_behind = lag > self.truth.lag_bytes && missed.iter().all(|entry| !entry.sync);
+            judge.at == newest || is_radio && is_unclear || is_behind
         })
     }
 

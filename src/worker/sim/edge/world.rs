@@ -66,8 +66,9 @@ pub(super) struct Desk {
     pub(super) relay: usize,
     /// Which life of that relay.
     pub(super) life: u64,
-    /// Hours have passed, in which it sent nothing.
-    pub(super) leapt: bool,
+    /// It may be silent for too long: hours have passed, or it does not read at once that it may
+    /// send.
+    pub(super) is_lax: bool,
 }
 
 impl World {
@@ -154,7 +155,9 @@ impl World {
                 truth,
                 ..
             } = self;
-            if let Some(what) = encoders[at].1.act(rng, truth) {
+            let (desk, client) = &mut encoders[at];
+            desk.is_lax |= client.appetite != Appetite::Fast;
+            if let Some(what) = client.act(rng, truth) {
                 self.note(|| format!("encoder {at} {what}"));
             }
         }
@@ -197,7 +200,7 @@ impl World {
             viewer.came_at = self.now;
         }
         for (seat, _) in &mut self.encoders {
-            seat.leapt = true;
+            seat.is_lax = true;
         }
     }
 
@@ -285,7 +288,7 @@ impl World {
         let seat = Desk {
             relay,
             life: self.relays[relay].shared.relay_id,
-            leapt: false,
+            is_lax: client.appetite != Appetite::Fast,
         };
         self.encoders.push((seat, client));
         self.note(|| format!("encoder {id} comes to {relay} for s{stream}"));
