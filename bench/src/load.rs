@@ -1,4 +1,5 @@
-//! `load`: publishers and players against an RTMP server given by URL.
+//! `load`: publishers and players against a server given by URL, with players by RTMP, by
+//! HTTP-FLV or by both, and maybe somebody who collects its figures.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -23,7 +24,7 @@ const ABOUT: &str = "\
 usage: tailwater-bench load [--url URL] [--publishers P] [--players N] ...
 
 Publishes synthetic streams (H.264 and AAC that decoders take) to an RTMP server and plays them
-from it, for a few seconds, in real time. A few players check every message; the others drop what
+from it, by RTMP or HTTP-FLV, for a few seconds, in real time. A few players check every message; the others drop what
 they receive in the kernel, so that one core can stand for thousands of players.";
 
 const EXAMPLES: &str = "\
@@ -42,7 +43,7 @@ machine for those figures. Put it on another core than the generator:
   tailwater-bench load --play-url http://127.0.0.1:8080/live      players by HTTP-FLV
   tailwater-bench load --players 2000 --http-url http://127.0.0.1:8080/live --http-players 2000
                                                                   both kinds
-  tailwater-bench load --scrape http://127.0.0.1:8090/metrics,http://127.0.0.1:8090/api/v1/streams
+  tailwater-bench load --scrape http://127.0.0.1:9090/metrics,http://127.0.0.1:9090/api/v1/streams
 
 exit status: 0 figures were reported; 1 the load could not be put on; 2 wrong flags;
 3 refused: the generator itself was the bottleneck, so that figures would be its own.";
@@ -573,10 +574,10 @@ mod tests {
 
     #[test]
     fn figures_are_asked_for_at_one_host() {
-        let both = "http://127.0.0.1:8090/metrics,http://127.0.0.1:8090/api/v1/streams";
+        let both = "http://127.0.0.1:9090/metrics,http://127.0.0.1:9090/api/v1/streams";
         let scrape = plan_of(&["--scrape", both]).unwrap().scrape.unwrap();
         assert_eq!(scrape.paths, ["/metrics", "/api/v1/streams"]);
-        assert_eq!(scrape.host, "127.0.0.1:8090");
+        assert_eq!(scrape.host, "127.0.0.1:9090");
         for wrong in [
             "http://127.0.0.1:1/a,http://127.0.0.1:2/a",
             "rtmp://127.0.0.1/a",

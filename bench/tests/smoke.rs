@@ -237,7 +237,7 @@ fn figures_are_asked_for_each_second_and_answers_other_than_200_end_the_run() {
     let url = relay.url("rtmp", "rtmp") + "/live";
     let admin = relay.url("admin", "http");
     let load = ["load", "--url", &url, "--seconds", "3", "--warm-up", "1"];
-    let paths = format!("{admin}/healthz,{admin}/readyz");
+    let paths = format!("{admin}/metrics,{admin}/api/v1/streams");
     let figures = figures(&[&load[..], &["--scrape", &paths]].concat());
     check(
         &figures,
@@ -383,7 +383,7 @@ fn a_comparison_leaves_samples_a_page_and_a_chart() {
             "compare",
             "--quick",
             "--rows",
-            "fan-100-auto,tls-500,http-500,reader-128",
+            "fan-100-auto,tls-500,http-500,scrape-2000,reader-128",
             "--host",
             "Test 1",
         ])
@@ -399,7 +399,7 @@ fn a_comparison_leaves_samples_a_page_and_a_chart() {
     assert!(folder.file_name().to_string_lossy().ends_with("-test-1"));
     let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
     let samples = read("samples.jsonl");
-    assert_eq!(samples.lines().count(), 8, "{samples}");
+    assert_eq!(samples.lines().count(), 10, "{samples}");
     assert!(!samples.contains("\"failed\""), "{samples}");
     let page = read("summary.md");
     assert!(page.contains("| nothing lost | none | yes |"), "{page}");

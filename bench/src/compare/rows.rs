@@ -528,7 +528,7 @@ pub(super) const ROWS: &[Row] = &[
         ),
         figure: CPU_PLAYER,
         goals: &[ratio(CPU_PLAYER, "tailwater", 1.02), Goal::NothingLost],
-        quick: false,
+        quick: true,
     },
     reader_row(
         "reader-128",
