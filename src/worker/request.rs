@@ -344,6 +344,11 @@ impl<S: Transport> Core<S> {
             wait = wait.max(self.shared.config.pull_give_up);
         }
         if self.streams[index].has_audience() {
+            // It was called for by the first of them, and comes no sooner for who is behind.
+            let owner = self.shared.registry.look_up(&self.streams[index].name).0;
+            if !is_live && owner.is_some_and(|owner| owner.worker != self.worker) {
+                wait = wait.max(limits::FEED_WAIT);
+            }
             return wait;
         }
         if may_pull {

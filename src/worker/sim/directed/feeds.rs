@@ -2,10 +2,10 @@
 //! panics half-way.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::super::wire::End;
-use super::{KEY, MS, S, Stage};
+use super::{KEY, MS, PLAYS, S, Stage};
 use crate::config::Config;
 use crate::rtmp::message::kind;
 use crate::worker::core::Shared;
@@ -26,10 +26,10 @@ impl Pair {
         clippy::arc_with_non_send_sync,
         reason = "any instant will do, and all is on one thread"
     )]
-    fn new() -> Self {
+    fn with_play_wait(play_wait: Duration) -> Self {
         let config = Config {
             grace: S(1),
-            play_wait: S(10),
+            play_wait,
             // Every connection is looked at by then.
             handshake_timeout: S(2),
             ping: None,
@@ -42,6 +42,10 @@ impl Pair {
             letters: 0,
             lost: None,
         }
+    }
+
+    fn new() -> Self {
+        Self::with_play_wait(S(10))
     }
 
     /// Letters arrive until there are none.
@@ -182,6 +186,24 @@ fn nothing_is_left_behind_wherever_a_worker_panics_half_way() {
             assert_eq!(fired == 0, is_never, "{midst:?} on {worker}: {fired}");
         }
     }
+}
+
+#[test]
+fn regression_all_who_come_while_a_stream_is_on_its_way_are_given_time_for_that() {
+    let mut pair = Pair::with_play_wait(Duration::ZERO);
+    let source = pair.stages[0].publish("cam");
+    pair.stages[0].key_frame(source, 100);
+    let players: Vec<usize> = (0..3).map(|_| pair.stages[1].play("cam")).collect();
+    pair.exchange();
+    for player in players {
+        pair.stages[1].check_heard(player, &PLAYS);
+        pair.leave(1, player);
+    }
+    // What nobody has is refused at once.
+    let nobody = pair.stages[1].play("other");
+    assert!(pair.stages[1].guests[nobody].gone);
+    pair.leave(0, source);
+    pair.wait(FOUND, &[]);
 }
 
 #[test]
