@@ -38,7 +38,7 @@ pub struct Request {
     pub origin: Option<String>,
     /// Authorization. A secret.
     pub authorization: Option<String>,
-    /// User-Agent, cut to [`limits::USER_AGENT_BYTES`].
+    /// User-Agent, cut to [`limits::USER_AGENT_CHARS`].
     pub user_agent: String,
     /// Sec-WebSocket-Key of a request to speak WebSocket.
     pub websocket_key: Option<String>,

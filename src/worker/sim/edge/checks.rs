@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::client::Appetite;
 use super::super::tables;
 use super::cable::Far;
 use super::judge::Judge;
