@@ -24,8 +24,9 @@ const ABOUT: &str = "\
 usage: tailwater-bench load [--url URL] [--publishers P] [--players N] ...
 
 Publishes synthetic streams (H.264 and AAC that decoders take) to an RTMP server and plays them
-from it, by RTMP or HTTP-FLV, for a few seconds, in real time. A few players check every message; the others drop what
-they receive in the kernel, so that one core can stand for thousands of players.";
+from it, by RTMP or HTTP-FLV, for a few seconds, in real time. A few players check every message;
+the others drop what they receive in the kernel, so that one core can stand for thousands of
+players.";
 
 const EXAMPLES: &str = "\
 phases: publishers connect; one second of rest; players join; warm-up; measurement; table.
