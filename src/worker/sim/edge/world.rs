@@ -422,6 +422,10 @@ impl World {
         self.revive();
         self.tempers = [Temper::Takes; 2];
         self.cables.iter_mut().for_each(Cable::mend);
+        for seat in self.relays.iter_mut().flat_map(|relay| &mut relay.seats) {
+            // What was to panic and has not would end a publisher just before all is looked at.
+            seat.core.faults.disarm();
+        }
         self.viewers.iter_mut().for_each(Viewer::hurry);
         for (_, client) in &mut self.encoders {
             client.appetite = Appetite::Fast;
