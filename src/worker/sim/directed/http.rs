@@ -2,6 +2,7 @@
 //! way costs.
 
 use super::{INTER, MS, PLAYS, S, SOUND, Stage};
+use crate::config::Pace;
 use crate::rtmp::message::kind;
 use crate::stream::flv::Framing;
 use crate::worker::fault::Midst;
@@ -64,6 +65,40 @@ fn who_waits_is_answered_when_the_stream_begins_or_when_it_has_not() {
     assert!(stage.got(other).starts_with(b"HTTP/1.1 404 "));
     assert!(stage.guests[other].gone);
     stage.end();
+}
+
+#[test]
+fn players_by_http_take_as_many_writes_as_those_by_rtmp_and_tags_are_made_once() {
+    let writes = |by_http: usize| {
+        let mut stage = Stage::new(|config| config.pace = Pace::Fixed(MS(100)));
+        let source = stage.publish("cam");
+        stage.key_frame(source, 100);
+        for player in 0..20 {
+            if player < by_http {
+                stage.ask(PLAIN);
+            } else {
+                stage.play("cam");
+            }
+        }
+        stage.wait(S(1));
+        let (before, held) = (stage.gauges().writes, stage.held());
+        for _ in 0..100 {
+            stage.send(source, kind::VIDEO, &INTER, 2_000);
+            stage.wait(MS(40));
+        }
+        (stage.gauges().writes - before, stage.held() - held)
+    };
+    let (all_rtmp, chunks) = writes(0);
+    let (one, tags) = writes(1);
+    assert!(all_rtmp >= 20 * 30, "{all_rtmp}");
+    assert_eq!(one, all_rtmp);
+    // Ten players by HTTP write no more often, and hold no more, than one.
+    let (half, ten) = writes(10);
+    assert_eq!(half, all_rtmp);
+    assert!(
+        tags > chunks && ten.abs_diff(tags) < 10_000,
+        "{chunks} {tags} {ten}"
+    );
 }
 
 #[test]
