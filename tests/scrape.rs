@@ -22,7 +22,7 @@ sys.path.insert(0, sys.argv[1])
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as families
 for family in families(open(sys.argv[2]).read()):
     for sample in family.samples:
-        print(sample.name, sorted(sample.labels.items()), sample.value)
+        print(sample.name, sorted(sample.labels.items()), float(sample.value))
 ";
 
 #[test]
