@@ -83,7 +83,7 @@ fn players_by_http_take_as_many_writes_as_those_by_rtmp_and_tags_are_made_once()
         stage.wait(S(1));
         let (before, held) = (stage.gauges().writes, stage.held());
         for _ in 0..100 {
-            stage.send(source, kind::VIDEO, &INTER, 2_000);
+            stage.send(source, kind::VIDEO, INTER, 2_000);
             stage.wait(MS(40));
         }
         (stage.gauges().writes - before, stage.held() - held)
