@@ -112,8 +112,7 @@ impl<S: Transport> Core<S> {
         }
         match request.path.strip_suffix(FLV) {
             Some(path) => match name_of(path, &request.query) {
-                Ok(name) if !may_upgrade(request, is_allowed) => {
-                    drop(name);
+                Ok(_) if !may_upgrade(request, is_allowed) => {
                     let answer = Response::text(403, "not from this origin; see --http-cors");
                     self.answer(key, answer)
                 }

@@ -52,18 +52,20 @@ export function videoPacket(body) {
   return finish(packet, type, reader);
 }
 
+/** Type, codec and rest of what is played: of several tracks the first, or all there is. */
+function trackOf(reader, type, multitrackType) {
+  if (type === multitrackType) return multitrack(reader);
+  return { type, codec: reader.text(4), reader };
+}
+
 function enhancedVideo(reader, packet, firstType, frameType) {
-  let type = modEx(reader, packet, firstType);
-  if (frameType === COMMAND_FRAME && type !== 4) return null;
-  if (type === VIDEO_MULTITRACK) {
-    const track = multitrack(reader);
-    if (track === null) return null;
-    type = track.type;
-    packet.codec = track.codec;
-    reader = track.reader;
-  } else {
-    packet.codec = reader.text(4);
-  }
+  const first = modEx(reader, packet, firstType);
+  if (frameType === COMMAND_FRAME && first !== 4) return null;
+  const track = trackOf(reader, first, VIDEO_MULTITRACK);
+  if (track === null) return null;
+  const { type } = track;
+  packet.codec = track.codec;
+  reader = track.reader;
   if (type === CODED_FRAMES && WITH_COMPOSITION.has(packet.codec)) {
     packet.composition = reader.i24();
   }
@@ -85,17 +87,11 @@ export function audioPacket(body) {
 }
 
 function enhancedAudio(reader, packet, firstType) {
-  let type = modEx(reader, packet, firstType);
-  if (type === AUDIO_MULTITRACK) {
-    const track = multitrack(reader);
-    if (track === null) return null;
-    type = track.type;
-    packet.codec = track.codec;
-    reader = track.reader;
-  } else {
-    packet.codec = reader.text(4);
-  }
-  return finish(packet, type, reader);
+  const first = modEx(reader, packet, firstType);
+  const track = trackOf(reader, first, AUDIO_MULTITRACK);
+  if (track === null) return null;
+  packet.codec = track.codec;
+  return finish(packet, track.type, track.reader);
 }
 
 /** Reads over the ModEx parts in front, keeps the nanoseconds, returns the type behind them. */
