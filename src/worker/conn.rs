@@ -80,8 +80,8 @@ pub struct Conn<S> {
     /// Since when the bytes of its last publish were counted, and `bytes_in` then: the next
     /// publish goes on with that.
     pub(super) metered: Option<(Instant, u64)>,
-    /// The one timer that counts; none while it is acted on.
-    pub(super) armed: Option<Instant>,
+    /// Where its timer is, see timers.rs; none while it is acted on.
+    pub(super) armed: Option<usize>,
     pub(super) bytes_in: u64,
     pub(super) bytes_out: u64,
     /// Times it was moved on to a key frame, ...

@@ -237,7 +237,7 @@ impl<S: Transport> Core<S> {
         }
         self.publishers = 0;
         let mut lost = Vec::new();
-        for (index, stream) in streams.iter() {
+        for (index, stream) in streams.iter_mut() {
             match stream.source {
                 Source::Publisher(key) => {
                     self.publishers += 1;
@@ -247,7 +247,8 @@ impl<S: Transport> Core<S> {
                     }
                 }
                 Source::Away { until, .. } => {
-                    self.timers.set(until, Timer::Stream(index, stream.epoch));
+                    let timer = Timer::Stream(index);
+                    self.timers.arm(&mut stream.armed, until, timer);
                 }
                 Source::Nobody | Source::Fed { .. } | Source::Pulling => {}
             }

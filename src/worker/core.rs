@@ -369,8 +369,6 @@ impl<S: Transport> Core<S> {
     pub fn adopt(&mut self, mut conn: Conn<S>) -> usize {
         conn.in_ready = false;
         conn.in_woken = false;
-        // Its timers stayed where it was.
-        conn.armed = None;
         self.insert(conn)
     }
 
@@ -562,6 +560,7 @@ impl<S: Transport> Core<S> {
     /// Drops a connection that has no roles.
     pub(super) fn remove(&mut self, key: usize) {
         if let Some(mut conn) = self.conns.try_remove(key) {
+            self.timers.disarm(&mut conn.armed);
             conn.count_sent(&mut self.targets);
             debug_assert!(conn.publications.is_empty() && conn.plays.is_empty());
             if let Some(ring) = conn.ring {
@@ -591,10 +590,7 @@ impl<S: Transport> Core<S> {
     /// The connection is looked at again at `at` at the latest.
     pub(super) fn arm(&mut self, key: usize, at: Instant) {
         let conn = &mut self.conns[key];
-        if conn.armed.is_none_or(|armed| at < armed) {
-            conn.armed = Some(at);
-            self.timers.set(at, Timer::Conn(key, conn.id));
-        }
+        self.timers.arm(&mut conn.armed, at, Timer::Conn(key));
     }
 
     /// Writes down what there is for those who look from outside; a few times a second.

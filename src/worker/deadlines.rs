@@ -20,23 +20,27 @@ impl<S: Transport> Core<S> {
     /// Acts on every deadline that has passed.
     pub fn expire(&mut self) {
         self.check_drain();
-        while let Some((at, timer)) = self.timers.pop_due(self.now) {
+        while let Some(timer) = self.timers.pop_due(self.now) {
             match timer {
-                Timer::Conn(key, id) => {
-                    if let Some(conn) = self.conns.get_mut(key)
-                        && conn.id == id
-                        && conn.armed == Some(at)
-                    {
+                Timer::Conn(key) => {
+                    if let Some(conn) = self.conns.get_mut(key) {
                         conn.armed = None;
                         self.contained(key, Step::Other, |core| core.check_conn(key));
                     }
                 }
-                Timer::Stream(key, epoch) => {
-                    self.contained_stream(key, |core| core.check_stream(key, epoch));
+                Timer::Stream(index) => {
+                    if let Some(stream) = self.streams.get_mut(index) {
+                        stream.armed = None;
+                        self.contained_stream(index, |core| core.check_stream(index));
+                    }
                 }
                 Timer::Question(id) => self.give_up_asking(id),
             }
         }
+        debug_assert!(
+            self.timers.len() <= self.conns.len() + self.streams.len() + self.questions.len(),
+            "a timer belongs to something that waits"
+        );
     }
 
     /// Closes a connection whose deadline has passed, or arms its next.

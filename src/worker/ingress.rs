@@ -288,7 +288,8 @@ impl<S: Transport> Core<S> {
 
     /// Hands a connection to the worker that has the stream it wants to publish.
     fn move_away(&mut self, key: usize, worker: usize) {
-        if let Some(conn) = self.conns.try_remove(key) {
+        if let Some(mut conn) = self.conns.try_remove(key) {
+            self.timers.disarm(&mut conn.armed);
             self.outbound
                 .push((worker, super::mail::Mail::Adopt(Box::new(conn))));
         }

@@ -147,13 +147,17 @@ impl<S: Transport> Core<S> {
     pub(super) fn check_call(&mut self, index: usize, task: Task) {
         let limit = self.shared.config.pull_timeout;
         let now = self.now;
-        if let Some(line) = self.line(index, task)
-            && let State::Calling(id) = line.state
-            && line.called_at + limit <= now
-        {
-            self.called.remove(&id);
-            self.line_failed(index, task, "the name is still being looked up");
+        let Some(line) = self.line(index, task) else {
+            return;
+        };
+        let (State::Calling(id), until) = (line.state, line.called_at + limit) else {
+            return;
+        };
+        if until > now {
+            return self.look_at_stream(index, until);
         }
+        self.called.remove(&id);
+        self.line_failed(index, task, "the name is still being looked up");
     }
 
     fn place_call(&mut self, index: usize, task: Task, to: Callee) {

@@ -488,8 +488,8 @@ impl<S: Transport> Core<S> {
 
     /// The stream is looked at again at `at`.
     pub(super) fn look_at_stream(&mut self, index: usize, at: Instant) {
-        let epoch = self.streams[index].epoch;
-        self.timers.set(at, Timer::Stream(index, epoch));
+        let armed = &mut self.streams[index].armed;
+        self.timers.arm(armed, at, Timer::Stream(index));
     }
 }
 

@@ -63,6 +63,22 @@ struct Open {
     total: usize,
     told: Vec<Option<Told>>,
     until: Instant,
+    /// Where its timer is, see timers.rs.
+    armed: Option<usize>,
+}
+
+impl Questions {
+    /// How many are open.
+    pub(super) fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    /// How many of them have a timer.
+    #[cfg(test)]
+    pub(super) fn armed(&self) -> usize {
+        let armed = self.open.iter().filter(|open| open.armed.is_some());
+        armed.count()
+    }
 }
 
 impl<S: Transport> Core<S> {
@@ -84,7 +100,8 @@ impl<S: Transport> Core<S> {
         self.questions.last_id += 1;
         let id = self.questions.last_id;
         let until = self.now + limits::ANSWER_WAIT;
-        self.timers.set(until, Timer::Question(id));
+        let mut armed = None;
+        self.timers.arm(&mut armed, until, Timer::Question(id));
         self.questions.open.push(Open {
             id,
             letter: id,
@@ -92,6 +109,7 @@ impl<S: Transport> Core<S> {
             total: 0,
             told: Vec::new(),
             until,
+            armed,
         });
         self.inquire(id, inquiry);
         Some(id)
@@ -153,9 +171,9 @@ impl<S: Transport> Core<S> {
 
     /// The time of a question is over: it is answered with what there is.
     pub(super) fn give_up_asking(&mut self, id: u64) {
-        let now = self.now;
-        let mut open = self.questions.open.iter();
-        if open.any(|open| open.id == id && open.until <= now) {
+        let mut open = self.questions.open.iter_mut();
+        if let Some(open) = open.find(|open| open.id == id) {
+            open.armed = None;
             self.go_on_asking(id);
         }
     }
@@ -167,7 +185,9 @@ impl<S: Transport> Core<S> {
         };
         let open = &mut self.questions.open[at];
         let Some(page) = open.page.take().filter(|_| open.until > self.now) else {
-            let Open { total, told, .. } = self.questions.open.swap_remove(at);
+            let mut open = self.questions.open.swap_remove(at);
+            self.timers.disarm(&mut open.armed);
+            let Open { total, told, .. } = open;
             self.questions.answered.push((id, Answer { total, told }));
             return;
         };

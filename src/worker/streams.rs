@@ -11,7 +11,7 @@
 //! ```
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use log::{Level, debug, info};
 
@@ -22,7 +22,6 @@ use super::mail::Mail;
 use super::registry::WorkerSet;
 use super::session::Session;
 use super::table::{Form, Meter, Source, Stream, Tally};
-use super::timers::Timer;
 use crate::limits;
 use crate::net::transport::Transport;
 use crate::stream::cursor::{Cursor, StartAt};
@@ -248,25 +247,23 @@ impl<S: Transport> Core<S> {
         // Who joins now would start with a picture of the past and then see nothing.
         stream.log.flush();
         stream.log.forget_sync();
-        let epoch = stream.epoch;
         self.mark_dirty(index);
         self.faults.at(Midst::Role);
-        self.timers.set(until, Timer::Stream(index, epoch));
+        self.look_at_stream(index, until);
         self.tell_feeds(index, |name, epoch| Mail::Away { name, epoch });
     }
 
-    /// Ends a stream whose publisher has not come back.
-    pub(super) fn check_stream(&mut self, index: usize, epoch: u64) {
-        let Some(stream) = self.streams.get(index) else {
-            return;
-        };
-        let over = |until: Instant| until <= self.now;
-        if stream.epoch == epoch && stream.pull.is_some() {
+    /// Does what is due for a stream: its lines are called, it ends when its publisher has not
+    /// come back. Sets its timer for what is due next.
+    pub(super) fn check_stream(&mut self, index: usize) {
+        let stream = &self.streams[index];
+        if stream.pull.is_some() {
             return self.check_pull(index);
         }
         match stream.source {
-            Source::Publisher(_) if stream.epoch == epoch => self.check_pushes(index),
-            Source::Away { until, .. } if stream.epoch == epoch && over(until) => {
+            Source::Publisher(_) => self.check_pushes(index),
+            Source::Away { until, .. } if until > self.now => self.look_at_stream(index, until),
+            Source::Away { .. } => {
                 if self.notes.allow("over", Level::Info, self.now) {
                     info!(
                         "stream={} over: its publisher has not come back",
@@ -275,7 +272,7 @@ impl<S: Transport> Core<S> {
                 }
                 self.end_stream(index);
             }
-            _ => {}
+            Source::Nobody | Source::Fed { .. } | Source::Pulling => {}
         }
     }
 
@@ -365,6 +362,7 @@ impl<S: Transport> Core<S> {
 
     fn forget_stream(&mut self, index: usize) {
         if let Some(mut stream) = self.streams.try_remove(index) {
+            self.timers.disarm(&mut stream.armed);
             self.faults.at(Midst::Role);
             self.by_name.remove(&stream.name);
             stream.log.recycle(&mut self.blocks);

@@ -23,6 +23,8 @@ pub(super) struct Stream {
     /// Which life of the stream; 0 before its first publisher.
     pub(super) epoch: u64,
     pub(super) source: Source,
+    /// Where its timer is, see timers.rs.
+    pub(super) armed: Option<usize>,
     pub(super) log: StreamLog,
     /// The same for those who read it by HTTP.
     pub(super) flv: FlvLogs,
@@ -244,6 +246,7 @@ impl Stream {
             name,
             epoch: 0,
             source: Source::Nobody,
+            armed: None,
             log: StreamLog::new(limits),
             flv: FlvLogs::default(),
             intake: Intake::default(),

@@ -1,65 +1,207 @@
-//! Deadlines of a worker, soonest first. An entry is never removed: its owner remembers which
-//! one counts, and the others come up and mean nothing.
+//! Deadlines of a worker, soonest first: at most one for each connection, stream and question.
+//! Each owner keeps in a field of its own, `armed`, where its deadline is found; one that is set
+//! sooner or taken out is moved in the heap, so that nothing stays of it.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 use std::time::Instant;
 
+use slab::Slab;
+
 /// Whose deadline it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Timer {
-    /// A connection by slab key and id.
-    Conn(usize, u64),
-    /// A stream by slab key and epoch.
-    Stream(usize, u64),
+    /// A connection, by slab key.
+    Conn(usize),
+    /// A stream, by slab key.
+    Stream(usize),
     /// A question to other workers, by its id.
     Question(u64),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    at: Instant,
+    timer: Timer,
+    /// Its key in `places`.
+    token: usize,
 }
 
 /// See the module text.
 #[derive(Debug, Default)]
 pub(super) struct Timers {
-    heap: BinaryHeap<Reverse<(Instant, Timer)>>,
+    /// A binary heap: no entry is later than those at twice its index plus one and plus two.
+    heap: Vec<Entry>,
+    /// The index in the heap of each entry, by its token.
+    places: Slab<usize>,
 }
 
 impl Timers {
-    /// `timer` comes up at `at`.
-    pub(super) fn set(&mut self, at: Instant, timer: Timer) {
-        self.heap.push(Reverse((at, timer)));
+    /// Sets `timer` to come up at `at`, unless it comes up sooner anyway. `armed` is its owner's.
+    pub(super) fn arm(&mut self, armed: &mut Option<usize>, at: Instant, timer: Timer) {
+        let place = match *armed {
+            Some(token) => {
+                let place = self.places[token];
+                if self.heap[place].at <= at {
+                    return;
+                }
+                self.heap[place].at = at;
+                place
+            }
+            None => {
+                let place = self.heap.len();
+                let token = self.places.insert(place);
+                self.heap.push(Entry { at, timer, token });
+                *armed = Some(token);
+                place
+            }
+        };
+        self.move_up(place);
+    }
+
+    /// Takes a timer out: its owner goes, or waits no longer.
+    pub(super) fn disarm(&mut self, armed: &mut Option<usize>) {
+        if let Some(token) = armed.take() {
+            self.take_out(self.places[token]);
+        }
     }
 
     /// When the next one comes up.
     pub(super) fn next(&self) -> Option<Instant> {
-        self.heap.peek().map(|Reverse((at, _))| *at)
+        self.heap.first().map(|entry| entry.at)
     }
 
-    /// One that is due, and when it was to come up.
-    pub(super) fn pop_due(&mut self, now: Instant) -> Option<(Instant, Timer)> {
+    /// Takes out one that is due. Its owner is no longer armed, and makes a note of that.
+    pub(super) fn pop_due(&mut self, now: Instant) -> Option<Timer> {
         if self.next()? > now {
             return None;
         }
-        self.heap.pop().map(|Reverse(entry)| entry)
+        Some(self.take_out(0).timer)
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.heap.len()
+    }
+
+    /// When the timer of an owner comes up.
+    #[cfg(test)]
+    pub(super) fn at(&self, armed: Option<usize>) -> Option<Instant> {
+        armed.map(|token| self.heap[self.places[token]].at)
+    }
+
+    fn take_out(&mut self, place: usize) -> Entry {
+        let entry = self.heap.swap_remove(place);
+        self.places.remove(entry.token);
+        if let Some(moved) = self.heap.get(place) {
+            self.places[moved.token] = place;
+            self.move_down(place);
+            self.move_up(place);
+        }
+        entry
+    }
+
+    fn move_up(&mut self, mut place: usize) {
+        while place > 0 {
+            let parent = (place - 1) / 2;
+            if self.heap[parent].at <= self.heap[place].at {
+                return;
+            }
+            self.swap(parent, place);
+            place = parent;
+        }
+    }
+
+    fn move_down(&mut self, mut place: usize) {
+        loop {
+            let children = 2 * place + 1..self.heap.len().min(2 * place + 3);
+            let Some(child) = children.min_by_key(|child| self.heap[*child].at) else {
+                return;
+            };
+            if self.heap[place].at <= self.heap[child].at {
+                return;
+            }
+            self.swap(place, child);
+            place = child;
+        }
+    }
+
+    fn swap(&mut self, one: usize, other: usize) {
+        self.heap.swap(one, other);
+        for place in [one, other] {
+            self.places[self.heap[place].token] = place;
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::disallowed_methods, reason = "any instant will do")]
+
     use super::*;
     use std::time::Duration;
 
     #[test]
-    #[expect(clippy::disallowed_methods, reason = "any instant will do")]
     fn deadlines_come_up_in_order_and_not_before_their_time() {
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
         let mut timers = Timers::default();
-        for ms in [30, 10, 20] {
-            timers.set(at(ms), Timer::Conn(usize::try_from(ms).unwrap(), 0));
+        for (key, ms) in [(0, 30), (1, 10), (2, 20)] {
+            timers.arm(&mut None, at(ms), Timer::Conn(key));
         }
         assert_eq!(timers.next(), Some(at(10)));
         assert_eq!(timers.pop_due(at(9)), None);
-        assert_eq!(timers.pop_due(at(20)), Some((at(10), Timer::Conn(10, 0))));
-        assert_eq!(timers.pop_due(at(20)), Some((at(20), Timer::Conn(20, 0))));
+        assert_eq!(timers.pop_due(at(20)), Some(Timer::Conn(1)));
+        assert_eq!(timers.pop_due(at(20)), Some(Timer::Conn(2)));
         assert_eq!(timers.pop_due(at(20)), None);
+    }
+
+    #[test]
+    fn an_owner_has_one_deadline_the_soonest() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut timers = Timers::default();
+        let mut armed = None;
+        for ms in [30, 10, 20, 10, 5, 40] {
+            timers.arm(&mut armed, at(ms), Timer::Stream(7));
+            assert_eq!(timers.len(), 1);
+        }
+        assert_eq!(timers.at(armed), Some(at(5)));
+        timers.disarm(&mut armed);
+        assert_eq!((armed, timers.len(), timers.next()), (None, 0, None));
+    }
+
+    #[test]
+    fn deadlines_stay_in_order_however_they_are_changed() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut timers = Timers::default();
+        let mut owners = [None; 50];
+        let mut due = [None; 50];
+        let mut dice = 1_u64;
+        for _ in 0..5_000 {
+            dice = dice.wrapping_mul(0x5851_F42D_4C95_7F2D).wrapping_add(1);
+            let ms = (dice >> 32) % 1_000;
+            let key = usize::try_from((dice >> 48) % 50).unwrap();
+            match dice >> 60 {
+                0..9 => {
+                    timers.arm(&mut owners[key], at(ms), Timer::Conn(key));
+                    due[key] = Some(due[key].map_or(ms, |sooner: u64| sooner.min(ms)));
+                }
+                9..12 => {
+                    timers.disarm(&mut owners[key]);
+                    due[key] = None;
+                }
+                _ => {
+                    let soonest = due.iter().flatten().min().copied();
+                    let popped = timers.pop_due(at(1_000));
+                    assert_eq!(popped.is_some(), soonest.is_some());
+                    if let Some(Timer::Conn(key)) = popped {
+                        owners[key] = None;
+                        assert_eq!(due[key].take(), soonest);
+                    }
+                }
+            }
+            assert_eq!(timers.len(), due.iter().flatten().count());
+            assert_eq!(timers.next(), due.iter().flatten().min().map(|ms| at(*ms)));
+        }
     }
 }

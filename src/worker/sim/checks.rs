@@ -37,6 +37,7 @@ impl World {
         for (worker, seat) in self.workers.iter().enumerate() {
             let verdict = tables::check_tables(&seat.core)
                 .and_then(|()| tables::check_memory(&seat.core))
+                .and_then(|()| tables::check_timers(&seat.core))
                 .and_then(|()| tables::check_registry(&seat.core))
                 .and_then(|()| match self.has_reason(worker) {
                     true => Ok(()),

@@ -59,7 +59,7 @@ pub(super) fn check_idle(core: &Relay, now: Instant) -> Result<(), String> {
     let comes = |at: Instant| next.is_some_and(|next| next <= at.max(now));
     for (_, stream) in &core.streams {
         if let Source::Away { until, .. } = stream.source
-            && !comes(until)
+            && core.timers.at(stream.armed).is_none_or(|at| at > until)
         {
             return Err(format!("nobody sees the end of {}", stream.name));
         }
@@ -99,8 +99,9 @@ fn check_watched(core: &Relay, conn: &Conn<SimSocket>, now: Instant) -> Result<(
     let first = waits.chain(conn.closing).min();
     if let Some(until) = first
         && core
-            .next_deadline()
-            .is_none_or(|next| next > until.max(now) + LATE)
+            .timers
+            .at(conn.armed)
+            .is_none_or(|at| at > until.max(now) + LATE)
     {
         return Err(format!("a deadline of client {client} is forgotten"));
     }
@@ -179,6 +180,19 @@ pub(super) fn check_tables(core: &Relay) -> Result<(), String> {
     Ok(())
 }
 
+/// Each timer is that of a connection, stream or question that waits.
+pub(super) fn check_timers(core: &Relay) -> Result<(), String> {
+    let conns = core.conns.iter().filter(|(_, conn)| conn.armed.is_some());
+    let streams = core.streams.iter();
+    let streams = streams.filter(|(_, stream)| stream.armed.is_some());
+    let owners = conns.count() + streams.count() + core.questions.armed();
+    let timers = core.timers.len();
+    if timers != owners {
+        return Err(format!("{timers} timers are set, and {owners} wait"));
+    }
+    Ok(())
+}
+
 pub(super) fn check_memory(core: &Relay) -> Result<(), String> {
     for (_, stream) in &core.streams {
         let held = stream.log.held_bytes();
@@ -229,8 +243,8 @@ pub(super) fn check_lines(core: &Relay, now: Instant, is_idle: bool) -> Result<(
                 State::Waiting(until) => {
                     let is_for =
                         matches!(stream.source, Source::Publisher(_)) || task == Task::Pull;
-                    let next = core.next_deadline();
-                    !is_idle || !is_for || next.is_some_and(|next| next <= until.max(now))
+                    let armed = core.timers.at(stream.armed);
+                    !is_idle || !is_for || armed.is_some_and(|armed| armed <= until.max(now))
                 }
                 State::Calling(id) => {
                     calling += 1;

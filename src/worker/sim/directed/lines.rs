@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
+use super::super::tables;
 use super::super::wire::{End, SimSocket, Wire};
 use super::{KEY, MS, S, Stage};
 use crate::config::Config;
@@ -203,4 +204,27 @@ fn a_panic_in_the_middle_of_a_call_costs_that_call_alone() {
         lines.stage.end();
     }
     assert!(fired > 5, "{fired}");
+}
+
+#[test]
+fn regression_dead_push_targets_set_one_timer_a_stream() {
+    let mut stage = Stage::new(|config| {
+        let rule = |number| Rule::parse(&format!("rtmp://dead{number}/app/key")).unwrap();
+        config.push = (0..6).map(rule).collect();
+    });
+    let publisher = stage.publish("cam");
+    for _ in 0..480 {
+        stage.now += MS(250);
+        stage.key_frame(publisher, 40);
+        stage.settle();
+        for call in std::mem::take(stage.core.calls()) {
+            stage.core.resolved(call.id, Err("no such host".to_owned()));
+        }
+        tables::check_timers(&stage.core).unwrap();
+        assert!(stage.core.timers.len() <= 2);
+    }
+    assert!(stage.gauges().push_failures > 60);
+    leave(&mut stage, publisher);
+    stage.wait(S(5));
+    stage.end();
 }

@@ -62,6 +62,7 @@ impl World {
             let is_idle = !relay.has_reason(worker, self.now);
             tables::check_tables(core)
                 .and_then(|()| tables::check_memory(core))
+                .and_then(|()| tables::check_timers(core))
                 .and_then(|()| tables::check_registry(core))
                 .and_then(|()| tables::check_lines(core, self.now, is_idle))
                 .and_then(|()| match is_idle {
