@@ -16,6 +16,7 @@ use serde::Serialize;
 
 use crate::limits;
 use crate::stats::Gauges;
+pub use crate::stream::headers::Picture;
 
 /// What somebody wants to know of the relay, or have done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -241,17 +242,6 @@ pub enum State {
     Pulling,
     /// Players wait, and nobody publishes.
     Waiting,
-}
-
-/// What the metadata of a stream says of its picture.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Picture {
-    /// In pixels.
-    pub width: Option<u32>,
-    /// In pixels.
-    pub height: Option<u32>,
-    /// Pictures a second.
-    pub frame_rate: Option<f64>,
 }
 
 /// A client, as the JSON API shows it.

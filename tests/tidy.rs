@@ -175,7 +175,7 @@ fn imports_point_one_way() {
         ("limits", &["limits"]),
         ("top", &["top"]),
         ("stats", &[]),
-        ("report", &["report", "stats", "limits"]),
+        ("report", &["report", "stream", "stats", "limits"]),
         (
             "admin",
             &[

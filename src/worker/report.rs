@@ -30,7 +30,6 @@ use crate::report::{
     Answer, Capabilities, ClientReport, Inquiry, Owned, Page, Picture, Question, Role, State,
     StreamReport, TargetReport, Told, Wanted, WorkerReport,
 };
-use crate::rtmp::amf0::{Decoder, Limits};
 use crate::rtmp::command::Status;
 use crate::rtmp::media::FourCc;
 use crate::stats::{Gauges, TargetGauges};
@@ -318,7 +317,7 @@ impl<S: Transport> Core<S> {
             video_codec: codec(intake.video()),
             audio_codec: codec(intake.audio()),
             picture: match stream.log.headers_now() {
-                Some(headers) if details => headers.metadata().map(picture).unwrap_or_default(),
+                Some(headers) if details => headers.picture(),
                 _ => Picture::default(),
             },
             bytes_in: stream.log.end(),
@@ -349,12 +348,12 @@ impl<S: Transport> Core<S> {
             protocol: protocol(conn),
             role: role_of(conn),
             streams: streams.collect(),
-            uptime_seconds: uptime.as_secs_f64(),
+            uptime_seconds: milliseconds(uptime).round() / 1e3,
             bytes_in: conn.bytes_in,
             bytes_out: conn.bytes_out,
             lag_bytes: lag.map(|(bytes, _)| bytes),
             lag_ms: lag.map(|(_, ms)| ms),
-            rtt_ms: path.map(|path| path.rtt.as_secs_f64() * 1e3),
+            rtt_ms: path.map(|path| milliseconds(path.rtt)),
             retransmits: path.map(|path| path.retransmits),
             skips: conn.skips,
             skipped_bytes: conn.skipped_bytes,
@@ -579,26 +578,9 @@ fn about(session: &Session) -> (String, Option<Capabilities>) {
     (client.flash_ver.clone(), Some(capabilities))
 }
 
-/// What the body of onMetaData says of the picture.
-fn picture(body: &[u8]) -> Picture {
-    let mut decoder = Decoder::new(body, Limits::DEFAULT);
-    // The name of the handler.
-    let _: Option<()> = decoder.next().ok().flatten().map(drop);
-    let value = decoder.next().ok().flatten();
-    let Some(properties) = value.and_then(|value| value.as_object()) else {
-        return Picture::default();
-    };
-    let number = |key: &str| properties.get_ignore_case(key)?.as_number();
-    let pixels = |key: &str| {
-        let whole = crate::rtmp::amf0::Value::Number(number(key)?.round());
-        whole.as_u32().filter(|pixels| *pixels > 0)
-    };
-    let rate = number("framerate").or_else(|| number("videoframerate"));
-    Picture {
-        width: pixels("width"),
-        height: pixels("height"),
-        frame_rate: rate.filter(|rate| rate.is_finite() && *rate > 0.0),
-    }
+/// Milliseconds to three decimals: a quotient of whole numbers is written with no more.
+fn milliseconds(time: Duration) -> f64 {
+    time.as_micros() as f64 / 1e3
 }
 
 fn nanoseconds(time: Duration) -> u64 {
