@@ -1,4 +1,6 @@
 //! Requests by HTTP and frames of WebSocket, as one connection reads them.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| _ = tailwater::http::exercise::exercise(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    let _ = tailwater::http::exercise::exercise(data);
+});
