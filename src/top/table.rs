@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use serde_json::Value;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// What was seen at one moment.
 #[derive(Debug)]
@@ -56,7 +57,7 @@ pub(super) fn lines(before: &Seen, now: &Seen, columns: usize, rows: usize) -> V
     lines.append(&mut shown);
     lines.truncate(rows);
     for line in &mut lines {
-        *line = line.chars().take(columns).collect();
+        line.truncate(fitting(line, columns).len());
     }
     lines
 }
@@ -164,15 +165,27 @@ fn titles(columns: &[Column]) -> String {
 
 fn cells_of(columns: &[Column], cells: &[String]) -> String {
     let cell = |(Column(_, width, is_left), text): (&Column, &String)| {
-        let text: String = text.chars().take(*width).collect();
+        let text = fitting(text, *width);
+        // `{:<width$}` counts characters, of which some are two columns wide and some none.
+        let gap = " ".repeat(width - text.width());
         if *is_left {
-            format!("{text:<width$}")
+            format!("{text}{gap}")
         } else {
-            format!("{text:>width$}")
+            format!("{gap}{text}")
         }
     };
     let cells: Vec<String> = columns.iter().zip(cells).map(cell).collect();
     cells.join(" ").trim_end().to_owned()
+}
+
+/// The longest beginning of `text` that is at most `columns` wide in a terminal.
+fn fitting(text: &str, columns: usize) -> &str {
+    if text.width() <= columns {
+        return text;
+    }
+    let ends = text.char_indices().map(|(end, _)| &text[..end]);
+    let fits = |part: &&str| part.width() <= columns;
+    ends.take_while(fits).last().unwrap_or_default()
 }
 
 /// Seconds between two answers.
@@ -235,10 +248,15 @@ fn duration(seconds: f64) -> String {
     }
 }
 
-/// A name as a terminal may be given it: what is no letter, mark or number of a script, or moves
-/// text about, is a dot.
+/// A name as a terminal may be given it: what is not a visible character of its own is a dot, such
+/// as control characters, marks that turn the direction of text, and joiners.
 fn plain(text: &str) -> String {
-    let is_shown = |c: char| c.is_alphanumeric() || c.is_ascii_graphic() || c == ' ';
+    let is_shown = |c: char| {
+        let is_private = matches!(c, '\u{e000}'..='\u{f8ff}' | '\u{f0000}'..);
+        c == ' '
+            || c.is_alphanumeric()
+            || (c.width().is_some_and(|width| width > 0) && !c.is_whitespace() && !is_private)
+    };
     let shown = text.chars().map(|c| if is_shown(c) { c } else { '\u{b7}' });
     shown.collect()
 }
@@ -325,11 +343,33 @@ mod tests {
     }
 
     #[test]
+    fn regression_wide_names_keep_the_columns_in_line() {
+        let (mut before, mut now) = (seen(1_000, 0, 1), seen(2_000, 5, 1));
+        for seen in [&mut before, &mut now] {
+            let streams = &mut seen.streams["streams"];
+            streams[0]["name"] = json!("live/\u{30c6}\u{30ec}\u{30d3}\u{653e}\u{9001}\u{5c40}");
+            streams[1]["name"] = json!("live/\u{1f3a5}\u{1f3a5} cam");
+        }
+        let lines = lines(&before, &now, 200, 50);
+        let state = |line: &str| {
+            let at = line.find("live   ").expect("the state");
+            line[..at].width()
+        };
+        let shown: Vec<usize> = lines[8..10].iter().map(|line| state(line)).collect();
+        assert_eq!(shown, [25, 25], "{lines:#?}");
+        assert!(lines.concat().contains("\u{1f3a5}\u{1f3a5} cam"));
+        // One that is too long is cut, and not in the middle of a column.
+        let long = "\u{653e}".repeat(40);
+        assert_eq!(fitting(&long, 25).width(), 24);
+        assert_eq!(fitting("e\u{301}e\u{301}", 1), "e\u{301}");
+    }
+
+    #[test]
     fn what_does_not_fit_is_cut_off() {
         let (before, now) = (seen(1_000, 0, 1), seen(2_000, 5, 1));
         let lines = lines(&before, &now, 20, 4);
         assert_eq!(lines.len(), 4);
-        assert!(lines.iter().all(|line| line.chars().count() <= 20));
+        assert!(lines.iter().all(|line| line.width() <= 20));
     }
 
     #[test]
