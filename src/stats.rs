@@ -53,10 +53,18 @@ gauges! {
     waiting,
     /// Players by HTTP and WebSocket that play.
     http_players,
-    /// Open connections.
+    /// Open connections, those to the admin listener left out.
     connections,
-    /// Connections accepted.
+    /// Connections accepted, those to the admin listener left out.
     accepted,
+    /// Open connections to the admin listener.
+    admin_connections,
+    /// Requests to the admin listener.
+    admin_requests,
+    /// Bytes received from connections to the admin listener.
+    admin_bytes_in,
+    /// Bytes sent to connections to the admin listener.
+    admin_bytes_out,
     /// Connections refused because there were as many as there may be.
     refused,
     /// Connections refused because their address has as many as it may have.
@@ -76,9 +84,9 @@ gauges! {
     shed,
     /// Headers that changed too often to be kept.
     unkept_headers,
-    /// Bytes received.
+    /// Bytes received, those of the admin listener left out.
     bytes_in,
-    /// Bytes sent.
+    /// Bytes sent, those of the admin listener left out.
     bytes_out,
     /// Messages published.
     messages_in,

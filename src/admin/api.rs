@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
@@ -28,10 +29,11 @@ pub fn answer(route: &Route, answer: Option<Answer>, context: &Context<'_>) -> R
         Route::OpenApi => Ok(Response::new(200, JSON, OPENAPI.as_bytes())),
         Route::Config => Ok(config(context.config)),
         Route::Workers => Ok(workers(told, context)),
-        Route::Metrics => {
-            let text = metrics::text(told, context, Process::read());
-            let answer = Response::new(200, metrics::CONTENT_TYPE, text.into_bytes());
-            Ok(answer.with("Cache-Control", "no-store"))
+        Route::Metrics(format) => {
+            let text = metrics::text(told, context, Process::read(), *format);
+            let answer = Response::new(200, format.content_type(), text.into_bytes());
+            let answer = answer.with("Cache-Control", "no-store");
+            Ok(answer.with("Vary", "Accept"))
         }
         Route::Streams { .. } => Ok(streams(told, context)),
         Route::Stream(name) => stream(told, name),
@@ -131,12 +133,12 @@ impl Merged {
             epoch: all.epoch,
             worker: self.owner,
             publisher: owned.and_then(|owned| owned.publisher),
-            uptime_seconds: is_live.map(|owned| owned.uptime.as_secs_f64()),
+            uptime_seconds: is_live.map(|owned| to_milliseconds(owned.uptime)),
             video_codec: owned.and_then(|owned| owned.video_codec.as_deref()),
             audio_codec: owned.and_then(|owned| owned.audio_codec.as_deref()),
             width: owned.and_then(|owned| owned.picture.width),
             height: owned.and_then(|owned| owned.picture.height),
-            frame_rate: owned.and_then(|owned| owned.picture.frame_rate),
+            frame_rate: owned.and_then(|owned| owned.picture.frame_rate.map(rounded)),
             bytes_in: number(|owned| owned.bytes_in),
             bytes_out: all.bytes_out,
             messages_in: number(|owned| owned.messages_in),
@@ -281,6 +283,21 @@ impl Serialize for Worker<'_> {
     }
 }
 
+/// Seconds to three decimals.
+fn to_milliseconds(time: Duration) -> f64 {
+    time.as_millis() as f64 / 1e3
+}
+
+/// A number to three decimals, where it has any that can be told.
+fn rounded(number: f64) -> f64 {
+    let thousandths = (number * 1e3).round();
+    if thousandths.is_finite() {
+        thousandths / 1e3
+    } else {
+        number
+    }
+}
+
 /// Nanoseconds in seconds.
 pub(super) fn seconds(nanoseconds: u64) -> f64 {
     nanoseconds as f64 / 1e9
@@ -335,7 +352,7 @@ fn workers(answer: Answer, context: &Context<'_>) -> Response {
     let body = Body {
         time_ms: context.time_ms,
         version: env!("CARGO_PKG_VERSION"),
-        uptime_seconds: context.uptime.as_secs_f64(),
+        uptime_seconds: to_milliseconds(context.uptime),
         draining: context.draining,
         process: Process::read(),
         workers: workers.collect(),

@@ -1,5 +1,6 @@
-//! Figures for Prometheus, in the text format of OpenMetrics 1.0, which Prometheus 2.5 and later
-//! read. One table says what there is; the text, and the table in README.md, are made of it.
+//! Figures for Prometheus, in its classic text format or, for a client that asks for it, in that of
+//! OpenMetrics 1.0. One table says what there is; the text, and the table in README.md, are made of
+//! it.
 //!
 //! Labels have names of streams that were published, which somebody let in; never names that
 //! players ask for, or addresses. [`limits::METRIC_STREAMS_MAX`] streams have series of their own,
@@ -11,6 +12,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use prometheus_client::collector::Collector;
+use prometheus_client::encoding::text::{encode, encode_registry};
 use prometheus_client::encoding::{
     CounterValueEncoder, DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, EncodeLabelSet,
     GaugeValueEncoder, MetricEncoder, NoLabelSet,
@@ -24,8 +26,52 @@ use crate::limits;
 use crate::report::{Answer, Owned, State, StreamReport, TargetReport, Told};
 use crate::stats::Gauges;
 
-/// What the text is.
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// A text format of metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// Version 0.0.4 of Prometheus' own format, which every collector reads.
+    #[default]
+    Classic,
+    /// OpenMetrics 1.0.
+    OpenMetrics,
+}
+
+impl Format {
+    /// Returns the format that a client with this `Accept` prefers. A wildcard asks for nothing in
+    /// particular. RFC 9110 §12.5.1.
+    pub fn of_accept(accept: &str) -> Self {
+        let open = weight(accept, "application/openmetrics-text");
+        if open > 0.0 && open >= weight(accept, "text/plain") {
+            Self::OpenMetrics
+        } else {
+            Self::Classic
+        }
+    }
+
+    /// Returns the value of `Content-Type`.
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::Classic => "text/plain; version=0.0.4; charset=utf-8",
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        }
+    }
+}
+
+/// The highest weight (`q`) that an Accept field gives a media type by name; 0 when it does not
+/// name it.
+fn weight(accept: &str, media_type: &str) -> f32 {
+    let weights = accept.split(',').filter_map(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        let is_it = parts.next()?.eq_ignore_ascii_case(media_type);
+        let mut parameters = parts.filter_map(|part| part.split_once('='));
+        let q = parameters.find(|(name, _)| name.trim().eq_ignore_ascii_case("q"));
+        let q = q.map_or(Some(1.0), |(_, q)| q.trim().parse().ok());
+        q.filter(|_| is_it)
+    });
+    weights.fold(0.0, f32::max)
+}
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// What streams beyond the limit are called; no stream is called so, for it has no app.
 pub const OTHERS: &str = "other";
@@ -182,6 +228,14 @@ pub const TABLE: &[Metric] = &[
         "Bytes received from all connections"),
     worker("tailwater_sent_bytes", Counter, |its| Count(its.bytes_out),
         "Bytes sent to all connections"),
+    worker("tailwater_admin_connections", Gauge, |its| Count(its.admin_connections),
+        "Open connections to the admin listener, which are in no other figure"),
+    worker("tailwater_admin_requests", Counter, |its| Count(its.admin_requests),
+        "Requests to the admin listener"),
+    worker("tailwater_admin_received_bytes", Counter, |its| Count(its.admin_bytes_in),
+        "Bytes received by the admin listener"),
+    worker("tailwater_admin_sent_bytes", Counter, |its| Count(its.admin_bytes_out),
+        "Bytes sent by the admin listener"),
     worker("tailwater_messages_received", Counter, |its| Count(its.messages_in),
         "Messages published"),
     worker("tailwater_writes", Counter, |its| Count(its.writes),
@@ -345,18 +399,24 @@ pub fn markdown_table() -> String {
 }
 
 /// The text of all metrics.
-pub fn text(answer: Answer, context: &Context<'_>, process: Process) -> String {
+pub fn text(answer: Answer, context: &Context<'_>, process: Process, format: Format) -> String {
     let mut registry = Registry::default();
-    registry.register_collector(Box::new(Figures::new(answer, context, process)));
+    let figures = Figures::new(answer, context, process, format);
+    registry.register_collector(Box::new(figures));
     let mut text = String::new();
     // Writing to a string does not fail.
-    let _: fmt::Result = prometheus_client::encoding::text::encode(&mut text, &registry);
+    let _: fmt::Result = match format {
+        Format::Classic => encode_registry(&mut text, &registry),
+        // The same with an end mark.
+        Format::OpenMetrics => encode(&mut text, &registry),
+    };
     text
 }
 
 /// What the metrics of one moment are made of.
 #[derive(Debug)]
 struct Figures {
+    format: Format,
     process: Process,
     uptime_seconds: f64,
     draining: bool,
@@ -369,11 +429,12 @@ struct Figures {
 }
 
 impl Figures {
-    fn new(answer: Answer, context: &Context<'_>, process: Process) -> Self {
+    fn new(answer: Answer, context: &Context<'_>, process: Process, format: Format) -> Self {
         let reports = api::reports(&answer);
         let workers: Vec<_> = reports.map(|report| report.map(|its| its.gauges)).collect();
         let live = workers.iter().flatten().map(|gauges| gauges.streams).sum();
         Self {
+            format,
             process,
             uptime_seconds: context.uptime.as_secs_f64(),
             draining: context.draining,
@@ -391,10 +452,17 @@ impl Figures {
     }
 
     fn write(&self, metric: &Metric, mut out: MetricEncoder<'_>) -> fmt::Result {
-        let kind = metric.kind;
+        let kind = match self.format {
+            // The name has its suffix already.
+            Format::Classic => Gauge,
+            Format::OpenMetrics => metric.kind,
+        };
         let mut put = |labels: &[(&str, &str)], value| put(kind, &mut out, labels, value);
         match metric.source {
-            Source::Build => out.encode_info(&[("version", env!("CARGO_PKG_VERSION"))]),
+            Source::Build if self.format == Format::OpenMetrics => {
+                out.encode_info(&[("version", VERSION)])
+            }
+            Source::Build => put(&[("version", VERSION)], Count(1)),
             Source::Relay(value) => put(&[], value(self)),
             Source::Worker(value) => self
                 .gauges()
@@ -494,12 +562,17 @@ fn streams(answer: Answer) -> Vec<(Arc<str>, StreamReport)> {
 impl Collector for Figures {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         for metric in TABLE {
-            let kind = match metric.kind {
-                Counter => MetricType::Counter,
-                Gauge => MetricType::Gauge,
-                Info => MetricType::Info,
+            let kind = match (metric.kind, self.format) {
+                (Counter, _) => MetricType::Counter,
+                (Info, Format::OpenMetrics) => MetricType::Info,
+                (Gauge | Info, _) => MetricType::Gauge,
             };
-            let out = encoder.encode_descriptor(metric.name, metric.help, None, kind)?;
+            // OpenMetrics announces a family by its name without the suffix of its samples.
+            let name = match self.format {
+                Format::Classic => metric.sample(),
+                Format::OpenMetrics => metric.name.to_owned(),
+            };
+            let out = encoder.encode_descriptor(&name, metric.help, None, kind)?;
             self.write(metric, out)?;
         }
         Ok(())

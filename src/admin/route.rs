@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::json;
+use super::metrics::Format;
 use crate::http::response::Response;
 use crate::limits;
 use crate::report::{Page, Question, Role, Wanted};
@@ -20,8 +21,8 @@ pub enum Route {
     Healthz,
     /// That it takes clients.
     Readyz,
-    /// Figures for Prometheus.
-    Metrics,
+    /// Figures for Prometheus, in this format.
+    Metrics(Format),
     /// What the API is.
     OpenApi,
     /// The settings.
@@ -121,7 +122,7 @@ impl Route {
     pub fn question(&self) -> Option<Question> {
         Some(match self.clone() {
             Self::Healthz | Self::Readyz | Self::OpenApi | Self::Config => return None,
-            Self::Metrics => Question::Metrics,
+            Self::Metrics(_) => Question::Metrics,
             Self::Workers => Question::Workers,
             Self::Streams { app, page } => Question::Streams { app, page },
             Self::Stream(name) => Question::Stream(name),
@@ -137,12 +138,12 @@ impl Route {
     }
 }
 
-/// What a request of `method` for `path` is for, with what follows `?` in `query`. Neither is
-/// decoded yet.
+/// What a request of `method` for `path` is for, with what follows `?` in `query`, neither of them
+/// decoded yet, and the value of its `Accept` field.
 ///
 /// # Errors
 /// There is no such page, or not with that method or query.
-pub fn route(method: &str, path: &str, query: &str) -> Result<Route, ApiError> {
+pub fn route(method: &str, path: &str, query: &str, accept: &str) -> Result<Route, ApiError> {
     let mut asked = Asked::new(query)?;
     let is_get = matches!(method, "GET" | "HEAD");
     let id = path.strip_prefix("/api/v1/clients/");
@@ -163,7 +164,7 @@ pub fn route(method: &str, path: &str, query: &str) -> Result<Route, ApiError> {
         }
         ("/healthz", _) => Route::Healthz,
         ("/readyz", _) => Route::Readyz,
-        ("/metrics", _) => Route::Metrics,
+        ("/metrics", _) => Route::Metrics(Format::of_accept(accept)),
         ("/api/v1/openapi.json", _) => Route::OpenApi,
         ("/api/v1/config", _) => Route::Config,
         ("/api/v1/workers", _) => Route::Workers,
@@ -276,7 +277,7 @@ mod tests {
     use super::*;
 
     fn get(path: &str, query: &str) -> Result<Route, u16> {
-        route("GET", path, query).map_err(|error| error.status)
+        route("GET", path, query, "").map_err(|error| error.status)
     }
 
     #[test]
@@ -284,7 +285,7 @@ mod tests {
         for (path, wanted) in [
             ("/healthz", Ok(Route::Healthz)),
             ("/readyz", Ok(Route::Readyz)),
-            ("/metrics", Ok(Route::Metrics)),
+            ("/metrics", Ok(Route::Metrics(Format::Classic))),
             ("/api/v1/openapi.json", Ok(Route::OpenApi)),
             ("/api/v1/config", Ok(Route::Config)),
             ("/api/v1/workers", Ok(Route::Workers)),
@@ -354,7 +355,7 @@ mod tests {
 
     #[test]
     fn only_clients_can_be_deleted() {
-        let delete = |path, query| route("DELETE", path, query).map_err(|error| error.status);
+        let delete = |path, query| route("DELETE", path, query, "").map_err(|error| error.status);
         let kick = |ban| Ok(Route::Kick { id: 7, ban });
         assert_eq!(delete("/api/v1/clients/7", ""), kick(None));
         let minute = Some(Duration::from_secs(60));
@@ -364,10 +365,10 @@ mod tests {
         }
         assert_eq!(delete("/api/v1/streams/live/cam", ""), Err(405));
         for method in ["POST", "PUT", "OPTIONS", "get", ""] {
-            let routed = route(method, "/api/v1/clients/7", "");
+            let routed = route(method, "/api/v1/clients/7", "", "");
             assert_eq!(routed.map_err(|error| error.status), Err(405), "{method}");
         }
-        assert_eq!(route("HEAD", "/healthz", ""), Ok(Route::Healthz));
+        assert_eq!(route("HEAD", "/healthz", "", ""), Ok(Route::Healthz));
     }
 
     #[test]
@@ -379,6 +380,6 @@ mod tests {
     }
 
     fn get_error(path: &str, query: &str) -> ApiError {
-        route("GET", path, query).unwrap_err()
+        route("GET", path, query, "").unwrap_err()
     }
 }

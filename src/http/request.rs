@@ -36,6 +36,8 @@ pub struct Request {
     pub host: String,
     /// Origin: the page that asks, if a browser says so.
     pub origin: Option<String>,
+    /// Accept: the media types that the client takes.
+    pub accept: String,
     /// Authorization. A secret.
     pub authorization: Option<String>,
     /// User-Agent, cut to [`limits::USER_AGENT_CHARS`].
@@ -118,6 +120,7 @@ pub fn parse(input: &[u8]) -> Result<Option<(Request, usize)>, Refused> {
         query,
         host: fields.host.unwrap_or_default(),
         origin: fields.origin,
+        accept: fields.accept,
         authorization: fields.authorization,
         user_agent: fields.user_agent,
         websocket_key,
@@ -185,6 +188,7 @@ fn has_token(list: &str, token: &str) -> bool {
 struct Fields {
     host: Option<String>,
     origin: Option<String>,
+    accept: String,
     authorization: Option<String>,
     user_agent: String,
     connection: String,
@@ -213,6 +217,7 @@ impl Fields {
                     return Err(refused(400, "a request here has no body"));
                 }
                 "origin" => fields.origin = Some(text()),
+                "accept" => join(&mut fields.accept, &text()),
                 "authorization" => fields.authorization = Some(text()),
                 "user-agent" => {
                     fields.user_agent = text().chars().take(limits::USER_AGENT_CHARS).collect();

@@ -281,7 +281,7 @@ impl<S: Transport> Core<S> {
     }
 
     pub(super) fn insert_accepted(&mut self, conn: Conn<S>) -> usize {
-        self.gauges.accepted += 1;
+        self.gauges.accepted += u64::from(!conn.is_admin);
         let (id, peer) = (conn.id, conn.peer);
         debug!("conn={id} accepted peer={peer} worker={}", self.worker);
         self.insert(conn)
@@ -540,7 +540,9 @@ impl<S: Transport> Core<S> {
             );
         }
         self.gauges.violations += u64::from(reason.is_violation());
-        self.closes.count(code);
+        if !conn.is_admin {
+            self.closes.count(code);
+        }
         let until = self.now + limits::LINGER;
         // First of all: should anything panic from here on, it is known that it was to go.
         self.conns[key].closing = Some(until);
@@ -627,7 +629,8 @@ impl<S: Transport> Core<S> {
         self.gauges.pulls = pulls.count() as u64;
         self.gauges.pushes = pushes;
         self.gauges.players = (self.players as u64).saturating_sub(pushes);
-        self.gauges.connections = self.conns.len() as u64;
+        self.gauges.connections = (self.conns.len() - self.admins) as u64;
+        self.gauges.admin_connections = self.admins as u64;
         self.gauges.pace_ms = u64::try_from(self.pacer.pace().as_millis()).unwrap_or(u64::MAX);
     }
 }

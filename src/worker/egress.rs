@@ -176,7 +176,7 @@ impl<S: Transport> Core<S> {
         }
         match conn.send(&[], self.now) {
             Ok(sent) => {
-                self.gauges.bytes_out += sent.bytes as u64;
+                self.count_replies(key, sent.bytes);
                 let conn = &mut self.conns[key];
                 let may_be_heard = conn.session.http().is_some_and(|http| http.has_more());
                 if conn.writable && conn.has_pending() {
@@ -195,12 +195,22 @@ impl<S: Transport> Core<S> {
         }
     }
 
+    /// Counts bytes sent to a connection that no log feeds.
+    fn count_replies(&mut self, key: usize, bytes: usize) {
+        let counter = if self.conns[key].is_admin {
+            &mut self.gauges.admin_bytes_out
+        } else {
+            &mut self.gauges.bytes_out
+        };
+        *counter += bytes as u64;
+    }
+
     /// Sends what a closing connection is owed, then the end of the stream.
     fn finish(&mut self, key: usize) {
         let conn = &mut self.conns[key];
         if conn.writable && conn.has_pending() {
             match conn.send(&[], self.now) {
-                Ok(sent) => self.gauges.bytes_out += sent.bytes as u64,
+                Ok(sent) => self.count_replies(key, sent.bytes),
                 Err(_) => {
                     self.remove(key);
                     return;

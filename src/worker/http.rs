@@ -155,6 +155,7 @@ impl<S: Transport> Core<S> {
 
     /// Answers what the operator asks, or asks the workers first.
     fn admin_request(&mut self, key: usize, request: &Request) -> Flow {
+        self.gauges.admin_requests += 1;
         let method = match request.method {
             Method::Get | Method::Head => "GET",
             Method::Delete => "DELETE",
@@ -169,7 +170,8 @@ impl<S: Transport> Core<S> {
             None if request.path == "/" => return self.answer(key, pages::status()),
             None => {}
         }
-        let route = match admin::route(method, &request.path, &request.query) {
+        let (path, query) = (&request.path, &request.query);
+        let route = match admin::route(method, path, query, &request.accept) {
             Ok(route) if route.is_open() => route,
             Ok(route) => match self.check_right(request) {
                 Ok(()) => route,

@@ -150,3 +150,27 @@ fn methods_that_change_nothing_here_are_refused() {
     assert!(!called.text().contains("evil"), "{called:?}");
     assert_eq!(called.field("content-type"), plain.field("content-type"));
 }
+
+#[test]
+fn figures_leave_out_the_requests_that_ask_for_them() {
+    let relay = with_admin(&["--workers", "1"]);
+    let mut http = Http::connect(relay.admin());
+    for _ in 0..10 {
+        assert_eq!(http.get("/api/v1/workers").status, 200);
+    }
+    drop(Http::connect(relay.admin()));
+    let text = http.get("/metrics").text();
+    let value = |name: &str| {
+        let line = text.lines().find(|line| line.starts_with(name));
+        let line = line.unwrap_or_else(|| panic!("no {name} in {text}"));
+        line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap()
+    };
+    assert_eq!(value("tailwater_connections_accepted_total"), 0.0);
+    assert_eq!(value("tailwater_received_bytes_total"), 0.0);
+    assert_eq!(value("tailwater_sent_bytes_total"), 0.0);
+    assert_eq!(value("tailwater_admin_requests_total"), 11.0);
+    assert!(value("tailwater_admin_connections") >= 1.0);
+    assert!(value("tailwater_admin_received_bytes_total") > 100.0);
+    assert!(value("tailwater_admin_sent_bytes_total") > 1_000.0);
+    assert!(!text.contains("tailwater_closes_total{reason=\"peer_closed\"} 1"));
+}

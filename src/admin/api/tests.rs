@@ -279,7 +279,7 @@ fn every_path_of_the_description_leads_somewhere() {
         let path = path.replace("{name}", "b");
         for method in methods.as_object().unwrap().keys() {
             if method != "parameters" {
-                let routed = crate::admin::route(&method.to_uppercase(), &path, "");
+                let routed = crate::admin::route(&method.to_uppercase(), &path, "", "");
                 assert!(routed.is_ok(), "{method} {path}: {routed:?}");
             }
         }

@@ -16,7 +16,7 @@ fn report(name: &str, epoch: u64, players: u64) -> StreamReport {
 }
 
 /// Two workers with these streams, and one that does not answer.
-fn shown(streams: [Vec<StreamReport>; 2]) -> String {
+fn shown(streams: [Vec<StreamReport>; 2], format: Format) -> String {
     let told = streams.map(|streams| {
         let gauges = Gauges {
             players: 5,
@@ -40,7 +40,8 @@ fn shown(streams: [Vec<StreamReport>; 2]) -> String {
         draining: false,
         config: &config,
     };
-    text(Answer { total: 0, told }, &context, Process::default())
+    let answer = Answer { total: 0, told };
+    text(answer, &context, Process::default(), format)
 }
 
 #[track_caller]
@@ -50,10 +51,11 @@ fn has(text: &str, line: &str) {
 
 #[test]
 fn what_workers_told_is_added_up_where_it_belongs_together() {
-    let text = shown([
+    let streams = [
         vec![report("live/a", 1, 2), report("live/b", 2, 1)],
         vec![report("live/a", 1, 3)],
-    ]);
+    ];
+    let text = shown(streams, Format::OpenMetrics);
     has(&text, "tailwater_stream_players{stream=\"live/a\"} 5");
     has(
         &text,
@@ -85,7 +87,10 @@ fn what_workers_told_is_added_up_where_it_belongs_together() {
 
 #[test]
 fn every_metric_of_the_table_is_announced_once_and_nothing_else_is_there() {
-    let text = shown([vec![report("live/a", 1, 2)], Vec::new()]);
+    let text = shown(
+        [vec![report("live/a", 1, 2)], Vec::new()],
+        Format::OpenMetrics,
+    );
     for metric in TABLE {
         let line = format!("# TYPE {} {}", metric.name, metric.kind());
         assert_eq!(
@@ -107,9 +112,50 @@ fn every_metric_of_the_table_is_announced_once_and_nothing_else_is_there() {
 }
 
 #[test]
+fn both_formats_have_the_same_samples() {
+    let streams = || [vec![report("live/a", 1, 2)], Vec::new()];
+    let samples = |text: &str| -> Vec<String> {
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        lines.map(str::to_owned).collect()
+    };
+    let classic = shown(streams(), Format::Classic);
+    let open = shown(streams(), Format::OpenMetrics);
+    assert_eq!(samples(&classic), samples(&open));
+    has(&classic, "# TYPE tailwater_skips_total counter");
+    has(&classic, "# TYPE tailwater_build_info gauge");
+    assert!(!classic.contains("# EOF"));
+}
+
+#[test]
+fn accept_chooses_the_format_and_classic_is_the_default() {
+    let open = "application/openmetrics-text";
+    for (accept, wanted) in [
+        ("", Format::Classic),
+        ("*/*", Format::Classic),
+        ("text/html, */*;q=0.1", Format::Classic),
+        (
+            "application/openmetrics-text;version=1.0.0;q=0.5,\
+             application/openmetrics-text;version=0.0.1;q=0.4,\
+             text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+            Format::OpenMetrics,
+        ),
+        (open, Format::OpenMetrics),
+        ("Application/OpenMetrics-Text; Q=0.5", Format::OpenMetrics),
+        ("application/openmetrics-text;q=0", Format::Classic),
+        ("application/openmetrics-text;q=x", Format::Classic),
+        (
+            "text/plain, application/openmetrics-text;q=0.9",
+            Format::Classic,
+        ),
+    ] {
+        assert_eq!(Format::of_accept(accept), wanted, "{accept}");
+    }
+}
+
+#[test]
 fn names_of_strangers_stay_within_their_quotes() {
     let name = "live/a\"} 1\ntailwater_lie{x=\"\\";
-    let text = shown([vec![report(name, 1, 2)], Vec::new()]);
+    let text = shown([vec![report(name, 1, 2)], Vec::new()], Format::default());
     let line = r#"tailwater_stream_players{stream="live/a\"} 1\ntailwater_lie{x=\"\\"} 2"#;
     has(&text, line);
     assert!(!text.lines().any(|line| line.starts_with("tailwater_lie")));
@@ -122,7 +168,7 @@ fn only_so_many_streams_have_series_and_the_youngest_are_one() {
     let mut both = [streams.collect::<Vec<_>>(), Vec::new()];
     // A worker tells no more than may be shown; two together may tell more.
     both[1] = both[0].split_off(1_000);
-    let text = shown(both);
+    let text = shown(both, Format::default());
     let series = |line: &&str| line.starts_with("tailwater_stream_players{");
     assert_eq!(
         text.lines().filter(series).count(),
