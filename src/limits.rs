@@ -228,7 +228,7 @@ const _: () = assert!(GOP_BYTES_MAX >= HEADERS_BYTES_MAX + VIDEO_MESSAGE_BYTES_M
 /// Messages in that group, sound included.
 pub const GOP_FRAMES_MAX: usize = 2500;
 
-/// Media time of that group; encoders put key frames 1 to 10 s apart.
+/// Age of that group, by its timestamps or by the clock; encoders put key frames 1 to 10 s apart.
 pub const GOP_AGE_MAX: Duration = Duration::from_secs(20);
 // At 60 pictures and 47 AAC frames (48 kHz) a second, age is reached before count.
 const _: () = assert!(GOP_FRAMES_MAX as u64 >= GOP_AGE_MAX.as_secs() * (60 + 47));

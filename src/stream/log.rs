@@ -25,6 +25,7 @@ mod segments;
 mod sharing;
 mod trimming;
 
+use core::time::Duration;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -92,6 +93,10 @@ pub struct StreamLog {
     last_timestamp: Option<Timestamp>,
     /// Position in `frames` of the newest sync point, counted from the first frame ever.
     newest_sync: Option<u64>,
+    /// The newest sync point at the last trim, and when a trim first met it.
+    sync_seen: Option<(u64, Duration)>,
+    /// The time as it was told last.
+    now: Duration,
     /// How many frames were trimmed, ever; `frames[0]` is number `trimmed`.
     trimmed: u64,
     /// Headers in force from an offset on, oldest first; those before `base` but the last are
@@ -129,6 +134,8 @@ impl StreamLog {
             syncs: SyncPoints::default(),
             last_timestamp: None,
             newest_sync: None,
+            sync_seen: None,
+            now: Duration::ZERO,
             trimmed: 0,
             headers: VecDeque::new(),
             header_bytes: 0,

@@ -111,6 +111,7 @@ impl<S: Transport> Core<S> {
 
     /// Frees what no player of the stream needs any more.
     fn trim(&mut self, index: usize) {
+        let now = self.uptime();
         let Some(stream) = self.streams.get_mut(index) else {
             return;
         };
@@ -121,6 +122,7 @@ impl<S: Transport> Core<S> {
             .iter()
             .filter(|player| !matches!(player.form, Form::Flv(_)))
             .filter_map(|player| player.cursor.needs_from());
+        log.set_now(now);
         log.trim(&mut self.blocks, needs.min().unwrap_or(u64::MAX));
         flv.trim(&mut self.blocks, |framing| {
             let its = players.iter().filter(|p| p.form == Form::Flv(framing));

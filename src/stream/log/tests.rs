@@ -166,6 +166,52 @@ fn groups_beyond_the_limits_are_no_start() {
 }
 
 #[test]
+fn regression_a_group_whose_time_stands_still_ages() {
+    let (mut log, mut pool) = (StreamLog::new(LIMITS), BlockPool::default());
+    let mut trim_at = |log: &mut StreamLog, now: Duration| {
+        log.set_now(now);
+        log.trim(&mut pool, u64::MAX);
+        log.newest_sync().is_some()
+    };
+    let mut blocks = BlockPool::default();
+    let (begin, age) = (Duration::from_secs(900), limits::GOP_AGE_MAX);
+    for round in 0..2 {
+        let begin = begin + 2 * round * age;
+        put(&mut log, &mut blocks, 0, true, b"key");
+        log.flush();
+        assert!(trim_at(&mut log, begin));
+        put(&mut log, &mut blocks, 0, false, b"inter");
+        log.flush();
+        assert!(trim_at(&mut log, begin + age));
+        assert!(!trim_at(&mut log, begin + age + Duration::from_millis(1)));
+        assert_eq!(log.base(), log.end());
+    }
+}
+
+#[test]
+fn a_log_that_is_shed_keeps_what_readers_need() {
+    let windowed = LogLimits {
+        window_ms: 10_000,
+        ..LIMITS
+    };
+    let (mut log, mut pool) = (StreamLog::new(windowed), BlockPool::default());
+    put(&mut log, &mut pool, 0, true, b"key");
+    let second = put(&mut log, &mut pool, 40, false, b"inter");
+    put(&mut log, &mut pool, 80, false, b"inter");
+    log.flush();
+    log.trim(&mut pool, u64::MAX);
+    assert_eq!(log.base(), 0);
+    log.shed(&mut pool, second.end);
+    assert_eq!(log.base(), second.end);
+    assert!(log.newest_sync().is_none());
+    log.shed(&mut pool, u64::MAX);
+    assert_eq!(log.base(), log.end());
+    let mut log = grown();
+    put(&mut log, &mut pool, 0, true, &vec![0x17; 200_000]);
+    assert!(log.shed(&mut pool, u64::MAX) > 200_000);
+}
+
+#[test]
 fn times_compare_across_the_wrap() {
     let (mut log, mut pool) = (StreamLog::new(LIMITS), BlockPool::default());
     let times = [u32::MAX - 2_000, u32::MAX - 500, 1_000, 3_000];

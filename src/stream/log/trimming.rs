@@ -1,6 +1,8 @@
 //! What a log lets go of, and when: what no reader, no start and no seek needs, and whatever is
 //! beyond the limits.
 
+use core::time::Duration;
+
 use super::StreamLog;
 use crate::limits;
 use crate::rtmp::message::Timestamp;
@@ -32,9 +34,29 @@ impl StreamLog {
             keep = keep.min(self.window_start());
         }
         // What is not visible yet stays, whatever its length: readers stand before it.
-        keep = keep
-            .max(end.saturating_sub(self.limits.bytes))
-            .min(self.visible);
+        self.drop_before(pool, keep.max(end.saturating_sub(self.limits.bytes)));
+    }
+
+    /// Frees everything that no reader needs, the newest group of pictures and the seek window
+    /// too, and returns how many bytes that were. `readers_min` as in [`trim`](Self::trim). A
+    /// player that comes before the next sync point then starts at the live edge. Not for a log
+    /// with something that other workers have not been fed.
+    pub fn shed(&mut self, pool: &mut BlockPool, readers_min: u64) -> u64 {
+        let before = self.held_bytes();
+        self.flush();
+        self.newest_sync = None;
+        self.drop_before(pool, readers_min);
+        before.saturating_sub(self.held_bytes())
+    }
+
+    /// The time by the clock of the worker, for the age of the group of pictures.
+    pub fn set_now(&mut self, now: Duration) {
+        self.now = now;
+    }
+
+    /// Frees the visible messages that end at or before `keep`.
+    fn drop_before(&mut self, pool: &mut BlockPool, keep: u64) {
+        let keep = keep.min(self.visible);
         while let Some(frame) = self.frames.front()
             && frame.end <= keep
         {
@@ -60,7 +82,8 @@ impl StreamLog {
         self.check_invariants();
     }
 
-    /// A group of pictures beyond the limits is no good start any more.
+    /// A group of pictures beyond the limits is no good start any more. Its age is the longer one
+    /// of that by its timestamps and that by the clock, so that no publisher decides it.
     fn drop_overlong_group(&mut self) {
         let Some(index) = self.newest_sync.and_then(|number| self.index_of(number)) else {
             self.newest_sync = None;
@@ -72,9 +95,15 @@ impl StreamLog {
             .last_timestamp()
             .map_or(0, |last| last.since(self.frames[index].timestamp));
         let age_max = limits::GOP_AGE_MAX.as_millis();
+        let number = self.trimmed + index as u64;
+        let since = match self.sync_seen {
+            Some((seen, since)) if seen == number => since,
+            _ => self.sync_seen.insert((number, self.now)).1,
+        };
         if frames > limits::GOP_FRAMES_MAX
             || bytes > self.limits.bytes.min(limits::GOP_BYTES_MAX as u64)
             || u128::try_from(age).is_ok_and(|age| age > age_max)
+            || self.now.saturating_sub(since) > limits::GOP_AGE_MAX
         {
             self.newest_sync = None;
         }
