@@ -19,6 +19,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::edge::redirect::AllowedHost;
 use crate::edge::rule::Rule;
 use crate::flags::Raw;
 use crate::flags::value::Values;
@@ -105,6 +106,8 @@ pub struct Config {
     pub rcvbuf: Option<usize>,
     /// Bytes read from one connection per turn.
     pub read_budget: usize,
+    /// Hosts that other servers may redirect to, besides those of `pull` and `push`.
+    pub redirect_allow: Vec<AllowedHost>,
     /// Where clients are sent that are asked to connect anew; `None` for where they connected.
     pub reconnect_to: Option<String>,
     /// A player that takes no byte for this long while data waits is closed.
@@ -192,6 +195,7 @@ impl Config {
             push_strict: values.switch("push-strict")?,
             rcvbuf: nonzero(values.number("rcvbuf")?),
             read_budget: values.number("read-budget")?,
+            redirect_allow: values.allowed_hosts("redirect-allow")?,
             reconnect_to: values.url("reconnect-to")?,
             send_timeout: values.time("send-timeout")?,
             setup_timeout: values.time("setup-timeout")?,

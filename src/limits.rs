@@ -177,6 +177,12 @@ const _: () = assert!(COMMAND_BACKLOG_BYTES_MAX >= OUT_BYTES_MAX + FILTERED_BYTE
 /// short, and both go into logs.
 pub const STATUS_TEXT_BYTES_MAX: usize = 256;
 
+/// Bytes of a URL that a server redirects us to; a longer one is not followed.
+pub const REDIRECT_BYTES_MAX: usize = 1_024;
+
+/// Redirects of other servers that are followed in a row.
+pub const REDIRECTS_MAX: u8 = 3;
+
 /// Bytes of an emptied reply buffer that a connection keeps for the next reply; a larger one is
 /// given back.
 pub const OUTBOX_KEPT_BYTES: usize = 512;

@@ -16,7 +16,7 @@ use rustix::process::Signal;
 
 use support::media::{self, H264_AAC};
 use support::nginx::Nginx;
-use support::origin::{Behaviour, Origin};
+use support::origin::{self, Behaviour, Origin, Script};
 use support::packets::{assert_end, assert_same, assert_time_never_steps_back, of_file};
 use support::players::{Player, Program as PlayerProgram};
 use support::publishers::{Program, Speed};
@@ -448,4 +448,72 @@ fn packets_are_the_same_at_the_origin_and_at_the_edge() {
     for other in all {
         assert_same("players of one edge", &other, &first);
     }
+}
+
+/// An origin that redirects to `to` when it is asked to connect, or to play.
+fn redirecting(to: &str, at_connect: bool) -> Origin {
+    let answer = origin::redirect(to, at_connect);
+    Origin::scripted(match at_connect {
+        true => Script {
+            connect: answer,
+            ..Script::default()
+        },
+        false => Script {
+            play: answer,
+            ..Script::default()
+        },
+    })
+}
+
+#[test]
+fn redirects_of_connect_and_play_are_followed() {
+    let good = Relay::start(&[]);
+    let mut film = Film::new("edge", 0);
+    let _publisher = publisher(&good, "cam", &mut film);
+    let connect_url = format!("rtmp://{}/live", good.address());
+    let play_url = format!("rtmp://{}/live/cam", good.address());
+    for (url, at_connect) in [
+        (&connect_url, true),
+        (&connect_url, false),
+        (&play_url, false),
+    ] {
+        let bad = redirecting(url, at_connect);
+        let edge = edge_of(&[bad.address()], &["--pull-give-up", "3"]);
+        let mut player = Wire::play(edge.address(), "cam");
+        player.until_number(kind::AUDIO, 4);
+        edge.wait_log(&["pull stream=live/cam", &good.address().to_string()]);
+        assert_eq!(bad.asked().len(), 1);
+    }
+}
+
+#[test]
+fn redirects_to_other_hosts_and_in_a_circle_are_refused() {
+    let good = Relay::start(&[]);
+    let mut film = Film::new("edge", 0);
+    let _publisher = publisher(&good, "cam", &mut film);
+    let port = good.address().port();
+    let far = format!("rtmp://localhost:{port}/live");
+    let bad = redirecting(&far, true);
+    let allow = format!("localhost:{port}");
+    let edge = edge_of(&[bad.address()], &["--redirect-allow", &allow]);
+    Wire::play(edge.address(), "cam").until_number(kind::AUDIO, 4);
+    // To a host that nobody has named: the other origin is asked.
+    let edge = edge_of(&[bad.address(), good.address()], &[]);
+    let named: Vec<_> = (0..8).map(|n| format!("cam{n}")).collect();
+    let mut publishers: Vec<Wire> = Vec::new();
+    for stream in &named {
+        publishers.push(publisher(&good, stream, &mut Film::new("edge", 0)));
+        Wire::play(edge.address(), stream).until_number(kind::AUDIO, 4);
+    }
+    edge.wait_log(&["redirect refused", "not allowed"]);
+    // To itself, for ever.
+    let circle = redirecting("/live", true);
+    let edge = edge_of(
+        &[circle.address()],
+        &["--pull-give-up", "1", "--play-wait", "0"],
+    );
+    let mut player = Wire::play(edge.address(), "cam");
+    player.until_status("NetStream.Play.StreamNotFound");
+    edge.wait_log(&["redirect refused", "too many redirects"]);
+    assert!(circle.asked().len() <= 16, "{:?}", circle.asked());
 }

@@ -408,7 +408,12 @@ impl Client {
                             }
                             _ => {}
                         },
-                        (ClientEvent::Refused { code, description }, _) => {
+                        (
+                            ClientEvent::Refused {
+                                code, description, ..
+                            },
+                            _,
+                        ) => {
                             return Err(format!("refused: {code} {description}"));
                         }
                         _ => {}

@@ -71,6 +71,7 @@ fn the_defaults_are_the_documented_ones() {
         push_strict: Switch::Off,
         rcvbuf: None,
         read_budget: 256 << 10,
+        redirect_allow: Vec::new(),
         reconnect_to: None,
         send_timeout: S(30),
         setup_timeout: S(15),
@@ -142,6 +143,7 @@ const BAD_TEXTS: &str = "
     pull      | rtmp://a/b/c | none,rtmp://a
     push      | rtmp://a,rtmp://b | a | rtmp://u@a/b | rtmp://a:0
     push-strict | yes | ON
+    redirect-allow | rtmp://a | a:0 | : | ::1 | none,a
     reconnect-to | http://a/b | rtmp:// | rtmp://a/b c
     takeover  | allow | Replace | refuse or replace
 ";

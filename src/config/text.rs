@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::listen::{ListenAddr, Proxies};
 use super::{Config, Pace, Switch, Takeover};
+use crate::edge::redirect::AllowedHost;
 use crate::edge::rule::{self, Rule};
 use crate::flags::{Accepts, OPTIONS, Opt};
 
@@ -92,6 +93,9 @@ impl Config {
             "push-strict" => switch(self.push_strict),
             "rcvbuf" => size(self.rcvbuf.unwrap_or(0)),
             "read-budget" => size(self.read_budget),
+            "redirect-allow" => {
+                shown_or_none(self.redirect_allow.iter().map(AllowedHost::to_string))
+            }
             "reconnect-to" => word(self.reconnect_to.as_deref().unwrap_or("same")),
             "send-timeout" => time(self.send_timeout),
             "setup-timeout" => time(self.setup_timeout),
@@ -177,6 +181,8 @@ pull-linger = 0 s
 pull-timeout = 3 s
 push = live=rtmp://d/e
 push-strict = on
+redirect-allow = c.example:7
+redirect-allow = [::1]
 admin = [::1]:9090
 admin-token-file = token
 http = 127.0.0.1:8080

@@ -8,10 +8,12 @@
 //!                            +------ order: the servers of one stream, nearest hash first
 //!                            +------ backoff: when to try again
 //!                            +------ hops: the relays a connection has come through
+//!                            +------ redirect: where another server sends its client
 //! ```
 
 pub mod backoff;
 pub mod hops;
 pub mod order;
+pub mod redirect;
 pub mod rule;
 pub mod upstream;

@@ -60,11 +60,7 @@ impl Upstream {
         let at = rest.find(['/', '?']).unwrap_or(rest.len());
         let (authority, tail) = rest.split_at(at);
         let (host, port) = split_authority(authority)?;
-        let port = match port {
-            Some(port) => port,
-            None if tls => PORT_TLS,
-            None => PORT,
-        };
+        let port = port.unwrap_or_else(|| default_port(tls));
         let (path, query) = tail.split_once('?').unwrap_or((tail, ""));
         let path = path.trim_matches('/');
         let is_plain = |text: &str| !text.chars().any(|c| c.is_control() || c.is_whitespace());
@@ -81,16 +77,11 @@ impl Upstream {
         };
         // An app of its own has to be left over.
         path.split_once('/')?;
-        let shown = if host.contains(':') {
-            format!("[{host}]:{port}")
-        } else {
-            format!("{host}:{port}")
-        };
         Some(Self {
             tls,
             host: host.to_owned(),
             port,
-            authority: shown,
+            authority: shown(host, port),
             path,
             query: query.to_owned(),
             text: text.to_owned(),
@@ -171,8 +162,22 @@ fn fill(text: &str, name: &StreamName) -> String {
     filled
 }
 
+/// The port of a URL that has none.
+pub(super) fn default_port(tls: bool) -> u16 {
+    if tls { PORT_TLS } else { PORT }
+}
+
+/// `host:port`, an IPv6 address in brackets.
+pub(super) fn shown(host: &str, port: u16) -> String {
+    if host.contains(':') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
+    }
+}
+
 /// Host and port; an IPv6 address stands in brackets.
-fn split_authority(text: &str) -> Option<(&str, Option<u16>)> {
+pub(super) fn split_authority(text: &str) -> Option<(&str, Option<u16>)> {
     let (host, port) = if let Some(rest) = text.strip_prefix('[') {
         let (host, rest) = rest.split_once(']')?;
         host.parse::<std::net::Ipv6Addr>().ok()?;

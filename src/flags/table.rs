@@ -323,6 +323,20 @@ pub const OPTIONS: &[Opt] = &[
         ..BLANK
     },
     Opt {
+        name: "redirect-allow",
+        hint: "HOST",
+        accepts: Accepts::Text("HOST[:PORT], each once, an IPv6 address in brackets; or none"),
+        default: "none",
+        repeat: Repeat::Many,
+        category: Category::Edge,
+        meaning: "Follow redirects of other servers to this host as well.",
+        note: "Without PORT on any port. Servers of --pull and --push may redirect to each other's \
+               hosts in any case: with a Reconnect Request of E-RTMP, or with ex.code 302 and \
+               ex.redirect when they refuse connect, play or publish. A redirect to another host, \
+               or from rtmps to rtmp, counts as a refusal.",
+        ..BLANK
+    },
+    Opt {
         name: "admin",
         hint: "ADDR",
         accepts: Accepts::Text(

@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::{Accepts, Given, Opt, Raw, Unit};
 use crate::config::listen::{ListenAddr, Proxies};
 use crate::config::{ConfigError, Cpus, Got, Pace, Switch, Takeover};
+use crate::edge::redirect::AllowedHost;
 use crate::edge::rule::Rule;
 use crate::edge::upstream::Upstream;
 use crate::rtmp::name::app_from_connect;
@@ -236,6 +237,24 @@ impl<'a> Values<'a> {
             }
         }
         Ok(rules)
+    }
+
+    /// Hosts that redirects may lead to.
+    pub(crate) fn allowed_hosts(&self, name: &str) -> Result<Vec<AllowedHost>, ConfigError> {
+        let (opt, values) = self.all(name);
+        if let [only] = values.as_slice()
+            && only.value == "none"
+        {
+            return Ok(Vec::new());
+        }
+        let mut all = Vec::new();
+        for given in values {
+            match AllowedHost::parse(&given.value) {
+                Some(host) if given.value != "none" && !all.contains(&host) => all.push(host),
+                _ => return Err(refused(given, opt.range())),
+            }
+        }
+        Ok(all)
     }
 
     /// A URL of this protocol, or `same` for none.

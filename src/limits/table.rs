@@ -289,6 +289,16 @@ pub const TABLE: &[Limit] = &[
         "cut"
     ),
     limit!(
+        Bytes REDIRECT_BYTES_MAX,
+        "Longest URL that another server redirects to",
+        "not followed"
+    ),
+    limit!(
+        Count REDIRECTS_MAX,
+        "Redirects of other servers in a row",
+        "not followed"
+    ),
+    limit!(
         Bytes OUTBOX_KEPT_BYTES,
         "Emptied reply buffer that a connection keeps",
         "given back"

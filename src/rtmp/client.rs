@@ -14,6 +14,7 @@
 // The length of time alone; `core::time` has no clock to read.
 use core::time::Duration;
 
+use super::amf0::{Object, Value};
 use super::command::Command;
 use super::control::UserControl;
 use super::error::ProtocolError;
@@ -66,6 +67,8 @@ pub enum ClientEvent<'a> {
         code: String,
         /// The server's words.
         description: String,
+        /// The URL that it redirects to.
+        redirect: Option<String>,
     },
     /// onStatus. `NetStream.Publish.Start` and `NetStream.Play.Start` say that media may flow.
     Status {
@@ -77,6 +80,8 @@ pub enum ClientEvent<'a> {
         code: String,
         /// The server's words.
         description: String,
+        /// The URL that it redirects to: `ex.redirect`, or `tcUrl` of a Reconnect Request.
+        redirect: Option<String>,
     },
     /// A user control event such as StreamBegin or StreamEOF.
     Control(UserControl),
@@ -404,6 +409,7 @@ impl ClientSession {
             let cut = &value[..value.len().min(limits::STATUS_TEXT_BYTES_MAX)];
             String::from_utf8_lossy(cut).into_owned()
         };
+        let redirect = info.and_then(redirect_in);
         let is_result = |of| command.name == "_result" && command.transaction == of;
         match command.name {
             _ if is_result(TRANSACTION_CONNECT) && self.stage == Stage::Connecting => {
@@ -426,17 +432,22 @@ impl ClientSession {
             }
             // nginx-rtmp and others refuse releaseStream and FCPublish; that means nothing.
             "_error"
-                if [TRANSACTION_CONNECT, TRANSACTION_CREATE, TRANSACTION_PUBLISH]
-                    .contains(&command.transaction) =>
+                if redirect.is_some()
+                    || [TRANSACTION_CONNECT, TRANSACTION_CREATE, TRANSACTION_PUBLISH]
+                        .contains(&command.transaction) =>
             {
-                let (code, description) = (text("code"), text("description"));
-                Ok(Some(ClientEvent::Refused { code, description }))
+                Ok(Some(ClientEvent::Refused {
+                    code: text("code"),
+                    description: text("description"),
+                    redirect,
+                }))
             }
             "onStatus" => Ok(Some(ClientEvent::Status {
                 msid: header.msid,
                 level: text("level"),
                 code: text("code"),
                 description: text("description"),
+                redirect,
             })),
             // Results that nothing waits for, onBWDone and the like, and commands for a server.
             _ => {
@@ -445,4 +456,21 @@ impl ClientSession {
             }
         }
     }
+}
+
+/// The URL that an info object redirects to: `tcUrl` of a Reconnect Request (E-RTMP v2 "Reconnect
+/// Request"), or `ex.redirect` where `ex.code` is 302, as servers of the field refuse connect, play
+/// and publish.
+fn redirect_in(info: Object<'_>) -> Option<String> {
+    let is_reconnect =
+        |value: Value<'_>| value.as_bytes() == Some(b"NetConnection.Connect.ReconnectRequest");
+    let url = match info.get("ex").and_then(|ex| ex.as_object()) {
+        Some(ex) if ex.get("code").is_none_or(|code| code.as_u32() == Some(302)) => {
+            ex.get("redirect")
+        }
+        _ if info.get("code").is_some_and(is_reconnect) => info.get("tcUrl"),
+        _ => None,
+    };
+    let url = url?.as_str()?;
+    (url.len() <= limits::REDIRECT_BYTES_MAX).then(|| url.to_owned())
 }

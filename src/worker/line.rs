@@ -19,7 +19,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use log::debug;
+use log::{Level, debug, warn};
 
 use super::conn::{CloseReason, Conn};
 use super::core::Core;
@@ -27,7 +27,7 @@ use super::fault::Midst;
 use super::ingress::Flow;
 use super::session::Answer;
 use crate::edge::hops;
-use crate::edge::upstream::{Place, Upstream};
+use crate::edge::redirect::{RedirectError, Target};
 use crate::limits;
 use crate::net::transport::Transport;
 use crate::rtmp::client::{Action, ClientRequest, ClientSession};
@@ -101,6 +101,10 @@ pub(super) struct Line {
     pub(super) failures: u32,
     /// When it was called last.
     called_at: Instant,
+    /// The server that the one called for it has redirected to, ...
+    redirect: Option<Box<Target>>,
+    /// ... and how many did so in a row.
+    redirects: u8,
 }
 
 impl Line {
@@ -111,6 +115,8 @@ impl Line {
             addresses: VecDeque::new(),
             failures: 0,
             called_at: now,
+            redirect: None,
+            redirects: 0,
         }
     }
 
@@ -131,10 +137,9 @@ impl<S: Transport> Core<S> {
 
     /// Calls the server of a line.
     pub(super) fn call(&mut self, index: usize, task: Task) {
-        let Some((server, _)) = self.server_of(index, task) else {
+        let Some(Target { host, port, .. }) = self.target_of(index, task) else {
             return;
         };
-        let (host, port) = (server.host.clone(), server.port);
         let now = self.now;
         if let Some(line) = self.line(index, task) {
             line.called_at = now;
@@ -205,8 +210,8 @@ impl<S: Transport> Core<S> {
         let Some(address) = next.and_then(|line| line.addresses.pop_front()) else {
             return false;
         };
-        let server = self.server_of(index, task);
-        let tls = server.and_then(|(server, _)| server.tls.then(|| server.host.clone()));
+        let target = self.target_of(index, task);
+        let tls = target.and_then(|target| target.tls.then_some(target.host));
         self.place_call(index, task, Callee::Address { address, tls });
         true
     }
@@ -241,7 +246,7 @@ impl<S: Transport> Core<S> {
                 return None;
             }
         };
-        let (_, place) = self.server_of(index, task)?;
+        let place = self.target_of(index, task)?.place;
         let via = self.via_of(index, task);
         let action = match task {
             Task::Pull => Action::Play,
@@ -278,21 +283,81 @@ impl<S: Transport> Core<S> {
     }
 
     /// The server that a line goes to, and what the stream is called there.
-    fn server_of(&self, index: usize, task: Task) -> Option<(&Upstream, Place)> {
+    fn target_of(&self, index: usize, task: Task) -> Option<Target> {
         let stream = self.streams.get(index)?;
         let config = &self.shared.config;
-        let (rule, server, name) = match task {
+        let (rule, server, name, line) = match task {
             Task::Pull => {
                 let pull = stream.pull.as_ref()?;
-                (&config.pull[pull.rule], pull.server(), &pull.name)
+                let rule = &config.pull[pull.rule];
+                (rule, pull.server(), &pull.name, &pull.line)
             }
             Task::Push(rule) => {
                 let push = stream.pushes.iter().find(|push| push.rule == rule)?;
-                (&config.push[rule], 0, &push.name)
+                (&config.push[rule], 0, &push.name, &push.line)
             }
         };
-        let server = &rule.servers[server];
-        Some((server, server.place(name)))
+        match &line.redirect {
+            Some(target) => Some(Target::clone(target)),
+            None => Some(Target::of(&rule.servers[server], name)),
+        }
+    }
+
+    /// The server of a line redirects to the URL `to`, and asks for no more than that: where it
+    /// leads, if that may be followed. A redirect that may not is logged. `for_stream`: it answers
+    /// play or publish.
+    pub(super) fn redirected(
+        &mut self,
+        index: usize,
+        task: Task,
+        to: &str,
+        for_stream: bool,
+    ) -> Result<Target, RedirectError> {
+        let Some(from) = self.target_of(index, task) else {
+            return Err(RedirectError::Invalid);
+        };
+        let redirects = self.line(index, task).map_or(0, |line| line.redirects);
+        let config = &self.shared.config;
+        let target = from.resolve(to, for_stream);
+        let rules = config.pull.iter().chain(&config.push);
+        let error = match &target {
+            None => RedirectError::Invalid,
+            Some(_) if redirects >= limits::REDIRECTS_MAX => RedirectError::TooMany,
+            Some(target) if !target.is_allowed(from.tls, rules, &config.redirect_allow) => {
+                RedirectError::Denied
+            }
+            Some(_) => return target.ok_or(RedirectError::Invalid),
+        };
+        if self.notes.allow("redirect_refused", Level::Warn, self.now) {
+            let leads_to = target.map(|target| target.authority).unwrap_or_default();
+            warn!(
+                "redirect refused stream={} from={} to={leads_to:?} why=\"{}\"",
+                self.streams[index].name,
+                from.authority,
+                error.words()
+            );
+        }
+        Err(error)
+    }
+
+    /// The server on connection `key` refuses and redirects to the URL `to`: the line goes there
+    /// instead, if that may be followed. See [`redirected`](Self::redirected).
+    pub(super) fn follow_redirect(&mut self, key: usize, to: &str, for_stream: bool) -> Flow {
+        let Some(Errand { stream, task, .. }) = self.conns[key].errand else {
+            return Flow::Continue;
+        };
+        match self.redirected(stream, task, to, for_stream) {
+            Ok(target) => {
+                if let Some(line) = self.line(stream, task) {
+                    line.redirect = Some(Box::new(target));
+                    line.redirects += 1;
+                }
+                self.conns[key].errand = None;
+                self.call(stream, task);
+                Flow::Close(CloseReason::Released)
+            }
+            Err(error) => Flow::Close(CloseReason::Refused(error.words().into())),
+        }
     }
 
     fn via_of(&self, index: usize, task: Task) -> String {
@@ -359,6 +424,7 @@ impl<S: Transport> Core<S> {
     fn line_failed(&mut self, index: usize, task: Task, why: &str) {
         if let Some(line) = self.line(index, task) {
             line.failures = line.failures.saturating_add(1);
+            (line.redirect, line.redirects) = (None, 0);
             self.faults.at(Midst::Line);
             match task {
                 Task::Pull => self.pull_failed(index, why),

@@ -233,9 +233,13 @@ impl<S: Transport> Core<S> {
 
     /// What an origin says.
     pub(super) fn pull_answered(&mut self, key: usize, index: usize, answer: Answer) -> Flow {
+        let is_playing = !self.conns[key].publications.is_empty();
         let (code, description) = match answer {
             Answer::Other => return Flow::Continue,
-            Answer::Refused { why } => {
+            Answer::Refused {
+                redirect: Some(to), ..
+            } => return self.follow_redirect(key, &to, false),
+            Answer::Refused { why, .. } => {
                 // It waits for the stream itself, through this relay: it does not have it.
                 if why.contains(HopError::Loop.words())
                     && let Some(pull) = &mut self.streams[index].pull
@@ -243,6 +247,17 @@ impl<S: Transport> Core<S> {
                     pull.missing += 1;
                 }
                 return refused(&why);
+            }
+            Answer::Status {
+                code,
+                redirect: Some(to),
+                ..
+            } if !is_playing => {
+                // Servers may refuse play with a code that is about connect.
+                let session = self.conns[key].session.client();
+                let is_asked = session.is_some_and(|client| client.msid().is_some());
+                let for_stream = is_asked && !code.ends_with("ReconnectRequest");
+                return self.follow_redirect(key, &to, for_stream);
             }
             Answer::Status {
                 code, description, ..

@@ -88,7 +88,7 @@ impl<S: Transport> Core<S> {
     ) -> Flow {
         let why = match answer {
             Answer::Other => return Flow::Continue,
-            Answer::Refused { why } => why,
+            Answer::Refused { why, .. } => why,
             Answer::Status { code, .. } if code == "NetStream.Publish.Start" => {
                 self.push_accepted(key, index, rule);
                 return Flow::Continue;
@@ -97,6 +97,7 @@ impl<S: Transport> Core<S> {
                 is_error,
                 code,
                 description,
+                ..
             } => {
                 let is_over = [
                     "NetStream.Unpublish.Success",

@@ -56,6 +56,8 @@ pub(super) enum Answer {
     Refused {
         /// Code and words.
         why: String,
+        /// The URL that it redirects to.
+        redirect: Option<String>,
     },
     /// A status of the stream that was asked for.
     Status {
@@ -65,6 +67,8 @@ pub(super) enum Answer {
         code: String,
         /// The words.
         description: String,
+        /// The URL that it redirects to.
+        redirect: Option<String>,
     },
     /// Nothing that has to be acted on.
     Other,
@@ -260,18 +264,25 @@ fn http_status(status: Status) -> u16 {
 
 fn answer(event: ClientEvent<'_>) -> Answer {
     match event {
-        ClientEvent::Refused { code, description } => Answer::Refused {
+        ClientEvent::Refused {
+            code,
+            description,
+            redirect,
+        } => Answer::Refused {
             why: format!("{code} {description}"),
+            redirect,
         },
         ClientEvent::Status {
             level,
             code,
             description,
+            redirect,
             ..
         } => Answer::Status {
             is_error: level == "error",
             code,
             description,
+            redirect,
         },
         ClientEvent::Connected { .. } | ClientEvent::Control(_) | ClientEvent::Media(_) => {
             Answer::Other

@@ -14,7 +14,8 @@ use std::thread;
 use std::time::Duration;
 
 use super::pause;
-use tailwater::rtmp::command::Status;
+use super::wire::Media;
+use tailwater::rtmp::command::{Status, write_command};
 use tailwater::rtmp::message::{MessageHeader, Payload, Timestamp, kind};
 use tailwater::rtmp::server::{Event, Request, ServerSession, WireSettings};
 use tailwater::rtmp::writer::write_message;
@@ -38,6 +39,19 @@ pub(crate) enum Behaviour {
     Take,
     /// Accepts a publish, and reads no further until it is told to.
     Stall,
+    /// Sends what its [`Script`] says.
+    Scripted,
+}
+
+/// What a scripted origin sends, as bytes of the chunk stream.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Script {
+    /// In place of the answer to connect; empty for the usual one.
+    pub(crate) connect: Vec<u8>,
+    /// In answer to play.
+    pub(crate) play: Vec<u8>,
+    /// Every 100 ms from then on.
+    pub(crate) tick: Vec<u8>,
 }
 
 /// See the module text. It stops with the test.
@@ -48,6 +62,9 @@ pub(crate) struct Origin {
 
 struct Shared {
     behaviour: Behaviour,
+    script: Script,
+    /// What every connection that has asked to play is sent besides.
+    said: Mutex<Vec<u8>>,
     stopped: AtomicBool,
     /// It stalls no longer.
     goes_on: AtomicBool,
@@ -60,10 +77,21 @@ struct Shared {
 impl Origin {
     /// Starts one on a free port of the loopback.
     pub(crate) fn start(behaviour: Behaviour) -> Self {
+        Self::with(behaviour, Script::default())
+    }
+
+    /// Starts one that sends what `script` says.
+    pub(crate) fn scripted(script: Script) -> Self {
+        Self::with(Behaviour::Scripted, script)
+    }
+
+    fn with(behaviour: Behaviour, script: Script) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("it is bound");
         let shared = Arc::new(Shared {
             behaviour,
+            script,
+            said: Mutex::default(),
             stopped: AtomicBool::new(false),
             goes_on: AtomicBool::new(false),
             asked: Mutex::default(),
@@ -87,6 +115,12 @@ impl Origin {
     /// Where it listens.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Sends `bytes` on every open connection that has asked to play.
+    pub(crate) fn say(&self, bytes: &[u8]) {
+        let mut said = self.shared.said.lock().expect("no test panicked");
+        said.extend_from_slice(bytes);
     }
 
     /// One that stalls goes on.
@@ -118,6 +152,8 @@ impl Shared {
         let wait = Duration::from_millis(100);
         socket.set_read_timeout(Some(wait)).expect("not zero");
         let mut session = ServerSession::new(1);
+        // Of what is said, how much was sent; nothing is before play.
+        let mut said = None;
         let mut buffer = vec![0; 65_536];
         match self.behaviour {
             Behaviour::HangUp => return,
@@ -128,6 +164,11 @@ impl Shared {
             _ => {}
         }
         while !self.stopped.load(Ordering::Relaxed) {
+            if let Some(sent) = &mut said
+                && self.speak(&mut socket, sent).is_err()
+            {
+                return;
+            }
             let count = match socket.read(&mut buffer) {
                 Ok(0) => return,
                 Ok(count) => count,
@@ -153,6 +194,10 @@ impl Shared {
                     Ok(None) => break,
                     Err(_) => return,
                 };
+                if matches!(request, Request::Play { .. }) {
+                    let all = self.said.lock().expect("no test panicked").len();
+                    said.get_or_insert(all);
+                }
                 self.answer(&mut session, request);
             }
             if session.end_input(&buffer[..count], at).is_err() {
@@ -174,12 +219,24 @@ impl Shared {
         }
     }
 
+    /// Sends what a script says at each tick, and what was said since.
+    fn speak(&self, socket: &mut TcpStream, sent: &mut usize) -> std::io::Result<()> {
+        let all = self.said.lock().expect("no test panicked").clone();
+        socket.write_all(&all[*sent..])?;
+        *sent = all.len();
+        socket.write_all(&self.script.tick)
+    }
+
     fn answer(&self, session: &mut ServerSession, request: Request) {
         let ask = |app: &str, stream: &str, query: &str| {
             let mut asked = self.asked.lock().expect("no test panicked");
             asked.push(format!("{app} {stream} {query}"));
         };
         match request {
+            Request::Connect if !self.script.connect.is_empty() => {
+                ask("connect", "", "");
+                session.out().writer().extend(&self.script.connect);
+            }
             Request::Connect => session.accept_connect(&WireSettings {
                 chunk_size: 4_096,
                 window_ack: 2_500_000,
@@ -187,6 +244,7 @@ impl Shared {
             Request::Play { msid, name, .. } => {
                 ask(&name.app, &name.stream, &name.query);
                 match self.behaviour {
+                    Behaviour::Scripted => session.out().writer().extend(&self.script.play),
                     Behaviour::NoMedia => session.accept_play(msid, &name, true),
                     Behaviour::Flood => {
                         session.accept_play(msid, &name, true);
@@ -227,4 +285,76 @@ fn flood(out: &mut Vec<u8>, msid: u32) {
             write_message(out, &header, &Payload::from_slice(&body), 4_096);
         }
     }
+}
+
+/// Chunk size of a scripted origin once connect is answered.
+pub(crate) const CHUNK_SIZE: usize = 4_096;
+
+/// An onStatus on message stream 1 with this code.
+pub(crate) fn status(code: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    write_command(&mut out, 1, CHUNK_SIZE, |amf| {
+        amf.string("onStatus").number(0.0).null().begin_object();
+        amf.string_property("level", "status");
+        amf.string_property("code", code).end_object();
+    });
+    out
+}
+
+/// A Reconnect Request, E-RTMP v2.
+pub(crate) fn reconnect_request(tc_url: Option<&str>) -> Vec<u8> {
+    let mut out = Vec::new();
+    write_command(&mut out, 0, CHUNK_SIZE, |amf| {
+        amf.string("onStatus").number(0.0).null().begin_object();
+        if let Some(tc_url) = tc_url {
+            amf.string_property("tcUrl", tc_url);
+        }
+        amf.string_property("level", "status");
+        amf.string_property("code", "NetConnection.Connect.ReconnectRequest");
+        amf.end_object();
+    });
+    out
+}
+
+/// A refusal with `ex.code` 302 and `ex.redirect`: of connect as `_error`, or as a status of the
+/// message stream.
+pub(crate) fn redirect(to: &str, answers_connect: bool) -> Vec<u8> {
+    let mut out = Vec::new();
+    // Before connect is answered, chunks have their first size.
+    let (msid, chunk_size) = if answers_connect {
+        (0, 128)
+    } else {
+        (1, CHUNK_SIZE)
+    };
+    write_command(&mut out, msid, chunk_size, |amf| {
+        match answers_connect {
+            true => amf.string("_error").number(1.0).null(),
+            false => amf.string("onStatus").number(0.0).null(),
+        };
+        amf.begin_object();
+        amf.string_property("level", "error");
+        amf.string_property("code", "NetConnection.Connect.Rejected");
+        amf.key("ex").begin_object();
+        amf.number_property("code", 302.0);
+        amf.string_property("redirect", to).end_object();
+        amf.end_object();
+    });
+    out
+}
+
+/// Messages of a film, on message stream 1.
+pub(crate) fn chunks(messages: &[Media]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for media in messages {
+        let header = MessageHeader {
+            csid: 6,
+            timestamp: Timestamp(media.time),
+            kind: media.kind,
+            msid: 1,
+            len: media.payload.len(),
+        };
+        let payload = Payload::from_slice(&media.payload);
+        write_message(&mut out, &header, &payload, CHUNK_SIZE);
+    }
+    out
 }

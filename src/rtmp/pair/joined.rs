@@ -73,7 +73,9 @@ impl Pair {
         while let Some(event) = self.client.next(input, &mut at).unwrap() {
             let line = match event {
                 ClientEvent::Connected { caps_ex } => format!("connected {caps_ex}"),
-                ClientEvent::Refused { code, description } => {
+                ClientEvent::Refused {
+                    code, description, ..
+                } => {
                     format!("refused {code}: {description}")
                 }
                 ClientEvent::Status {
