@@ -29,6 +29,7 @@ pub mod edge;
 pub mod flags;
 pub mod http;
 pub mod limits;
+pub mod logging;
 pub mod net;
 pub mod report;
 pub mod rtmp;

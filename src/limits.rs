@@ -406,6 +406,17 @@ pub const LOG_LINES: u32 = 10;
 /// Characters of the words of a panic that are logged.
 pub const PANIC_CHARS: usize = 200;
 
+/// Lines of the log that wait for standard error, in bytes. Enough for a burst of thousands of
+/// lines; a reader that stops costs no more than this.
+pub const LOG_QUEUE_BYTES: usize = 1024 * 1024;
+
+/// How long the end of the process waits for them to be written.
+pub const LOG_FLUSH: Duration = Duration::from_secs(1);
+
+/// Characters of a value in the log that a peer chose. More than a name has.
+pub const LOG_VALUE_CHARS: usize = 300;
+const _: () = assert!(LOG_VALUE_CHARS > NAME_BYTES_MAX);
+
 // Other servers.
 
 /// Relays a connection may have come through; one more is refused.

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use tailwater::flags::{self, Outcome};
-use tailwater::{server, top};
+use tailwater::{logging, server, top};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args_os()
@@ -35,28 +35,20 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    start_log(config.log.as_deref());
-    match server::run(config) {
+    let log = match logging::start(config.log.as_deref()) {
+        Ok(log) => log,
+        Err(error) => {
+            eprintln!("tailwater: cannot start the log: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let result = server::run(config);
+    drop(log);
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("tailwater: {error}");
             ExitCode::FAILURE
         }
     }
-}
-
-/// Logs go to standard error; `--log` decides what, or else RUST_LOG, or else info.
-fn start_log(filter: Option<&str>) {
-    let mut builder = match filter {
-        Some(filter) => {
-            let mut builder = env_logger::Builder::new();
-            builder.parse_filters(filter);
-            builder
-        }
-        None => {
-            let environment = env_logger::Env::default().default_filter_or("info");
-            env_logger::Builder::from_env(environment)
-        }
-    };
-    builder.format_timestamp_millis().init();
 }

@@ -307,6 +307,8 @@ pub struct WorkerReport {
     pub gauges: Gauges,
     /// How often connections were closed for each reason.
     pub closes: Vec<(&'static str, u64)>,
+    /// Which requests were refused, why, and how often; those that occurred.
+    pub refusals: Vec<(&'static str, &'static str, u64)>,
     /// What was handed on to each target of `--push`.
     pub targets: Vec<TargetReport>,
     /// Its streams that were ever published, the oldest lives first, at most

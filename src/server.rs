@@ -21,6 +21,7 @@ use crate::control::resolver::Resolver;
 use crate::http::session::Plane;
 use crate::http::token::Token;
 use crate::limits;
+use crate::logging::{self, quoted};
 use crate::net::listener::{self, Acceptor, SocketOptions, UnixPath};
 use crate::net::process;
 use crate::net::socket::Socket;
@@ -446,6 +447,7 @@ struct AbortOnPanic;
 impl Drop for AbortOnPanic {
     fn drop(&mut self) {
         if thread::panicking() {
+            logging::flush();
             std::process::abort();
         }
     }
@@ -467,9 +469,10 @@ fn log_panics() {
             let words: String = words.chars().take(limits::PANIC_CHARS).collect();
             let place = panic.location().map(ToString::to_string);
             log::error!(
-                "panic thread={} at={} why={words:?}",
+                "panic thread={} at={} why={}",
                 thread.name().unwrap_or("?"),
                 place.unwrap_or_default(),
+                quoted(words),
             );
         }
     }));
@@ -489,6 +492,7 @@ fn start_worker(
         }
         if let Err(error) = event_loop.run() {
             log::error!("worker={worker} poll failed: {error}");
+            logging::flush();
             std::process::abort();
         }
     };
@@ -520,6 +524,7 @@ fn start_impatience(mut signals: Signals) -> Result<(), StartError> {
     spawn("signals".into(), move || {
         if signals.forever().any(|signal| signal != SIGHUP) {
             warn!("second signal, stopping at once");
+            logging::flush();
             std::process::exit(1);
         }
     })

@@ -257,13 +257,13 @@ fn an_edge_goes_on_with_the_other_origin() {
     let addresses = names.map(|name| stage.addresses[name].to_string());
     let line = stage
         .relay("edge.example")
-        .wait_log(&["pull stream=live/film"]);
+        .wait_log(&["pull stream=\"live/film\""]);
     let first = usize::from(!line.contains(&addresses[0]));
     stage.publishers.remove(first);
     stage.relay(names[first]).kill();
     stage
         .relay("edge.example")
-        .wait_log(&["pull stream=live/film", &addresses[1 - first]]);
+        .wait_log(&["pull stream=\"live/film\"", &addresses[1 - first]]);
     stage.show_a_group();
 }
 
@@ -274,7 +274,7 @@ fn one_publish_is_pushed_to_every_platform() {
         let address = stage.tls_addresses[host].to_string();
         stage
             .relay("relay.example")
-            .wait_log(&["push stream=show/cam", &address]);
+            .wait_log(&["push stream=\"show/cam\"", &address]);
     }
 }
 
@@ -309,7 +309,9 @@ fn an_edge_behind_a_balancer_is_upgraded_without_a_connection_refused() {
     stage.relay(host).ended(SOON);
     let (_, new) = stage.relays.last().unwrap();
     wait_for("players of the new one", SOON, || {
-        new.log().contains("pull stream=live/film").then_some(())
+        new.log()
+            .contains("pull stream=\"live/film\"")
+            .then_some(())
     });
     let player = stage.connect(url, Action::Play);
     stage.players.push(player);

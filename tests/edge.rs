@@ -93,7 +93,7 @@ fn a_thousand_joins_at_once_are_one_pull() {
         player.join().unwrap();
     }
     publisher.send_all(&film.group(1));
-    let pulls = origin.log().matches(" play stream=live/cam").count();
+    let pulls = origin.log().matches(" play stream=\"live/cam\"").count();
     assert_eq!(pulls, 1, "{url}");
 }
 
@@ -144,7 +144,7 @@ fn a_stream_lingers_after_its_last_player_and_is_let_go_then() {
     second.until_number(kind::AUDIO, 4);
     publisher.send_all(&film.group(1));
     second.until_number(kind::AUDIO, 6);
-    assert_eq!(origin.log().matches(" play stream=live/cam").count(), 1);
+    assert_eq!(origin.log().matches(" play stream=\"live/cam\"").count(), 1);
     drop(second);
     let left = now();
     edge.wait_stat("pulls", 0);
@@ -173,7 +173,7 @@ fn players_stay_when_an_origin_dies_and_go_on_with_the_other() {
     for player in &mut players {
         seen.push(player.until_number(kind::AUDIO, 4));
     }
-    let line = edge.wait_log(&["pull stream=live/cam"]);
+    let line = edge.wait_log(&["pull stream=\"live/cam\""]);
     let first = usize::from(!line.contains(&addresses[0].to_string()));
     origins[first].signal(Signal::KILL);
     let killed = now();

@@ -160,7 +160,7 @@ fn real_players_join_while_a_file_is_published() {
     let relay = Relay::start(&["--grace", "1"]);
     let url = relay.url("film");
     let mut publisher = Program::Ffmpeg5.publish(&file, &url, Speed::RealTime, relay.dir());
-    relay.wait_log(&["publish stream=live/film"]);
+    relay.wait_log(&["publish stream=\"live/film\""]);
     let mut players =
         PlayerProgram::ALL.map(|program| Player::start(program, &url, relay.dir(), "film"));
     publisher.succeed(A_WHILE);

@@ -56,7 +56,7 @@ fn stops_on(signal: Signal) {
     let file = media::file(&H264_AAC);
     let url = relay.url("real");
     let mut real_publisher = Program::Ffmpeg5.publish(&file, &url, Speed::RealTime, relay.dir());
-    relay.wait_log(&["publish stream=live/real"]);
+    relay.wait_log(&["publish stream=\"live/real\""]);
     let mut real_players = [
         PlayerProgram::Ffmpeg5,
         PlayerProgram::Rtmpdump,
@@ -340,7 +340,7 @@ fn the_query_of_a_name_is_never_logged() {
         .collect();
     let url = relay.url(&format!("film?token={of_publish}"));
     let mut publisher = Program::Ffmpeg5.publish(&file, &url, Speed::Fast, relay.dir());
-    relay.wait_log(&["publish stream=live/film "]);
+    relay.wait_log(&["publish stream=\"live/film\""]);
     // Refused ones are logged too.
     let mut second = Program::Ffmpeg9.publish(&file, &url, Speed::Fast, relay.dir());
     second.wait(A_WHILE);
@@ -351,7 +351,10 @@ fn the_query_of_a_name_is_never_logged() {
         player.process.wait(A_WHILE);
     }
     let (log, out) = (relay.log(), relay.out());
-    assert!(log.contains("stream=live/film"), "what is public is logged");
+    assert!(
+        log.contains("stream=\"live/film\""),
+        "what is public is logged"
+    );
     assert!(log.contains("reason=rejected"), "{log}");
     for secret in SECRETS {
         for (what, text) in [("log", &log), ("output", &out)] {

@@ -143,7 +143,7 @@ fn a_second_publisher_is_refused() {
     let mut player = Player::start(PlayerProgram::Ffmpeg5, &url, relay.dir(), "film");
     relay.wait_players(1);
     let mut first = Program::Ffmpeg5.publish(&file, &url, Speed::RealTime, relay.dir());
-    relay.wait_log(&["publish stream=live/film"]);
+    relay.wait_log(&["publish stream=\"live/film\""]);
     let mut others = [Program::Ffmpeg9, Program::Gstreamer]
         .map(|program| program.publish(&file, &url, Speed::RealTime, relay.dir()));
     let mut wire = Wire::connect(

@@ -46,7 +46,7 @@ fn a_unix_socket_serves_the_streams_of_all_workers_without_limits_for_an_address
     let mut film = Film::new("film", 0);
     publisher.send_all(&film.headers.clone());
     publisher.send_all(&film.group(3));
-    relay.wait_log(&["publish stream=live/film"]);
+    relay.wait_log(&["publish stream=\"live/film\""]);
     let play = |_| Wire::play_over(Line::unix(&path), "film", &settings);
     let mut players: Vec<Wire> = (0..6).map(play).collect();
     players.push(Wire::play(relay.address(), "film"));

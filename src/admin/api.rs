@@ -327,6 +327,18 @@ pub(super) fn closes(answer: &Answer) -> BTreeMap<&'static str, u64> {
     sum
 }
 
+/// How often requests were refused, by what was asked for and why.
+pub(super) fn refusals(answer: &Answer) -> BTreeMap<(&'static str, &'static str), u64> {
+    let mut sum = BTreeMap::new();
+    for (asked, code, count) in reports(answer)
+        .flatten()
+        .flat_map(|report| &report.refusals)
+    {
+        *sum.entry((*asked, *code)).or_default() += count;
+    }
+    sum
+}
+
 /// What each worker told of itself.
 pub(super) fn reports(answer: &Answer) -> impl Iterator<Item = Option<&WorkerReport>> {
     answer.told.iter().map(|told| match told {

@@ -106,6 +106,8 @@ enum Source {
     /// Of each worker, by role.
     Roles,
     Closes,
+    /// By request and reason.
+    Refusals,
     Limits,
     Target(fn(&TargetReport) -> u64),
     /// Of each stream; None makes no series.
@@ -276,6 +278,8 @@ pub const TABLE: &[Metric] = &[
         "Lines of the log that were left out"),
     metric("tailwater_closes", Counter, Source::Closes,
         "Connections closed, by the reasons of the log"),
+    metric("tailwater_refusals", Counter, Source::Refusals,
+        "Requests refused: connect, publish or play, by the reasons of the log"),
     metric("tailwater_limit_hits", Counter, Source::Limits,
         "What was refused, closed or left out for a limit"),
     target("tailwater_push_streams", Gauge, |its| its.pushes,
@@ -379,6 +383,7 @@ impl Metric {
             Source::Worker(_) | Source::Answers => &["worker"],
             Source::Roles => &["worker", "role"],
             Source::Closes => &["reason"],
+            Source::Refusals => &["request", "reason"],
             Source::Limits => &["limit"],
             Source::Target(_) => &["target"],
             Source::Stream(_) => &["stream"],
@@ -423,6 +428,7 @@ struct Figures {
     live: u64,
     workers: Vec<Option<Gauges>>,
     closes: BTreeMap<&'static str, u64>,
+    refusals: BTreeMap<(&'static str, &'static str), u64>,
     targets: Vec<TargetReport>,
     /// Streams with their names, those that are added up last.
     streams: Vec<(Arc<str>, StreamReport)>,
@@ -441,6 +447,7 @@ impl Figures {
             live,
             workers,
             closes: api::closes(&answer),
+            refusals: api::refusals(&answer),
             targets: api::targets(&answer),
             streams: streams(answer),
         }
@@ -484,6 +491,9 @@ impl Figures {
                 .closes
                 .iter()
                 .try_for_each(|(code, count)| put(&[("reason", code)], Count(*count))),
+            Source::Refusals => self.refusals.iter().try_for_each(|((asked, code), count)| {
+                put(&[("request", asked), ("reason", code)], Count(*count))
+            }),
             Source::Limits => LIMITS.iter().try_for_each(|(limit, count)| {
                 let hits = self.workers.iter().flatten().map(count).sum();
                 put(&[("limit", limit)], Count(hits))

@@ -564,6 +564,21 @@ pub const TABLE: &[Limit] = &[
         "Characters of a panic in the log",
         "cut"
     ),
+    limit!(
+        Bytes LOG_QUEUE_BYTES,
+        "Lines of the log that wait to be written",
+        "dropped and counted: `unlogged`"
+    ),
+    limit!(
+        Time LOG_FLUSH,
+        "Wait for them to be written at the end",
+        "the rest is lost"
+    ),
+    limit!(
+        Count LOG_VALUE_CHARS,
+        "Characters of a value in the log that a peer chose",
+        "cut"
+    ),
     heading("TLS and the PROXY protocol"),
     limit!(
         Bytes TLS_SEND_BYTES,

@@ -232,6 +232,22 @@ pub fn stream_name(app: &AppName, raw: &[u8]) -> Result<StreamName, NameError> {
     })
 }
 
+/// What a client of `app` asks for by `raw`, to be shown where it cannot be a name: as it was sent,
+/// but without a query, or what may be one, and without the host and user of a URL.
+pub fn shown(app: &str, raw: &[u8]) -> String {
+    let raw = &raw[..raw.len().min(INPUT_MAX)];
+    let is_url = is_rtmp_url(raw);
+    let path = split_query(if is_url { url_path(raw) } else { raw }).0;
+    let escaped = path.windows(3).position(|w| w.eq_ignore_ascii_case(b"%3f"));
+    let path = &path[..escaped.unwrap_or(path.len()).min(KEY_MAX)];
+    let path = String::from_utf8_lossy(path);
+    if app.is_empty() || is_url {
+        path.into_owned()
+    } else {
+        format!("{app}/{path}")
+    }
+}
+
 /// A path as it is put together; `text` is clean and checked at any time.
 #[derive(Default)]
 struct Path {

@@ -149,6 +149,17 @@ pub struct ServerSession {
     closing: bool,
     /// What is published, so that FCUnpublish can name it.
     published: Option<Box<str>>,
+    /// A request with a name that nothing can have, which ended the connection.
+    refused: Option<Box<RefusedName>>,
+}
+
+/// A request that was refused for its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedName {
+    /// The command: `connect`, `publish` or `play`.
+    pub request: &'static str,
+    /// What was asked for, as [`name::shown`] gives it.
+    pub name: String,
 }
 
 /// What a client says about itself in connect.
@@ -213,7 +224,14 @@ impl ServerSession {
             streams: SmallVec::new(),
             closing: false,
             published: None,
+            refused: None,
         }
+    }
+
+    /// The request that was refused for its name before [`next`](Self::next) failed with
+    /// [`ProtocolError::Name`].
+    pub fn take_refused(&mut self) -> Option<Box<RefusedName>> {
+        self.refused.take()
     }
 
     /// The time from here on, counted from the same moment for the life of the session. What a

@@ -62,6 +62,8 @@ pub struct Conn<S> {
     pub(super) has_played: bool,
     /// It has been counted as one that neither publishes nor plays, and still is.
     pub(super) is_newcomer: bool,
+    /// The stream it asked for last, whatever came of it: for the log.
+    pub(super) asked: Option<Arc<str>>,
     /// What receiveAudio and receiveVideo turned off or on before play, which then takes it.
     pub(super) halves: SmallVec<[(u32, MediaHalf, bool); 1]>,
     /// A publish that the worker which has the stream decides on.
@@ -167,6 +169,7 @@ impl<S: Transport> Conn<S> {
             has_published: false,
             has_played: false,
             is_newcomer: true,
+            asked: None,
             halves: SmallVec::new(),
             moving: None,
             closing: None,
@@ -534,7 +537,7 @@ impl fmt::Display for CloseReason {
             Self::Protocol(error) => write!(f, "{error}"),
             Self::Http(error) => write!(f, "{error}"),
             Self::Io(kind) => write!(f, "{kind}"),
-            Self::Tls(words) => write!(f, "{}", words.escape_debug()),
+            Self::Tls(words) => write!(f, "{words}"),
             Self::Proxy(error) => write!(f, "{error}"),
             Self::TimedOut(Deadline::Handshake) => write!(f, "no handshake in time"),
             Self::TimedOut(Deadline::Setup) => write!(f, "nothing published or played in time"),
@@ -543,14 +546,14 @@ impl fmt::Display for CloseReason {
             Self::TimedOut(Deadline::Send) => write!(f, "the player takes nothing"),
             Self::TimedOut(Deadline::Progress) => write!(f, "the player takes next to nothing"),
             Self::TimedOut(Deadline::Answer) => write!(f, "the server says or sends nothing"),
-            Self::Refused(why) => write!(f, "the server refuses: {}", why.escape_debug()),
+            Self::Refused(why) => write!(f, "the server refuses: {why}"),
             Self::Answered => write!(f, "all has been answered"),
             Self::Idle => write!(f, "no further request"),
             Self::Released => write!(f, "nobody needs it any more"),
             Self::Bitrate => write!(f, "the publisher sends more than it may"),
             Self::Skips => write!(f, "the player cannot keep up"),
             Self::Overload => write!(f, "the relay is short of memory"),
-            Self::Bug(words) => write!(f, "a defect of the relay: {}", words.escape_debug()),
+            Self::Bug(words) => write!(f, "a defect of the relay: {words}"),
             Self::Rejected(why) => write!(f, "{why}"),
             Self::TakenOver(name) => write!(f, "another publisher took {name} over"),
             Self::StreamEnded => write!(f, "the stream is over"),

@@ -20,6 +20,7 @@ use super::registry::Owner;
 use super::table::{Source, Stream};
 use super::timers::Timer;
 use crate::limits;
+use crate::logging::quoted;
 use crate::net::transport::Transport;
 use crate::stream::cursor::{Cursor, StartAt};
 use crate::stream::flv::FlvLogs;
@@ -65,7 +66,7 @@ impl<S: Transport> Core<S> {
     fn recover_line(&mut self, panic: &(dyn Any + Send)) {
         self.faults.disarm();
         self.gauges.bugs += 1;
-        error!("{}", CloseReason::Bug(words(panic).into()));
+        error!("panic why={}", quoted(words(panic)));
         self.drop_roles_of_closing();
         let stranded = self.mend_plays();
         self.mend_publications(NOWHERE);
@@ -83,7 +84,7 @@ impl<S: Transport> Core<S> {
         }
         self.faults.disarm();
         self.gauges.bugs += 1;
-        error!("{}", CloseReason::Bug(words(panic).into()));
+        error!("panic why={}", quoted(words(panic)));
         self.drop_roles_of_closing();
         let stranded = self.mend_plays();
         self.mend_publications(NOWHERE);
@@ -127,7 +128,7 @@ impl<S: Transport> Core<S> {
             self.close(key, &reason);
         } else {
             // It was on its way out already.
-            error!("{reason}");
+            error!("panic why={}", quoted(reason));
             self.remove(key);
         }
     }

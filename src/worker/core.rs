@@ -14,6 +14,7 @@
 //! is in `outbound` is posted.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -32,6 +33,7 @@ use super::memory::Pressure;
 use super::missing::Missing;
 use super::notes::Notes;
 use super::pace::Pacer;
+use super::refusal::Refusals;
 use super::registry::Registry;
 use super::report::Questions;
 use super::session::Session;
@@ -42,8 +44,11 @@ use crate::config::Config;
 use crate::edge::rule;
 use crate::http::token::Token;
 use crate::limits;
+use crate::logging::{self, quoted};
 use crate::net::ring::RingPool;
 use crate::net::transport::Transport;
+use crate::rtmp::error::ProtocolError;
+use crate::rtmp::name::AppName;
 use crate::rtmp::server::{ServerSession, WireSettings};
 use crate::stats::{Gauges, TargetGauges, WorkerStats};
 use crate::stream::block::BlockPool;
@@ -150,6 +155,7 @@ pub struct Core<S> {
     /// What was counted of each target, by the index of its rule.
     pub(super) targets: Vec<TargetGauges>,
     pub(super) closes: Closes,
+    pub(super) refusals: Refusals,
     /// What this worker has asked the others.
     pub(super) questions: Questions,
     /// Nothing new begins any more.
@@ -237,6 +243,7 @@ impl<S: Transport> Core<S> {
             new_publishers: Vec::new(),
             gauges: Gauges::default(),
             closes: Closes::new(),
+            refusals: Refusals::new(),
             questions: Questions::default(),
             draining: false,
             drain_at: None,
@@ -319,7 +326,8 @@ impl<S: Transport> Core<S> {
         if self.notes.allow(code, level, self.now) {
             log!(
                 level,
-                "not accepted reason={code} why=\"{reason}\" peer={peer}"
+                "not accepted reason={code} why={} peer={peer}",
+                quoted(reason)
             );
         }
         self.gauges.violations += u64::from(reason.is_violation());
@@ -524,13 +532,23 @@ impl<S: Transport> Core<S> {
         }
         let code = reason.code();
         let level = reason.level(conn.has_published);
+        if let CloseReason::Protocol(ProtocolError::Name(_)) = reason {
+            self.note_bad_name(key, reason);
+        }
+        let conn = &self.conns[key];
+        let app = match &conn.session {
+            Session::Server(session) => session.app(),
+            Session::Client(_) | Session::Http(_) => None,
+        };
         if self.notes.allow(code, level, self.now) {
             log!(
                 level,
-                "conn={} closed role={} reason={code} why=\"{reason}\" bytes_in={} bytes_out={} \
+                "conn={} closed role={}{} reason={code} why={} bytes_in={} bytes_out={} \
                  seconds={:.1} peer={}",
                 conn.id,
                 conn.role(),
+                About(conn.asked.as_deref(), app),
+                quoted(reason),
                 conn.bytes_in,
                 conn.bytes_out,
                 self.now
@@ -600,6 +618,10 @@ impl<S: Transport> Core<S> {
         if self.now >= self.notes_due {
             self.notes_due = self.now + Duration::from_secs(1);
             self.gauges.unlogged += self.notes.tell();
+            if self.worker == 0 {
+                // Of the whole process.
+                self.gauges.unlogged += logging::take_lost();
+            }
             self.forget_taken();
         }
         self.review_memory();
@@ -632,5 +654,18 @@ impl<S: Transport> Core<S> {
         self.gauges.connections = (self.conns.len() - self.admins) as u64;
         self.gauges.admin_connections = self.admins as u64;
         self.gauges.pace_ms = u64::try_from(self.pacer.pace().as_millis()).unwrap_or(u64::MAX);
+    }
+}
+
+/// The field of a log line that names the stream a connection is or was about, or else its app.
+struct About<'a>(Option<&'a str>, Option<&'a AppName>);
+
+impl fmt::Display for About<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.0, self.1) {
+            (Some(stream), _) => write!(f, " stream={}", quoted(stream)),
+            (None, Some(app)) => write!(f, " app={}", quoted(&app.app)),
+            (None, None) => Ok(()),
+        }
     }
 }

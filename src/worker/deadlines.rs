@@ -8,6 +8,7 @@ use super::conn::{CloseReason, Conn, Deadline};
 use super::contain::Step;
 use super::core::Core;
 use super::fault::Midst;
+use super::refusal::{Asked, Refused};
 use super::session::Session;
 use super::table::Source;
 use super::timers::Timer;
@@ -247,12 +248,14 @@ impl<S: Transport> Core<S> {
             .position(|play| overdue(play.wait_until))
         {
             let play = self.conns[key].plays.remove(index);
+            let name = self.streams[play.stream].name.clone();
             self.faults.at(Midst::Deadline);
             self.remove_player(play.stream, play.slot);
             self.faults.at(Midst::Deadline);
-            let conn = &mut self.conns[key];
             if play.switching {
                 let why = "the stream to switch to is not live";
+                self.note_refused(key, (Asked::Play, &name), Refused::NotFound, &why);
+                let conn = &mut self.conns[key];
                 conn.session.send_status(play.msid, Status::PlayFailed, why);
                 if !conn.plays.iter().any(|other| other.msid == play.msid) {
                     // What it played has ended meanwhile.
@@ -266,8 +269,11 @@ impl<S: Transport> Core<S> {
                 self.wake(key);
                 continue;
             }
+            let why = Refused::NotFound.words();
+            self.note_refused(key, (Asked::Play, &name), Refused::NotFound, &why);
+            let conn = &mut self.conns[key];
             conn.session
-                .reject(play.msid, Status::PlayStreamNotFound, "no such stream");
+                .reject(play.msid, Status::PlayStreamNotFound, why);
             if conn.plays.is_empty() && conn.publications.is_empty() {
                 // Clients freeze when they are refused without a close.
                 self.close(key, &CloseReason::Rejected("no such stream"));

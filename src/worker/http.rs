@@ -10,6 +10,7 @@ use super::conn::{CloseReason, Conn};
 use super::contain::Step;
 use super::core::Core;
 use super::ingress::Flow;
+use super::refusal::{Asked, Refused};
 use super::session::Session;
 use crate::admin::{self, ApiError, Context, Route};
 use crate::http::pages;
@@ -19,7 +20,7 @@ use crate::http::session::{HttpSession, Plane};
 use crate::limits;
 use crate::net::transport::Transport;
 use crate::report::Answer;
-use crate::rtmp::name::{AppName, StreamName, stream_name};
+use crate::rtmp::name::{AppName, NameError, StreamName, stream_name};
 use crate::stream::log::MSID;
 
 /// What follows the name of a stream in the path of its FLV.
@@ -112,12 +113,17 @@ impl<S: Transport> Core<S> {
         }
         match request.path.strip_suffix(FLV) {
             Some(path) => match name_of(path, &request.query) {
-                Ok(_) if !may_upgrade(request, is_allowed) => {
-                    let answer = Response::text(403, "not from this origin; see --http-cors");
+                Ok(name) if !may_upgrade(request, is_allowed) => {
+                    let reason = Refused::Origin;
+                    self.note_refused(key, (Asked::Play, &name), reason, &reason.words());
+                    let answer = Response::text(403, reason.words());
                     self.answer(key, answer)
                 }
                 Ok(name) => self.play(key, MSID, &name, false),
-                Err(answer) => self.answer(key, answer),
+                Err((error, answer)) => {
+                    self.note_refused(key, (Asked::Play, &path), Refused::Name, &error);
+                    self.answer(key, answer)
+                }
             },
             None => self.page_request(key, request),
         }
@@ -262,14 +268,14 @@ fn is_own_name(host: &str) -> bool {
 }
 
 /// The stream at `path`, which is as in the URL of RTMP.
-fn name_of(path: &str, query: &str) -> Result<StreamName, Response> {
+fn name_of(path: &str, query: &str) -> Result<StreamName, (NameError, Response)> {
     let mut name = path.trim_start_matches('/').to_owned();
     if !query.is_empty() {
         name.push('?');
         name.push_str(query);
     }
     stream_name(&AppName::default(), name.as_bytes())
-        .map_err(|error| Response::text(400, &error.to_string()))
+        .map_err(|error| (error, Response::text(400, &error.to_string())))
 }
 
 /// Whether a page may open a WebSocket for `request`: other than with plain requests, browsers

@@ -29,6 +29,7 @@ use super::session::Answer;
 use crate::edge::hops;
 use crate::edge::redirect::{RedirectError, Target};
 use crate::limits;
+use crate::logging::quoted;
 use crate::net::transport::Transport;
 use crate::rtmp::client::{Action, ClientRequest, ClientSession};
 use crate::rtmp::handshake::Mode;
@@ -269,9 +270,12 @@ impl<S: Transport> Core<S> {
             task,
             since: self.now,
         };
-        let conn = Conn::dialled(conn_id, socket, address, session, errand, self.now);
+        let mut conn = Conn::dialled(conn_id, socket, address, session, errand, self.now);
+        let stream = &self.streams[index].name;
+        conn.asked = Some(stream.clone());
         debug!(
-            "conn={conn_id} dialled peer={address} worker={}",
+            "conn={conn_id} dialled stream={} peer={address} worker={}",
+            quoted(stream),
             self.worker
         );
         let key = self.insert_dialled(conn);

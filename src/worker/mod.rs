@@ -45,6 +45,7 @@ mod notes;
 pub mod pace;
 mod pull;
 mod push;
+mod refusal;
 pub mod registry;
 mod report;
 mod request;

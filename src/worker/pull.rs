@@ -33,6 +33,7 @@ use super::timers::Timer;
 use crate::edge::hops::HopError;
 use crate::edge::{backoff, order};
 use crate::limits;
+use crate::logging::quoted;
 use crate::net::transport::Transport;
 use crate::rtmp::name::StreamName;
 
@@ -326,8 +327,12 @@ impl<S: Transport> Core<S> {
         let conn = &mut self.conns[key];
         conn.has_published = true;
         info!(
-            "conn={} pull stream={name} from={} peer={} worker={}",
-            conn.id, server.authority, conn.peer, self.worker
+            "conn={} pull stream={} from={} peer={} worker={}",
+            conn.id,
+            quoted(&name),
+            server.authority,
+            conn.peer,
+            self.worker
         );
         let stream = &mut self.streams[index];
         stream.tally.gaps += u64::from(matches!(stream.source, Source::Away { .. }));
@@ -365,9 +370,10 @@ impl<S: Transport> Core<S> {
             let name = &self.streams[index].name;
             log!(
                 level,
-                "pull failed stream={name} from={} why=\"{}\"",
+                "pull failed stream={} from={} why={}",
+                quoted(name),
                 server.authority,
-                why.escape_debug()
+                quoted(why)
             );
         }
         self.look_at_stream(index, now);
@@ -400,7 +406,7 @@ impl<S: Transport> Core<S> {
             let until = *pull.idle_since.get_or_insert(now) + linger;
             // Nothing is fetched anew for nobody.
             if until <= now || pull.dark_since.is_some() {
-                debug!("stream={} is wanted no longer", stream.name);
+                debug!("stream={} is wanted no longer", quoted(&stream.name));
                 return self.end_pull(index);
             }
             self.look_at_stream(index, until);
@@ -413,7 +419,7 @@ impl<S: Transport> Core<S> {
             if until <= now {
                 info!(
                     "stream={} over: no origin sends it",
-                    self.streams[index].name
+                    quoted(&self.streams[index].name)
                 );
                 return self.end_pull(index);
             }

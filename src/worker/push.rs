@@ -22,6 +22,7 @@ use super::line::{Line, State, Task};
 use super::session::Answer;
 use super::table::{Form, Player, Source};
 use crate::edge::backoff;
+use crate::logging::quoted;
 use crate::net::transport::Transport;
 use crate::rtmp::command::Status;
 use crate::rtmp::name::StreamName;
@@ -153,7 +154,10 @@ impl<S: Transport> Core<S> {
         let server = &self.shared.config.push[rule].servers[0];
         info!(
             "conn={} push stream={} to={} peer={}",
-            conn.id, stream.name, server.authority, conn.peer
+            conn.id,
+            quoted(&stream.name),
+            server.authority,
+            conn.peer
         );
         stream.log.flush();
         let start = self.shared.config.start_at();
@@ -195,10 +199,10 @@ impl<S: Transport> Core<S> {
         let server = &self.shared.config.push[rule].servers[0];
         if self.notes.allow("push_failed", log::Level::Warn, now) {
             warn!(
-                "push failed stream={} to={} why=\"{}\" again_in_ms={}",
-                stream.name,
+                "push failed stream={} to={} why={} again_in_ms={}",
+                quoted(&stream.name),
                 server.authority,
-                why.escape_debug(),
+                quoted(why),
                 (until - now).as_millis()
             );
         }

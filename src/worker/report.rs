@@ -384,6 +384,7 @@ impl<S: Transport> Core<S> {
         WorkerReport {
             gauges: self.gauges,
             closes: self.closes.iter().collect(),
+            refusals: self.refusals.iter().collect(),
             targets: self.target_reports(),
             streams: Vec::new(),
             others: StreamReport::default(),

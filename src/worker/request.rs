@@ -11,11 +11,13 @@ use super::core::Core;
 use super::fault::Midst;
 use super::ingress::Flow;
 use super::memory::Pressure;
+use super::refusal::{Asked, Refused};
 use super::registry::Claim;
 use super::table::{Player, Source, Video};
 use crate::config::Takeover;
-use crate::edge::hops;
+use crate::edge::hops::{self, HopError};
 use crate::limits;
+use crate::logging::quoted;
 use crate::net::transport::Transport;
 use crate::rtmp::command::Status;
 use crate::rtmp::control::UserControl;
@@ -52,47 +54,48 @@ impl<S: Transport> Core<S> {
         let served = &self.shared.config.app;
         // An empty app is judged with the stream name, which then carries it.
         if !app.is_empty() && !is_served(served, &app) {
-            if self.notes.allow("connect_refused", Level::Info, self.now) {
-                info!(
-                    "conn={} connect refused peer={} why=\"no such app\"",
-                    conn.id, conn.peer
-                );
-            }
-            if let Some(session) = conn.session.server() {
-                session.reject_connect("no such app");
-            }
-            return Flow::Close(CloseReason::Rejected("no such app"));
+            let reason = Refused::NoSuchApp;
+            return self.refuse_connect(key, &app, reason, reason.words());
         }
         let Some(session) = conn.session.server() else {
             return Flow::Continue;
         };
         if let Err(error) = hops::check(&session.client().via, self.shared.relay_id) {
-            let why = error.words();
-            if self.notes.allow("connect_refused", Level::Warn, self.now) {
-                warn!(
-                    "conn={} connect refused peer={} why=\"{why}\"",
-                    conn.id, conn.peer
-                );
-            }
-            session.reject_connect(why);
-            return Flow::Close(CloseReason::Rejected(why));
+            let reason = match error {
+                HopError::Loop => Refused::RelayLoop,
+                HopError::TooMany => Refused::RelayChain,
+            };
+            return self.refuse_connect(key, &app, reason, error.words());
         }
         session.accept_connect(&wire);
         Flow::Continue
     }
 
+    fn refuse_connect(
+        &mut self,
+        key: usize,
+        app: &str,
+        reason: Refused,
+        why: &'static str,
+    ) -> Flow {
+        self.note_refused(key, (Asked::Connect, &app), reason, &why);
+        if let Some(session) = self.conns[key].session.server() {
+            session.reject_connect(why);
+        }
+        Flow::Close(CloseReason::Rejected(why))
+    }
+
     fn publish(&mut self, key: usize, msid: u32, name: StreamName, kind: PublishKind) -> Flow {
         if self.draining {
-            return self.refuse_publish(key, msid, Status::PublishDenied, "the relay stops");
+            return self.refuse_publish(key, msid, &name, Refused::Stopping);
         }
         if !is_served(&self.shared.config.app, &name.app) {
-            return self.refuse_publish(key, msid, Status::PublishDenied, "no such app");
+            return self.refuse_publish(key, msid, &name, Refused::NoSuchApp);
         }
         let address = self.conns[key].peer.ip();
         if !self.shared.admission.may_publish(address, self.uptime()) {
             self.gauges.refused_publishes += 1;
-            let why = "too many publishes from this address";
-            return self.refuse_publish(key, msid, Status::PublishDenied, why);
+            return self.refuse_publish(key, msid, &name, Refused::PublishRate);
         }
         self.claim(key, msid, name, kind)
     }
@@ -106,18 +109,18 @@ impl<S: Transport> Core<S> {
         kind: PublishKind,
     ) -> Flow {
         if self.draining {
-            return self.refuse_publish(key, msid, Status::PublishDenied, "the relay stops");
+            return self.refuse_publish(key, msid, &name, Refused::Stopping);
         }
         let stream_name: Arc<str> = name.key().into();
         if let Some(left) = self.shared.registry.banned(&stream_name, self.uptime()) {
             // Rounded up: who comes back after that many seconds is let in.
             let seconds = left.as_secs() + u64::from(left.subsec_nanos() > 0);
             let why = format!("banned for {seconds} s");
-            self.conns[key]
-                .session
-                .reject(msid, Status::PublishDenied, &why);
-            let why = "the name is banned";
-            return Flow::Close(CloseReason::Rejected(why));
+            let conn = &mut self.conns[key];
+            conn.session.reject(msid, Status::PublishDenied, &why);
+            conn.asked = Some(stream_name);
+            self.note_refused(key, (Asked::Publish, &name), Refused::Banned, &why);
+            return Flow::Close(CloseReason::Rejected(Refused::Banned.words()));
         }
         let has_memory = self.pressure < Pressure::NoStreams;
         let registry = &self.shared.registry;
@@ -125,19 +128,18 @@ impl<S: Transport> Core<S> {
             Claim::Own { epoch, readers } => (epoch, readers),
             Claim::Full => {
                 self.gauges.refused_publishes += 1;
-                let why = if has_memory {
-                    "there are too many streams"
+                let reason = if has_memory {
+                    Refused::MaxStreams
                 } else {
-                    "the relay is short of memory"
+                    Refused::Memory
                 };
-                return self.refuse_publish(key, msid, Status::PublishDenied, why);
+                return self.refuse_publish(key, msid, &name, reason);
             }
             Claim::Elsewhere { worker } => {
                 let conn = &self.conns[key];
                 if !conn.plays.is_empty() || !conn.publications.is_empty() {
                     // What it does already is tied to this worker.
-                    let why = "publish this stream on a connection of its own";
-                    return self.refuse_publish(key, msid, Status::PublishBadName, why);
+                    return self.refuse_publish(key, msid, &name, Refused::OwnConnection);
                 }
                 let moving = MovingPublish { msid, name, kind };
                 self.conns[key].moving = Some(Box::new(moving));
@@ -152,8 +154,7 @@ impl<S: Transport> Core<S> {
         }
         if let Source::Publisher(old) = self.streams[index].source {
             if self.shared.config.takeover == Takeover::Refuse || old == key {
-                let why = "the stream is being published";
-                return self.refuse_publish(key, msid, Status::PublishBadName, why);
+                return self.refuse_publish(key, msid, &name, Refused::InUse);
             }
             self.take_over(old, &stream_name);
         }
@@ -177,34 +178,43 @@ impl<S: Transport> Core<S> {
             stream: index,
         });
         conn.has_published = true;
+        conn.asked = Some(stream_name.clone());
         let (id, peer) = (conn.id, conn.peer);
         if let Some(session) = conn.session.server() {
             session.accept_publish(msid, &stream_name);
             let client = &session.client().flash_ver;
             if self.notes.allow("publish", Level::Info, self.now) {
                 info!(
-                    "conn={id} publish stream={stream_name} peer={peer} client={client:?} \
-                     worker={}",
+                    "conn={id} publish stream={} peer={peer} client={} worker={}",
+                    quoted(&stream_name),
+                    quoted(client),
                     self.worker
                 );
             }
             self.streams[index].via = session.client().via.as_str().into();
         }
         if kind != PublishKind::Live && self.notes.allow("record", Level::Warn, self.now) {
-            warn!("conn={id} asks to record stream={stream_name}; it is live only");
+            let stream = quoted(&stream_name);
+            warn!("conn={id} asks to record stream={stream} peer={peer}; it is live only");
         }
         self.faults.at(Midst::Role);
     }
 
-    fn refuse_publish(&mut self, key: usize, msid: u32, status: Status, why: &'static str) -> Flow {
-        let is_told = self.notes.allow("publish_refused", Level::Info, self.now);
+    fn refuse_publish(
+        &mut self,
+        key: usize,
+        msid: u32,
+        name: &StreamName,
+        reason: Refused,
+    ) -> Flow {
+        let why = reason.words();
+        let status = match reason {
+            Refused::InUse | Refused::OwnConnection => Status::PublishBadName,
+            _ => Status::PublishDenied,
+        };
+        self.note_refused(key, (Asked::Publish, name), reason, &why);
         let conn = &mut self.conns[key];
-        if is_told {
-            info!(
-                "conn={} publish refused peer={} why=\"{why}\"",
-                conn.id, conn.peer
-            );
-        }
+        conn.asked = Some(name.key().into());
         conn.session.reject(msid, status, why);
         // Encoders hang when they are refused without a close.
         Flow::Close(CloseReason::Rejected(why))
@@ -224,21 +234,28 @@ impl<S: Transport> Core<S> {
     pub(super) fn play(&mut self, key: usize, msid: u32, name: &StreamName, reset: bool) -> Flow {
         self.stop(key, msid);
         if !is_served(&self.shared.config.app, &name.app) {
-            self.conns[key]
-                .session
-                .reject(msid, Status::PlayStreamNotFound, "no such app");
-            return Flow::Close(CloseReason::Rejected("no such app"));
+            return self.refuse_play(key, msid, name, Refused::NoSuchApp);
         }
         if self.pressure >= Pressure::NoPlayers {
             self.gauges.refused_memory += 1;
-            let why = "the relay is short of memory";
-            let session = &mut self.conns[key].session;
-            session.reject(msid, Status::PlayFailed, why);
-            return Flow::Close(CloseReason::Rejected(why));
+            return self.refuse_play(key, msid, name, Refused::Memory);
         }
         let stream_name: Arc<str> = name.key().into();
         self.join(key, msid, name, &stream_name, reset, false);
         Flow::Continue
+    }
+
+    fn refuse_play(&mut self, key: usize, msid: u32, name: &StreamName, reason: Refused) -> Flow {
+        let why = reason.words();
+        let status = match reason {
+            Refused::NoSuchApp => Status::PlayStreamNotFound,
+            _ => Status::PlayFailed,
+        };
+        self.note_refused(key, (Asked::Play, name), reason, &why);
+        let conn = &mut self.conns[key];
+        conn.asked = Some(name.key().into());
+        conn.session.reject(msid, status, why);
+        Flow::Close(CloseReason::Rejected(why))
     }
 
     fn switch(&mut self, key: usize, msid: u32, name: &StreamName) -> Flow {
@@ -264,13 +281,16 @@ impl<S: Transport> Core<S> {
         } else if self.pressure >= Pressure::NoPlayers {
             // It is a player more until it has gone over; what it plays goes on.
             self.gauges.refused_memory += 1;
-            let why = "the relay is short of memory";
+            let why = Refused::Memory.words();
             session.send_status(msid, Status::PlayFailed, why);
+            self.note_refused(key, (Asked::Play, name), Refused::Memory, &why);
         } else if served {
             session.send_status(msid, Status::PlayTransition, &stream_name);
             self.join(key, msid, name, &stream_name, false, true);
         } else {
-            session.send_status(msid, Status::PlayFailed, "no such app");
+            let why = Refused::NoSuchApp.words();
+            session.send_status(msid, Status::PlayFailed, why);
+            self.note_refused(key, (Asked::Play, name), Refused::NoSuchApp, &why);
         }
         Flow::Continue
     }
@@ -322,6 +342,7 @@ impl<S: Transport> Core<S> {
         };
         let conn = &mut self.conns[key];
         conn.plays.push(play);
+        conn.asked = Some(name.clone());
         self.faults.at(Midst::Role);
         if self.is_relay(key) {
             self.note_relays(index);
@@ -499,7 +520,8 @@ impl<S: Transport> Core<S> {
             let entry = &self.streams[stream];
             conn.metered = Some((entry.meter.since, entry.meter.bytes_in));
             if self.notes.allow("unpublish", Level::Info, self.now) {
-                info!("conn={} unpublish stream={}", conn.id, entry.name);
+                let (id, peer, stream) = (conn.id, conn.peer, quoted(&entry.name));
+                info!("conn={id} unpublish stream={stream} peer={peer}");
             }
             self.publisher_left(stream);
         }

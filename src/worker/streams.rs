@@ -23,6 +23,7 @@ use super::registry::WorkerSet;
 use super::session::Session;
 use super::table::{Form, Meter, Source, Stream, Tally};
 use crate::limits;
+use crate::logging::quoted;
 use crate::net::transport::Transport;
 use crate::stream::cursor::{Cursor, StartAt};
 use crate::stream::flv;
@@ -137,7 +138,10 @@ impl<S: Transport> Core<S> {
         conn.has_played = true;
         debug!(
             "conn={} play stream={} peer={} worker={}",
-            conn.id, stream.name, conn.peer, self.worker
+            conn.id,
+            quoted(&stream.name),
+            conn.peer,
+            self.worker
         );
         self.settle_in(key);
         // Nobody tells that a socket takes no more: it has to be looked at.
@@ -267,7 +271,7 @@ impl<S: Transport> Core<S> {
                 if self.notes.allow("over", Level::Info, self.now) {
                     info!(
                         "stream={} over: its publisher has not come back",
-                        stream.name
+                        quoted(&stream.name)
                     );
                 }
                 self.end_stream(index);

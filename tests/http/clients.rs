@@ -65,7 +65,7 @@ fn ffmpeg_and_curl_get_what_a_player_by_rtmp_gets() {
     relay.wait_players(6);
     let publish = Program::Ffmpeg5;
     let mut publisher = publish.publish(&file, &by_rtmp, Speed::RealTime, relay.dir());
-    relay.wait_log(&["publish stream=live/film"]);
+    relay.wait_log(&["publish stream=\"live/film\""]);
     pause(Duration::from_millis(500));
     let mut late = start(&by_http, "late");
     let (mut curl_late, late_file) = curl(&relay, "film", "curl-late");

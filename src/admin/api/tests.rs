@@ -112,6 +112,7 @@ fn worker_report() -> WorkerReport {
             ..Gauges::default()
         },
         closes: vec![("peer_closed", 2), ("amf", 0)],
+        refusals: Vec::new(),
         targets: vec![TargetReport {
             target: "a:1935/live".to_owned(),
             pushes: 1,

@@ -28,6 +28,7 @@ fn shown(streams: [Vec<StreamReport>; 2], format: Format) -> String {
         Some(Told::Worker(Box::new(WorkerReport {
             gauges,
             closes: vec![("peer_closed", 4)],
+            refusals: vec![("publish", "in_use", 3)],
             streams,
             ..WorkerReport::default()
         })))
@@ -72,6 +73,10 @@ fn what_workers_told_is_added_up_where_it_belongs_together() {
         "tailwater_connections{worker=\"0\",role=\"waiting\"} 2",
     );
     has(&text, "tailwater_closes_total{reason=\"peer_closed\"} 8");
+    has(
+        &text,
+        "tailwater_refusals_total{request=\"publish\",reason=\"in_use\"} 6",
+    );
     has(
         &text,
         "tailwater_limit_hits_total{limit=\"max-connections\"} 6",

@@ -246,3 +246,18 @@ proptest! {
         exercise(&data);
     }
 }
+
+#[test]
+fn what_is_shown_of_a_bad_name_has_no_secrets() {
+    for (app, raw, expected) in [
+        ("live", "bad\"name?key=1", "live/bad\"name"),
+        ("live", "x%3Fkey=1", "live/x"),
+        ("live", "rtmp://user:word@host/other/x?key=1", "other/x"),
+        ("", "a/..", "a/.."),
+        ("", "live<?user=1", "live<"),
+    ] {
+        let shown = shown(app, raw.as_bytes());
+        assert!(shown.trim_start_matches('/') == expected, "{shown}");
+    }
+    assert!(shown("live", &[b'x'; 10_000]).len() <= "live/".len() + KEY_MAX);
+}

@@ -5,10 +5,10 @@ use super::super::amf0::{Encoder, Object, Value};
 use super::super::command::{Command, Status};
 use super::super::error::ProtocolError;
 use super::super::media::FourCc;
-use super::super::name::{NameError, StreamName, app_from_connect, stream_name};
+use super::super::name::{self, NameError, StreamName, app_from_connect, stream_name};
 use super::{
-    ClientInfo, FLASH_VER_BYTES_MAX, MediaHalf, MessageStream, Phase, PublishKind, Request, Role,
-    ServerSession, VIA_KEY,
+    ClientInfo, FLASH_VER_BYTES_MAX, MediaHalf, MessageStream, Phase, PublishKind, RefusedName,
+    Request, Role, ServerSession, VIA_KEY,
 };
 use crate::limits;
 
@@ -78,6 +78,7 @@ impl ServerSession {
                 Ok(Some(Request::Connect))
             }
             Err(error) => {
+                self.refuse_name("connect", bytes("app").unwrap_or_default());
                 self.reject_connect(&error.to_string());
                 Err(ProtocolError::Name(error))
             }
@@ -250,6 +251,7 @@ impl ServerSession {
                 Ok(Some(Request::Publish { msid, name, kind }))
             }
             Err(error) => {
+                self.refuse_name("publish", raw);
                 self.link
                     .send_status(msid, Status::PublishBadName, &error.to_string());
                 Err(ProtocolError::Name(error))
@@ -286,6 +288,7 @@ impl ServerSession {
                 Ok(Some(Request::Play { msid, name, reset }))
             }
             Err(error) => {
+                self.refuse_name("play", name);
                 self.link
                     .send_status(msid, Status::PlayStreamNotFound, &error.to_string());
                 Err(ProtocolError::Name(error))
@@ -313,6 +316,13 @@ impl ServerSession {
                 Ok(None)
             }
         }
+    }
+
+    /// Keeps the name of a request that is refused for it.
+    fn refuse_name(&mut self, request: &'static str, raw: &[u8]) {
+        let app = self.app.as_ref().map_or("", |app| &app.app);
+        let name = name::shown(app, raw);
+        self.refused = Some(Box::new(RefusedName { request, name }));
     }
 
     fn stream_name(&self, raw: &[u8]) -> Result<StreamName, NameError> {

@@ -1,0 +1,206 @@
+//! Why requests are refused: what the log and the client are told, and how often it happened.
+
+use std::fmt::Display;
+
+use log::{Level, log};
+
+use super::conn::CloseReason;
+use super::core::Core;
+use crate::logging::quoted;
+use crate::net::transport::Transport;
+
+/// What was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    Connect,
+    Publish,
+    Play,
+}
+
+impl Asked {
+    /// The metric label and the word in the log; stable.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Publish => "publish",
+            Self::Play => "play",
+        }
+    }
+
+    /// How loud a refusal is: players come and go by thousands.
+    fn level(self) -> Level {
+        match self {
+            Self::Connect | Self::Publish => Level::Info,
+            Self::Play => Level::Debug,
+        }
+    }
+}
+
+/// Declares the reasons with their codes and words.
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $name:ident, $code:literal, $words:literal;)*) => {
+        /// Why a request is refused.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(super) enum Refused {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Refused {
+            const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// The metric label and the `reason` in the log; stable.
+            pub(super) fn code(self) -> &'static str {
+                match self {
+                    $(Self::$name => $code,)*
+                }
+            }
+
+            /// What the client is told.
+            pub(super) fn words(self) -> &'static str {
+                match self {
+                    $(Self::$name => $words,)*
+                }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// `--app` does not have it.
+    NoSuchApp, "no_such_app", "no such app";
+    /// The name of the app or stream is none, or may not be one.
+    Name, "name", "the name cannot be used";
+    /// Relays are connected in a circle.
+    RelayLoop, "relay_loop", "the stream would go round in a circle";
+    /// Too many relays are connected in a row.
+    RelayChain, "relay_chain", "too many relays in a row";
+    /// The relay is being stopped.
+    Stopping, "stopping", "the relay stops";
+    /// The address publishes too often.
+    PublishRate, "publish_rate", "too many publishes from this address";
+    /// An operator has banned the name.
+    Banned, "banned", "the name is banned";
+    /// There are `--max-streams`.
+    MaxStreams, "max_streams", "there are too many streams";
+    /// `--memory-max` is near.
+    Memory, "memory", "the relay is short of memory";
+    /// The connection does something else already.
+    OwnConnection, "own_connection", "publish this stream on a connection of its own";
+    /// Somebody publishes the stream.
+    InUse, "in_use", "the stream is being published";
+    /// Nobody publishes the stream.
+    NotFound, "not_found", "no such stream";
+    /// The page is of an origin that `--http-cors` does not have.
+    Origin, "origin", "not from this origin; see --http-cors";
+}
+
+/// How often requests were refused, by what was asked for and why.
+#[derive(Clone, Debug)]
+pub(super) struct Refusals([[u64; Refused::ALL.len()]; 3]);
+
+impl Refusals {
+    const ASKED: [Asked; 3] = [Asked::Connect, Asked::Publish, Asked::Play];
+
+    pub(super) fn new() -> Self {
+        Self([[0; Refused::ALL.len()]; 3])
+    }
+
+    fn count(&mut self, asked: Asked, reason: Refused) {
+        self.0[asked as usize][reason as usize] += 1;
+    }
+
+    /// Those that occurred: what was asked for, the reason, and how often.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
+        let rows = Self::ASKED.into_iter().zip(&self.0);
+        rows.flat_map(|(asked, counts)| {
+            let counts = Refused::ALL.iter().zip(counts);
+            let occurred = counts.filter(|(_, count)| **count > 0);
+            occurred.map(move |(reason, count)| (asked.word(), reason.code(), *count))
+        })
+    }
+}
+
+impl<S: Transport> Core<S> {
+    /// Counts and logs a connect, publish or play that the session itself has refused because
+    /// nothing can be called so; the connection is about to close for it.
+    #[cold]
+    pub(super) fn note_bad_name(&mut self, key: usize, why: &CloseReason) {
+        let session = self.conns[key].session.server();
+        let Some(refused) = session.and_then(|session| session.take_refused()) else {
+            return;
+        };
+        let asked = match refused.request {
+            "connect" => Asked::Connect,
+            "publish" => Asked::Publish,
+            _ => Asked::Play,
+        };
+        self.note_refused(key, (asked, &refused.name), Refused::Name, why);
+        if asked != Asked::Connect {
+            self.conns[key].asked = Some(refused.name.into());
+        }
+    }
+
+    /// Counts that a request of connection `key` for `name`, an app or a stream, is refused, and
+    /// logs it. `why` may say more than the reason's own words.
+    pub(super) fn note_refused(
+        &mut self,
+        key: usize,
+        (asked, name): (Asked, &dyn Display),
+        reason: Refused,
+        why: &dyn Display,
+    ) {
+        self.refusals.count(asked, reason);
+        let level = match reason {
+            Refused::RelayLoop | Refused::RelayChain => Level::Warn,
+            _ => asked.level(),
+        };
+        let (word, code) = (asked.word(), reason.code());
+        if !self.notes.allow(code, level, self.now) {
+            return;
+        }
+        let Some(conn) = self.conns.get(key) else {
+            return;
+        };
+        let what = match asked {
+            Asked::Connect => "app",
+            Asked::Publish | Asked::Play => "stream",
+        };
+        log!(
+            level,
+            "conn={} {word} refused {what}={} reason={code} why={} peer={}",
+            conn.id,
+            quoted(name),
+            quoted(why),
+            conn.peer,
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_refusal_is_counted_in_its_place() {
+        let mut refusals = Refusals::new();
+        for asked in Refusals::ASKED {
+            for reason in Refused::ALL {
+                refusals.count(asked, *reason);
+            }
+        }
+        refusals.count(Asked::Play, Refused::NotFound);
+        let all: Vec<_> = refusals.iter().collect();
+        assert_eq!(all.len(), 3 * Refused::ALL.len());
+        for (asked, reason, count) in &all {
+            let twice = (*asked, *reason) == ("play", "not_found");
+            assert_eq!(*count, 1 + u64::from(twice), "{asked} {reason}");
+        }
+        let mut codes: Vec<_> = all
+            .iter()
+            .map(|(asked, reason, _)| (asked, reason))
+            .collect();
+        codes.sort_unstable();
+        codes.dedup();
+        assert_eq!(codes.len(), all.len(), "codes are told apart");
+    }
+}
