@@ -9,31 +9,31 @@
 //! A stream may be known to several workers, and each tells its part; a client is at one. What is
 //! added up is added up by whoever shows it.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::limits;
 use crate::stats::Gauges;
 pub use crate::stream::headers::Picture;
 
 /// What somebody wants to know of the relay, or have done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Question {
-    /// Streams by name.
+    /// A list of streams.
     Streams {
-        /// Only those of this app.
-        app: Option<String>,
+        /// Which streams, and what they are sorted by.
+        wanted: WantedStreams,
         /// Which of them.
         page: Page,
     },
     /// One stream.
     Stream(Arc<str>),
-    /// Clients by id.
+    /// A list of clients.
     Clients {
-        /// Which kind of them.
-        wanted: Wanted,
+        /// Which clients, and what they are sorted by.
+        wanted: WantedClients,
         /// Which of those.
         page: Page,
     },
@@ -53,29 +53,171 @@ pub enum Question {
 }
 
 /// A part of a list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Page {
     /// Rows at most; 1 to [`limits::PAGE_ROWS_MAX`].
     pub limit: usize,
     /// Rows left out before.
     pub offset: usize,
+    /// The largest first.
+    pub descending: bool,
+    /// Only rows behind this one.
+    pub after: Option<Cursor>,
 }
 
-impl Page {
-    /// That part of `all`.
-    pub fn of<T>(self, all: Vec<T>) -> Vec<T> {
-        let limit = self.limit.min(limits::PAGE_ROWS_MAX);
-        all.into_iter().skip(self.offset).take(limit).collect()
+/// A place in a sorted list: the row that was shown last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    /// What it was sorted by.
+    pub value: u64,
+    /// Its name or id, which tells rows of one value apart.
+    pub key: String,
+}
+
+impl Cursor {
+    /// Reads what [`Display`](fmt::Display) writes.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (value, key) = text.split_once('.')?;
+        let (value, key) = (value.parse().ok()?, key.to_owned());
+        Some(Self { value, key })
     }
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.value, self.key)
+    }
+}
+
+/// Makes an enum whose members have names in queries.
+macro_rules! named {
+    ($(#[$about:meta])+ $name:ident: $($(#[$doc:meta])+ $member:ident = $text:literal,)+) => {
+        $(#[$about])+
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub enum $name {
+            $($(#[$doc])+ $member,)+
+        }
+
+        impl $name {
+            /// All there are.
+            pub const ALL: &[Self] = &[$(Self::$member),+];
+
+            /// Returns its name in a query.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$member => $text,)+
+                }
+            }
+        }
+    };
+}
+
+named! {
+    /// What streams are sorted by.
+    StreamSort:
+    /// The name.
+    #[default]
+    Name = "name",
+    /// Live, away, pulling, waiting.
+    State = "state",
+    /// Players.
+    Players = "players",
+    /// Players by HTTP and WebSocket.
+    HttpPlayers = "http_players",
+    /// Players that wait for it.
+    Waiting = "waiting",
+    /// Bits a second that come in.
+    InBps = "in_bps",
+    /// Bits a second that are sent.
+    OutBps = "out_bps",
+    /// Bytes that came in.
+    BytesIn = "bytes_in",
+    /// Bytes sent.
+    BytesOut = "bytes_out",
+    /// Times slow players were moved on.
+    Skips = "skips",
+    /// Bytes that those players did not get.
+    SkippedBytes = "skipped_bytes",
+    /// Times the publisher came back.
+    Gaps = "gaps",
+    /// The time between key frames.
+    KeyFrameInterval = "key_frame_interval_ms",
+    /// How long ago players were given something new.
+    Delay = "delay_ms",
+    /// How long it has been live.
+    Uptime = "uptime_seconds",
+    /// The id of its publisher.
+    Publisher = "publisher",
+}
+
+named! {
+    /// What clients are sorted by.
+    ClientSort:
+    /// The id.
+    #[default]
+    Id = "id",
+    /// Publisher, player, waiting, pull, push, none.
+    Role = "role",
+    /// How long it has been connected.
+    Uptime = "uptime_seconds",
+    /// Bytes received from it.
+    BytesIn = "bytes_in",
+    /// Bytes sent to it.
+    BytesOut = "bytes_out",
+    /// How far it is behind in time.
+    Lag = "lag_ms",
+    /// How far it is behind in bytes.
+    LagBytes = "lag_bytes",
+    /// Times it was moved on.
+    Skips = "skips",
+    /// Bytes that it did not get for that.
+    SkippedBytes = "skipped_bytes",
+}
+
+/// Which streams.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WantedStreams {
+    /// Those of this app.
+    pub app: Option<String>,
+    /// Those whose name has this in it, in whatever case; in lower case here.
+    pub text: Option<String>,
+    /// Those in this state.
+    pub state: Option<State>,
+    /// What they are sorted by.
+    pub sort: StreamSort,
 }
 
 /// Which clients.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Wanted {
+pub struct WantedClients {
     /// Those that publish this stream, play it or wait for it.
     pub stream: Option<Arc<str>>,
     /// Those of this role.
     pub role: Option<Role>,
+    /// Those whose address or software has this in it, in whatever case; in lower case here.
+    pub text: Option<String>,
+    /// What they are sorted by.
+    pub sort: ClientSort,
+}
+
+/// What a worker knows of a stream to sort it by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamKey {
+    /// `app/name`.
+    pub name: Arc<str>,
+    /// Its part of the value; what the workers tell is added up.
+    pub value: u64,
+    /// Where it stands, if that is known here.
+    pub state: Option<State>,
+}
+
+/// What a client is sorted by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientKey {
+    /// Its id.
+    pub id: u64,
+    /// The value.
+    pub value: u64,
 }
 
 /// What a connection is for now.
@@ -118,22 +260,17 @@ impl Role {
             Self::None => "none",
         }
     }
-
-    /// The role of this name.
-    pub fn of_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|role| role.name() == name)
-    }
 }
 
 /// What one worker asks every worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Inquiry {
-    /// The names of its streams, of one app or all.
-    Names(Option<String>),
+    /// The keys of its streams of this kind.
+    StreamKeys(WantedStreams),
     /// What it knows of these streams.
     Streams(Arc<[Arc<str>]>),
-    /// The ids of its clients.
-    Ids(Wanted),
+    /// The keys of its clients of this kind.
+    ClientKeys(WantedClients),
     /// What it knows of these clients, in the order of their ids.
     Clients(Arc<[u64]>),
     /// The end of this client.
@@ -147,12 +284,12 @@ pub enum Inquiry {
 /// What one worker answers.
 #[derive(Clone, Debug)]
 pub enum Told {
-    /// To [`Inquiry::Names`].
-    Names(Vec<Arc<str>>),
+    /// To [`Inquiry::StreamKeys`].
+    StreamKeys(Vec<StreamKey>),
     /// To [`Inquiry::Streams`].
     Streams(Vec<StreamReport>),
-    /// To [`Inquiry::Ids`].
-    Ids(Vec<u64>),
+    /// To [`Inquiry::ClientKeys`].
+    ClientKeys(Vec<ClientKey>),
     /// To [`Inquiry::Clients`].
     Clients(Vec<ClientReport>),
     /// To [`Inquiry::Kick`]: whether it had that client, and the names that are banned now.
@@ -166,6 +303,12 @@ pub enum Told {
 pub struct Answer {
     /// How many there are of what was asked for, on all pages.
     pub total: usize,
+    /// The streams of the page, in its order.
+    pub names: Vec<Arc<str>>,
+    /// The clients of the page, in its order.
+    pub ids: Vec<u64>,
+    /// Where the next page begins, if there is one.
+    pub next: Option<Cursor>,
     /// What each worker told, by its number; None when it did not in time.
     pub told: Vec<Option<Told>>,
 }
@@ -189,6 +332,8 @@ pub struct StreamReport {
     pub pushes: u64,
     /// Bytes sent to players and targets from here.
     pub bytes_out: u64,
+    /// Bits a second of these, of late.
+    pub out_bps: u64,
     /// Times players here were moved on to a key frame.
     pub skips: u64,
     /// Bytes that they did not get for that.
@@ -214,6 +359,8 @@ pub struct Owned {
     pub picture: Picture,
     /// Bytes of its messages, as players are sent them.
     pub bytes_in: u64,
+    /// Bits a second of these, of late.
+    pub in_bps: u64,
     /// Messages.
     pub messages_in: u64,
     /// Coded pictures.
@@ -287,6 +434,21 @@ pub struct ClientReport {
     pub capabilities: Option<Capabilities>,
 }
 
+impl State {
+    /// All there are.
+    pub const ALL: [Self; 4] = [Self::Live, Self::Away, Self::Pulling, Self::Waiting];
+
+    /// Returns its name in queries and answers.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Away => "away",
+            Self::Pulling => "pulling",
+            Self::Waiting => "waiting",
+        }
+    }
+}
+
 /// What a client can do of E-RTMP.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Capabilities {
@@ -353,6 +515,7 @@ impl StreamReport {
         self.waiting += other.waiting;
         self.pushes += other.pushes;
         self.bytes_out += other.bytes_out;
+        self.out_bps += other.out_bps;
         self.skips += other.skips;
         self.skipped_bytes += other.skipped_bytes;
         self.delay = self.delay.max(other.delay);
@@ -362,6 +525,7 @@ impl StreamReport {
 impl Owned {
     fn add(&mut self, other: &Self) {
         self.bytes_in += other.bytes_in;
+        self.in_bps += other.in_bps;
         self.messages_in += other.messages_in;
         self.video_frames += other.video_frames;
         self.audio_frames += other.audio_frames;
@@ -389,22 +553,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_page_is_bounded_whatever_is_asked_for() {
-        let all: Vec<usize> = (0..5_000).collect();
-        let page = |limit, offset| Page { limit, offset }.of(all.clone());
-        assert_eq!(page(2, 3), [3, 4]);
-        assert_eq!(page(9, 4_998), [4_998, 4_999]);
-        assert!(page(9, usize::MAX).is_empty());
-        assert_eq!(page(usize::MAX, 0).len(), limits::PAGE_ROWS_MAX);
+    fn a_cursor_is_read_back_whatever_the_name() {
+        for key in ["live/cam", "7", "a.b/c.d", ""] {
+            let cursor = Cursor {
+                value: u64::MAX,
+                key: key.to_owned(),
+            };
+            assert_eq!(Cursor::parse(&cursor.to_string()), Some(cursor));
+        }
+        for wrong in ["", "7", ".a", "-1.a", "99999999999999999999.a"] {
+            assert_eq!(Cursor::parse(wrong), None, "{wrong}");
+        }
     }
 
     #[test]
-    fn roles_have_names_that_are_read_back() {
+    fn states_have_the_names_of_the_answers() {
+        for state in State::ALL {
+            let json = serde_json::to_string(&state).unwrap();
+            assert_eq!(json, format!("\"{}\"", state.name()));
+        }
+    }
+
+    #[test]
+    fn roles_have_the_names_of_the_answers() {
         for role in Role::ALL {
-            assert_eq!(Role::of_name(role.name()), Some(role));
             let json = serde_json::to_string(&role).unwrap();
             assert_eq!(json, format!("\"{}\"", role.name()));
         }
-        assert_eq!(Role::of_name("nobody"), None);
     }
 }

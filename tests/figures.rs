@@ -15,7 +15,8 @@ use support::worker::{Pipe, any_instant, opening, turn};
 use tailwater::config::{Config, Pace};
 use tailwater::limits;
 use tailwater::report::{
-    Answer, ClientReport, Page, Question, Role, State, StreamReport, Told, Wanted, WorkerReport,
+    Answer, ClientReport, ClientSort, Page, Question, Role, State, StreamReport, StreamSort, Told,
+    WantedClients, WantedStreams, WorkerReport,
 };
 use tailwater::rtmp::command::write_command;
 use tailwater::rtmp::message::{MessageHeader, Payload, Timestamp, kind};
@@ -25,7 +26,17 @@ use tailwater::worker::core::{Core, Shared};
 const ALL: Page = Page {
     limit: 100,
     offset: 0,
+    descending: false,
+    after: None,
 };
+
+fn page(limit: usize, offset: usize) -> Page {
+    Page {
+        limit,
+        offset,
+        ..ALL
+    }
+}
 
 /// Two workers.
 struct Relay {
@@ -259,9 +270,12 @@ fn lists_come_in_pages_over_all_workers() {
         relay.client(1, &opening("play", "other", name));
     }
     let names = |relay: &mut Relay, app: Option<&str>, limit, offset| {
-        let app = app.map(str::to_owned);
-        let page = Page { limit, offset };
-        let answer = relay.ask(1, Question::Streams { app, page });
+        let wanted = WantedStreams {
+            app: app.map(str::to_owned),
+            ..WantedStreams::default()
+        };
+        let page = page(limit, offset);
+        let answer = relay.ask(1, Question::Streams { wanted, page });
         let mut names: Vec<String> = Vec::new();
         for told in answer.told.into_iter().flatten() {
             let Told::Streams(streams) = told else {
@@ -281,28 +295,100 @@ fn lists_come_in_pages_over_all_workers() {
     let some = vec!["other/b".to_owned(), "other/c".to_owned()];
     assert_eq!(names(&mut relay, Some("other"), 2, 1), (3, some));
     assert_eq!(names(&mut relay, Some("oth"), 2, 0), (0, Vec::new()));
-    let ids = |relay: &mut Relay, wanted: Wanted, page| {
+    let ids = |relay: &mut Relay, wanted: WantedClients, page| {
         let question = Question::Clients { wanted, page };
         let (total, clients) = relay.clients(0, question);
         let mut ids: Vec<u64> = clients.iter().map(|client| client.id).collect();
         ids.sort_unstable();
         (total, ids)
     };
-    let page = |limit, offset| Page { limit, offset };
-    let (total, all) = ids(&mut relay, Wanted::default(), page(100, 0));
+    let (total, all) = ids(&mut relay, WantedClients::default(), page(100, 0));
     assert_eq!((total, all.len()), (9, 9));
-    let middle = ids(&mut relay, Wanted::default(), page(2, 4));
+    let middle = ids(&mut relay, WantedClients::default(), page(2, 4));
     assert_eq!(middle, (9, all[4..6].to_vec()));
-    let publishers = Wanted {
+    let publishers = WantedClients {
         role: Some(Role::Publisher),
-        stream: None,
+        ..WantedClients::default()
     };
     assert_eq!(ids(&mut relay, publishers, ALL).0, 4);
-    let of_cam = Wanted {
+    let of_cam = WantedClients {
         role: Some(Role::Player),
         stream: Some("live/cam".into()),
+        ..WantedClients::default()
     };
     assert_eq!(ids(&mut relay, of_cam, ALL), (2, vec![2, 3]));
+}
+
+#[test]
+fn regression_the_busiest_stream_is_found_among_many() {
+    let mut relay = Relay::new();
+    for number in 0..30 {
+        relay.client(0, &opening("publish", "idle", &format!("a{number:02}")));
+    }
+    for worker in [0, 1, 1] {
+        relay.client(worker, &opening("play", "live", "zoo"));
+    }
+    relay.client(1, &opening("publish", "live", "zoo"));
+    let wanted = WantedStreams {
+        sort: StreamSort::Players,
+        ..WantedStreams::default()
+    };
+    let descending = |limit| Page {
+        descending: true,
+        ..page(limit, 0)
+    };
+    let names = |relay: &mut Relay, wanted: &WantedStreams, page| {
+        let wanted = wanted.clone();
+        let answer = relay.ask(0, Question::Streams { wanted, page });
+        let names: Vec<String> = answer.names.iter().map(ToString::to_string).collect();
+        (answer.total, names, answer.next)
+    };
+    let (total, rows, next) = names(&mut relay, &wanted, descending(2));
+    assert_eq!((total, rows[0].as_str()), (31, "live/zoo"));
+    assert_eq!(rows[1], "idle/a00");
+    let page = Page {
+        after: next,
+        ..descending(1)
+    };
+    assert_eq!(names(&mut relay, &wanted, page).1, ["idle/a01"]);
+    let some = WantedStreams {
+        text: Some("le/a2".to_owned()),
+        state: Some(State::Live),
+        ..wanted
+    };
+    assert_eq!(names(&mut relay, &some, descending(100)).0, 10);
+    let waiting = WantedStreams {
+        state: Some(State::Waiting),
+        ..some
+    };
+    assert_eq!(names(&mut relay, &waiting, descending(100)).0, 0);
+}
+
+#[test]
+fn clients_are_sorted_and_searched_for() {
+    let mut relay = Relay::new();
+    let [publisher, ..] = live(&mut relay);
+    relay.say(0, publisher, &key_frame(9_000));
+    let wanted = WantedClients {
+        sort: ClientSort::BytesIn,
+        text: Some("127.0.0.1:1".to_owned()),
+        ..WantedClients::default()
+    };
+    let page = Page {
+        descending: true,
+        ..page(1, 0)
+    };
+    let question = |wanted| Question::Clients {
+        wanted,
+        page: page.clone(),
+    };
+    let answer = relay.ask(1, question(wanted.clone()));
+    assert_eq!((answer.total, answer.ids), (3, vec![1]));
+    let nobody = WantedClients {
+        text: Some("10.0.0.1".to_owned()),
+        ..wanted
+    };
+    assert_eq!(relay.ask(1, question(nobody)).total, 0);
 }
 
 #[test]
@@ -459,7 +545,7 @@ fn a_worker_that_does_not_answer_in_time_is_gone_without() {
     assert!(answer.told[0].is_some() && answer.told[1].is_none());
     // What is listed is known of the others by then.
     let question = Question::Clients {
-        wanted: Wanted::default(),
+        wanted: WantedClients::default(),
         page: ALL,
     };
     let id = relay.cores[0].ask(question).unwrap();

@@ -1,7 +1,7 @@
 //! The JSON API: what the workers told, added up and written down. README.md and `openapi.json`
 //! say what the fields mean.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -62,6 +62,8 @@ struct Stream<'a> {
     frame_rate: Option<f64>,
     bytes_in: u64,
     bytes_out: u64,
+    in_bps: u64,
+    out_bps: u64,
     messages_in: u64,
     video_frames: u64,
     audio_frames: u64,
@@ -141,6 +143,8 @@ impl Merged {
             frame_rate: owned.and_then(|owned| owned.picture.frame_rate.map(rounded)),
             bytes_in: number(|owned| owned.bytes_in),
             bytes_out: all.bytes_out,
+            in_bps: number(|owned| owned.in_bps),
+            out_bps: all.out_bps,
             messages_in: number(|owned| owned.messages_in),
             video_frames: number(|owned| owned.video_frames),
             audio_frames: number(|owned| owned.audio_frames),
@@ -165,13 +169,16 @@ fn streams(answer: Answer, context: &Context<'_>) -> Response {
     struct Body<'a> {
         time_ms: u64,
         total: usize,
+        next: Option<String>,
         streams: Vec<Stream<'a>>,
     }
     let streams = merged(&answer);
-    let shown = streams.iter().map(|(name, merged)| merged.show(name));
+    let names = answer.names.iter();
+    let shown = names.filter_map(|name| Some(streams.get(name)?.show(name)));
     let body = Body {
         time_ms: context.time_ms,
         total: answer.total,
+        next: answer.next.as_ref().map(ToString::to_string),
         streams: shown.collect(),
     };
     json(200, &body)
@@ -212,12 +219,18 @@ fn clients(answer: Answer, context: &Context<'_>) -> Response {
     struct Body {
         time_ms: u64,
         total: usize,
+        next: Option<String>,
         clients: Vec<ClientReport>,
     }
+    let (total, ids) = (answer.total, answer.ids.clone());
+    let next = answer.next.as_ref().map(ToString::to_string);
+    let mut by_id: HashMap<u64, ClientReport> = HashMap::new();
+    by_id.extend(all_clients(answer).into_iter().map(|its| (its.id, its)));
     let body = Body {
         time_ms: context.time_ms,
-        total: answer.total,
-        clients: all_clients(answer),
+        total,
+        next,
+        clients: ids.iter().filter_map(|id| by_id.remove(id)).collect(),
     };
     json(200, &body)
 }

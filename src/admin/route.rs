@@ -9,7 +9,9 @@ use super::json;
 use super::metrics::Format;
 use crate::http::response::Response;
 use crate::limits;
-use crate::report::{Page, Question, Role, Wanted};
+use crate::report::{
+    ClientSort, Cursor, Page, Question, Role, State, StreamSort, WantedClients, WantedStreams,
+};
 
 /// Rows of a list unless the request says how many.
 const ROWS: usize = 100;
@@ -31,8 +33,8 @@ pub enum Route {
     Workers,
     /// Streams.
     Streams {
-        /// Only those of this app.
-        app: Option<String>,
+        /// Which streams, and what they are sorted by.
+        wanted: WantedStreams,
         /// Which of them.
         page: Page,
     },
@@ -40,8 +42,8 @@ pub enum Route {
     Stream(Arc<str>),
     /// Clients.
     Clients {
-        /// Which kind of them.
-        wanted: Wanted,
+        /// Which clients, and what they are sorted by.
+        wanted: WantedClients,
         /// Which of those.
         page: Page,
     },
@@ -124,7 +126,7 @@ impl Route {
             Self::Healthz | Self::Readyz | Self::OpenApi | Self::Config => return None,
             Self::Metrics(_) => Question::Metrics,
             Self::Workers => Question::Workers,
-            Self::Streams { app, page } => Question::Streams { app, page },
+            Self::Streams { wanted, page } => Question::Streams { wanted, page },
             Self::Stream(name) => Question::Stream(name),
             Self::Clients { wanted, page } => Question::Clients { wanted, page },
             Self::Client(id) => Question::Client(id),
@@ -169,13 +171,24 @@ pub fn route(method: &str, path: &str, query: &str, accept: &str) -> Result<Rout
         ("/api/v1/config", _) => Route::Config,
         ("/api/v1/workers", _) => Route::Workers,
         ("/api/v1/streams", _) => Route::Streams {
-            app: asked.text("app"),
+            wanted: WantedStreams {
+                app: asked.text("app"),
+                text: asked.part()?,
+                state: asked.one_of("state", &State::ALL, State::name)?,
+                sort: asked
+                    .one_of("sort", StreamSort::ALL, StreamSort::name)?
+                    .unwrap_or_default(),
+            },
             page: asked.page()?,
         },
         ("/api/v1/clients", _) => Route::Clients {
-            wanted: Wanted {
+            wanted: WantedClients {
                 stream: asked.text("stream").map(Arc::from),
-                role: asked.role()?,
+                role: asked.one_of("role", &Role::ALL, Role::name)?,
+                text: asked.part()?,
+                sort: asked
+                    .one_of("sort", ClientSort::ALL, ClientSort::name)?
+                    .unwrap_or_default(),
             },
             page: asked.page()?,
         },
@@ -227,20 +240,49 @@ impl Asked {
     fn page(&mut self) -> Result<Page, ApiError> {
         let limit = self.number("limit", 1, limits::PAGE_ROWS_MAX as u64)?;
         let offset = self.number("offset", 0, u64::from(u32::MAX))?;
+        let order = self.one_of("order", &["asc", "desc"], |order| order)?;
+        let cursor = self.text("cursor");
+        let after = cursor.map(|text| Cursor::parse(&text).ok_or_else(|| bad("no such cursor")));
         let size = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
         Ok(Page {
             limit: limit.map_or(ROWS, size),
             offset: offset.map_or(0, size),
+            descending: order == Some("desc"),
+            after: after.transpose()?,
         })
     }
 
-    fn role(&mut self) -> Result<Option<Role>, ApiError> {
-        let Some(text) = self.text("role") else {
+    /// What rows are searched for, in lower case.
+    fn part(&mut self) -> Result<Option<String>, ApiError> {
+        let text = self.text("q").filter(|text| !text.is_empty());
+        if text
+            .as_ref()
+            .is_some_and(|text| text.len() > limits::NAME_BYTES_MAX)
+        {
+            return Err(bad("q is longer than any name"));
+        }
+        Ok(text.map(|text| text.to_lowercase()))
+    }
+
+    /// The value of `parameter`, which is the name of one of `all`.
+    fn one_of<T: Copy>(
+        &mut self,
+        parameter: &str,
+        all: &[T],
+        name: fn(T) -> &'static str,
+    ) -> Result<Option<T>, ApiError> {
+        let Some(text) = self.text(parameter) else {
             return Ok(None);
         };
-        let names = Role::ALL.map(Role::name).join(", ");
-        let message = || bad(&format!("role is one of {names}"));
-        Role::of_name(&text).map(Some).ok_or_else(message)
+        let found = all.iter().copied().find(|one| name(*one) == text);
+        let names = || {
+            all.iter()
+                .map(|one| name(*one))
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        let message = || bad(&format!("{parameter} is one of {}", names()));
+        found.map(Some).ok_or_else(message)
     }
 
     /// Nothing that is not known has been asked for: what is misspelt is not left out silently.
@@ -315,10 +357,17 @@ mod tests {
 
     #[test]
     fn queries_choose_and_what_is_wrong_is_said() {
-        let page = |limit, offset| Page { limit, offset };
+        let page = |limit, offset| Page {
+            limit,
+            offset,
+            ..Page::default()
+        };
         let streams = |app: Option<&str>, page| {
-            let app = app.map(str::to_owned);
-            Ok(Route::Streams { app, page })
+            let wanted = WantedStreams {
+                app: app.map(str::to_owned),
+                ..WantedStreams::default()
+            };
+            Ok(Route::Streams { wanted, page })
         };
         let path = "/api/v1/streams";
         assert_eq!(get(path, ""), streams(None, page(100, 0)));
@@ -334,18 +383,49 @@ mod tests {
             "limit=5&limit=6",
             "app=%f",
             "role=player",
+            "sort=weight",
+            "order=up",
+            "state=dead",
+            "cursor=5",
         ] {
             assert_eq!(get(path, query), Err(400), "{query}");
         }
-        let wanted = |stream: Option<&str>, role| Wanted {
-            stream: stream.map(Arc::from),
-            role,
+        let long = format!("q={}", "x".repeat(limits::NAME_BYTES_MAX + 1));
+        assert_eq!(get(path, &long), Err(400));
+        let sorted = "sort=players&order=desc&state=live&q=CAM&cursor=7.live%2Fa.b";
+        let wanted = WantedStreams {
+            text: Some("cam".to_owned()),
+            state: Some(State::Live),
+            sort: StreamSort::Players,
+            app: None,
+        };
+        let page = Page {
+            descending: true,
+            after: Cursor::parse("7.live/a.b"),
+            ..page(100, 0)
+        };
+        assert_eq!(get(path, sorted), Ok(Route::Streams { wanted, page }));
+    }
+
+    #[test]
+    fn lists_of_clients_are_chosen_from() {
+        let stream = WantedClients {
+            stream: Some("live/cam".into()),
+            ..WantedClients::default()
+        };
+        let role = WantedClients {
+            role: Some(Role::Waiting),
+            sort: ClientSort::Lag,
+            ..WantedClients::default()
         };
         for (query, wanted) in [
-            ("stream=live%2Fcam", wanted(Some("live/cam"), None)),
-            ("role=waiting", wanted(None, Some(Role::Waiting))),
+            ("stream=live%2Fcam", stream),
+            ("role=waiting&sort=lag_ms", role),
         ] {
-            let page = page(100, 0);
+            let page = Page {
+                limit: 100,
+                ..Page::default()
+            };
             let route = Ok(Route::Clients { wanted, page });
             assert_eq!(get("/api/v1/clients", query), route, "{query}");
         }

@@ -25,8 +25,11 @@ use table::Seen;
 /// Shortest and longest time between two looks, in seconds.
 const INTERVALS: std::ops::RangeInclusive<f64> = 0.2..=3_600.0;
 
-/// Rows of each table that are asked for.
+/// Streams that are asked for.
 const ROWS: usize = 200;
+
+/// What streams are sorted by unless the command line says it.
+const SORT: &str = "players";
 
 const HELP: &str = "\
 tailwater top: what a running relay is doing, in a terminal
@@ -37,13 +40,17 @@ ADDR is where its --admin listens: HOST:PORT, or http://HOST:PORT.
 
   --token-file FILE   The token, where the relay has --admin-token-file. The
                       environment and the command line are no place for it.
+  --sort WHAT         Streams with the most of this first: players, out_bps,
+                      in_bps, waiting, skips, gaps, uptime_seconds and more, as
+                      the API sorts; or name or state. The default is players.
+  --filter TEXT       Only streams with TEXT in their name.
   --interval SECONDS  Look this often, 0.2 to 3600. The default is 1.
   --once              Print one table and exit. Rates are over one interval.
   --help              Print this and exit.
 
-q, Escape or Ctrl-C ends it. Streams with the most bits out come first, as
-many as there is room for. Rates are bits and events a second; what slow
-players did not get is told as skips.
+q, Escape or Ctrl-C ends it. There are as many streams as there is room for,
+200 at most; the last line tells how many are not shown. Rates are bits and
+events a second; what slow players did not get is told as skips.
 
 Exit codes: 0, 1 when the relay cannot be asked, 2 for a wrong option.
 
@@ -94,6 +101,8 @@ struct Asked {
     token_file: Option<String>,
     interval: Duration,
     once: bool,
+    sort: String,
+    filter: String,
 }
 
 /// Runs with the arguments behind `top` until the user has seen enough.
@@ -108,13 +117,13 @@ pub fn run(arguments: &[String]) -> Result<(), TopError> {
     let token = asked.token_file.as_deref().map(read_token).transpose()?;
     let api = Api::new(&asked.address, token).map_err(TopError::usage)?;
     // Whoever cannot be asked is told of before the terminal is touched.
-    let mut before = look(&api)?;
+    let mut before = look(&api, &asked)?;
     let screen = Screen::open(!asked.once)?;
     loop {
         if screen.wait(asked.interval)? == Wish::End {
             return Ok(());
         }
-        let now = look(&api)?;
+        let now = look(&api, &asked)?;
         let (columns, rows) = screen.size();
         let lines = table::lines(&before, &now, columns, rows);
         screen.draw(&lines)?;
@@ -125,12 +134,32 @@ pub fn run(arguments: &[String]) -> Result<(), TopError> {
     }
 }
 
-fn look(api: &Api) -> Result<Seen, TopError> {
+fn look(api: &Api, asked: &Asked) -> Result<Seen, TopError> {
     let ask = |path: &str| api.get(path).map_err(TopError::failed);
     Ok(Seen {
         workers: ask("/api/v1/workers")?,
-        streams: ask(&format!("/api/v1/streams?limit={ROWS}"))?,
+        streams: ask(&streams_path(asked))?,
     })
+}
+
+fn streams_path(asked: &Asked) -> String {
+    let sort = escaped(&asked.sort);
+    // By name and state the smallest first, otherwise those with the most.
+    let order = match asked.sort.as_str() {
+        "name" | "state" => "asc",
+        _ => "desc",
+    };
+    let filter = escaped(&asked.filter);
+    format!("/api/v1/streams?limit={ROWS}&sort={sort}&order={order}&q={filter}")
+}
+
+/// Text as a query has it.
+fn escaped(text: &str) -> String {
+    let escape = |byte: u8| match char::from(byte) {
+        plain if plain.is_ascii_alphanumeric() || "-._~".contains(plain) => plain.to_string(),
+        _ => format!("%{byte:02X}"),
+    };
+    text.bytes().map(escape).collect()
 }
 
 fn read_token(path: &str) -> Result<String, TopError> {
@@ -150,6 +179,8 @@ fn parse(arguments: &[String]) -> Result<Option<Asked>, TopError> {
     options.optflag("", "once", "");
     options.optopt("", "token-file", "", "");
     options.optopt("", "interval", "", "");
+    options.optopt("", "sort", "", "");
+    options.optopt("", "filter", "", "");
     let found = options.parse(arguments);
     let found = found.map_err(|fail: Fail| TopError::usage(fail.to_string()))?;
     if found.opt_present("help") {
@@ -170,6 +201,8 @@ fn parse(arguments: &[String]) -> Result<Option<Asked>, TopError> {
         token_file: found.opt_str("token-file"),
         interval: Duration::from_secs_f64(interval),
         once: found.opt_present("once"),
+        sort: found.opt_str("sort").unwrap_or_else(|| SORT.to_owned()),
+        filter: found.opt_str("filter").unwrap_or_default(),
     }))
 }
 
@@ -190,6 +223,8 @@ mod tests {
             token_file: Some("t".to_owned()),
             interval: Duration::from_millis(2_500),
             once: true,
+            sort: "players".to_owned(),
+            filter: String::new(),
         };
         assert_eq!(asked, Some(wanted));
         assert_eq!(parsed("--help"), Ok(None));
@@ -202,6 +237,15 @@ mod tests {
         ] {
             assert_eq!(parsed(wrong), Err(2), "{wrong}");
         }
+    }
+
+    #[test]
+    fn streams_are_asked_for_in_the_order_they_are_shown() {
+        let path = |text| streams_path(&parsed(text).unwrap().unwrap());
+        let wanted = "/api/v1/streams?limit=200&sort=players&order=desc&q=";
+        assert_eq!(path("h:1"), wanted);
+        let wanted = "/api/v1/streams?limit=200&sort=name&order=asc&q=a%2F%C3%A9%26";
+        assert_eq!(path("--sort name --filter a/\u{e9}& h:1"), wanted);
     }
 
     #[test]

@@ -54,8 +54,19 @@ pub(super) fn lines(before: &Seen, now: &Seen, columns: usize, rows: usize) -> V
     lines.push(String::new());
     let mut shown = streams(before, now);
     lines.push(titles(&STREAM));
-    lines.append(&mut shown);
     lines.truncate(rows);
+    let total = now.streams["total"].as_u64().unwrap_or(0);
+    let total = usize::try_from(total)
+        .unwrap_or(usize::MAX)
+        .max(shown.len());
+    let room = rows - lines.len();
+    if total > room.min(shown.len()) && room > 0 {
+        // A line says how many there is no room for.
+        shown.truncate(room - 1);
+        shown.push(format!("{} more not shown", total - shown.len()));
+    }
+    shown.truncate(room);
+    lines.append(&mut shown);
     for line in &mut lines {
         line.truncate(fitting(line, columns).len());
     }
@@ -126,36 +137,31 @@ fn streams(before: &Seen, now: &Seen) -> Vec<String> {
     let old: HashMap<_, &Value> = old.map(|stream| (key(stream), stream)).collect();
     let none = Value::Null;
     let rows = now.streams["streams"].as_array().into_iter().flatten();
-    let mut rows: Vec<(f64, String)> = rows
-        .map(|stream| {
-            let old = *old.get(&key(stream)).unwrap_or(&&none);
-            let per_second = |field: &str| rate(&old[field], &stream[field], elapsed);
-            let text = |field: &str| plain(stream[field].as_str().unwrap_or(""));
-            let ms = |field: &str| stream[field].as_f64().map(|ms| format!("{ms} ms"));
-            let video = match (stream["width"].as_u64(), stream["height"].as_u64()) {
-                (Some(width), Some(height)) => format!("{} {width}x{height}", text("video_codec")),
-                _ => text("video_codec"),
-            };
-            let out = per_second("bytes_out");
-            let cells = [
-                text("name"),
-                text("state"),
-                video,
-                number(&stream["players"]).to_string(),
-                bits(per_second("bytes_in")),
-                bits(out),
-                format!("{:.1}", per_second("video_frames")),
-                ms("key_frame_interval_ms").unwrap_or_default(),
-                ms("delay_ms").unwrap_or_default(),
-                number(&stream["gaps"]).to_string(),
-                format!("{:.1}", per_second("skips")),
-            ];
-            (out, cells_of(&STREAM, &cells))
-        })
-        .collect();
-    // Those with the same stay in the order of their names.
-    rows.sort_by(|(left, _), (right, _)| right.total_cmp(left));
-    rows.into_iter().map(|(_, line)| line).collect()
+    rows.map(|stream| {
+        let old = *old.get(&key(stream)).unwrap_or(&&none);
+        let per_second = |field: &str| rate(&old[field], &stream[field], elapsed);
+        let text = |field: &str| plain(stream[field].as_str().unwrap_or(""));
+        let ms = |field: &str| stream[field].as_f64().map(|ms| format!("{ms} ms"));
+        let video = match (stream["width"].as_u64(), stream["height"].as_u64()) {
+            (Some(width), Some(height)) => format!("{} {width}x{height}", text("video_codec")),
+            _ => text("video_codec"),
+        };
+        let cells = [
+            text("name"),
+            text("state"),
+            video,
+            number(&stream["players"]).to_string(),
+            bits(per_second("bytes_in")),
+            bits(per_second("bytes_out")),
+            format!("{:.1}", per_second("video_frames")),
+            ms("key_frame_interval_ms").unwrap_or_default(),
+            ms("delay_ms").unwrap_or_default(),
+            number(&stream["gaps"]).to_string(),
+            format!("{:.1}", per_second("skips")),
+        ];
+        cells_of(&STREAM, &cells)
+    })
+    .collect()
 }
 
 fn titles(columns: &[Column]) -> String {
@@ -316,7 +322,7 @@ mod tests {
         ];
         assert_eq!(worker, shown);
         assert_eq!(lines[5], "1      does not answer");
-        let stream: Vec<&str> = lines[8].split_whitespace().collect();
+        let stream: Vec<&str> = lines[9].split_whitespace().collect();
         let shown = [
             "live/b", "live", "avc1", "1280x720", "2", "1.00", "M", "2.00", "M", "25.0", "2000",
             "ms", "1", "0.0",
@@ -340,6 +346,19 @@ mod tests {
         let text = lines.concat();
         assert!(!text.chars().any(char::is_control), "{text:?}");
         assert!(text.contains("live/a\u{b7}[2J\u{b7}\u{b7}"), "{text:?}");
+    }
+
+    #[test]
+    fn the_last_line_tells_how_many_streams_are_not_shown() {
+        let (before, mut now) = (seen(1_000, 0, 1), seen(2_000, 5, 1));
+        let shown = |now: &Seen, rows| lines(&before, now, 200, rows);
+        assert_eq!(shown(&now, 10).len(), 10);
+        assert!(!shown(&now, 10).concat().contains("not shown"));
+        assert_eq!(shown(&now, 9).pop().unwrap(), "2 more not shown");
+        now.streams["total"] = json!(251);
+        let all = shown(&now, 50);
+        assert_eq!(all.last().unwrap(), "249 more not shown");
+        assert_eq!(all.len(), 11);
     }
 
     #[test]

@@ -623,6 +623,7 @@ impl<S: Transport> Core<S> {
                 self.gauges.unlogged += logging::take_lost();
             }
             self.forget_taken();
+            self.measure_rates();
         }
         self.review_memory();
         self.audit();

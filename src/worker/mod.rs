@@ -15,6 +15,7 @@
 //!       audit      what mail has not brought about
 //!       line       servers that are called: pull, push
 //!     antechamber  connections of proxies before the client is known
+//!     listing      which rows a page of a list has
 //!     report       what others want to know; kicks and bans
 //!     mail, registry, admission, notes, pace, timers, table, conn, fault
 //! ```
@@ -38,6 +39,7 @@ mod form;
 mod http;
 mod ingress;
 pub mod line;
+mod listing;
 pub mod mail;
 mod memory;
 pub mod missing;

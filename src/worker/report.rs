@@ -8,9 +8,9 @@
 //!              +--- the rows of a page, once it is known which those are
 //! ```
 //!
-//! Lists are asked for in two steps, names or ids first, so that only what is shown is looked at
-//! closely and each client on a page costs one system call. Nothing here is on the data path: a
-//! worker that nobody asks does nothing for it but count.
+//! Lists are asked for in two steps, first what they are sorted by (see listing.rs), so that only
+//! what is shown is looked at closely and each client on a page costs one system call. Nothing here
+//! is on the data path: a worker that nobody asks does nothing for it but count.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,6 +19,7 @@ use super::conn::{CloseReason, Conn};
 use super::contain::Step;
 use super::core::Core;
 use super::line::Task;
+use super::listing::Listing;
 use super::mail::Mail;
 use super::session::Session;
 use super::table::{Form, Player, Source, Stream, log_for};
@@ -27,8 +28,9 @@ use crate::edge::rule;
 use crate::limits;
 use crate::net::transport::Transport;
 use crate::report::{
-    Answer, Capabilities, ClientReport, Inquiry, Owned, Page, Picture, Question, Role, State,
-    StreamReport, TargetReport, Told, Wanted, WorkerReport,
+    Answer, Capabilities, ClientKey, ClientReport, ClientSort, Inquiry, Owned, Picture, Question,
+    Role, State, StreamKey, StreamReport, StreamSort, TargetReport, Told, WantedClients,
+    WantedStreams, WorkerReport,
 };
 use crate::rtmp::command::Status;
 use crate::rtmp::media::FourCc;
@@ -57,10 +59,10 @@ struct Open {
     id: u64,
     /// What the letters of this step say; the answers to another step do not count.
     letter: u64,
-    /// The page of a list whose rows are not known yet.
-    page: Option<Page>,
-    total: usize,
-    told: Vec<Option<Told>>,
+    /// The list, while its rows are not known.
+    listing: Option<Listing>,
+    /// What has come together so far.
+    answer: Answer,
     until: Instant,
     /// Where its timer is, see timers.rs.
     armed: Option<usize>,
@@ -87,10 +89,24 @@ impl<S: Transport> Core<S> {
         if self.questions.open.len() >= limits::QUESTIONS_MAX {
             return None;
         }
-        let (inquiry, page) = match question {
-            Question::Streams { app, page } => (Inquiry::Names(app), Some(page)),
+        let (inquiry, listing) = match question {
+            Question::Streams { wanted, page } => {
+                let listing = Listing {
+                    page,
+                    state: wanted.state,
+                    by_key: wanted.sort == StreamSort::Name,
+                };
+                (Inquiry::StreamKeys(wanted), Some(listing))
+            }
             Question::Stream(name) => (Inquiry::Streams([name].into()), None),
-            Question::Clients { wanted, page } => (Inquiry::Ids(wanted), Some(page)),
+            Question::Clients { wanted, page } => {
+                let listing = Listing {
+                    page,
+                    state: None,
+                    by_key: wanted.sort == ClientSort::Id,
+                };
+                (Inquiry::ClientKeys(wanted), Some(listing))
+            }
             Question::Client(id) => (Inquiry::Clients([id].into()), None),
             Question::Kick { id, ban } => (Inquiry::Kick(id, ban), None),
             Question::Workers => (Inquiry::Worker, None),
@@ -104,9 +120,8 @@ impl<S: Transport> Core<S> {
         self.questions.open.push(Open {
             id,
             letter: id,
-            page,
-            total: 0,
-            told: Vec::new(),
+            listing,
+            answer: Answer::default(),
             until,
             armed,
         });
@@ -126,7 +141,7 @@ impl<S: Transport> Core<S> {
         let Some(open) = self.questions.open.iter_mut().find(|open| open.id == id) else {
             return;
         };
-        open.told = (0..workers).map(|_| None).collect();
+        open.answer.told = (0..workers).map(|_| None).collect();
         let letter = open.letter;
         for worker in (0..workers).filter(|worker| *worker != self.worker) {
             let mail = Mail::Ask {
@@ -159,10 +174,10 @@ impl<S: Transport> Core<S> {
         let Some(open) = open.find(|open| open.letter == letter) else {
             return;
         };
-        if let Some(place) = open.told.get_mut(worker) {
+        if let Some(place) = open.answer.told.get_mut(worker) {
             *place = Some(told);
         }
-        if open.told.iter().all(Option::is_some) {
+        if open.answer.told.iter().all(Option::is_some) {
             let id = open.id;
             self.go_on_asking(id);
         }
@@ -183,24 +198,22 @@ impl<S: Transport> Core<S> {
             return;
         };
         let open = &mut self.questions.open[at];
-        let Some(page) = open.page.take().filter(|_| open.until > self.now) else {
+        let Some(listing) = open.listing.take().filter(|_| open.until > self.now) else {
             let mut open = self.questions.open.swap_remove(at);
             self.timers.disarm(&mut open.armed);
-            let Open { total, told, .. } = open;
-            self.questions.answered.push((id, Answer { total, told }));
+            self.questions.answered.push((id, open.answer));
             return;
         };
-        let (total, inquiry) = rows(&open.told, page);
+        let inquiry = rows(&mut open.answer, &listing);
         self.questions.last_id += 1;
         open.letter = self.questions.last_id;
-        open.total = total;
         self.inquire(id, inquiry);
     }
 
     /// What this worker has to say.
     fn tell(&mut self, inquiry: &Inquiry) -> Told {
         match inquiry {
-            Inquiry::Names(app) => Told::Names(self.names(app.as_deref())),
+            Inquiry::StreamKeys(wanted) => Told::StreamKeys(self.stream_keys(wanted)),
             Inquiry::Streams(names) => {
                 let indexes = names.iter().filter_map(|name| self.by_name.get(name));
                 let streams = indexes.filter_map(|index| self.streams.get(*index));
@@ -210,7 +223,7 @@ impl<S: Transport> Core<S> {
                         .collect(),
                 )
             }
-            Inquiry::Ids(wanted) => Told::Ids(self.ids(wanted)),
+            Inquiry::ClientKeys(wanted) => Told::ClientKeys(self.client_keys(wanted)),
             Inquiry::Clients(ids) => {
                 let conns = self.conns.iter();
                 let is_asked = |conn: &&Conn<S>| ids.binary_search(&conn.id).is_ok();
@@ -227,13 +240,64 @@ impl<S: Transport> Core<S> {
         }
     }
 
-    fn names(&self, app: Option<&str>) -> Vec<Arc<str>> {
-        let is_of = |name: &&Arc<str>| app.is_none_or(|app| app_of(name) == app);
-        let names = self.streams.iter().map(|(_, stream)| &stream.name);
-        names.filter(is_of).cloned().collect()
+    fn stream_keys(&self, wanted: &WantedStreams) -> Vec<StreamKey> {
+        let text = wanted.text.as_deref();
+        let is_wanted = |stream: &&Stream| {
+            let app = wanted.app.as_deref();
+            app.is_none_or(|app| app_of(&stream.name) == app) && has_text(&stream.name, text)
+        };
+        let streams = self.streams.iter().map(|(_, stream)| stream);
+        let keys = streams.filter(is_wanted).map(|stream| StreamKey {
+            name: stream.name.clone(),
+            value: self.stream_value(stream, wanted.sort),
+            state: is_told_here(stream).then(|| state_of(stream)),
+        });
+        keys.collect()
     }
 
-    fn ids(&self, wanted: &Wanted) -> Vec<u64> {
+    /// This worker's part of what a stream is sorted by.
+    fn stream_value(&self, stream: &Stream, sort: StreamSort) -> u64 {
+        let tally = &stream.tally;
+        let is_live = is_told_here(stream) && stream.source != Source::Nobody;
+        let of_live = |value: u64| if is_live { value } else { 0 };
+        let counted = stream.intake.counted();
+        match sort {
+            StreamSort::Name => 0,
+            StreamSort::State if is_told_here(stream) => state_of(stream) as u64,
+            StreamSort::State => 0,
+            StreamSort::Players => count_players(stream).players,
+            StreamSort::HttpPlayers => count_players(stream).by_http,
+            StreamSort::Waiting => count_players(stream).waiting,
+            StreamSort::InBps => of_live(tally.rates.in_bps),
+            StreamSort::OutBps => tally.rates.out_bps,
+            StreamSort::BytesIn => of_live(stream.log.end()),
+            StreamSort::BytesOut => tally.bytes_out,
+            StreamSort::Skips => tally.skips,
+            StreamSort::SkippedBytes => tally.skipped_bytes,
+            StreamSort::Gaps => of_live(tally.gaps),
+            StreamSort::KeyFrameInterval => of_live(counted.key_interval_ms.unwrap_or(0).into()),
+            StreamSort::Delay => {
+                let last = tally.last_round.filter(|_| !stream.players.is_empty());
+                last.map_or(0, |last| {
+                    nanoseconds(self.now.saturating_duration_since(last)) / 1_000_000
+                })
+            }
+            StreamSort::Uptime => {
+                of_live(self.now.saturating_duration_since(tally.began).as_secs())
+            }
+            StreamSort::Publisher => self.publisher_of(stream).unwrap_or(0),
+        }
+    }
+
+    /// The id of the client that publishes a stream here or brings it.
+    fn publisher_of(&self, stream: &Stream) -> Option<u64> {
+        match stream.source {
+            Source::Publisher(key) => self.conns.get(key).map(|conn| conn.id),
+            _ => None,
+        }
+    }
+
+    fn client_keys(&self, wanted: &WantedClients) -> Vec<ClientKey> {
         let stream = match &wanted.stream {
             None => None,
             Some(name) => match self.by_name.get(name) {
@@ -250,37 +314,50 @@ impl<S: Transport> Core<S> {
             conn.closing.is_none()
                 && stream.is_none_or(|index| uses(conn, index))
                 && wanted.role.is_none_or(|role| role_of(conn) == role)
+                && is_called(conn, wanted.text.as_deref())
         });
-        found.map(|conn| conn.id).collect()
+        let keys = found.map(|conn| ClientKey {
+            id: conn.id,
+            value: self.client_value(conn, wanted.sort),
+        });
+        keys.collect()
+    }
+
+    fn client_value(&self, conn: &Conn<S>, sort: ClientSort) -> u64 {
+        match sort {
+            ClientSort::Id => 0,
+            ClientSort::Role => role_of(conn) as u64,
+            ClientSort::Uptime => nanoseconds(self.now.saturating_duration_since(conn.accepted_at)),
+            ClientSort::BytesIn => conn.bytes_in,
+            ClientSort::BytesOut => conn.bytes_out,
+            ClientSort::Lag => self.lag(conn).map_or(0, |(_, ms)| ms.into()),
+            ClientSort::LagBytes => self.lag(conn).map_or(0, |(bytes, _)| bytes),
+            ClientSort::Skips => conn.skips,
+            ClientSort::SkippedBytes => conn.skipped_bytes,
+        }
     }
 
     /// What is known here of a stream; with all `details`, or what figures are made of.
     fn stream_report(&self, stream: &Stream, details: bool) -> StreamReport {
-        let (mut players, mut http_players, mut waiting) = (0, 0, 0);
-        for player in &stream.players {
-            match player.form {
-                Form::Publish => {}
-                _ if !player.started => waiting += 1,
-                _ => {
-                    players += 1;
-                    http_players += u64::from(is_by_http(player));
-                }
-            }
-        }
+        let Audience {
+            players,
+            by_http: http_players,
+            waiting,
+        } = count_players(stream);
         let pushes = stream.pushes.iter().filter(|push| push.is_publishing);
         let pushes = pushes.count() as u64;
         let tally = &stream.tally;
         let last = tally.last_round.filter(|_| players > 0);
-        let is_here = stream.is_owned() || stream.source == Source::Nobody;
         StreamReport {
             name: stream.name.clone(),
             epoch: stream.epoch,
-            owned: is_here.then(|| Box::new(self.owned_report(stream, details))),
+            owned: is_told_here(stream).then(|| Box::new(self.owned_report(stream, details))),
             players,
             http_players,
             waiting,
             pushes,
             bytes_out: tally.bytes_out,
+            out_bps: tally.rates.out_bps,
             skips: tally.skips,
             skipped_bytes: tally.skipped_bytes,
             delay: last.map(|last| self.now.saturating_duration_since(last)),
@@ -296,23 +373,14 @@ impl<S: Transport> Core<S> {
         } else {
             *intake.counted()
         };
-        let publisher = match stream.source {
-            Source::Publisher(key) => self.conns.get(key).map(|conn| conn.id),
-            _ => None,
-        };
         let codec = |codec: Option<crate::rtmp::media::Codec>| {
             codec
                 .filter(|_| details && !is_over)
                 .map(|codec| codec.four_cc())
         };
         Owned {
-            state: match stream.source {
-                Source::Publisher(_) | Source::Fed { .. } => State::Live,
-                Source::Away { .. } => State::Away,
-                Source::Pulling => State::Pulling,
-                Source::Nobody => State::Waiting,
-            },
-            publisher,
+            state: state_of(stream),
+            publisher: self.publisher_of(stream),
             uptime: self.now.saturating_duration_since(stream.tally.began),
             video_codec: codec(intake.video()),
             audio_codec: codec(intake.audio()),
@@ -321,6 +389,7 @@ impl<S: Transport> Core<S> {
                 _ => Picture::default(),
             },
             bytes_in: stream.log.end(),
+            in_bps: stream.tally.rates.in_bps,
             messages_in: counted.messages,
             video_frames: counted.video_frames,
             audio_frames: counted.audio_frames,
@@ -458,6 +527,15 @@ impl<S: Transport> Core<S> {
         }
     }
 
+    /// Works out the bits a second of each stream; about once a second.
+    pub(super) fn measure_rates(&mut self) {
+        let now = self.now;
+        for (_, stream) in &mut self.streams {
+            let bytes_in = stream.log.end();
+            stream.tally.measure(now, bytes_in);
+        }
+    }
+
     /// Players that wait, and those that play by HTTP and WebSocket.
     pub(super) fn count_audience(&self) -> (u64, u64) {
         let streams = self.streams.iter();
@@ -497,32 +575,73 @@ impl<S: Transport> Core<S> {
     }
 }
 
-/// How many rows there are, and what to ask for to have those of `page`.
-fn rows(told: &[Option<Told>], page: Page) -> (usize, Inquiry) {
-    let mut names: Vec<&Arc<str>> = Vec::new();
-    let mut ids: Vec<u64> = Vec::new();
-    let is_of_streams = told
-        .iter()
-        .flatten()
-        .any(|told| matches!(told, Told::Names(_)));
-    for told in told.iter().flatten() {
-        match told {
-            Told::Names(more) => names.extend(more),
-            Told::Ids(more) => ids.extend(more),
-            _ => {}
+/// Writes down which rows `listing` has and what to ask for to have them.
+fn rows(answer: &mut Answer, listing: &Listing) -> Inquiry {
+    let is_of_streams = |told: &Told| matches!(told, Told::StreamKeys(_));
+    if answer.told.iter().flatten().any(is_of_streams) {
+        let rows = listing.streams(&answer.told);
+        (answer.total, answer.next) = (rows.total, rows.next);
+        answer.names = rows.keys;
+        return Inquiry::Streams(answer.names.clone().into());
+    }
+    let rows = listing.clients(&answer.told);
+    (answer.total, answer.next) = (rows.total, rows.next);
+    let mut ids = rows.keys.clone();
+    answer.ids = rows.keys;
+    ids.sort_unstable();
+    Inquiry::Clients(ids.into())
+}
+
+/// Those who play a stream at one worker, targets of `--push` left out.
+struct Audience {
+    players: u64,
+    by_http: u64,
+    waiting: u64,
+}
+
+fn count_players(stream: &Stream) -> Audience {
+    let (mut players, mut by_http, mut waiting) = (0, 0, 0);
+    for player in &stream.players {
+        match player.form {
+            Form::Publish => {}
+            _ if !player.started => waiting += 1,
+            _ => {
+                players += 1;
+                by_http += u64::from(is_by_http(player));
+            }
         }
     }
-    if is_of_streams {
-        names.sort_unstable();
-        names.dedup();
-        let total = names.len();
-        let names = page.of(names).into_iter().cloned();
-        return (total, Inquiry::Streams(names.collect()));
+    Audience {
+        players,
+        by_http,
+        waiting,
     }
-    ids.sort_unstable();
-    // One that moves from one worker to another may be at both for a moment.
-    ids.dedup();
-    (ids.len(), Inquiry::Clients(page.of(ids).into()))
+}
+
+/// Whether this worker tells where the stream stands: it comes in here, or nowhere.
+fn is_told_here(stream: &Stream) -> bool {
+    stream.is_owned() || stream.source == Source::Nobody
+}
+
+fn state_of(stream: &Stream) -> State {
+    match stream.source {
+        Source::Publisher(_) | Source::Fed { .. } => State::Live,
+        Source::Away { .. } => State::Away,
+        Source::Pulling => State::Pulling,
+        Source::Nobody => State::Waiting,
+    }
+}
+
+/// Whether `name` has `text`, which is in lower case, in it.
+fn has_text(name: &str, text: Option<&str>) -> bool {
+    text.is_none_or(|text| name.to_lowercase().contains(text))
+}
+
+/// Whether the address of a connection or what it calls itself has `text` in it.
+fn is_called<S>(conn: &Conn<S>, text: Option<&str>) -> bool {
+    text.is_none()
+        || has_text(&conn.peer.to_string(), text)
+        || has_text(&about(&conn.session).0, text)
 }
 
 /// The app of a stream: everything before the last slash.

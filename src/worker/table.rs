@@ -101,6 +101,19 @@ pub(super) struct Tally {
     pub(super) skipped_bytes: u64,
     /// When players were written to last.
     pub(super) last_round: Option<Instant>,
+    pub(super) rates: Rates,
+}
+
+/// Bits a second of a stream, and what they are worked out from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rates {
+    pub(super) in_bps: u64,
+    pub(super) out_bps: u64,
+    /// When they were worked out, ...
+    at: Instant,
+    /// ... and the totals then.
+    bytes_in: u64,
+    bytes_out: u64,
 }
 
 impl Tally {
@@ -112,7 +125,28 @@ impl Tally {
             skips: 0,
             skipped_bytes: 0,
             last_round: None,
+            rates: Rates {
+                in_bps: 0,
+                out_bps: 0,
+                at: now,
+                bytes_in: 0,
+                bytes_out: 0,
+            },
         }
+    }
+
+    /// Works out the rates since the last call, with `bytes_in` published so far.
+    pub(super) fn measure(&mut self, now: Instant, bytes_in: u64) {
+        let rates = &mut self.rates;
+        let elapsed = now.saturating_duration_since(rates.at).as_millis();
+        let bps = |bytes: u64| {
+            let bits = u128::from(bytes) * 8_000;
+            u64::try_from(bits / elapsed.max(1)).unwrap_or(u64::MAX)
+        };
+        // Totals that fell are those of another life.
+        rates.in_bps = bps(bytes_in.saturating_sub(rates.bytes_in));
+        rates.out_bps = bps(self.bytes_out.saturating_sub(rates.bytes_out));
+        (rates.at, rates.bytes_in, rates.bytes_out) = (now, bytes_in, self.bytes_out);
     }
 }
 

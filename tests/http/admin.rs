@@ -174,3 +174,43 @@ fn figures_leave_out_the_requests_that_ask_for_them() {
     assert!(value("tailwater_admin_sent_bytes_total") > 1_000.0);
     assert!(!text.contains("tailwater_closes_total{reason=\"peer_closed\"} 1"));
 }
+
+#[test]
+fn regression_top_and_the_api_show_the_busiest_of_many_streams() {
+    let relay = with_admin(&["--workers", "2"]);
+    let _idle: Vec<Wire> = (0..250)
+        .map(|number| Wire::publish(relay.address(), &format!("a{number}")))
+        .collect();
+    let mut film = Film::new("zoo", 0);
+    let (_publisher, _) = publisher(&relay, "zoo", &mut film);
+    let _players: Vec<Wire> = (0..5).map(|_| Wire::play(relay.address(), "zoo")).collect();
+    relay.wait_players(5);
+    let list = "/api/v1/streams?sort=players&order=desc&state=live&limit=2";
+    let json = |path: &str| -> serde_json::Value {
+        let answer = Http::connect(relay.admin()).get(path);
+        serde_json::from_slice(&answer.body).unwrap()
+    };
+    let first = json(list);
+    assert_eq!(
+        (&first["total"], &first["streams"][0]["players"]),
+        (&251.into(), &5.into())
+    );
+    assert_eq!(first["streams"][1]["name"], "live/a0");
+    let cursor = first["next"].as_str().unwrap().replace('/', "%2F");
+    let second = json(&format!("{list}&cursor={cursor}"));
+    assert_eq!(second["streams"][0]["name"], "live/a1");
+    assert_eq!(json(&format!("{list}&q=ZOO"))["total"], 1);
+    let top = Command::new(BINARY)
+        .args([
+            "top",
+            "--once",
+            "--interval",
+            "0.2",
+            &relay.admin().to_string(),
+        ])
+        .output()
+        .unwrap();
+    let shown = String::from_utf8(top.stdout).unwrap();
+    assert!(shown.contains("live/zoo"), "{shown}");
+    assert!(shown.ends_with("51 more not shown\n"), "{shown}");
+}

@@ -6,13 +6,13 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::admin::OPENAPI;
-use crate::report::{Capabilities, Page, Picture, Role, Wanted};
+use crate::report::{Capabilities, Page, Picture, Role, WantedClients, WantedStreams};
 use crate::stats::Gauges;
 
 fn page() -> Page {
     Page {
-        limit: 100,
-        offset: 0,
+        limit: 10,
+        ..Page::default()
     }
 }
 
@@ -24,7 +24,22 @@ fn answered(route: &Route, told: Vec<Option<Told>>, config: &Config) -> (u16, Va
         config,
     };
     let total = told.len();
-    let response = answer(route, Some(Answer { total, told }), &context);
+    let mut answer_of_workers = Answer {
+        total,
+        told,
+        ..Answer::default()
+    };
+    for told in answer_of_workers.told.iter().flatten() {
+        match told {
+            Told::Streams(rows) => {
+                let names = rows.iter().map(|row| row.name.clone());
+                answer_of_workers.names.extend(names);
+            }
+            Told::Clients(rows) => answer_of_workers.ids.extend(rows.iter().map(|row| row.id)),
+            _ => {}
+        }
+    }
+    let response = answer(route, Some(answer_of_workers), &context);
     let body = serde_json::from_slice(&response.body).unwrap_or(Value::Null);
     (response.status, body)
 }
@@ -46,6 +61,7 @@ fn owner(is_full: bool) -> StreamReport {
                 frame_rate: is_full.then_some(25.0),
             },
             bytes_in: 100,
+            in_bps: 800,
             messages_in: 9,
             video_frames: 5,
             audio_frames: 4,
@@ -214,11 +230,11 @@ fn answers() -> Vec<(&'static str, Value)> {
     };
     let worker = Some(Told::Worker(Box::new(worker_report())));
     let all_streams = Route::Streams {
-        app: None,
+        wanted: WantedStreams::default(),
         page: page(),
     };
     let all_clients = Route::Clients {
-        wanted: Wanted::default(),
+        wanted: WantedClients::default(),
         page: page(),
     };
     let config = Config::default();

@@ -41,7 +41,10 @@ fn shown(streams: [Vec<StreamReport>; 2], format: Format) -> String {
         draining: false,
         config: &config,
     };
-    let answer = Answer { total: 0, told };
+    let answer = Answer {
+        told,
+        ..Answer::default()
+    };
     text(answer, &context, Process::default(), format)
 }
 

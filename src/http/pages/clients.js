@@ -9,7 +9,8 @@ const PAGE = 100;
 const PAGE_MAX = 1000;
 // How long a publisher's names are closed to everybody, with "Ban".
 const BAN_SECONDS = 60;
-const ROLES = ["publisher", "pull", "push", "player", "waiting", "none"];
+// In the order of the API.
+const ROLES = ["publisher", "player", "waiting", "pull", "push", "none"];
 
 export class Clients {
   constructor(playerAddress) {
@@ -23,6 +24,7 @@ export class Clients {
       key: (client) => client.id,
       empty: "Nobody is connected to this stream.",
       sort: [1, 1],
+      sorted: () => this.refresh().catch((error) => this.#say(error.message)),
     });
     part("clients-close").addEventListener("click", () => this.dialog.close());
     part("clients-more").addEventListener("click", () => this.#more());
@@ -47,15 +49,17 @@ export class Clients {
   async refresh() {
     const { stream } = this;
     if (stream === null) return;
-    const query = `stream=${encodeURIComponent(stream)}&limit=${this.limit}`;
+    const { order } = this.table;
+    const query = `stream=${encodeURIComponent(stream)}&limit=${this.limit}&${order}`;
     const { time_ms: time, total, clients } = await read(`clients?${query}`);
-    if (stream !== this.stream) return;
+    if (stream !== this.stream || order !== this.table.order) return;
     const counters = ({ bytes_in, bytes_out }) => ({ in: bytes_in, out: bytes_out });
     const rates = this.rates.take(time, clients.map((client) => [client.id, counters(client)]));
     this.table.fill(clients.map((client) => ({ ...client, rate: rates.get(client.id) })));
     part("clients-more").hidden = clients.length >= total || this.limit >= PAGE_MAX;
-    const shown = clients.length < total ? `${count(clients.length)} of ` : "";
-    const words = `${shown}${count(total)} ${total === 1 ? "client" : "clients"}`;
+    const hidden = total - clients.length;
+    const rest = hidden > 0 ? `, ${count(hidden)} not shown` : "";
+    const words = `${count(total)} ${total === 1 ? "client" : "clients"}${rest}`;
     this.#say(this.said ? `${words}. ${this.said}` : words);
   }
 
@@ -79,20 +83,20 @@ export class Clients {
 
   #columns() {
     const text = (title, show, more = {}) => ({ title, show, value: show, ...more });
-    const number = (title, value, show, hint = "") => ({
-      title, value, hint, isNumber: true, show: (row) => show(value(row)),
+    const number = (title, value, show, hint = "", sort = "") => ({
+      title, value, hint, sort, isNumber: true, show: (row) => show(value(row)),
     });
     return [
       text("Address", (row) => row.address),
-      text("Role", (row) => row.role, { value: (row) => ROLES.indexOf(row.role) }),
+      text("Role", (row) => row.role, { value: (row) => ROLES.indexOf(row.role), sort: "role" }),
       text("Protocol", (row) => row.protocol),
       number("Worker", (row) => row.worker, count),
-      number("Uptime", (row) => row.uptime_seconds, duration),
-      number("In", (row) => scale(row.rate.in), bits),
-      number("Out", (row) => scale(row.rate.out), bits),
-      number("Lag", (row) => row.lag_ms, ms, "How far behind the newest message"),
+      number("Uptime", (row) => row.uptime_seconds, duration, "", "uptime_seconds"),
+      number("In", (row) => scale(row.rate.in), bits, "", "bytes_in"),
+      number("Out", (row) => scale(row.rate.out), bits, "", "bytes_out"),
+      number("Lag", (row) => row.lag_ms, ms, "How far behind the newest message", "lag_ms"),
       number("RTT", (row) => row.rtt_ms, ms, "To the client and back, as the kernel measures it"),
-      number("Skips", (row) => row.skips, count, "Times it was too slow and moved on"),
+      number("Skips", (row) => row.skips, count, "Times it was too slow and moved on", "skips"),
       text("Software", (row) => row.software || UNKNOWN, { isLong: true, kind: () => "cut" }),
       text("", () => "", { kind: () => "stays", fill: (cell, row) => this.#buttons(cell, row) }),
     ];

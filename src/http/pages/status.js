@@ -9,9 +9,10 @@ import { Rates } from "./history.js";
 import { cellButton, setText, Table } from "./table.js";
 
 const EVERY_MS = 1000;
-// The API gives no more in one answer.
-const STREAMS_MAX = 1000;
+// As many as the table shows: the API sorts and filters, so that these are those that matter.
+const STREAMS_MAX = 500;
 const ERRORS_MAX = 20;
+const PLAYERS_COLUMN = 6;
 // After so many answers that did not come, the page says so.
 const FAILURES_MAX = 1;
 
@@ -30,7 +31,7 @@ class Status {
     this.clients = new Clients((stream) => this.playerAddress(stream));
     this.#makeTables();
     this.#makeCharts();
-    part("filter").addEventListener("input", () => this.#showStreams());
+    part("filter").addEventListener("input", () => this.#readStreams());
     part("ask").addEventListener("submit", (event) => this.#tokenGiven(event));
   }
 
@@ -64,7 +65,7 @@ class Status {
   async #refresh() {
     try {
       const [streams, workers] = await Promise.all([
-        read(`streams?limit=${STREAMS_MAX}`),
+        read(this.#streamsPath()),
         read("workers"),
       ]);
       if (this.failures > 0 || this.refreshes === 0) await this.#readConfig();
@@ -75,6 +76,23 @@ class Status {
     } catch (error) {
       this.#failed(error);
     }
+  }
+
+  #streamsPath() {
+    const wanted = encodeURIComponent(part("filter").value.trim());
+    const filter = wanted ? `&q=${wanted}` : "";
+    return `streams?limit=${STREAMS_MAX}&${this.tables.streams.order}${filter}`;
+  }
+
+  /** Another order or filter: the rows that are known are shown at once, the others as they come. */
+  #readStreams() {
+    this.#showStreams();
+    const path = this.#streamsPath();
+    const take = (answer) => {
+      // What has been typed since then asks for itself.
+      if (path === this.#streamsPath()) this.#takeStreams(answer);
+    };
+    read(path).then(take).catch((error) => this.#failed(error));
   }
 
   async #readConfig() {
@@ -144,8 +162,10 @@ class Status {
     const wanted = part("filter").value.trim().toLowerCase();
     const found = this.streams.filter((stream) => stream.name.toLowerCase().includes(wanted));
     const shown = this.tables.streams.fill(found);
-    const all = count(this.total ?? 0);
-    setText(part("streams-count"), shown === this.total ? all : `${count(shown)} of ${all}`);
+    const all = this.total ?? 0;
+    const hidden = Math.max(0, all - shown);
+    const words = hidden > 0 ? `${count(shown)} of ${count(all)}, ${count(hidden)} not shown` : "";
+    setText(part("streams-count"), words || count(all));
   }
 
   #takeWorkers({ time_ms: time, process, workers, pushes, closes }) {
@@ -220,6 +240,8 @@ class Status {
         key: streamKey,
         open: (stream) => this.clients.open(stream.name),
         empty: "No stream matches.",
+        sort: [PLAYERS_COLUMN, -1],
+        sorted: () => this.#readStreams(),
       }),
       workers: new Table(part("workers"), workerColumns(), {
         key: (worker) => worker.worker,
@@ -237,29 +259,32 @@ function text(title, show, more = {}) {
   return { title, show, value: show, ...more };
 }
 
-function number(title, value, show = count, hint = "") {
-  return { title, value, hint, isNumber: true, show: (row) => show(value(row)) };
+function number(title, value, show = count, hint = "", sort = "") {
+  return { title, value, hint, sort, isNumber: true, show: (row) => show(value(row)) };
 }
 
 function streamColumns() {
   const states = { live: "good", away: "warn", waiting: "warn" };
   return [
-    text("Stream", (row) => row.name, { isLong: true, fill: nameButton }),
-    text("State", (row) => row.state, { kind: (row) => states[row.state] ?? "" }),
+    text("Stream", (row) => row.name, { isLong: true, fill: nameButton, sort: "name" }),
+    text("State", (row) => row.state, { kind: (row) => states[row.state] ?? "", sort: "state" }),
     text("Codecs", codecs),
     text("Picture", picture),
-    number("In", (row) => scale(row.rate.in), bits),
-    number("Out", (row) => scale(row.rate.out), bits),
-    number("Players", (row) => row.players),
-    number("HTTP", (row) => row.http_players, count, "Of the players, those by HTTP"),
-    number("Waiting", (row) => row.waiting, count, "Players that wait for the stream"),
-    number("Key frames", (row) => row.key_frame_interval_ms, ms, "Time between key frames"),
-    number("Delay", (row) => row.delay_ms, ms, "Age of the newest message given to players"),
-    number("Skips", (row) => row.skips, count, "Times a slow player was moved on"),
-    number("Dropped", (row) => row.skipped_bytes, bytes, "What slow players never got"),
-    number("Gaps", (row) => row.gaps, count, "Times the publisher was away and came back"),
-    number("Uptime", (row) => row.uptime_seconds, duration),
-    number("Publisher", (row) => row.publisher, count, "The number of its connection"),
+    number("In", (row) => scale(row.rate.in), bits, "", "in_bps"),
+    number("Out", (row) => scale(row.rate.out), bits, "", "out_bps"),
+    number("Players", (row) => row.players, count, "", "players"),
+    number("HTTP", (row) => row.http_players, count, "Of the players, those by HTTP", "http_players"),
+    number("Waiting", (row) => row.waiting, count, "Players that wait for the stream", "waiting"),
+    number("Key frames", (row) => row.key_frame_interval_ms, ms, "Time between key frames",
+      "key_frame_interval_ms"),
+    number("Delay", (row) => row.delay_ms, ms, "Age of the newest message given to players",
+      "delay_ms"),
+    number("Skips", (row) => row.skips, count, "Times a slow player was moved on", "skips"),
+    number("Dropped", (row) => row.skipped_bytes, bytes, "What slow players never got",
+      "skipped_bytes"),
+    number("Gaps", (row) => row.gaps, count, "Times the publisher was away and came back", "gaps"),
+    number("Uptime", (row) => row.uptime_seconds, duration, "", "uptime_seconds"),
+    number("Publisher", (row) => row.publisher, count, "The number of its connection", "publisher"),
   ];
 }
 

@@ -7,9 +7,10 @@ export class Table {
   /**
    * `columns`: `{ title, value(row), show(row), isNumber, kind, hint, isLong, fill(cell, row) }`.
    * `value` is what is sorted by, `show` what is read, `kind(row)` a class for the cell; `fill`
-   * puts more than a text into it; with `isLong` what does not fit is shown below the mouse.
-   * `options`: `key(row)`, `open(row)`, `empty`, the text when there is no row, and `sort`, the
-   * number of the column and 1, or -1 for the largest first.
+   * puts more than a text into it; with `isLong` what does not fit is shown below the mouse; `sort`
+   * is what the API calls the column, where it can sort by it.
+   * `options`: `key(row)`, `open(row)`, `empty`, the text when there is no row, `sort`, the number of
+   * the column and 1, or -1 for the largest first, and `sorted()`, called when that changes.
    */
   constructor(table, columns, options) {
     this.table = table;
@@ -40,6 +41,12 @@ export class Table {
     return seen.length;
   }
 
+  /** What to ask the API for to have the rows that come first: part of a query. */
+  get order() {
+    const { sort } = this.columns[this.sortedBy];
+    return sort ? `sort=${sort}&order=${this.direction > 0 ? "asc" : "desc"}` : "";
+  }
+
   #head() {
     const line = this.table.createTHead().insertRow();
     this.columns.forEach((column, number) => {
@@ -64,6 +71,7 @@ export class Table {
     this.sortedBy = number;
     this.#mark();
     this.fill(this.data);
+    this.options.sorted?.();
   }
 
   #mark() {
