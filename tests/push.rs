@@ -10,13 +10,15 @@ mod support;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use support::http::Http;
 use support::media::{self, Ffmpeg, H264_AAC, Recipe};
 use support::nginx::Nginx;
 use support::origin::{Behaviour, Origin};
 use support::packets::{assert_end, of_file};
 use support::players::{Player, Program as PlayerProgram};
 use support::publishers::{Program, Speed};
-use support::relay::Relay;
+use support::relay::{BINARY, Relay};
+use support::target::{Target, refused_connect};
 use support::wire::{Film, Media, Wire, media_of};
 use support::{A_WHILE, SOON, free_address, pause, scratch, wait_for};
 use tailwater::rtmp::client::Action;
@@ -265,4 +267,83 @@ fn enhanced_codecs_survive_a_push_and_a_pull() {
     publisher.succeed(A_WHILE);
     let whole = of_file(PlayerProgram::Ffmpeg9.judge(), &file);
     assert_end("pushed and pulled", &player.tracks(), &whole, 25);
+}
+
+#[test]
+fn a_key_may_be_a_query_alone() {
+    let target = Target::start();
+    let at = target.address();
+    let relay = Relay::start(&[
+        "--push",
+        &format!("live=rtmp://{at}/live-bvc/?streamname=N&key=K&pflag=1"),
+        "--push",
+        &format!("live=rtmp://{at}/a/b/?streamname={{stream}}"),
+    ]);
+    let _publisher = Wire::publish(relay.address(), "cam?token=1");
+    target.wait_published(2);
+    let said = target.said();
+    let apps = |app: &str| {
+        let connect = said
+            .iter()
+            .find(|it| it.command == "connect" && it.name == app);
+        let connect = connect.unwrap_or_else(|| panic!("{app} in {said:?}"));
+        assert_eq!(connect.tc_url, format!("rtmp://{at}/{app}"));
+        let of_it = said.iter().filter(|it| it.connection == connect.connection);
+        let named =
+            of_it.filter(|it| ["publish", "FCPublish", "releaseStream"].contains(&&*it.command));
+        named.map(|it| it.name.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(apps("live-bvc"), ["?streamname=N&key=K&pflag=1"; 3]);
+    assert_eq!(apps("a/b"), ["?streamname=cam"; 3]);
+}
+
+#[test]
+fn user_and_password_of_a_url_are_shown_nowhere() {
+    let open = Target::start();
+    let closed = Target::scripted(|said| {
+        let why = "[ AccessManager.Reject ] : [ code=403 need auth; authmod=adobe ] : ";
+        (said.command == "connect").then(|| refused_connect(why, |_| {}))
+    });
+    let urls = [&open, &closed].map(|at| format!("rtmp://SECRET:SECRET2@{}/app/key", at.address()));
+    let pull = format!("other=rtmp://SECRET:SECRET2@{}/app", closed.address());
+    let flags = ["--push", &urls[0], "--push", &urls[1], "--pull", &pull];
+    let relay = Relay::start(
+        &[
+            &flags[..],
+            &["--admin", "127.0.0.1:0"],
+            &["--pull-give-up", "1", "--play-wait", "0"],
+        ]
+        .concat(),
+    );
+    let _publisher = Wire::publish(relay.address(), "cam");
+    open.wait_published(1);
+    assert_eq!(open.published(), [(0, "key".to_owned())]);
+    relay.wait_log(&["push failed", "asks for a user and password (authmod)"]);
+    let mut player = Wire::connect_to(relay.address(), "other", "cam", Action::Play);
+    player.until_status("NetStream.Play.StreamNotFound");
+    relay.wait_log(&["pull failed", "asks for a user and password (authmod)"]);
+    let mut texts = vec![relay.out(), relay.log(), format!("{:?}", open.said())];
+    texts.push(format!("{:?}", closed.said()));
+    for path in [
+        "/metrics",
+        "/api/v1/streams",
+        "/api/v1/streams/live/cam",
+        "/api/v1/workers",
+    ] {
+        texts.push(Http::connect(relay.admin()).get(path).text());
+    }
+    for bad in ["--print-config", "--push=rtmp://SECRET:SECRET2@:0/app"] {
+        let output = std::process::Command::new(BINARY)
+            .args(flags)
+            .arg(bad)
+            .output();
+        let output = output.unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        let text = String::from_utf8(text).unwrap();
+        assert!(text.contains("***@"), "{text}");
+        texts.push(text);
+    }
+    for text in texts {
+        assert!(!text.contains("SECRET"), "shown in {text}");
+    }
 }

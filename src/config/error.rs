@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::edge::upstream::without_user;
+
 /// A setting that cannot be used: what was given where, and what would have been right.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
@@ -32,7 +34,8 @@ impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.flag)?;
         match &self.value {
-            Got::Value(value) => write!(f, "got {value:?}")?,
+            // It may be a URL that misses something else than its password.
+            Got::Value(value) => write!(f, "got {:?}", without_user(value))?,
             Got::Nothing => write!(f, "got no value")?,
             Got::Surplus => write!(f, "got a value")?,
             Got::Repeated => write!(f, "got it more than once")?,

@@ -141,7 +141,7 @@ const BAD_TEXTS: &str = "
     proxy-protocol | 10.0.0.1/8 | 10.0.0.0/33 | host | 10.0.0.0/8, | ,unix | 0.0.0.0:0
     pull      | rtmp://a,rtmp://a | http://a | live= | =rtmp://a | rtmp://a/{x}
     pull      | rtmp://a/b/c | none,rtmp://a
-    push      | rtmp://a,rtmp://b | a | rtmp://u@a/b | rtmp://a:0
+    push      | rtmp://a,rtmp://b | a | rtmp://***@a/b | rtmp://a:0
     push-strict | yes | ON
     redirect-allow | rtmp://a | a:0 | : | ::1 | none,a
     reconnect-to | http://a/b | rtmp:// | rtmp://a/b c

@@ -6,10 +6,14 @@
 //!   rtmp://origin.example:1936/live              app `live`, the same stream
 //!   rtmps://platform.example/app/KEY             this place and no other, whatever the stream
 //!   rtmps://origin.example/{app}/{stream}?{query}   and what the player has behind its `?`
+//!   rtmp://platform.example/app/?name=N&key=K    app `app`, the stream `?name=N&key=K`
 //! ```
+//!
+//! `USER:PASSWORD@` may stand before the host. It is in nothing that is shown or sent.
 //!
 //! Resolving the host, and dialling, are others' work.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use crate::rtmp::name::StreamName;
@@ -34,9 +38,16 @@ pub struct Upstream {
     path: String,
     /// What follows `?`, which may have a place for `{query}` too.
     query: String,
-    /// As it was given.
+    /// Whether the stream has no name there but its query.
+    is_query_only: bool,
+    /// As it was given, with `***` for user and password.
     text: String,
+    /// Whether a user was given.
+    pub has_user: bool,
 }
+
+/// Stands for user and password where a URL is shown.
+const HIDDEN_USER: &str = "***";
 
 /// What to ask a server for.
 #[derive(Clone, PartialEq, Eq)]
@@ -52,18 +63,29 @@ pub struct Place {
 impl Upstream {
     /// Reads a URL; None when it is not one, or leaves nothing to tell streams apart by.
     pub fn parse(text: &str) -> Option<Self> {
-        let (tls, rest) = match text.split_once("://")? {
-            ("rtmp", rest) => (false, rest),
-            ("rtmps", rest) => (true, rest),
+        let (scheme, rest) = text.split_once("://")?;
+        let tls = match scheme {
+            "rtmp" => false,
+            "rtmps" => true,
             _ => return None,
         };
         let at = rest.find(['/', '?']).unwrap_or(rest.len());
         let (authority, tail) = rest.split_at(at);
+        let (user, authority) = match authority.rsplit_once('@') {
+            Some((user, authority)) => (Some(user), authority),
+            None => (None, authority),
+        };
+        // One that was hidden for being shown is no longer there.
+        if user.is_some_and(|user| user.is_empty() || user == HIDDEN_USER || !is_plain(user)) {
+            return None;
+        }
         let (host, port) = split_authority(authority)?;
         let port = port.unwrap_or_else(|| default_port(tls));
         let (path, query) = tail.split_once('?').unwrap_or((tail, ""));
+        let has_name = !path.ends_with('/') || path.contains("{stream}");
         let path = path.trim_matches('/');
-        let is_plain = |text: &str| !text.chars().any(|c| c.is_control() || c.is_whitespace());
+        let is_query_only =
+            !(has_name || path.is_empty() || query.is_empty() || query.contains("{query}"));
         if !is_plain(tail) || !known_places(path, &["app", "stream"]) {
             return None;
         }
@@ -72,6 +94,7 @@ impl Upstream {
         }
         let path = match path {
             "" => "{app}/{stream}".to_owned(),
+            path if is_query_only => format!("{path}/"),
             path if path.contains("{stream}") || path.contains('/') => path.to_owned(),
             path => format!("{path}/{{stream}}"),
         };
@@ -84,7 +107,12 @@ impl Upstream {
             authority: shown(host, port),
             path,
             query: query.to_owned(),
-            text: text.to_owned(),
+            is_query_only,
+            text: match user {
+                Some(_) => format!("{scheme}://{HIDDEN_USER}@{authority}{tail}"),
+                None => text.to_owned(),
+            },
+            has_user: user.is_some(),
         })
     }
 
@@ -100,7 +128,12 @@ impl Upstream {
 
     /// Whether all streams are one and the same there.
     pub fn is_fixed(&self) -> bool {
-        !self.path.contains("{stream}")
+        let name = if self.is_query_only {
+            &self.query
+        } else {
+            &self.path
+        };
+        !name.contains("{stream}")
     }
 
     /// What the stream `name` is called there.
@@ -108,7 +141,11 @@ impl Upstream {
         let path = fill(&self.path, name);
         let (app, stream) = path.rsplit_once('/').unwrap_or(("", &path));
         let query = fill(&self.query, name);
-        let query = query.trim_matches('&');
+        // A place that nothing was put into may leave a separator behind.
+        let query = match self.is_query_only {
+            true => &query,
+            false => query.trim_matches('&'),
+        };
         let scheme = if self.tls { "rtmps" } else { "rtmp" };
         Place {
             app: app.to_owned(),
@@ -122,7 +159,8 @@ impl Upstream {
 }
 
 impl fmt::Display for Upstream {
-    /// As it was given; what may be secret in it is shown only where the operator asks.
+    /// As it was given, without user and password; what else may be secret in it is shown only
+    /// where the operator asks.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
@@ -204,6 +242,22 @@ pub(super) fn split_authority(text: &str) -> Option<(&str, Option<u16>)> {
     }
 }
 
+/// `text`, which is to be a URL or a rule and may be none, without what may be a user and
+/// password in it.
+pub fn without_user(text: &str) -> Cow<'_, str> {
+    match (text.find("://"), text.rfind('@')) {
+        (Some(before), Some(after)) if before < after => {
+            let (before, after) = (&text[..before + 3], &text[after..]);
+            format!("{before}{HIDDEN_USER}{after}").into()
+        }
+        _ => text.into(),
+    }
+}
+
+fn is_plain(text: &str) -> bool {
+    !text.chars().any(|c| c.is_control() || c.is_whitespace())
+}
+
 /// Whether every brace in `text` belongs to one of `places`.
 fn known_places(text: &str, places: &[&str]) -> bool {
     let mut rest = text.to_owned();
@@ -272,6 +326,25 @@ mod tests {
     }
 
     #[test]
+    fn a_key_may_be_a_query_alone() {
+        check(
+            "rtmp://h/live-bvc/?streamname=N&key=K&pflag=1",
+            "rtmp://h:1935/live-bvc",
+            "?streamname=N&key=K&pflag=1",
+        );
+        check("rtmp://h/a/b/?name=x", "rtmp://h:1935/a/b", "?name=x");
+        check("rtmp://h/{app}/?n=x", "rtmp://h:1935/live/room", "?n=x");
+        check("rtmp://h/a/?n={stream}", "rtmp://h:1935/a", "?n=cam");
+        // Where there is a name, the query stands behind it.
+        check("rtmp://h/a/b?k=2", "rtmp://h:1935/a", "b?k=2");
+        check("rtmp://h/?k=2", "rtmp://h:1935/live/room", "cam?k=2");
+        check("rtmp://h/a/?{query}", "rtmp://h:1935/a", "cam?token=1");
+        check("rtmp://h/a/{stream}/?k=2", "rtmp://h:1935/a", "cam?k=2");
+        let is_fixed = |url: &str| Upstream::parse(url).unwrap().is_fixed();
+        assert!(is_fixed("rtmp://h/a/?n=x") && !is_fixed("rtmp://h/a/?n={stream}"));
+    }
+
+    #[test]
     fn what_is_filled_in_is_no_place_itself() {
         let name = StreamName {
             app: "{stream}".to_owned(),
@@ -298,7 +371,12 @@ mod tests {
             "rtmp://h/{name}",
             "rtmp://h/{app",
             "rtmp://h/a}",
-            "rtmp://u:p@h/live",
+            "rtmp://@h/live",
+            "rtmp://***@h/live",
+            "rtmp://u:p q@h/live",
+            "rtmp://u:p@/live",
+            "rtmp://h@/live",
+            "rtmp://h/a/?key={key}",
             "rtmp://[::1/live",
             "rtmp://[nothing]/live",
             "rtmp://::1/live",
@@ -317,6 +395,8 @@ mod tests {
             ("rtmp://h", "h:1935"),
             ("rtmp://h/live", "h:1935/live"),
             ("rtmp://h/live/?k=SECRET", "h:1935/live"),
+            ("rtmp://h/{app}/?k=SECRET", "h:1935"),
+            ("rtmp://SECRET:SECRET@h:7/live/SECRET", "h:7/live"),
             ("rtmp://h?k=SECRET&{query}", "h:1935"),
             ("rtmps://h:8/app/SECRET", "h:8/app"),
             ("rtmp://h/app/SECRET/", "h:1935/app"),
@@ -336,5 +416,27 @@ mod tests {
         assert!(!format!("{upstream:?}{:?}", upstream.place(&name())).contains("secret"));
         assert!(!format!("{:?}", upstream.place(&name())).contains("token"));
         assert_eq!(upstream.to_string(), "rtmp://h/a?key=secret&{query}");
+    }
+
+    #[test]
+    fn user_and_password_are_taken_and_nowhere_shown() {
+        let url = "rtmps://secret@user.example:sec%2Fret@[::1]:7/app/key";
+        let upstream = Upstream::parse(url).unwrap();
+        assert_eq!((upstream.host.as_str(), upstream.port), ("::1", 7));
+        assert!(upstream.has_user && !Upstream::parse("rtmp://h/a").unwrap().has_user);
+        assert_eq!(upstream.to_string(), "rtmps://***@[::1]:7/app/key");
+        check(url, "rtmps://[::1]:7/app", "key");
+        let place = upstream.place(&name());
+        let shown = format!("{upstream}{upstream:?}{place:?}{}", upstream.label());
+        assert!(!shown.contains("sec"), "{shown}");
+        for text in [
+            "rtmp://a/x,rtmp://u:p/w@h/a",
+            "x=rtmp://u:p@:7/a",
+            "rtmp://u:p,w@h",
+        ] {
+            let shown = without_user(text);
+            assert!(shown.contains("***@") && !shown.contains("u:p"), "{shown}");
+        }
+        assert_eq!(without_user("rtmp://h/a"), "rtmp://h/a");
     }
 }

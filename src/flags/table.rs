@@ -250,8 +250,8 @@ pub const OPTIONS: &[Opt] = &[
         name: "pull",
         hint: "RULE",
         accepts: Accepts::Text(
-            "[APP=]URL[,URL...], each URL once, as rtmp://HOST[:PORT][/PATH][?QUERY] or rtmps://, \
-             with {app}, {stream} and {query} in their places; or none",
+            "[APP=]URL[,URL...], each URL once, as rtmp://[USER:PASSWORD@]HOST[:PORT][/PATH]\
+             [?QUERY] or rtmps://, with {app}, {stream} and {query} in their places; or none",
         ),
         default: "none",
         repeat: Repeat::Many,
@@ -261,7 +261,8 @@ pub const OPTIONS: &[Opt] = &[
                a hash of the stream, so that it stays with one of them as long as that one has \
                it. A URL without a path asks for the same app and stream, one without {stream} \
                for the same stream. What players have behind ? goes along where {query} stands. \
-               The first rule for an app counts; without APP= a rule is for all of them.",
+               The first rule for an app counts; without APP= a rule is for all of them. USER and \
+               PASSWORD are shown nowhere; servers that insist on them (authmod) refuse the relay.",
         ..BLANK
     },
     Opt {
@@ -300,8 +301,8 @@ pub const OPTIONS: &[Opt] = &[
         name: "push",
         hint: "RULE",
         accepts: Accepts::Text(
-            "[APP=]URL, once each, as rtmp://HOST[:PORT][/PATH][?QUERY] or rtmps://, with {app}, \
-             {stream} and {query} in their places; or none",
+            "[APP=]URL, once each, as rtmp://[USER:PASSWORD@]HOST[:PORT][/PATH][?QUERY] or \
+             rtmps://, with {app}, {stream} and {query} in their places; or none",
         ),
         default: "none",
         repeat: Repeat::Many,
@@ -309,7 +310,8 @@ pub const OPTIONS: &[Opt] = &[
         meaning: "Publish every stream that is published here to this server as well.",
         note: "Each target is a player like any other: a slow or dead one holds up nobody, and is \
                called again. URLs are filled in as with --pull; {query} is the publisher's. A path \
-               of app and key, as platforms give it, is used as it stands.",
+               of app and key, as platforms give it, is used as it stands. A path that ends in \
+               / before ? is an app whose key is the query, as in /app/?name=N&key=K.",
         ..BLANK
     },
     Opt {
@@ -621,6 +623,7 @@ pub const OPTIONS: &[Opt] = &[
         name: "print-config",
         category: Category::General,
         meaning: "Print the values in effect, as --config reads them, and exit.",
+        note: "Users and passwords in URLs are printed as ***, and have to be put back.",
         ..BLANK
     },
     Opt {

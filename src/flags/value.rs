@@ -264,8 +264,9 @@ impl<'a> Values<'a> {
             return Ok(None);
         }
         match Upstream::parse(&given.value) {
-            Some(_) => Ok(Some(given.value)),
-            None => Err(refused(given, opt.range())),
+            // It is told to clients.
+            Some(url) if !url.has_user => Ok(Some(given.value)),
+            _ => Err(refused(given, opt.range())),
         }
     }
 

@@ -262,6 +262,17 @@ fn http_status(status: Status) -> u16 {
     }
 }
 
+/// Why a server refuses. Those that ask for a user and password say `authmod=` and how.
+fn refusal(code: &str, description: &str) -> String {
+    match description.contains("authmod=") {
+        true => format!(
+            "the server asks for a user and password (authmod), which the relay cannot send yet: \
+             {description}"
+        ),
+        false => format!("{code} {description}"),
+    }
+}
+
 fn answer(event: ClientEvent<'_>) -> Answer {
     match event {
         ClientEvent::Refused {
@@ -269,7 +280,7 @@ fn answer(event: ClientEvent<'_>) -> Answer {
             description,
             redirect,
         } => Answer::Refused {
-            why: format!("{code} {description}"),
+            why: refusal(&code, &description),
             redirect,
         },
         ClientEvent::Status {

@@ -19,6 +19,7 @@ pub(crate) mod players;
 pub(crate) mod process;
 pub(crate) mod publishers;
 pub(crate) mod relay;
+pub(crate) mod target;
 pub(crate) mod wire;
 pub(crate) mod worker;
 
