@@ -43,7 +43,12 @@ const _: () = assert!(VIDEO_MESSAGE_BYTES_MAX <= 0xFF_FFFF);
 pub const AUDIO_MESSAGE_BYTES_MAX: usize = MIB;
 const _: () = assert!(AUDIO_MESSAGE_BYTES_MAX <= VIDEO_MESSAGE_BYTES_MAX);
 
-/// The longest message of any other kind (data, command, control) of a publisher in bytes.
+/// The longest data message of a publisher in bytes. onMetaData of a file may bring an index along:
+/// of a day with a key frame each second it has 1.5 MB.
+pub const DATA_MESSAGE_BYTES_MAX: usize = 2 * MIB;
+const _: () = assert!(DATA_MESSAGE_BYTES_MAX <= VIDEO_MESSAGE_BYTES_MAX);
+
+/// The longest message of any other kind (command, control) of a publisher in bytes.
 pub const OTHER_MESSAGE_BYTES_MAX: usize = 256 * KIB;
 const _: () = assert!(OTHER_MESSAGE_BYTES_MAX <= AUDIO_MESSAGE_BYTES_MAX);
 
@@ -207,14 +212,26 @@ pub const EARLY_MEDIA_BYTES_MAX: u64 = 1024 * 1024;
 pub const SEQUENCE_HEADER_BYTES_MAX: usize = 64 * KIB;
 const _: () = assert!(SEQUENCE_HEADER_BYTES_MAX <= AUDIO_MESSAGE_BYTES_MAX);
 
+/// Metadata that is longer than a kept header may be is relayed without the lists in it that have
+/// more bytes than this: the index of a file.
+pub const METADATA_LIST_BYTES_MAX: usize = 4 * KIB;
+const _: () = assert!(METADATA_LIST_BYTES_MAX <= SEQUENCE_HEADER_BYTES_MAX);
+
 /// Sequence headers and metadata kept per stream: one audio and one video header for each of
-/// several tracks, and the metadata.
+/// several tracks, the metadata, and what else `@setDataFrame` keeps.
 pub const HEADERS_MAX: usize = 32;
+
+/// Data messages of other names than onMetaData that `@setDataFrame` keeps per stream, ...
+pub const DATA_FRAMES_MAX: usize = 8;
+const _: () = assert!(DATA_FRAMES_MAX < HEADERS_MAX);
+
+/// ... and bytes of these together.
+pub const DATA_FRAMES_BYTES_MAX: usize = 32 * KIB;
 
 /// Bytes of all these together: what a player may be sent each time it starts or jumps, and what
 /// each change holds anew. Metadata has some KB, the others some hundred bytes each.
 pub const HEADERS_BYTES_MAX: usize = 256 * KIB;
-const _: () = assert!(HEADERS_BYTES_MAX >= SEQUENCE_HEADER_BYTES_MAX);
+const _: () = assert!(HEADERS_BYTES_MAX >= SEQUENCE_HEADER_BYTES_MAX + DATA_FRAMES_BYTES_MAX);
 const _: () = assert!(HEADERS_BYTES_MAX <= COMMAND_BACKLOG_BYTES_MAX);
 
 /// How often a stream may change its metadata and sequence headers. Encoders change them when

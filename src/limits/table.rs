@@ -148,6 +148,11 @@ pub const TABLE: &[Limit] = &[
         "closed: `message_too_long`"
     ),
     limit!(
+        Bytes DATA_MESSAGE_BYTES_MAX,
+        "Longest data message",
+        "closed: `message_too_long`"
+    ),
+    limit!(
         Bytes OTHER_MESSAGE_BYTES_MAX,
         "Longest other message",
         "closed: `message_too_long`"
@@ -325,6 +330,11 @@ pub const TABLE: &[Limit] = &[
         "relayed, not kept for players who come later"
     ),
     limit!(
+        Bytes METADATA_LIST_BYTES_MAX,
+        "List in metadata that is longer than that, such as an index of key frames",
+        "left out"
+    ),
+    limit!(
         Count HEADERS_MAX,
         "Codec headers and metadata kept of a stream",
         "relayed, not kept for players who come later"
@@ -332,6 +342,16 @@ pub const TABLE: &[Limit] = &[
     limit!(
         Bytes HEADERS_BYTES_MAX,
         "All of them together",
+        "relayed, not kept for players who come later"
+    ),
+    limit!(
+        Count DATA_FRAMES_MAX,
+        "Of these, data of `@setDataFrame` under other names than onMetaData",
+        "relayed, not kept for players who come later"
+    ),
+    limit!(
+        Bytes DATA_FRAMES_BYTES_MAX,
+        "All of that together",
         "relayed, not kept for players who come later"
     ),
     limit!(

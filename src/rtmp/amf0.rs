@@ -188,6 +188,17 @@ impl<'a> Object<'a> {
         std::iter::from_fn(move || Some((decoder.short_bytes().ok()?, decoder.value().ok()?)))
     }
 
+    /// Every property in wire order: its bytes on the wire, name included, and its value.
+    pub fn encoded(&self) -> impl Iterator<Item = (&'a [u8], Value<'a>)> + use<'a> {
+        let mut decoder = Decoder::walked(self.properties);
+        std::iter::from_fn(move || {
+            let start = decoder.rest;
+            decoder.short_bytes().ok()?;
+            let value = decoder.value().ok()?;
+            Some((decoder.since(start), value))
+        })
+    }
+
     /// The first property of this name. Linear.
     pub fn get(&self, key: &str) -> Option<Value<'a>> {
         self.find(|name| name == key.as_bytes())

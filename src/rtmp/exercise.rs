@@ -107,6 +107,7 @@ fn read_chunks(script: &Script<'_>, pieces: &[&[u8]]) -> Outcome {
         _ => ReaderLimits {
             video_bytes: 700,
             audio_bytes: 300,
+            data_bytes: 200,
             other_bytes: 200,
             chunk_streams: 5,
             partial_messages: 3,

@@ -19,6 +19,8 @@
 
 use std::fmt;
 
+use super::message::kind;
+
 /// What is known of one message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Inspection {
@@ -269,6 +271,16 @@ impl TrackSet {
         self.0[usize::from(track >> 6)] >> (track & 63) & 1 == 1
     }
 
+    /// The set without the tracks of another.
+    #[must_use]
+    pub fn without(&self, other: &Self) -> Self {
+        let mut left = *self;
+        for (word, other) in left.0.iter_mut().zip(other.0) {
+            *word &= !other;
+        }
+        left
+    }
+
     /// Whether the set has no track.
     pub fn is_empty(&self) -> bool {
         self.0 == [0; 4]
@@ -276,7 +288,17 @@ impl TrackSet {
 
     /// The tracks, in ascending order.
     pub fn iter(&self) -> impl Iterator<Item = u8> + '_ {
-        (0..=u8::MAX).filter(|&track| self.contains(track))
+        let (mut words, mut first, mut word) = (self.0.iter(), 0_u8, 0_u64);
+        let mut next_first = 0_u8;
+        std::iter::from_fn(move || {
+            while word == 0 {
+                word = *words.next()?;
+                (first, next_first) = (next_first, next_first.wrapping_add(64));
+            }
+            let bit = u8::try_from(word.trailing_zeros()).ok()?;
+            word &= word - 1;
+            Some(first + bit)
+        })
     }
 }
 
@@ -337,6 +359,31 @@ pub fn needs_whole_video(head: &[u8]) -> bool {
 pub fn needs_whole_audio(head: &[u8]) -> bool {
     head.first().is_some_and(|&first| {
         first >> 4 == AUDIO_EX_HEADER && needs_whole(head, first & 0x0F, AUDIO_MULTITRACK)
+    })
+}
+
+/// The codec of each track in a whole message whose tracks have codecs of their own; nothing for
+/// any other message. `message_kind` is audio or video.
+pub fn codecs_of_tracks(message_kind: u8, body: &[u8]) -> impl Iterator<Item = (u8, Codec)> {
+    let multitrack = match message_kind {
+        kind::VIDEO => VIDEO_MULTITRACK,
+        _ => AUDIO_MULTITRACK,
+    };
+    let mut reader = Reader::new(body, body.len());
+    let mut begin = || {
+        let packet = reader.byte()? & 0x0F;
+        let packet = reader.skip_mod_ex(packet)?;
+        let form = reader.byte()? >> 4;
+        (packet == multitrack && form == MANY_TRACKS_MANY_CODECS).then_some(())
+    };
+    let mut left = begin().map_or(0, |()| TRACKS_MAX);
+    std::iter::from_fn(move || {
+        left = left.checked_sub(1)?;
+        let codec = Codec::of_four_cc(reader.take()?)?;
+        let track = reader.byte()?;
+        let [high, middle, low] = reader.take()?;
+        reader.skip(usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low))?;
+        Some((track, codec))
     })
 }
 

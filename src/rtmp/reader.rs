@@ -247,6 +247,7 @@ pub fn exercise(data: &[u8]) {
     let mut reader = ChunkReader::new(ReaderLimits {
         video_bytes: 1 << 20,
         audio_bytes: 1 << 16,
+        data_bytes: 1 << 16,
         other_bytes: 1 << 16,
         chunk_streams: 16,
         partial_messages: 8,

@@ -264,7 +264,7 @@ mod tests {
         let mut live = Live::new();
         let headers = |body: &[u8]| {
             let (kind, body) = (HeaderKind::Metadata, Payload::from_slice(body));
-            let set = Headers::default().with(kind, 18, TrackSet::default(), &body);
+            let set = Headers::default().with(kind, 18, TrackSet::DEFAULT, &body);
             std::sync::Arc::new(set.unwrap())
         };
         live.log.set_headers(headers(b"old"));

@@ -1,7 +1,9 @@
 //! What a player needs before it can decode: metadata and sequence headers, the latest of each
 //! kind and track, in the order they came.
 //!
-//! A set is immutable and shared; a change makes a new one. It is bounded in entries and bytes.
+//! A set is immutable and shared; a change makes a new one. It is bounded in entries and bytes, and
+//! holds only what is in force: a header is dropped when each of its tracks has another one, or
+//! another codec.
 
 use bytes::Bytes;
 
@@ -16,6 +18,8 @@ use crate::rtmp::writer::write_message;
 pub enum HeaderKind {
     /// onMetaData.
     Metadata,
+    /// Any other data that `@setDataFrame` keeps, one of each handler name.
+    DataFrame,
     /// How to decode a video track.
     VideoSequence,
     /// E-RTMP video metadata such as HDR colour information.
@@ -31,8 +35,24 @@ pub enum HeaderKind {
 struct Header {
     kind: HeaderKind,
     message_kind: u8,
+    /// The tracks in it.
     tracks: TrackSet,
+    /// Those of them that have had no other header of this kind since, and no other codec.
+    in_force: TrackSet,
     payload: Bytes,
+}
+
+impl Header {
+    /// Whether a new header of this kind and, if it is a data frame, with this body takes the
+    /// place of this one.
+    fn is_replaced_by(&self, kind: HeaderKind, body: &[u8]) -> bool {
+        self.kind == kind
+            && (kind != HeaderKind::DataFrame || handler(&self.payload) == handler(body))
+    }
+
+    fn is_data(&self) -> bool {
+        matches!(self.kind, HeaderKind::Metadata | HeaderKind::DataFrame)
+    }
 }
 
 /// The headers in force at one place of a stream.
@@ -55,10 +75,13 @@ pub struct Picture {
 }
 
 impl Headers {
-    /// Whether this very header is in force already; repeats are no change.
+    /// Whether this very header is in force already, for all its tracks; repeats are no change.
     pub fn contains(&self, kind: HeaderKind, tracks: &TrackSet, payload: &Payload<'_>) -> bool {
         self.entries.iter().any(|entry| {
-            entry.kind == kind && entry.tracks == *tracks && is_same(&entry.payload, payload)
+            entry.kind == kind
+                && entry.tracks == *tracks
+                && entry.in_force == *tracks
+                && is_same(&entry.payload, payload)
         })
     }
 
@@ -74,32 +97,92 @@ impl Headers {
         if payload.len() > limits::SEQUENCE_HEADER_BYTES_MAX {
             return None;
         }
-        let mut entries: Vec<Header> = self
-            .entries
-            .iter()
-            .filter(|entry| {
-                entry.kind != kind || entry.tracks.iter().any(|track| !tracks.contains(track))
-            })
-            .cloned()
-            .collect();
-        let bytes: usize = entries.iter().map(|entry| entry.payload.len()).sum();
-        if entries.len() >= limits::HEADERS_MAX || bytes + payload.len() > limits::HEADERS_BYTES_MAX
-        {
+        let body: Bytes = payload.to_vec().into();
+        let Self {
+            mut entries,
+            picture,
+        } = self.reduced(&tracks, |entry| entry.is_replaced_by(kind, &body));
+        let bytes = bytes_of(entries.iter());
+        if entries.len() >= limits::HEADERS_MAX || bytes + body.len() > limits::HEADERS_BYTES_MAX {
             return None;
         }
-        let payload: Bytes = payload.to_vec().into();
+        if kind == HeaderKind::DataFrame {
+            let is_one = |entry: &&Header| entry.kind == HeaderKind::DataFrame;
+            let bytes = bytes_of(entries.iter().filter(is_one));
+            if entries.iter().filter(is_one).count() >= limits::DATA_FRAMES_MAX
+                || bytes + body.len() > limits::DATA_FRAMES_BYTES_MAX
+            {
+                return None;
+            }
+        }
         // Decoded here, once, and not by each report on the stream: decoding costs up to 0.1 ms.
         let picture = match kind {
-            HeaderKind::Metadata => Picture::of_metadata(&payload),
-            _ => self.picture,
+            HeaderKind::Metadata => Picture::of_metadata(&body),
+            _ => picture,
         };
         entries.push(Header {
             kind,
             message_kind,
             tracks,
-            payload,
+            in_force: tracks,
+            payload: body,
         });
         Some(Self { entries, picture })
+    }
+
+    /// This set without what such a header replaces, for one that is not kept itself.
+    pub fn without(&self, kind: HeaderKind, tracks: &TrackSet, payload: &Payload<'_>) -> Self {
+        // Of a data frame, which may be long, only the name counts.
+        let body = match kind {
+            HeaderKind::DataFrame => payload.to_vec(),
+            _ => Vec::new(),
+        };
+        self.reduced(tracks, |entry| entry.is_replaced_by(kind, &body))
+    }
+
+    /// This set without the headers of `tracks` that travel as messages of one kind: these tracks
+    /// have another codec now.
+    pub fn without_tracks(&self, message_kind: u8, tracks: &TrackSet) -> Self {
+        self.reduced(tracks, |entry| entry.message_kind == message_kind)
+    }
+
+    /// This set without the data kept under this handler name, or without any.
+    pub fn without_data(&self, name: Option<&[u8]>) -> Self {
+        let is_cleared =
+            |entry: &Header| entry.is_data() && (name.is_none() || handler(&entry.payload) == name);
+        self.reduced(&TrackSet::DEFAULT, is_cleared)
+    }
+
+    /// This set with those that `is_over` holds for no longer in force for `tracks`, and without
+    /// those that are in force for no track.
+    fn reduced(&self, tracks: &TrackSet, is_over: impl Fn(&Header) -> bool) -> Self {
+        let mut entries = self.entries.clone();
+        entries.retain_mut(|entry| {
+            if is_over(entry) {
+                entry.in_force = entry.in_force.without(tracks);
+            }
+            !entry.in_force.is_empty()
+        });
+        let has_metadata = entries
+            .iter()
+            .any(|entry| entry.kind == HeaderKind::Metadata);
+        let picture = if has_metadata {
+            self.picture
+        } else {
+            Picture::default()
+        };
+        Self { entries, picture }
+    }
+
+    /// Whether players get the same of both sets. One is made of the other.
+    pub fn is_same_for_players(&self, other: &Self) -> bool {
+        // A body is shared and never rewritten.
+        self.entries.len() == other.entries.len()
+            && self
+                .entries
+                .iter()
+                .zip(&other.entries)
+                .all(|(one, two)| one.payload.as_ptr() == two.payload.as_ptr())
     }
 
     /// Those that travel as messages of one kind: audio, video or data.
@@ -110,18 +193,25 @@ impl Headers {
         Self { entries, picture }
     }
 
-    /// The same set as encoders send it to servers: metadata in `@setDataFrame`.
+    /// The same set as encoders send it to servers: metadata and other kept data in
+    /// `@setDataFrame`.
     pub fn to_publish(&self) -> Self {
         let mut entries = self.entries.clone();
         for entry in &mut entries {
-            if entry.kind == HeaderKind::Metadata
-                && let Some(payload) = to_publish(&entry.payload)
-            {
-                entry.payload = payload.into();
+            if entry.is_data() {
+                entry.payload = in_data_frame(&entry.payload).into();
             }
         }
         let picture = self.picture;
         Self { entries, picture }
+    }
+
+    /// The body of a data message as encoders send it to servers: in `@setDataFrame` where it is
+    /// metadata or kept by that. None for any other body, which is sent as it is.
+    pub fn data_to_publish(&self, body: &[u8]) -> Option<Vec<u8>> {
+        let is_it = |entry: &Header| entry.is_data() && entry.payload[..] == *body;
+        let is_kept = handler(body) == Some(b"onMetaData") || self.entries.iter().any(is_it);
+        is_kept.then(|| in_data_frame(body))
     }
 
     /// Returns what the latest onMetaData says of the picture.
@@ -229,17 +319,21 @@ impl Picture {
     }
 }
 
-/// The body of a data message as encoders send it to servers: metadata in `@setDataFrame`. None
-/// for any other body, which is sent as it is.
-pub fn to_publish(body: &[u8]) -> Option<Vec<u8>> {
-    let name = Decoder::new(body, Limits::DEFAULT).next().ok()??;
-    if name.as_bytes() != Some(b"onMetaData") {
-        return None;
-    }
+fn in_data_frame(body: &[u8]) -> Vec<u8> {
     let mut wrapped = Vec::with_capacity(body.len() + 16);
     Encoder::new(&mut wrapped).string("@setDataFrame");
     wrapped.extend_from_slice(body);
-    Some(wrapped)
+    wrapped
+}
+
+/// The handler name that a data message begins with.
+fn handler(body: &[u8]) -> Option<&[u8]> {
+    let name = Decoder::new(body, Limits::DEFAULT).next().ok()??;
+    name.as_bytes()
+}
+
+fn bytes_of<'a>(entries: impl Iterator<Item = &'a Header>) -> usize {
+    entries.map(|entry| entry.payload.len()).sum()
 }
 
 fn is_same(known: &[u8], payload: &Payload<'_>) -> bool {
@@ -314,7 +408,7 @@ mod tests {
             body.extend(f64::to_be_bytes(value));
         }
         body.extend([0, 0, 9]);
-        let set = put(&Headers::default(), HeaderKind::Metadata, &[], &body);
+        let set = put(&Headers::default(), HeaderKind::Metadata, &[0], &body);
         let picture = Picture {
             width: Some(1_280),
             height: None,
@@ -324,7 +418,7 @@ mod tests {
         // Other headers leave it as it is, metadata that says nothing of it does not.
         let set = put(&set, HeaderKind::VideoSequence, &[0], b"a");
         assert_eq!(set.picture(), picture);
-        let set = put(&set, HeaderKind::Metadata, &[], b"\x02\0\x01x");
+        let set = put(&set, HeaderKind::Metadata, &[0], b"\x02\0\x01x");
         assert_eq!(set.picture(), Picture::default());
     }
 

@@ -7,15 +7,18 @@ use std::sync::Arc;
 // A length of time; there is no clock here.
 use core::time::Duration;
 
+use smallvec::SmallVec;
+
 use super::block::BlockPool;
 use super::headers::{HeaderKind, Headers};
 use super::log::StreamLog;
+use super::metadata;
 use crate::limits;
 use crate::limits::bucket::Bucket;
 use crate::rtmp::amf0::{Decoder, Limits, strip_amf3_prefix};
 use crate::rtmp::media::{
-    Codec, FrameKind, Inspection, TrackSet, inspect_audio, inspect_video, needs_whole_audio,
-    needs_whole_video,
+    Codec, FrameKind, Inspection, TrackSet, codecs_of_tracks, inspect_audio, inspect_video,
+    needs_whole_audio, needs_whole_video,
 };
 use crate::rtmp::message::{HEAD_BYTES, Message, Payload, Timestamp, kind};
 
@@ -34,6 +37,8 @@ pub struct Intake {
     last_video: Option<Timestamp>,
     video: Option<Codec>,
     audio: Option<Codec>,
+    video_codecs: TrackCodecs,
+    audio_codecs: TrackCodecs,
     counted: Counted,
     /// When the last key frame came, if any did.
     last_key: Option<Timestamp>,
@@ -72,6 +77,8 @@ impl Intake {
         self.last_key = None;
         self.video = None;
         self.audio = None;
+        self.video_codecs = TrackCodecs::default();
+        self.audio_codecs = TrackCodecs::default();
         self.timeline.begin(log.last_timestamp(), elapsed_ms);
     }
 
@@ -141,6 +148,7 @@ impl Intake {
         }
         let seen = inspect_video(head, payload.len());
         self.video = seen.codec.or(self.video);
+        self.note_codecs(log, kind::VIDEO, &seen, head);
         let time = self.timeline.map(time, is_coded(&seen));
         self.last_video = Some(time);
         self.counted.messages += 1;
@@ -179,6 +187,7 @@ impl Intake {
         }
         let seen = inspect_audio(head, payload.len());
         self.audio = seen.codec.or(self.audio);
+        self.note_codecs(log, kind::AUDIO, &seen, head);
         let time = self.timeline.map(time, is_coded(&seen));
         self.counted.messages += 1;
         self.counted.audio_frames += u64::from(is_coded(&seen));
@@ -210,30 +219,86 @@ impl Intake {
             body
         };
         let mut decoder = Decoder::new(body, Limits::DEFAULT);
+        let mut is_kept = false;
         let (handler, body) = match name(&mut decoder) {
             Some(b"@setDataFrame") => {
+                is_kept = true;
                 let body = decoder.rest();
                 (name(&mut decoder), body)
             }
-            // Nothing to relay: players have no word for it, and what follows replaces it.
-            Some(b"@clearDataFrame") => return,
+            // Nothing to relay: players have no word for it.
+            Some(b"@clearDataFrame") => {
+                self.force(log, self.headers.without_data(name(&mut decoder)));
+                return;
+            }
             other => (other, body),
         };
         if body.is_empty() {
             return;
         }
-        let payload = Payload::from_slice(body);
+        let header = match (handler, is_kept) {
+            (Some(b"onMetaData"), _) => Some(HeaderKind::Metadata),
+            (Some(_), true) => Some(HeaderKind::DataFrame),
+            _ => None,
+        };
+        let shortened = match header {
+            Some(HeaderKind::Metadata) => self.shortened(body),
+            _ => None,
+        };
+        let payload = Payload::from_slice(shortened.as_deref().unwrap_or(body));
         let time = self.timeline.map(time, false);
         self.counted.messages += 1;
         log.append(pool, kind::DATA, time, false, &payload);
-        if handler == Some(b"onMetaData") {
-            self.keep(
-                log,
-                HeaderKind::Metadata,
-                kind::DATA,
-                TrackSet::default(),
-                &payload,
-            );
+        if let Some(header) = header {
+            self.keep(log, header, kind::DATA, TrackSet::DEFAULT, &payload);
+        }
+    }
+
+    /// Metadata that is too long to be kept, without the index that makes it so.
+    fn shortened(&mut self, body: &[u8]) -> Option<Vec<u8>> {
+        if body.len() <= limits::SEQUENCE_HEADER_BYTES_MAX {
+            return None;
+        }
+        // It takes as long as a change.
+        if !self.changes.take(limits::HEADER_CHANGES, self.now) {
+            self.unkept += 1;
+            return None;
+        }
+        metadata::without_index(body)
+    }
+
+    /// Drops the headers of tracks that have another codec from now on.
+    fn note_codecs(
+        &mut self,
+        log: &mut StreamLog,
+        message_kind: u8,
+        seen: &Inspection,
+        head: &[u8],
+    ) {
+        let (Some(codec), true) = (seen.codec, needs_codec(seen)) else {
+            return;
+        };
+        let known = match message_kind {
+            kind::VIDEO => &mut self.video_codecs,
+            _ => &mut self.audio_codecs,
+        };
+        let mut changed = TrackSet::default();
+        let mut note = |track, codec| {
+            if known.set(track, codec) {
+                changed.insert(track);
+            }
+        };
+        if seen.tracks == TrackSet::DEFAULT {
+            note(0, codec);
+        } else {
+            let mut of_their_own = codecs_of_tracks(message_kind, head).peekable();
+            if of_their_own.peek().is_none() {
+                seen.tracks.iter().for_each(|track| note(track, codec));
+            }
+            of_their_own.for_each(|(track, codec)| note(track, codec));
+        }
+        if !changed.is_empty() {
+            self.force(log, self.headers.without_tracks(message_kind, &changed));
         }
     }
 
@@ -250,15 +315,56 @@ impl Intake {
         if self.headers.contains(header, &tracks, payload) {
             return;
         }
-        if !self.changes.take(limits::HEADER_CHANGES, self.now) {
+        let with = if self.changes.take(limits::HEADER_CHANGES, self.now) {
+            self.headers.with(header, message_kind, tracks, payload)
+        } else {
             self.unkept += 1;
-            return;
-        }
-        if let Some(headers) = self.headers.with(header, message_kind, tracks, payload) {
-            self.headers = Arc::new(headers);
+            None
+        };
+        // What it replaces is no longer true, whether it is kept or not.
+        let headers = with.unwrap_or_else(|| self.headers.without(header, &tracks, payload));
+        self.force(log, headers);
+    }
+
+    /// These headers are in force from now on.
+    fn force(&mut self, log: &mut StreamLog, headers: Headers) {
+        let is_change = !headers.is_same_for_players(&self.headers);
+        self.headers = Arc::new(headers);
+        if is_change {
             log.set_headers(self.headers.clone());
         }
     }
+}
+
+/// The codec of each track.
+#[derive(Debug, Default)]
+struct TrackCodecs(SmallVec<[(u8, Codec); 1]>);
+
+impl TrackCodecs {
+    /// Writes down the codec of a track; whether it had another one before.
+    fn set(&mut self, track: u8, codec: Codec) -> bool {
+        match self.0.iter_mut().find(|(known, _)| *known == track) {
+            Some((_, known)) => std::mem::replace(known, codec) != codec,
+            None => {
+                self.0.push((track, codec));
+                false
+            }
+        }
+    }
+}
+
+/// Whether a decoder needs the codec that a message names.
+fn needs_codec(seen: &Inspection) -> bool {
+    matches!(
+        seen.kind,
+        FrameKind::Keyframe
+            | FrameKind::Inter
+            | FrameKind::Disposable
+            | FrameKind::Audio
+            | FrameKind::SequenceHeader
+            | FrameKind::ChannelConfig
+            | FrameKind::Metadata
+    )
 }
 
 /// The next value of a data message, when it is a string.

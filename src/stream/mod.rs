@@ -7,4 +7,5 @@ pub mod flv;
 pub mod headers;
 pub mod intake;
 pub mod log;
+pub mod metadata;
 pub mod sync;

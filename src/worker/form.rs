@@ -10,7 +10,6 @@ use crate::limits::{FILTERED_BYTES, GATHERED_MESSAGE_BYTES};
 use crate::rtmp::message::{MessageHeader, Payload, kind};
 use crate::rtmp::reader::{ChunkReader, ReaderLimits};
 use crate::rtmp::writer::write_message;
-use crate::stream::headers::to_publish;
 use crate::stream::log::{Frame, StreamLog};
 
 /// Puts together what a player with a form of its own gets from `offset` on: without the halves
@@ -58,7 +57,9 @@ fn restore(log: &StreamLog, start: u64, end: u64, msid: u32, chunk_size: usize) 
     let mut reader = ChunkReader::new(ReaderLimits::PUBLISHER);
     reader.set_chunk_size(chunk_size);
     let message = reader.next(&wire, &mut 0).ok()??;
-    let body = to_publish(&message.payload.to_vec())?;
+    // Those that count behind it: it may be what they have it from.
+    let headers = log.headers_at(end);
+    let body = headers.data_to_publish(&message.payload.to_vec())?;
     let header = MessageHeader {
         len: body.len(),
         msid,

@@ -241,7 +241,7 @@ fn metadata() -> Vec<Case> {
         cases.push(case("A16", format!("{name}, labelled AMF3"), state).sends(labelled));
     }
     cases.push(case("A16", "metadata of 256 KiB", state).sends(long));
-    for len in [(256 << 10) + 1, 0xFF_FFFF] {
+    for len in [(2 << 20) + 1, 0xFF_FFFF] {
         let announced = joined(&[&Head::new(5, DATA, len).write(0), &[2; 128]]);
         let name = format!("metadata of {len} bytes announced");
         cases.push(

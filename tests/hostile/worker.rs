@@ -218,7 +218,7 @@ fn budget(published: bool, deaf: bool, piece: usize) -> i64 {
 /// written, and what these tests hear of it.
 fn for_a_moment(published: bool) -> i64 {
     let message = if published {
-        2 * limits::OTHER_MESSAGE_BYTES_MAX
+        2 * limits::DATA_MESSAGE_BYTES_MAX
     } else {
         2 * limits::UNAUTHORISED_MESSAGE_BYTES_MAX
     };

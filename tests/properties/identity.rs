@@ -34,6 +34,7 @@ const KINDS: [u8; 14] = [
 const LIMITS: ReaderLimits = ReaderLimits {
     video_bytes: 0xFF_FFFF,
     audio_bytes: 0xFF_FFFF,
+    data_bytes: 0xFF_FFFF,
     other_bytes: 0xFF_FFFF,
     chunk_streams: 64,
     partial_messages: 8,

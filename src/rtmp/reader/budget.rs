@@ -10,6 +10,8 @@ pub struct ReaderLimits {
     pub video_bytes: usize,
     /// Longest audio message in bytes.
     pub audio_bytes: usize,
+    /// Longest data message in bytes.
+    pub data_bytes: usize,
     /// Longest message of any other kind in bytes.
     pub other_bytes: usize,
     /// Chunk streams that may be in use.
@@ -27,6 +29,7 @@ impl ReaderLimits {
     pub const UNAUTHORISED: Self = Self {
         video_bytes: limits::UNAUTHORISED_MESSAGE_BYTES_MAX,
         audio_bytes: limits::UNAUTHORISED_MESSAGE_BYTES_MAX,
+        data_bytes: limits::UNAUTHORISED_MESSAGE_BYTES_MAX,
         other_bytes: limits::UNAUTHORISED_MESSAGE_BYTES_MAX,
         chunk_streams: limits::CHUNK_STREAMS_MAX,
         partial_messages: limits::UNAUTHORISED_PARTIAL_MESSAGES_MAX,
@@ -38,6 +41,7 @@ impl ReaderLimits {
     pub const PUBLISHER: Self = Self {
         video_bytes: limits::VIDEO_MESSAGE_BYTES_MAX,
         audio_bytes: limits::AUDIO_MESSAGE_BYTES_MAX,
+        data_bytes: limits::DATA_MESSAGE_BYTES_MAX,
         other_bytes: limits::OTHER_MESSAGE_BYTES_MAX,
         chunk_streams: limits::CHUNK_STREAMS_MAX,
         partial_messages: limits::PARTIAL_MESSAGES_MAX,
@@ -49,6 +53,7 @@ impl ReaderLimits {
         match message_kind {
             kind::VIDEO | kind::AGGREGATE => self.video_bytes,
             kind::AUDIO => self.audio_bytes,
+            kind::DATA | kind::DATA_AMF3 => self.data_bytes,
             _ => self.other_bytes,
         }
     }

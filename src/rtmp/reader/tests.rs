@@ -10,6 +10,7 @@ use proptest::prelude::*;
 const LIMITS: ReaderLimits = ReaderLimits {
     video_bytes: 1 << 20,
     audio_bytes: 1 << 16,
+    data_bytes: 1 << 16,
     other_bytes: 1 << 16,
     chunk_streams: 16,
     partial_messages: 4,

@@ -195,9 +195,77 @@ fn what_only_concerns_a_server_goes_no_further() {
 }
 
 #[test]
+fn regression_cleared_data_is_not_kept() {
+    let mut desk = Desk::new();
+    let set = |words: &[&str]| strings(&[&["@setDataFrame"], words].concat());
+    let fill = |desk: &mut Desk| {
+        desk.data(0, &[strings(&["@setDataFrame"]), metadata(640.0)].concat());
+        desk.data(0, &set(&["onTitle", "one"]));
+        desk.data(0, &set(&["onTitle", "two"]));
+        desk.data(0, &set(&["onPlace", "here"]));
+    };
+    let (title, place) = (strings(&["onTitle", "two"]), strings(&["onPlace", "here"]));
+    fill(&mut desk);
+    assert_eq!(
+        desk.headers(),
+        [metadata(640.0), title.clone(), place.clone()]
+    );
+    desk.data(1, &strings(&["@clearDataFrame", "onMetaData"]));
+    assert_eq!(desk.headers(), [title, place.clone()]);
+    desk.data(1, &strings(&["@clearDataFrame", "onTitle"]));
+    desk.data(1, &strings(&["@clearDataFrame", "onNothing"]));
+    assert_eq!(desk.headers(), [place]);
+    fill(&mut desk);
+    desk.data(2, &strings(&["@clearDataFrame"]));
+    assert!(desk.headers().is_empty());
+    // What was cleared is no repeat when it returns.
+    fill(&mut desk);
+    assert_eq!(desk.headers().len(), 3);
+}
+
+#[test]
+fn data_frames_are_bounded_and_leave_room_for_headers() {
+    let mut desk = Desk::new();
+    let long = "x".repeat(limits::DATA_FRAMES_BYTES_MAX / 4);
+    for number in 0..6 {
+        desk.data(
+            0,
+            &strings(&["@setDataFrame", &format!("on{number}"), &long]),
+        );
+    }
+    assert_eq!(desk.headers().len(), 3);
+    for number in 0..12 {
+        desk.data(0, &strings(&["@setDataFrame", &format!("short{number}")]));
+    }
+    assert_eq!(desk.headers().len(), limits::DATA_FRAMES_MAX);
+    // One that grows too long is dropped: what was kept is no longer true.
+    desk.data(0, &strings(&["@setDataFrame", "short0", &long]));
+    assert_eq!(desk.headers().len(), limits::DATA_FRAMES_MAX - 1);
+    desk.video(0, AVC_HEADER);
+    assert_eq!(desk.headers().len(), limits::DATA_FRAMES_MAX);
+}
+
+#[test]
+fn regression_index_of_key_frames_does_not_cost_metadata() {
+    let mut body = strings(&["onMetaData"]);
+    let mut amf = Encoder::new(&mut body);
+    amf.begin_ecma_array(2).number_property("width", 640.0);
+    amf.key("keyframes").begin_object();
+    amf.key("times").strict_array_header(10_000);
+    for number in 0..10_000 {
+        amf.number(f64::from(number));
+    }
+    amf.end_object().end_object();
+    let mut desk = Desk::new();
+    desk.data(0, &[strings(&["@setDataFrame"]), body].concat());
+    assert_eq!(desk.headers(), [metadata(640.0)]);
+    assert_eq!(desk.bodies(), [metadata(640.0)]);
+}
+
+#[test]
 fn other_data_is_relayed_as_it_came_and_not_kept() {
     let cue = [strings(&["onCuePoint"]), b"\x05".to_vec()].concat();
-    let text = strings(&["@setDataFrame", "onTextData", "hello"]);
+    let text = strings(&["onTextData", "hello"]);
     // ffmpeg and broadcast encoders send data that is no AMF0.
     let timecode = [1, 2, 3, 4];
     let mut desk = Desk::new();
@@ -207,7 +275,7 @@ fn other_data_is_relayed_as_it_came_and_not_kept() {
     desk.take(kind::DATA_AMF3, 8, b"\x11\x09");
     let expected = [
         (kind::DATA, 5, false, cue),
-        (kind::DATA, 6, false, strings(&["onTextData", "hello"])),
+        (kind::DATA, 6, false, text),
         (kind::DATA, 7, false, timecode.to_vec()),
         (kind::DATA, 8, false, b"\x11\x09".to_vec()),
     ];
@@ -308,9 +376,11 @@ fn headers_that_lack_what_they_announce_replace_nothing() {
     // ffmpeg ends AAC so.
     desk.audio(100, &[0xAF, 0]);
     desk.video(100, &[0x17, 0, 0, 0, 0]);
+    assert_eq!(desk.headers(), [AAC_HEADER, AVC_HEADER]);
+    // One that is too long to be kept is in force all the same: the one before is not.
     let long = [AVC_HEADER, &vec![0; limits::SEQUENCE_HEADER_BYTES_MAX]].concat();
     desk.video(120, &long);
-    assert_eq!(desk.headers(), [AAC_HEADER, AVC_HEADER]);
+    assert_eq!(desk.headers(), [AAC_HEADER]);
     // They are relayed all the same.
     assert_eq!(
         desk.bodies()[2..],
@@ -354,6 +424,90 @@ fn headers_of_several_tracks_stand_side_by_side() {
     desk.video(90, &track(0x96, 0x01, 0, b"\0\0\0key"));
     assert_eq!(desk.syncs()[5..], [false, true]);
     assert_eq!(desk.intake.counted().key_frames, 1);
+}
+
+#[test]
+fn regression_another_codec_ends_headers_of_its_track() {
+    let mp3: &[u8] = &[0x2F, 1, 2, 3];
+    let mut desk = Desk::new();
+    desk.video(0, AVC_HEADER);
+    desk.audio(0, AAC_HEADER);
+    desk.audio(0, AAC);
+    desk.audio(20, mp3);
+    assert_eq!(desk.headers(), [AVC_HEADER]);
+    // The set without it counts from the first message of the new codec on.
+    let sync = desk.log.frames_from(0).last().unwrap().0;
+    assert_eq!(desk.log.headers_at(sync).len(), 1);
+    desk.audio(40, AAC_HEADER);
+    assert_eq!(desk.headers(), [AVC_HEADER, AAC_HEADER]);
+    // Commands, silence and what has no sense name no codec that counts.
+    desk.audio(60, b"");
+    desk.audio(60, &[0x2F]);
+    desk.video(60, &[0x53, 0]);
+    assert_eq!(desk.headers(), [AVC_HEADER, AAC_HEADER]);
+    // Screen video; then HEVC by FourCC with colour information, and back.
+    desk.video(80, &[0x13, 1, 2, 3]);
+    assert_eq!(desk.headers(), [AAC_HEADER]);
+    let hevc = [&[0x90][..], b"hvc1", b"header"].concat();
+    let colour = [&[0x94][..], b"hvc1", b"colorInfo"].concat();
+    desk.video(90, &hevc);
+    desk.video(90, &colour);
+    assert_eq!(desk.headers(), [AAC_HEADER.to_vec(), hevc, colour]);
+    desk.video(100, AVC_HEADER);
+    assert_eq!(desk.headers(), [AAC_HEADER, AVC_HEADER]);
+    // The same codec with and without FourCC is one codec.
+    desk.video(110, &[&[0x93][..], b"avc1", b"key"].concat());
+    assert_eq!(desk.headers(), [AAC_HEADER, AVC_HEADER]);
+}
+
+#[test]
+fn codecs_are_told_apart_by_track() {
+    /// E-RTMP v2 "Multitrack Streaming via Enhanced RTMP": tracks with codecs of their own.
+    fn tracks(packet: u8, tracks: &[(&[u8; 4], u8, &[u8])]) -> Vec<u8> {
+        let mut body = vec![0x95, 0x20 | packet];
+        for (codec, track, data) in tracks {
+            body.extend_from_slice(*codec);
+            body.push(*track);
+            let len = u32::try_from(data.len()).unwrap().to_be_bytes();
+            body.extend_from_slice(&len[1..]);
+            body.extend_from_slice(data);
+        }
+        body
+    }
+    let header = tracks(0, &[(b"mp4a", 0, b"zero"), (b"fLaC", 1, b"one")]);
+    let mut desk = Desk::new();
+    desk.audio(0, &header);
+    desk.audio(
+        0,
+        &tracks(1, &[(b"mp4a", 0, b"sound"), (b"fLaC", 1, b"sound")]),
+    );
+    assert_eq!(desk.headers(), [&header[..]]);
+    // Track 1 is MP3 from now on: the header counts for track 0 alone.
+    desk.audio(
+        10,
+        &tracks(1, &[(b"mp4a", 0, b"sound"), (b".mp3", 1, b"sound")]),
+    );
+    assert_eq!(desk.headers(), [&header[..]]);
+    desk.audio(20, &tracks(1, &[(b".mp3", 0, b"sound")]));
+    assert!(desk.headers().is_empty());
+    // It is no repeat when it returns.
+    desk.audio(30, &header);
+    assert_eq!(desk.headers(), [&header[..]]);
+}
+
+#[test]
+fn regression_header_that_returns_is_no_repeat() {
+    let header = |id: u8, body: &[u8]| [&[0x96, 0][..], b"avc1", &[id], body].concat();
+    let both = [&[0x96, 0x10][..], b"avc1", b"\0\0\0\x01a\x01\0\0\x01b"].concat();
+    let mut desk = Desk::new();
+    desk.video(0, &both);
+    desk.video(10, &header(1, b"new"));
+    assert_eq!(desk.headers(), [both.clone(), header(1, b"new")]);
+    desk.video(20, &both);
+    assert_eq!(desk.headers(), [&both[..]]);
+    let changes = desk.log.header_changes();
+    desk.video(30, &both);
+    assert_eq!(desk.log.header_changes(), changes);
 }
 
 #[test]
