@@ -451,6 +451,11 @@ pub const RETRY_FIRST: Duration = Duration::from_millis(500);
 pub const RETRY_MAX: Duration = Duration::from_secs(8);
 const _: () = assert!(RETRY_FIRST.as_millis() < RETRY_MAX.as_millis());
 
+/// How long refusals of a target that has asked for a new connection do not count as such: it is
+/// about to stop, and so may be the one that it sends its clients to.
+pub const PUSH_MOVE_TIME: Duration = Duration::from_secs(30);
+const _: () = assert!(PUSH_MOVE_TIME.as_millis() > RETRY_MAX.as_millis());
+
 /// A server that had no such stream is not asked for it again for this long.
 pub const MISSING_KEPT: Duration = Duration::from_secs(2);
 

@@ -8,6 +8,7 @@
 mod support;
 
 use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use support::http::Http;
@@ -18,9 +19,10 @@ use support::packets::{assert_end, of_file};
 use support::players::{Player, Program as PlayerProgram};
 use support::publishers::{Program, Speed};
 use support::relay::{BINARY, Relay};
-use support::target::{Target, refused_connect};
+use support::target::{Target, refused_connect, status};
 use support::wire::{Film, Media, Wire, media_of};
 use support::{A_WHILE, SOON, free_address, pause, scratch, wait_for};
+use tailwater::rtmp::amf0::Encoder;
 use tailwater::rtmp::client::Action;
 use tailwater::rtmp::message::kind;
 
@@ -345,5 +347,184 @@ fn user_and_password_of_a_url_are_shown_nowhere() {
     }
     for text in texts {
         assert!(!text.contains("SECRET"), "shown in {text}");
+    }
+}
+
+/// A Reconnect Request of E-RTMP v2.
+fn reconnect_request(to: Option<String>) -> Vec<u8> {
+    status(
+        0,
+        "status",
+        "NetConnection.Connect.ReconnectRequest",
+        |amf| {
+            if let Some(to) = to {
+                amf.string_property("tcUrl", &to);
+            }
+        },
+    )
+}
+
+/// Whether pictures of `film` arrive at connection `at` of `target`, headers first.
+#[track_caller]
+fn wait_pictures(publisher: &mut Wire, film: &mut Film, target: &Target, at: usize) {
+    wait_for("pictures at the target", SOON, || {
+        publisher.send_all(&film.group(1));
+        publisher.next(Duration::from_millis(20));
+        let media = target.media(at);
+        let pictures = media.iter().filter(|(kind, _)| *kind == kind::VIDEO);
+        (pictures.count() > 2).then_some(())
+    });
+}
+
+#[test]
+fn a_target_that_asks_to_reconnect_elsewhere_is_followed() {
+    let (first, second) = (Target::start(), Target::start());
+    let rule = format!("rtmp://{}/app/key", first.address());
+    let relay = Relay::start(&["--push", &rule, "--push-strict", "on"]);
+    let mut film = Film::new("push", 0);
+    let mut publisher = Wire::publish(relay.address(), "cam");
+    publisher.send_all(&film.headers_again(0));
+    wait_pictures(&mut publisher, &mut film, &first, 0);
+    let to = format!("rtmp://{}/other", second.address());
+    first.say(0, &reconnect_request(Some(to.clone())));
+    second.wait_published(1);
+    wait_pictures(&mut publisher, &mut film, &second, 0);
+    assert_eq!(second.published(), [(0, "key".to_owned())]);
+    assert_eq!(second.said()[0].tc_url, to);
+    wait_for("end of the first", SOON, || {
+        first.has_ended(0).then_some(())
+    });
+    let last = first.said().pop().unwrap();
+    assert_eq!(last.command, "deleteStream", "it ends properly");
+    relay.wait_stat("pushes", 1);
+    let label = format!("{}/app", first.address());
+    assert_eq!(relay.target_stats(&label)["refusals"], 0);
+    // Where it is when that is lost: with the first.
+    second.hang_up(0);
+    first.wait_published(2);
+    wait_pictures(&mut publisher, &mut film, &first, 1);
+}
+
+#[test]
+fn a_target_that_asks_to_reconnect_is_called_again() {
+    let target = Target::start();
+    let rule = format!("rtmp://{}/app/key", target.address());
+    let relay = Relay::start(&["--push", &rule, "--push-strict", "on"]);
+    let mut film = Film::new("push", 0);
+    let mut publisher = Wire::publish(relay.address(), "cam");
+    publisher.send_all(&film.headers_again(0));
+    wait_pictures(&mut publisher, &mut film, &target, 0);
+    target.say(0, &reconnect_request(None));
+    target.wait_published(2);
+    wait_pictures(&mut publisher, &mut film, &target, 1);
+    assert!(target.has_ended(0) || target.said().iter().any(|it| it.command == "deleteStream"));
+}
+
+#[test]
+fn a_target_is_not_left_for_a_server_that_is_not_there() {
+    let (target, dead) = (Target::start(), free_address());
+    let rule = format!("rtmp://{}/app/key", target.address());
+    let relay = Relay::start(&["--push", &rule, "--push-strict", "on"]);
+    let mut film = Film::new("push", 0);
+    let mut publisher = Wire::publish(relay.address(), "cam");
+    publisher.send_all(&film.headers_again(0));
+    wait_pictures(&mut publisher, &mut film, &target, 0);
+    for to in [
+        format!("rtmp://{dead}/app"),
+        "rtmp://elsewhere.invalid/app".to_owned(),
+    ] {
+        target.say(0, &reconnect_request(Some(to)));
+        let before = target.media(0).len();
+        wait_for("media after the request", SOON, || {
+            publisher.send_all(&film.group(1));
+            publisher.next(Duration::from_millis(20));
+            (target.media(0).len() > before + 50).then_some(())
+        });
+    }
+    relay.wait_log(&["redirect refused", "not allowed"]);
+    assert!(!target.has_ended(0));
+    assert_eq!(target.published().len(), 1);
+}
+
+#[test]
+fn a_target_may_want_the_name_to_be_free_first() {
+    let asked = std::sync::atomic::AtomicUsize::new(0);
+    // The same server by another path: it has the name in use.
+    let target = Target::scripted(move |said| {
+        let count = asked.fetch_add(usize::from(said.command == "publish"), Ordering::Relaxed);
+        (said.command == "publish" && count == 1)
+            .then(|| status(1, "error", "NetStream.Publish.BadName", |_| {}))
+    });
+    let url = format!("rtmp://{}/app", target.address());
+    let relay = Relay::start(&["--push", &format!("{url}/key"), "--push-strict", "on"]);
+    let mut film = Film::new("push", 0);
+    let mut publisher = Wire::publish(relay.address(), "cam");
+    publisher.send_all(&film.headers_again(0));
+    wait_pictures(&mut publisher, &mut film, &target, 0);
+    target.say(0, &reconnect_request(Some(url)));
+    target.wait_published(3);
+    wait_pictures(&mut publisher, &mut film, &target, 2);
+    wait_for("end of the first", SOON, || {
+        target.has_ended(0).then_some(())
+    });
+}
+
+#[test]
+fn targets_that_ask_to_reconnect_without_end_are_bounded() {
+    let target = Target::scripted(|said| {
+        let start = status(1, "status", "NetStream.Publish.Start", |_| {});
+        (said.command == "publish").then(|| [start, reconnect_request(None)].concat())
+    });
+    let rule = format!("rtmp://{}/app/key", target.address());
+    let relay = Relay::start(&["--push", &rule, "--push-strict", "on"]);
+    let mut film = Film::new("push", 0);
+    let mut publisher = Wire::publish(relay.address(), "cam");
+    publisher.send_all(&film.headers_again(0));
+    target.wait_published(4);
+    wait_pictures(&mut publisher, &mut film, &target, 3);
+    pause(Duration::from_millis(500));
+    assert_eq!(target.published().len(), 4);
+}
+
+#[test]
+fn redirects_of_a_target_are_followed() {
+    let there = Target::start();
+    for refused in ["connect", "publish"] {
+        let to = format!("rtmp://{}/there/other", there.address());
+        let target = Target::scripted(move |said| {
+            let more = |amf: &mut Encoder<'_>| {
+                amf.key("ex").begin_object();
+                amf.number_property("code", 302.0);
+                amf.string_property("redirect", &to).end_object();
+            };
+            (said.command == refused).then(|| match refused {
+                "connect" => refused_connect("302", more),
+                _ => status(1, "error", "NetStream.Publish.Denied", more),
+            })
+        });
+        let before = there.published().len();
+        let rule = format!("rtmp://{}/app/key", target.address());
+        let flags = [
+            "--push",
+            &rule,
+            "--redirect-allow",
+            "127.0.0.1",
+            "--push-strict",
+            "on",
+        ];
+        let relay = Relay::start(&flags);
+        let mut film = Film::new("push", 0);
+        let mut publisher = Wire::publish(relay.address(), "cam");
+        publisher.send_all(&film.headers_again(0));
+        there.wait_published(before + 1);
+        wait_pictures(&mut publisher, &mut film, &there, before);
+        assert_eq!(
+            target
+                .said()
+                .iter()
+                .filter(|it| it.command == "connect")
+                .count(),
+            1
+        );
     }
 }

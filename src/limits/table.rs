@@ -698,6 +698,11 @@ pub const TABLE: &[Limit] = &[
         "doubles no more"
     ),
     limit!(
+        Time PUSH_MOVE_TIME,
+        "Refusals of a target that has asked for a new connection",
+        "they count as refusals, for --push-strict too"
+    ),
+    limit!(
         Time MISSING_KEPT,
         "Memory of a stream that an origin does not have",
         "the origin is asked again"

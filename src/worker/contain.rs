@@ -333,6 +333,8 @@ impl<S: Transport> Core<S> {
                 let mut its = stream.pushes.iter_mut().filter(|push| push.rule == rule);
                 if let Some(push) = its.next() {
                     push.is_publishing &= has_player;
+                    // One that was to be left is, with those that are nobody's.
+                    push.former = None;
                 }
             }
         }

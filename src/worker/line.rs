@@ -103,9 +103,9 @@ pub(super) struct Line {
     /// When it was called last.
     called_at: Instant,
     /// The server that the one called for it has redirected to, ...
-    redirect: Option<Box<Target>>,
-    /// ... and how many did so in a row.
-    redirects: u8,
+    pub(super) redirect: Option<Box<Target>>,
+    /// ... and how many refused with that in a row.
+    pub(super) redirects: u8,
 }
 
 impl Line {
@@ -410,10 +410,13 @@ impl<S: Transport> Core<S> {
     /// A connection of ours to another server has ended, and not because we had no more use
     /// for it.
     pub(super) fn line_down(&mut self, key: usize, errand: Errand, reason: &CloseReason) {
+        let Errand { stream, task, .. } = errand;
+        if let Task::Push(rule) = task {
+            self.forget_former(key, stream, rule);
+        }
         if self.draining {
             return;
         }
-        let Errand { stream, task, .. } = errand;
         let line = self.line(stream, task);
         if line.is_none_or(|line| line.state != State::Up(key)) {
             return;

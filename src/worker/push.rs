@@ -7,6 +7,9 @@
 //!                           +------ backoff <--- lost, refused <--+
 //! ```
 //!
+//! A target that asks for a new connection elsewhere keeps the present one until there is the new
+//! one: the line goes on to call, and `former` is the connection that publishes meanwhile.
+//!
 //! While the publisher is away the line stays as it is; when the stream ends, so does the publish
 //! over there.
 
@@ -22,6 +25,7 @@ use super::line::{Line, State, Task};
 use super::session::Answer;
 use super::table::{Form, Player, Source};
 use crate::edge::backoff;
+use crate::limits;
 use crate::logging::quoted;
 use crate::net::transport::Transport;
 use crate::rtmp::command::Status;
@@ -38,6 +42,22 @@ pub(super) struct Push {
     pub(super) line: Line,
     /// The target has accepted it.
     pub(super) is_publishing: bool,
+    /// When it did so last.
+    accepted_at: Option<Instant>,
+    /// The connection, by slab key, that goes on publishing until the line has taken its place.
+    pub(super) former: Option<usize>,
+    /// When the target last asked for a new connection, ...
+    moves_since: Option<Instant>,
+    /// ... and how often that was done since it had the stream for long.
+    moves: u8,
+}
+
+impl Push {
+    /// Whether the target has had the stream for so long that a new failure is the first.
+    fn has_lasted(&self, now: Instant) -> bool {
+        let accepted = self.accepted_at;
+        accepted.is_some_and(|at| now.saturating_duration_since(at) > limits::RETRY_MAX)
+    }
 }
 
 impl<S: Transport> Core<S> {
@@ -54,6 +74,10 @@ impl<S: Transport> Core<S> {
                     name: name.clone(),
                     line: Line::new(self.now),
                     is_publishing: false,
+                    accepted_at: None,
+                    former: None,
+                    moves_since: None,
+                    moves: 0,
                 });
             }
         }
@@ -87,37 +111,163 @@ impl<S: Transport> Core<S> {
         rule: usize,
         answer: Answer,
     ) -> Flow {
-        let why = match answer {
+        let (is_error, code, why, redirect) = match answer {
             Answer::Other => return Flow::Continue,
-            Answer::Refused { why, .. } => why,
-            Answer::Status { code, .. } if code == "NetStream.Publish.Start" => {
-                self.push_accepted(key, index, rule);
-                return Flow::Continue;
-            }
+            Answer::Refused { why, redirect } => (true, String::new(), why, redirect),
             Answer::Status {
                 is_error,
                 code,
                 description,
-                ..
+                redirect,
             } => {
-                let is_over = [
-                    "NetStream.Unpublish.Success",
-                    "NetConnection.Connect.Closed",
-                ]
-                .contains(&code.as_str());
-                if !is_error && !is_over && !code.ends_with("ReconnectRequest") {
-                    return Flow::Continue;
-                }
-                format!("{code} {description}")
+                let why = format!("{code} {description}");
+                (is_error, code, why, redirect)
             }
         };
-        let why: String = why.trim().chars().take(200).collect();
-        self.gauges.push_refusals += 1;
-        self.targets[rule].refusals += 1;
-        if self.shared.config.push_strict.is_on() {
-            self.close_publisher(index);
+        let is_over = [
+            "NetStream.Unpublish.Success",
+            "NetConnection.Connect.Closed",
+        ];
+        let is_over = is_over.contains(&code.as_str());
+        let former = self.push(index, rule).and_then(|push| push.former);
+        match (code.as_str(), redirect) {
+            // What it says no longer matters: another connection takes its place.
+            _ if former == Some(key) && !is_error && !is_over => Flow::Continue,
+            _ if former == Some(key) => Flow::Close(CloseReason::Released),
+            ("NetStream.Publish.Start", _) => {
+                self.push_accepted(key, index, rule);
+                Flow::Continue
+            }
+            ("NetConnection.Connect.ReconnectRequest", to) => {
+                self.push_is_to_move(key, index, rule, to.as_deref())
+            }
+            ("NetStream.Publish.BadName", None) if let Some(former) = former => {
+                self.push_in_place_of(key, former, index, rule)
+            }
+            (_, Some(to)) if is_error => {
+                self.push_redirected(key, index, rule, &to, !code.is_empty())
+            }
+            _ if is_error => self.push_refused(index, rule, &why),
+            _ if is_over => Flow::Close(refused(&why)),
+            _ => Flow::Continue,
         }
-        Flow::Close(CloseReason::Refused(why.into()))
+    }
+
+    /// The target refuses the stream, and has not just asked to go elsewhere.
+    fn push_refused(&mut self, index: usize, rule: usize, why: &str) -> Flow {
+        let now = self.now;
+        let moves = self.push(index, rule).and_then(|push| push.moves_since);
+        if moves.is_none_or(|since| now.saturating_duration_since(since) > limits::PUSH_MOVE_TIME) {
+            self.gauges.push_refusals += 1;
+            self.targets[rule].refusals += 1;
+            if self.shared.config.push_strict.is_on() {
+                self.close_publisher(index);
+            }
+        }
+        Flow::Close(refused(why))
+    }
+
+    /// The target refuses the stream and says where to publish it instead.
+    fn push_redirected(
+        &mut self,
+        key: usize,
+        index: usize,
+        rule: usize,
+        to: &str,
+        for_stream: bool,
+    ) -> Flow {
+        match self.follow_redirect(key, to, for_stream) {
+            Flow::Close(CloseReason::Refused(why)) => self.push_refused(index, rule, &why),
+            flow => {
+                if let Some(push) = self.push(index, rule) {
+                    push.is_publishing = push.former.is_some();
+                }
+                flow
+            }
+        }
+    }
+
+    /// The target asks for a new connection, E-RTMP v2 "Reconnect Request": to the server at `to`
+    /// beside the present connection, which goes when that takes the stream; or to itself at once.
+    fn push_is_to_move(&mut self, key: usize, index: usize, rule: usize, to: Option<&str>) -> Flow {
+        let now = self.now;
+        let Some(push) = self.push(index, rule) else {
+            return Flow::Continue;
+        };
+        push.moves_since = Some(now);
+        if push.has_lasted(now) {
+            push.moves = 0;
+        }
+        if push.moves >= limits::REDIRECTS_MAX {
+            return Flow::Continue;
+        }
+        push.moves += 1;
+        let is_publishing = push.is_publishing;
+        let task = Task::Push(rule);
+        // An empty reference leads to where the connection is.
+        let target = match self.redirected(index, task, to.unwrap_or_default(), false) {
+            Ok(target) => target,
+            // It is served for as long as it is there.
+            Err(_) if is_publishing => return Flow::Continue,
+            Err(error) => return Flow::Close(refused(error.words())),
+        };
+        info!(
+            "conn={} push moves stream={} to={}",
+            self.conns[key].id,
+            quoted(&self.streams[index].name),
+            target.authority
+        );
+        let is_beside = is_publishing && to.is_some();
+        if let Some(push) = self.push(index, rule) {
+            push.line.redirect = Some(Box::new(target));
+            push.is_publishing = is_beside;
+            push.former = is_beside.then_some(key);
+        }
+        if is_beside {
+            self.call(index, task);
+            return Flow::Continue;
+        }
+        self.end_push_conn(key);
+        self.call(index, task);
+        Flow::Close(CloseReason::Released)
+    }
+
+    /// The server that the target has sent us to does not take a name that is published: the
+    /// connection `former` goes first, and then it is asked once more.
+    fn push_in_place_of(&mut self, key: usize, former: usize, index: usize, rule: usize) -> Flow {
+        if let Some(push) = self.push(index, rule) {
+            push.former = None;
+            push.is_publishing = false;
+        }
+        self.end_push_conn(former);
+        self.close(former, &CloseReason::Released);
+        self.end_push_conn(key);
+        self.call(index, Task::Push(rule));
+        Flow::Close(CloseReason::Released)
+    }
+
+    /// The connection `key` to a target publishes there no longer, and is nobody's.
+    fn end_push_conn(&mut self, key: usize) {
+        let conn = &mut self.conns[key];
+        conn.errand = None;
+        if let Some(client) = conn.session.client() {
+            client.stop();
+        }
+    }
+
+    /// A connection that was to be left for another one has ended before that.
+    pub(super) fn forget_former(&mut self, key: usize, index: usize, rule: usize) {
+        if let Some(push) = self.push(index, rule)
+            && push.former == Some(key)
+        {
+            push.former = None;
+            push.is_publishing = false;
+        }
+    }
+
+    fn push(&mut self, index: usize, rule: usize) -> Option<&mut Push> {
+        let stream = self.streams.get_mut(index)?;
+        stream.pushes.iter_mut().find(|push| push.rule == rule)
     }
 
     /// With `--push-strict` a publisher stands or falls with its targets.
@@ -144,13 +294,18 @@ impl<S: Transport> Core<S> {
         if !conn.plays.is_empty() {
             return;
         }
-        let stream = &mut self.streams[index];
-        let pushes = &mut stream.pushes;
-        let Some(push) = pushes.iter_mut().find(|push| push.rule == rule) else {
+        let Some(push) = self.push(index, rule) else {
             return;
         };
         push.is_publishing = true;
-        push.line.failures = 0;
+        push.accepted_at = Some(now);
+        push.line.redirects = 0;
+        if let Some(former) = push.former.take() {
+            self.end_push_conn(former);
+            self.close(former, &CloseReason::Released);
+        }
+        let conn = &mut self.conns[key];
+        let stream = &mut self.streams[index];
         let server = &self.shared.config.push[rule].servers[0];
         info!(
             "conn={} push stream={} to={} peer={}",
@@ -192,6 +347,16 @@ impl<S: Transport> Core<S> {
         let Some(push) = pushes.iter_mut().find(|push| push.rule == rule) else {
             return;
         };
+        if push.has_lasted(now) {
+            push.line.failures = 1;
+        }
+        push.accepted_at = None;
+        if let Some(former) = push.former.take() {
+            // It was sent to where it cannot go, and stays.
+            push.line.state = State::Up(former);
+            push.accepted_at = Some(now);
+            return;
+        }
         push.is_publishing = false;
         self.faults.at(Midst::Line);
         let until: Instant = now + backoff::delay(push.line.failures, dice);
@@ -233,6 +398,11 @@ impl<S: Transport> Core<S> {
     /// up.
     pub(super) fn forget_pushes(&mut self, index: usize) {
         for push in std::mem::take(&mut self.streams[index].pushes) {
+            // Its play ends with those of the stream.
+            let former = push.former.and_then(|key| self.conns.get_mut(key));
+            if let Some(conn) = former {
+                conn.errand = None;
+            }
             let key = push.line.conn();
             let conn = key.and_then(|key| self.conns.get_mut(key));
             let is_its = |conn: &&mut super::conn::Conn<S>| {
@@ -244,4 +414,9 @@ impl<S: Transport> Core<S> {
             }
         }
     }
+}
+
+fn refused(why: &str) -> CloseReason {
+    let why: String = why.trim().chars().take(200).collect();
+    CloseReason::Refused(why.into())
 }

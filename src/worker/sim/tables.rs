@@ -275,7 +275,9 @@ pub(super) fn check_lines(core: &Relay, now: Instant, is_idle: bool) -> Result<(
                 push.map(|push| &push.line)
             }
         });
-        if line.is_none_or(|line| line.state != State::Up(key)) {
+        let pushes = stream.into_iter().flat_map(|stream| &stream.pushes);
+        let is_former = pushes.into_iter().any(|push| push.former == Some(key));
+        if !is_former && line.is_none_or(|line| line.state != State::Up(key)) {
             return Err(format!("{key} is for {task:?} of {line:?}"));
         }
     }
