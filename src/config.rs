@@ -44,6 +44,10 @@ pub struct Config {
     pub chunk_size: u32,
     /// Where workers are pinned.
     pub cpus: Cpus,
+    /// The configuration file that was read.
+    pub file: Option<PathBuf>,
+    /// Other processes may listen on the same addresses.
+    pub reuse_port_with_others: bool,
     /// How long connections are served after a request to stop.
     pub drain: Duration,
     /// Whether a new player starts at the newest key frame there is, or at the next to come.
@@ -163,6 +167,8 @@ impl Config {
             backlog: values.number("backlog")?,
             chunk_size: values.number("chunk-size")?,
             cpus: values.cpus("cpus")?,
+            file: None,
+            reuse_port_with_others: false,
             drain: values.time("drain")?,
             gop_cache: values.switch("gop-cache")?,
             grace: values.time("grace")?,

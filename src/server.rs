@@ -1,4 +1,4 @@
-//! The process: sockets bound, workers started and pinned, signals waited for, figures printed.
+//! The process: sockets bound, workers started, signals waited for, figures printed.
 //! The only place that starts threads.
 
 use std::fmt;
@@ -85,7 +85,15 @@ pub enum StartError {
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Listen { address, error } => write!(f, "cannot listen on {address}: {error}"),
+            Self::Listen { address, error } => {
+                write!(f, "cannot listen on {address}: {error}")?;
+                if error.kind() == io::ErrorKind::AddrInUse {
+                    let other = "; another program listens there. Two relays share an address \
+                                 with --reuse-port-with-others only";
+                    f.write_str(other)?;
+                }
+                Ok(())
+            }
             Self::Tls(error) => write!(f, "TLS: {error}"),
             Self::Token { path, error } => {
                 write!(f, "--admin-token-file: {}: {error}", path.display())
@@ -121,8 +129,9 @@ pub fn run(mut config: Config) -> Result<(), StartError> {
     log_panics();
     let mut signals =
         Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(system("install signal handlers"))?;
+    warn_exposed(&config);
     let available = process::available_cpus().map_err(system("list the cores"))?;
-    let workers = worker_count(config.workers, available.len());
+    let workers = worker_count(config.workers, process::cpu_share(available.len()));
     let pins = pins(&config.cpus, &available, workers)?;
     let max_connections = connection_limit(&config, workers)?;
     let options = socket_options(&config);
@@ -169,7 +178,10 @@ pub fn run(mut config: Config) -> Result<(), StartError> {
         threads.push(start_worker(worker, event_loop, pins[worker])?);
     }
     announce(&doors.announced).map_err(system("print the addresses"))?;
-    info!("started workers={workers} max_connections={max_connections} pins={pins:?}");
+    info!(
+        "{}",
+        start_line(&shared.config, &pins, available.len(), max_connections)
+    );
     if let Some(interval) = stats_interval {
         start_stats(shared.clone(), interval)?;
     }
@@ -193,6 +205,61 @@ fn socket_options(config: &Config) -> SocketOptions {
         backlog: i32::from(config.backlog),
         nodelay: config.nodelay.is_on(),
         user_timeout: config.send_timeout + USER_TIMEOUT_MARGIN,
+    }
+}
+
+/// What the log says at the start: the version, where settings come from, and the limits in force.
+fn start_line(
+    config: &Config,
+    pins: &[Option<usize>],
+    cores: usize,
+    max_connections: usize,
+) -> String {
+    let file = match &config.file {
+        Some(path) => quoted(path.display()).to_string(),
+        None => "none".to_owned(),
+    };
+    let limit =
+        |limit: Option<usize>| limit.map_or_else(|| "none".to_owned(), |most| most.to_string());
+    let usable = process::cpu_share(cores);
+    let quota = if usable < cores {
+        format!(", of which a CPU quota leaves {usable}")
+    } else {
+        String::new()
+    };
+    let places: Vec<String> = pins
+        .iter()
+        .enumerate()
+        .filter_map(|(worker, pin)| Some(format!("worker {worker} on core {}", (*pin)?)))
+        .collect();
+    let places = match places.is_empty() {
+        true => "workers are not pinned".to_owned(),
+        false => places.join(", "),
+    };
+    format!(
+        "started version={} config={file} workers={} cpus=\"{cores} available{quota}; {places}\" \
+         max_connections={max_connections} max_per_address={} max_streams={} memory_max={}",
+        env!("CARGO_PKG_VERSION"),
+        pins.len(),
+        limit(config.max_per_address),
+        limit(config.max_streams),
+        limit(config.memory_max),
+    )
+}
+
+/// Warns of files with secrets that others on this machine may read.
+fn warn_exposed(config: &Config) {
+    let has_keys = !config.push.is_empty() || !config.pull.is_empty();
+    let file = config.file.as_ref().filter(|_| has_keys);
+    let token = config.admin_token_file.as_ref();
+    let files = [
+        (file, "the configuration with URLs of other servers"),
+        (token, "the token of --admin-token-file"),
+    ];
+    for (path, what) in files {
+        if let Some(warning) = path.and_then(|path| process::exposure(path, what)) {
+            warn!("{warning}");
+        }
     }
 }
 
@@ -335,6 +402,7 @@ impl Doors {
         workers: usize,
         tls: Option<&Arc<ServerTls>>,
     ) -> Result<Self, StartError> {
+        let with_others = config.reuse_port_with_others;
         let mut doors = Self {
             announced: Vec::new(),
             addresses: Vec::new(),
@@ -350,7 +418,8 @@ impl Doors {
                 address: ListenAddr::Tcp(wanted),
                 error,
             };
-            let (bound, acceptors) = listen(wanted, options, workers).map_err(failed)?;
+            let (bound, acceptors) =
+                listener::listen_on(wanted, workers, with_others, options).map_err(failed)?;
             doors.addresses.push(bound);
             let name = match plane {
                 Plane::Admin => "admin",
@@ -368,13 +437,16 @@ impl Doors {
             };
             match wanted {
                 ListenAddr::Tcp(address) => {
-                    let (bound, acceptors) = listen(*address, options, workers).map_err(failed)?;
+                    let (bound, acceptors) =
+                        listener::listen_on(*address, workers, with_others, options)
+                            .map_err(failed)?;
                     doors.addresses.push(bound);
                     doors.add(format!("rtmp {bound}"), acceptors, &Speaks::Rtmp);
                 }
                 ListenAddr::Unix(path) => {
                     let (held, acceptors) =
-                        listener::listen_unix(path, workers, options).map_err(failed)?;
+                        listener::listen_unix(path, workers, with_others, options)
+                            .map_err(failed)?;
                     doors._paths.push(held);
                     doors.add(format!("rtmp {wanted}"), acceptors, &Speaks::Rtmp);
                 }
@@ -385,7 +457,8 @@ impl Doors {
                 address: ListenAddr::Tcp(wanted),
                 error,
             };
-            let (bound, acceptors) = listen(wanted, options, workers).map_err(failed)?;
+            let (bound, acceptors) =
+                listener::listen_on(wanted, workers, with_others, options).map_err(failed)?;
             doors.addresses.push(bound);
             if let Some(tls) = tls {
                 let speaks = Speaks::Rtmps(tls.clone());
@@ -402,25 +475,6 @@ impl Doors {
             doors.push(Door { acceptor, speaks });
         }
     }
-}
-
-/// Every worker's listener, all on the same address, and the address as bound.
-fn listen(
-    wanted: SocketAddr,
-    options: &SocketOptions,
-    workers: usize,
-) -> io::Result<(SocketAddr, Vec<Acceptor>)> {
-    let first = listener::bind(wanted, options)?;
-    // With port 0 the first socket finds out which.
-    let bound = first.local_addr()?.as_socket().unwrap_or(wanted);
-    let mut sockets = vec![first];
-    for _ in 1..workers {
-        sockets.push(listener::bind(bound, options)?);
-    }
-    let listening = sockets
-        .into_iter()
-        .map(|socket| listener::listen(socket, options));
-    Ok((bound, listening.collect::<io::Result<_>>()?))
 }
 
 #[expect(clippy::print_stdout, reason = "the documented lines for scripts")]

@@ -22,6 +22,7 @@ mod unit;
 pub(crate) mod value;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use getopts::{Fail, Options, ParsingStyle};
 
@@ -242,11 +243,15 @@ pub fn parse(args: &[String]) -> Result<Outcome, ConfigError> {
         return Ok(Outcome::Print(version()));
     }
     let mut all = Raw::default();
-    if let Some(path) = raw.given.get("config").and_then(|given| given.first()) {
-        all = file::read(&path.value)?;
+    let path = raw.given.get("config").and_then(|given| given.first());
+    let path = path.map(|given| given.value.clone());
+    if let Some(path) = &path {
+        all = file::read(path)?;
     }
     all.override_with(raw);
-    let config = Config::from_raw(&all)?;
+    let mut config = Config::from_raw(&all)?;
+    config.file = path.map(PathBuf::from);
+    config.reuse_port_with_others = switches.contains(&"reuse-port-with-others");
     if switches.contains(&"print-config") {
         return Ok(Outcome::Print(config.to_text()));
     }
@@ -575,7 +580,11 @@ mod tests {
             );
         }
         let again = Written::new("second.conf", &text);
-        assert_eq!(config(&["--config", again.path()]), config(&args[..4]));
+        let read_back = Config {
+            file: Some(file.path().into()),
+            ..config(&["--config", again.path()])
+        };
+        assert_eq!(read_back, config(&args[..4]));
     }
 
     #[test]

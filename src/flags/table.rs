@@ -76,6 +76,15 @@ pub const OPTIONS: &[Opt] = &[
         ..BLANK
     },
     Opt {
+        name: "reuse-port-with-others",
+        category: Category::Listening,
+        meaning: "Listen also where another relay listens already.",
+        note: "For upgrades: the kernel deals connections out to both until the other one is \
+               stopped, and the file of a unix socket is taken over. Without it a second relay \
+               on the same address does not start. On the command line only.",
+        ..BLANK
+    },
+    Opt {
         name: "tls-ca",
         hint: "FILE",
         accepts: Accepts::Text("a PEM file of certificates"),
@@ -112,11 +121,13 @@ pub const OPTIONS: &[Opt] = &[
         accepts: Accepts::Text(
             "auto, none, or numbers and ranges like 0,2-3, each once, from 0 to 1023",
         ),
-        default: "auto",
+        default: "none",
         category: Category::Cores,
         meaning: "Cores the workers are pinned to, one after the other.",
-        note: "auto takes the available cores in order, none does not pin. The list may be \
-               shorter or longer than --workers: it is gone through again from its start.",
+        note: "none leaves that to the kernel, which suits machines that are shared, with another \
+               relay for instance; auto takes the available cores in order, for a machine that \
+               the relay has to itself. The list may be shorter or longer than --workers: the \
+               workers go through it again from its start.",
         ..BLANK
     },
     Opt {
@@ -126,7 +137,8 @@ pub const OPTIONS: &[Opt] = &[
         default: "0",
         category: Category::Cores,
         meaning: "Event loops, each with a thread and listeners of its own.",
-        note: "0 starts one for each available core, 64 at most.",
+        note: "0 starts one for each core that the affinity mask and the CPU quota of the control \
+               group leave, 64 at most.",
         ..BLANK
     },
     Opt {

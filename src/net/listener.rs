@@ -40,19 +40,49 @@ const KEEPALIVE_EVERY: Duration = Duration::from_secs(10);
 /// ... and given up after so many probes without an answer.
 const KEEPALIVE_PROBES: u32 = 3;
 
-/// A socket bound to `address` with SO_REUSEPORT, not listening yet: all workers bind before
-/// any listens, so that the kernel spreads connections over all of them from the first on.
+/// Listens on `wanted` with a socket for each of `count` workers, which share the address with
+/// SO_REUSEPORT; gives the address as bound.
+///
+/// Other processes share it too if `with_others` is set. If not, the first socket listens without
+/// SO_REUSEPORT, which the kernel refuses while anybody else listens there, and shares the address
+/// only then: of two relays that start at the same moment one is refused.
 ///
 /// # Errors
 /// The address is in use or not ours.
-pub fn bind(address: SocketAddr, options: &SocketOptions) -> io::Result<socket2::Socket> {
+pub fn listen_on(
+    wanted: SocketAddr,
+    count: usize,
+    with_others: bool,
+    options: &SocketOptions,
+) -> io::Result<(SocketAddr, Vec<Acceptor>)> {
+    let first = bind(wanted, with_others, options)?;
+    // With port 0 the first socket finds out which.
+    let bound = first.local_addr()?.as_socket().unwrap_or(wanted);
+    if !with_others {
+        first.listen(options.backlog)?;
+        first.set_reuse_port(true)?;
+    }
+    let mut sockets = vec![first];
+    for _ in 1..count {
+        sockets.push(bind(bound, true, options)?);
+    }
+    // All are bound before the last of them listens, so that the kernel spreads connections.
+    let acceptors = sockets.into_iter().map(|socket| {
+        socket.listen(options.backlog)?;
+        Ok(Acceptor::Tcp(TcpListener::from_std(socket.into())))
+    });
+    Ok((bound, acceptors.collect::<io::Result<_>>()?))
+}
+
+/// A socket bound to `address`, with SO_REUSEPORT if it is `shared`; not listening yet.
+fn bind(address: SocketAddr, shared: bool, options: &SocketOptions) -> io::Result<socket2::Socket> {
     let socket = socket2::Socket::new(
         Domain::for_address(address),
         Type::STREAM,
         Some(Protocol::TCP),
     )?;
     socket.set_reuse_address(true)?;
-    socket.set_reuse_port(true)?;
+    socket.set_reuse_port(shared)?;
     if address.is_ipv6() {
         // `[::]` and `0.0.0.0` can be given side by side.
         socket.set_only_v6(true)?;
@@ -77,15 +107,6 @@ pub fn set_buffers(socket: SockRef<'_>, options: &SocketOptions) -> io::Result<(
         socket.set_recv_buffer_size(options.rcvbuf)?;
     }
     Ok(())
-}
-
-/// Makes a bound socket listen.
-///
-/// # Errors
-/// Another process listens on the address without SO_REUSEPORT.
-pub fn listen(socket: socket2::Socket, options: &SocketOptions) -> io::Result<Acceptor> {
-    socket.listen(options.backlog)?;
-    Ok(Acceptor::Tcp(TcpListener::from_std(socket.into())))
 }
 
 /// The path of a unix socket that listens. The file is removed with this, unless another has
@@ -120,28 +141,22 @@ fn file_at(path: &Path) -> io::Result<FileMark> {
 }
 
 /// A socket for each of `count` workers that listens at `path`. A socket file that is there
-/// already and at which nobody listens is replaced.
+/// already and at which nobody listens is replaced; if `with_others` is set, also one at which
+/// somebody listens, who keeps the connections it has.
 ///
 /// # Errors
 /// Somebody listens there, or it is a file of another kind, or none can be made there.
 pub fn listen_unix(
     path: &Path,
     count: usize,
+    with_others: bool,
     options: &SocketOptions,
 ) -> io::Result<(UnixPath, Vec<Acceptor>)> {
-    if let Ok(found) = std::fs::symlink_metadata(path) {
-        if !found.file_type().is_socket() {
-            let what = "a file that is no socket is there";
-            return Err(io::Error::new(ErrorKind::AlreadyExists, what));
-        }
-        match std::os::unix::net::UnixStream::connect(path) {
-            Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
-                std::fs::remove_file(path)?;
-            }
-            Err(error) if error.kind() != ErrorKind::WouldBlock => return Err(error),
-            _ => return Err(ErrorKind::AddrInUse.into()),
-        }
-    }
+    // Of two relays that start at the same moment the second looks when the first listens.
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+    let dir = std::fs::File::open(dir.unwrap_or_else(|| Path::new(".")))?;
+    dir.lock()?;
+    remove_socket_file(path, with_others)?;
     let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
     set_buffers(SockRef::from(&socket), options)?;
     socket.set_nonblocking(true)?;
@@ -158,6 +173,24 @@ pub fn listen_unix(
     };
     let clones = (0..count).map(|_| socket.try_clone().map(acceptor));
     Ok((path, clones.collect::<io::Result<_>>()?))
+}
+
+/// Makes room for a socket at `path`.
+fn remove_socket_file(path: &Path, with_others: bool) -> io::Result<()> {
+    let Ok(found) = std::fs::symlink_metadata(path) else {
+        return Ok(());
+    };
+    if !found.file_type().is_socket() {
+        let what = "a file that is no socket is there";
+        return Err(io::Error::new(ErrorKind::AlreadyExists, what));
+    }
+    match std::os::unix::net::UnixStream::connect(path) {
+        _ if with_others => {}
+        Err(error) if error.kind() == ErrorKind::ConnectionRefused => {}
+        Err(error) if error.kind() != ErrorKind::WouldBlock => return Err(error),
+        _ => return Err(ErrorKind::AddrInUse.into()),
+    }
+    std::fs::remove_file(path)
 }
 
 /// A listening socket of a worker.
@@ -263,38 +296,66 @@ mod tests {
     };
 
     #[test]
-    fn two_listeners_share_one_address() {
-        let first = bind("127.0.0.1:0".parse().unwrap(), &OPTIONS).unwrap();
-        let address = first.local_addr().unwrap().as_socket().unwrap();
-        let second = bind(address, &OPTIONS).unwrap();
-        let first = listen(first, &OPTIONS).unwrap();
-        let second = listen(second, &OPTIONS).unwrap();
+    fn workers_share_an_address_and_others_only_when_allowed() {
+        let options = SocketOptions {
+            backlog: 1024,
+            ..OPTIONS
+        };
+        let any = "127.0.0.1:0".parse().unwrap();
+        let (address, first) = listen_on(any, 3, false, &options).unwrap();
         let bound = |acceptor: &Acceptor| match acceptor {
             Acceptor::Tcp(listener) => listener.local_addr().unwrap(),
             Acceptor::Unix(_) => panic!("an address"),
         };
-        assert_eq!(bound(&first), bound(&second));
+        assert!(first.iter().all(|acceptor| bound(acceptor) == address));
+        let everywhere = SocketAddr::new([0, 0, 0, 0].into(), address.port());
+        for wanted in [address, everywhere] {
+            let refused = listen_on(wanted, 2, false, &options).unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::AddrInUse, "{wanted}");
+        }
+        let (same, second) = listen_on(address, 2, true, &options).unwrap();
+        assert_eq!((same, second.len()), (address, 2));
+        // Connections are spread over all of the workers.
+        let clients: Vec<_> = (0..200)
+            .map(|_| std::net::TcpStream::connect(address).unwrap())
+            .collect();
+        let counts: Vec<usize> = first
+            .iter()
+            .chain(&second)
+            .map(|acceptor| {
+                let accepted = std::iter::from_fn(|| acceptor.accept(&options).ok());
+                accepted.count()
+            })
+            .collect();
+        assert!(counts.iter().all(|&count| count > 0), "{counts:?}");
+        drop(clients);
+        drop((first, second));
+        // What has been accepted and closed is no obstacle.
+        listen_on(address, 1, false, &options).unwrap();
     }
 
     #[test]
     fn a_socket_file_is_replaced_when_nobody_listens_there_and_removed_at_the_end() {
         let name = format!("tailwater-listener-{}", std::process::id());
         let path = std::env::temp_dir().join(name);
-        let (first, acceptors) = listen_unix(&path, 2, &OPTIONS).unwrap();
+        let (first, acceptors) = listen_unix(&path, 2, false, &OPTIONS).unwrap();
         assert_eq!(acceptors.len(), 2);
-        let taken = listen_unix(&path, 1, &OPTIONS).unwrap_err();
+        let taken = listen_unix(&path, 1, false, &OPTIONS).unwrap_err();
         assert_eq!(taken.kind(), ErrorKind::AddrInUse);
         // As a relay that was killed leaves it.
         drop(acceptors);
         // Longer than a tick of the clock of files.
         std::thread::park_timeout(Duration::from_millis(50));
-        let (second, _acceptors) = listen_unix(&path, 1, &OPTIONS).unwrap();
+        let (second, _acceptors) = listen_unix(&path, 1, false, &OPTIONS).unwrap();
         drop(first);
         assert!(path.exists(), "it is another's by now");
+        let (third, _taken) = listen_unix(&path, 1, true, &OPTIONS).unwrap();
         drop(second);
+        assert!(path.exists(), "it was taken over");
+        drop(third);
         assert!(!path.exists());
         std::fs::write(&path, "text").unwrap();
-        let file = listen_unix(&path, 1, &OPTIONS).unwrap_err();
+        let file = listen_unix(&path, 1, false, &OPTIONS).unwrap_err();
         assert_eq!(file.kind(), ErrorKind::AlreadyExists);
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "text");
         std::fs::remove_file(&path).unwrap();

@@ -1,6 +1,9 @@
-//! The process and its threads as the kernel sees them: processors and open files.
+//! The process and its threads as the kernel sees them: processors and open files, and who may
+//! read its secrets.
 
 use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -14,6 +17,23 @@ pub fn available_cpus() -> io::Result<Vec<usize>> {
     Ok((0..CpuSet::MAX_CPU)
         .filter(|&cpu| set.is_set(cpu))
         .collect())
+}
+
+/// How many of `available` processors the process may use at one time: fewer where a CPU quota
+/// of its control group (version 1 or 2) says so, and at least one.
+pub fn cpu_share(available: usize) -> usize {
+    // The standard library looks at quotas, of control groups above as well.
+    let share = std::thread::available_parallelism();
+    share.map_or(available, |share| share.get().min(available))
+}
+
+/// What is to be said of a file with a secret that others may read; `what` names the secret.
+pub fn exposure(path: &Path, what: &str) -> Option<String> {
+    let mode = std::fs::metadata(path).ok()?.mode() & 0o777;
+    (mode & 0o007 != 0).then(|| {
+        let path = path.display();
+        format!("{path}: everybody on this machine may read or change {what} (mode {mode:o})")
+    })
 }
 
 /// Pins the calling thread to `cpu`.

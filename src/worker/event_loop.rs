@@ -1,5 +1,5 @@
-//! The event loop around a [`Core`]: poll, sockets, mail and the clock. One thread, pinned; it
-//! sleeps nowhere but in poll.
+//! The event loop around a [`Core`]: poll, sockets, mail and the clock. One thread; it sleeps
+//! nowhere but in poll.
 //!
 //! ```text
 //!   poll -> letters -> accept -> ingress -> feed -> egress -> woken -> deadlines -> post

@@ -18,6 +18,7 @@ use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, RootCertStore, ServerConfig};
 
 use super::{FileError, certificates, pem_words};
+use crate::net::process::exposure;
 
 /// A certificate file and the file of its key.
 pub type Pair = (PathBuf, PathBuf);
@@ -128,7 +129,7 @@ fn load(files: &[Pair], provider: &CryptoProvider) -> Result<Loaded, FileError> 
             FileError::new(key, wrong)
         })?;
         loaded.warnings.extend(expiry(certificate, &pair, provider));
-        loaded.warnings.extend(exposure(key));
+        loaded.warnings.extend(exposure(key, "the key"));
         loaded.keys.push(Arc::new(pair));
     }
     Ok(loaded)
@@ -159,14 +160,4 @@ fn expiry(path: &Path, pair: &CertifiedKey, provider: &CryptoProvider) -> Option
         _ => return None,
     };
     Some(format!("{}: the certificate {what}", path.display()))
-}
-
-/// What is to be said of a key that others may read.
-fn exposure(path: &Path) -> Option<String> {
-    use std::os::unix::fs::MetadataExt;
-    let mode = std::fs::metadata(path).ok()?.mode() & 0o777;
-    (mode & 0o007 != 0).then(|| {
-        let path = path.display();
-        format!("{path}: everybody on this machine may read or change the key (mode {mode:o})")
-    })
 }
