@@ -526,11 +526,14 @@ pub const PAGE_ROWS_MAX: usize = 1_000;
 /// `other`.
 pub const METRIC_STREAMS_MAX: usize = 2_000;
 
-/// Names that are banned at one time; beyond that the ban that is over soonest ends early.
+/// Bans in force at one time; a further one is refused.
 pub const BANS_MAX: usize = 1_024;
 
-/// The longest ban.
-pub const BAN_TIME_MAX: Duration = Duration::from_secs(86_400);
+/// The longest ban that ends by itself.
+pub const BAN_TIME_MAX: Duration = Duration::from_secs(365 * 86_400);
+
+/// Characters of a ban's reason, which clients are told.
+pub const BAN_REASON_CHARS: usize = 100;
 
 /// Codecs that a client may name in connect and that are told of it.
 pub const CLIENT_CODECS_MAX: usize = 16;

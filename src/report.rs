@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::config::listen::Network;
 use crate::stats::Gauges;
 pub use crate::stream::headers::Picture;
 
@@ -46,10 +47,49 @@ pub enum Question {
         /// For how long nobody may publish what it publishes.
         ban: Option<Duration>,
     },
+    /// What is banned.
+    Bans,
+    /// A ban, and the end of those it is for.
+    Ban(NewBan),
+    /// The end of a ban.
+    Lift(BanTarget),
     /// The workers.
     Workers,
     /// The workers and what is live there.
     Metrics,
+}
+
+/// What may be banned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BanTarget {
+    /// Nobody publishes this stream, and it is not fetched.
+    Stream(Arc<str>),
+    /// Nobody connects from here.
+    Network(Network),
+}
+
+/// A ban that is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewBan {
+    /// Who or what.
+    pub target: BanTarget,
+    /// For how long; None until it is lifted.
+    pub time: Option<Duration>,
+    /// What those are told it is for; may be empty.
+    pub reason: String,
+}
+
+/// A ban in force, as the JSON API shows it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct BanReport {
+    /// The stream, if it is for one.
+    pub stream: Option<Arc<str>>,
+    /// The address or network, if it is for one.
+    pub address: Option<String>,
+    /// For how long it will be in force; None until it is lifted.
+    pub seconds_left: Option<u64>,
+    /// What those are told it is for; may be empty.
+    pub reason: String,
 }
 
 /// A part of a list.
@@ -275,6 +315,8 @@ pub enum Inquiry {
     Clients(Arc<[u64]>),
     /// The end of this client.
     Kick(u64, Option<Duration>),
+    /// The end of those that a new ban is for.
+    CloseBanned(BanTarget),
     /// What it has counted.
     Worker,
     /// The same with its streams.
@@ -294,6 +336,8 @@ pub enum Told {
     Clients(Vec<ClientReport>),
     /// To [`Inquiry::Kick`]: whether it had that client, and the names that are banned now.
     Kicked(Option<Vec<Arc<str>>>),
+    /// To [`Inquiry::CloseBanned`]: how many were closed.
+    Closed(u64),
     /// To [`Inquiry::Worker`] and [`Inquiry::Metrics`].
     Worker(Box<WorkerReport>),
 }
@@ -309,6 +353,10 @@ pub struct Answer {
     pub ids: Vec<u64>,
     /// Where the next page begins, if there is one.
     pub next: Option<Cursor>,
+    /// The bans in force, to [`Question::Bans`].
+    pub bans: Vec<BanReport>,
+    /// What was asked for cannot be done: there is no such ban, or there are too many.
+    pub refused: bool,
     /// What each worker told, by its number; None when it did not in time.
     pub told: Vec<Option<Told>>,
 }

@@ -93,7 +93,11 @@ fn the_status_page_shows_streams_and_workers() {
     relay.wait_stat("publishers", 1);
     let url = format!("http://{}/", relay.admin());
     let script = "({page: document.body.innerText, ...window.tailwater.stats()})";
-    let told = browse(&url, 5, "status", &["--script", script]);
+    // Somebody is banned.
+    let ban = "(() => { const part = (id) => document.getElementById(id); \
+               part('bans-add').click(); part('ban-target').value = '192.0.2.0/24'; \
+               part('ban-reason').value = 'spam'; part('ban-form').requestSubmit(); })()";
+    let told = browse(&url, 5, "status", &["--script", script, "--first", ban]);
     let stats = &told["result"];
     assert_eq!(stats["state"], "connected", "{told:#}");
     assert_eq!(
@@ -101,7 +105,7 @@ fn the_status_page_shows_streams_and_workers() {
         (&1.into(), &2.into())
     );
     let page = stats["page"].as_str().unwrap();
-    for shown in ["live/cam", "avc1", "mp4a", "live"] {
+    for shown in ["live/cam", "avc1", "mp4a", "live", "192.0.2.0/24", "spam"] {
         assert!(page.contains(shown), "no {shown} in {page}");
     }
     assert!(grown(&told, "refreshes").0 >= 2.0, "{told:#}");

@@ -176,7 +176,7 @@ fn imports_point_one_way() {
         ("logging", &["logging", "limits"]),
         ("top", &["top"]),
         ("stats", &[]),
-        ("report", &["report", "stream", "stats", "limits"]),
+        ("report", &["report", "config", "stream", "stats", "limits"]),
         (
             "admin",
             &[

@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::flags::OPTIONS;
 use crate::http::response::Response;
 use crate::report::{
-    Answer, ClientReport, Owned, State, StreamReport, TargetReport, Told, WorkerReport,
+    Answer, BanReport, ClientReport, Owned, State, StreamReport, TargetReport, Told, WorkerReport,
 };
 
 /// What is said to a request for `route`. `answer` is what the workers told, where
@@ -39,6 +39,8 @@ pub fn answer(route: &Route, answer: Option<Answer>, context: &Context<'_>) -> R
         Route::Stream(name) => stream(told, name),
         Route::Clients { .. } => Ok(clients(told, context)),
         Route::Client(id) => client(told, *id),
+        Route::Bans | Route::Lift(_) => bans(told, context),
+        Route::Ban(_) => banned(told),
         Route::Kick { id, ban } => kicked(told, *id, ban.map(|ban| ban.as_secs())),
     };
     answered.unwrap_or_else(|error| error.response())
@@ -263,6 +265,45 @@ fn kicked(answer: Answer, id: u64, ban_seconds: Option<u64>) -> Result<Response,
         closed: true,
         banned,
         ban_seconds: ban_seconds.filter(|_| !banned.is_empty()),
+    };
+    Ok(json(200, &body))
+}
+
+/// The bans in force, also after one was lifted.
+fn bans(answer: Answer, context: &Context<'_>) -> Result<Response, ApiError> {
+    #[derive(Serialize)]
+    struct Body {
+        time_ms: u64,
+        total: usize,
+        bans: Vec<BanReport>,
+    }
+    if answer.refused {
+        return Err(ApiError::not_found("ban"));
+    }
+    let body = Body {
+        time_ms: context.time_ms,
+        total: answer.total,
+        bans: answer.bans,
+    };
+    Ok(json(200, &body))
+}
+
+fn banned(answer: Answer) -> Result<Response, ApiError> {
+    #[derive(Serialize)]
+    struct Body {
+        banned: bool,
+        closed: u64,
+    }
+    if answer.refused {
+        return Err(ApiError::full());
+    }
+    let counts = answer.told.iter().flatten().map(|told| match told {
+        Told::Closed(count) => *count,
+        _ => 0,
+    });
+    let body = Body {
+        banned: true,
+        closed: counts.sum(),
     };
     Ok(json(200, &body))
 }

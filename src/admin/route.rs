@@ -7,11 +7,16 @@ use serde::Serialize;
 
 use super::json;
 use super::metrics::Format;
+use crate::config::listen::Network;
 use crate::http::response::Response;
 use crate::limits;
 use crate::report::{
-    ClientSort, Cursor, Page, Question, Role, State, StreamSort, WantedClients, WantedStreams,
+    BanTarget, ClientSort, Cursor, NewBan, Page, Question, Role, State, StreamSort, WantedClients,
+    WantedStreams,
 };
+
+/// Where bans are; the only page for PUT.
+pub const BANS: &str = "/api/v1/bans";
 
 /// Rows of a list unless the request says how many.
 const ROWS: usize = 100;
@@ -56,6 +61,12 @@ pub enum Route {
         /// For how long the names that it publishes are banned.
         ban: Option<Duration>,
     },
+    /// What is banned.
+    Bans,
+    /// A new ban.
+    Ban(NewBan),
+    /// The end of a ban.
+    Lift(BanTarget),
 }
 
 /// Why a request gets no answer.
@@ -91,6 +102,12 @@ impl ApiError {
     /// The request may not come from there.
     pub fn forbidden(why: &str) -> Self {
         Self::new(403, "forbidden", why)
+    }
+
+    /// There are as many bans as there may be.
+    pub fn full() -> Self {
+        let message = format!("{} bans are in force; lift some", limits::BANS_MAX);
+        Self::new(409, "full", message)
     }
 
     /// The workers did not answer, or too many questions are open.
@@ -131,6 +148,9 @@ impl Route {
             Self::Clients { wanted, page } => Question::Clients { wanted, page },
             Self::Client(id) => Question::Client(id),
             Self::Kick { id, ban } => Question::Kick { id, ban },
+            Self::Bans => Question::Bans,
+            Self::Ban(ban) => Question::Ban(ban),
+            Self::Lift(target) => Question::Lift(target),
         })
     }
 
@@ -150,6 +170,9 @@ pub fn route(method: &str, path: &str, query: &str, accept: &str) -> Result<Rout
     let is_get = matches!(method, "GET" | "HEAD");
     let id = path.strip_prefix("/api/v1/clients/");
     let id = id.filter(|id| !id.is_empty());
+    if path == BANS && !is_get {
+        return bans(method, asked);
+    }
     let route = match (path, id) {
         (_, Some(id)) => {
             // A number that is too large is nobody's.
@@ -164,6 +187,7 @@ pub fn route(method: &str, path: &str, query: &str, accept: &str) -> Result<Rout
                 _ => Route::Client(id),
             }
         }
+        (BANS, _) => Route::Bans,
         ("/healthz", _) => Route::Healthz,
         ("/readyz", _) => Route::Readyz,
         ("/metrics", _) => Route::Metrics(Format::of_accept(accept)),
@@ -199,9 +223,52 @@ pub fn route(method: &str, path: &str, query: &str, accept: &str) -> Result<Rout
         }
     };
     if !is_get {
-        let message = "GET and HEAD are allowed, and DELETE for a client";
+        let message = "GET and HEAD are allowed, DELETE for a client or a ban, PUT for a ban";
         return Err(ApiError::new(405, "method_not_allowed", message));
     }
+    asked.end()?;
+    Ok(route)
+}
+
+/// A request that makes or lifts a ban.
+fn bans(method: &str, mut asked: Asked) -> Result<Route, ApiError> {
+    let target = match (asked.text("stream"), asked.text("address")) {
+        (Some(name), None) if !name.is_empty() => BanTarget::Stream(name.into()),
+        (None, Some(text)) => match Network::parse(&text) {
+            Some(network) => BanTarget::Network(network),
+            None => {
+                return Err(bad(
+                    "address is an address, or a network such as 10.0.0.0/8",
+                ));
+            }
+        },
+        _ => return Err(bad("either stream=APP/NAME or address=ADDRESS is needed")),
+    };
+    let route = match method {
+        "PUT" => {
+            let most = limits::BAN_TIME_MAX.as_secs();
+            let time = asked.number("seconds", 1, most)?.map(Duration::from_secs);
+            let reason = asked.text("reason").unwrap_or_default();
+            if reason.chars().count() > limits::BAN_REASON_CHARS
+                || reason.contains(char::is_control)
+            {
+                let most = limits::BAN_REASON_CHARS;
+                return Err(bad(&format!(
+                    "reason is one line of {most} characters at most"
+                )));
+            }
+            Route::Ban(NewBan {
+                target,
+                time,
+                reason,
+            })
+        }
+        "DELETE" => Route::Lift(target),
+        _ => {
+            let message = "GET, HEAD, PUT and DELETE are allowed";
+            return Err(ApiError::new(405, "method_not_allowed", message));
+        }
+    };
     asked.end()?;
     Ok(route)
 }
@@ -440,7 +507,7 @@ mod tests {
         assert_eq!(delete("/api/v1/clients/7", ""), kick(None));
         let minute = Some(Duration::from_secs(60));
         assert_eq!(delete("/api/v1/clients/7", "ban=60"), kick(minute));
-        for query in ["ban=0", "ban=86401", "ban=", "bann=60"] {
+        for query in ["ban=0", "ban=31536001", "ban=", "bann=60"] {
             assert_eq!(delete("/api/v1/clients/7", query), Err(400), "{query}");
         }
         assert_eq!(delete("/api/v1/streams/live/cam", ""), Err(405));
@@ -449,6 +516,46 @@ mod tests {
             assert_eq!(routed.map_err(|error| error.status), Err(405), "{method}");
         }
         assert_eq!(route("HEAD", "/healthz", "", ""), Ok(Route::Healthz));
+    }
+
+    #[test]
+    fn bans_are_for_a_stream_or_an_address() {
+        let bans = |method, query| {
+            let routed = route(method, "/api/v1/bans", query, "");
+            routed.map_err(|error| error.status)
+        };
+        let network = |text| BanTarget::Network(Network::parse(text).unwrap());
+        let cam = || BanTarget::Stream("live/cam".into());
+        let ban = |target, time: Option<u64>, reason: &str| {
+            Ok(Route::Ban(NewBan {
+                target,
+                time: time.map(Duration::from_secs),
+                reason: reason.to_owned(),
+            }))
+        };
+        assert_eq!(bans("GET", ""), Ok(Route::Bans));
+        assert_eq!(bans("PUT", "stream=live%2Fcam"), ban(cam(), None, ""));
+        let query = "address=10.0.0.0/8&seconds=60&reason=a%20b";
+        assert_eq!(
+            bans("PUT", query),
+            ban(network("10.0.0.0/8"), Some(60), "a b")
+        );
+        assert_eq!(bans("DELETE", "stream=live/cam"), Ok(Route::Lift(cam())));
+        for query in [
+            "",
+            "stream=",
+            "stream=a&address=10.0.0.1",
+            "address=10.0.0.1/8",
+            "address=unix",
+            "address=host",
+            "stream=a&seconds=0",
+            "stream=a&reason=%0a",
+            "stream=a&for=7",
+        ] {
+            assert_eq!(bans("PUT", query), Err(400), "{query}");
+        }
+        assert_eq!(bans("DELETE", "stream=a&reason=x"), Err(400));
+        assert_eq!(bans("POST", "stream=a"), Err(405));
     }
 
     #[test]

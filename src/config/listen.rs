@@ -14,6 +14,44 @@ pub enum ListenAddr {
     Unix(PathBuf),
 }
 
+/// Addresses that begin alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network {
+    /// The first of them; the bits behind the prefix are 0.
+    pub address: IpAddr,
+    /// Length of the prefix, at most as many bits as an address has.
+    pub bits: u8,
+}
+
+impl Network {
+    /// Reads an address, or an address and the length of its prefix.
+    pub fn parse(text: &str) -> Option<Self> {
+        match Proxies::parse(text)? {
+            Proxies::Unix => None,
+            Proxies::Network { address, bits } => Some(Self { address, bits }),
+        }
+    }
+
+    /// Whether `address` is one of them. IPv4 in IPv6 is IPv4.
+    pub fn holds(&self, address: IpAddr) -> bool {
+        let Self { address: own, bits } = *self;
+        let network = Proxies::Network { address: own, bits };
+        network.hold(Some(address))
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { address, bits } = self;
+        let is_one = *bits == if address.is_ipv4() { 32 } else { 128 };
+        if is_one {
+            write!(f, "{address}")
+        } else {
+            write!(f, "{address}/{bits}")
+        }
+    }
+}
+
 /// Peers whose PROXY header is believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Proxies {

@@ -34,7 +34,8 @@ const FILES: &[File] = files! {
     CSS: "player.css" "status.css" "theme.css";
     SCRIPT: "player.js" "screen.js" "figures.js" "connection.js" "source.js" "flv.js" "packets.js"
         "media.js" "clock.js" "buffer.js" "live.js" "video.js" "audio.js" "mp4.js" "box.js"
-        "bytes.js" "status.js" "api.js" "history.js" "table.js" "chart.js" "clients.js" "format.js";
+        "bytes.js" "status.js" "api.js" "history.js" "table.js" "chart.js" "clients.js" "bans.js"
+        "format.js";
     PICTURE: "favicon.svg";
 };
 

@@ -15,6 +15,8 @@ pub enum Method {
     Get,
     /// GET without the body.
     Head,
+    /// PUT, without a body.
+    Put,
     /// DELETE.
     Delete,
     /// OPTIONS: what a browser asks before it asks across origins.
@@ -157,6 +159,7 @@ fn method(name: &str) -> Method {
     match name {
         "GET" => Method::Get,
         "HEAD" => Method::Head,
+        "PUT" => Method::Put,
         "DELETE" => Method::Delete,
         "OPTIONS" => Method::Options,
         _ => Method::Other,

@@ -765,12 +765,9 @@ pub const TABLE: &[Limit] = &[
         "Codecs that are told of a client",
         "left out"
     ),
-    limit!(
-        Count BANS_MAX,
-        "Names banned at one time",
-        "the ban that is over soonest ends early"
-    ),
-    limit!(Time BAN_TIME_MAX, "Longest ban", "answered with 400"),
+    limit!(Count BANS_MAX, "Bans in force at one time", "answered with 409"),
+    limit!(Time BAN_TIME_MAX, "Longest ban that ends by itself", "answered with 400"),
+    limit!(Count BAN_REASON_CHARS, "Characters of the reason of a ban", "answered with 400"),
 ];
 
 /// The table of limits for the README, in Markdown.

@@ -24,6 +24,7 @@ use log::{debug, log, warn};
 use slab::Slab;
 
 use super::admission::{Admission, Refusal};
+use super::bans::Bans;
 use super::conn::{CloseReason, Closes, Conn};
 use super::contain::Step;
 use super::fault::{Faults, Midst};
@@ -77,6 +78,8 @@ pub struct Shared<S> {
     pub began_ms: u64,
     /// What a request to the admin listener has to show, if anything.
     pub admin_token: Option<Token>,
+    /// What the operator has banned.
+    pub bans: Bans,
     /// What origins do not have.
     pub missing: Missing,
     /// What tells this relay from others in a chain of them.
@@ -98,6 +101,7 @@ impl<S> Shared<S> {
         Self {
             began_ms: 0,
             admin_token: None,
+            bans: Bans::default(),
             missing: Missing::default(),
             relay_id: 0,
             registry: Registry::new(config.max_streams),

@@ -2,6 +2,7 @@
 //! operator's questions at the other. A stream is played as by RTMP, from the same code; only its
 //! bytes come from another log.
 
+use std::fmt::Display;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::Ordering;
 
@@ -12,6 +13,7 @@ use super::core::Core;
 use super::ingress::Flow;
 use super::refusal::{Asked, Refused};
 use super::session::Session;
+use crate::admin::route::BANS;
 use crate::admin::{self, ApiError, Context, Route};
 use crate::http::pages;
 use crate::http::request::{Method, Request};
@@ -89,6 +91,11 @@ impl<S: Transport> Core<S> {
     }
 
     fn stream_request(&mut self, key: usize, request: &Request) -> Flow {
+        if let Some(why) = self.banned_address(key) {
+            let asked = (Asked::Play, &request.path as &dyn Display);
+            self.note_refused(key, asked, Refused::AddressBanned, &why);
+            return self.refuse_request(key, Response::text(403, &why));
+        }
         let (is_allowed, fields) = self.cors_fields(request);
         if let Some(http) = self.conns[key].session.http() {
             http.set_fields(fields);
@@ -106,7 +113,7 @@ impl<S: Transport> Core<S> {
                 };
                 return self.answer(key, answer);
             }
-            Method::Delete | Method::Other => {
+            Method::Put | Method::Delete | Method::Other => {
                 let answer = Response::text(405, "only GET and HEAD are answered here");
                 return self.refuse_request(key, answer.with("Allow", "GET, HEAD, OPTIONS"));
             }
@@ -165,9 +172,11 @@ impl<S: Transport> Core<S> {
         let method = match request.method {
             Method::Get | Method::Head => "GET",
             Method::Delete => "DELETE",
-            Method::Options | Method::Other => {
-                let answer = Response::text(405, "only GET, HEAD and DELETE are answered here");
-                return self.refuse_request(key, answer.with("Allow", "GET, HEAD, DELETE"));
+            Method::Put if request.path == BANS => "PUT",
+            Method::Options | Method::Put | Method::Other => {
+                let words = "only GET, HEAD, PUT and DELETE are answered here";
+                let answer = Response::text(405, words);
+                return self.refuse_request(key, answer.with("Allow", "GET, HEAD, PUT, DELETE"));
             }
         };
         // The page holds no figures: it asks for those, with the token.
@@ -208,7 +217,10 @@ impl<S: Transport> Core<S> {
         match &self.shared.admin_token {
             Some(token) if token.is_shown_by(request) => Ok(()),
             Some(_) => Err(ApiError::unauthorized()),
-            None if is_own_name(&request.host) => Ok(()),
+            None if is_own_name(&request.host) && may_change(request) => Ok(()),
+            None if is_own_name(&request.host) => Err(ApiError::forbidden(
+                "a page of another origin may change nothing without the token",
+            )),
             None => Err(ApiError::forbidden(
                 "ask by address, or as localhost; other names need --admin-token-file",
             )),
@@ -253,6 +265,15 @@ impl<S: Transport> Core<S> {
             self.wake(key);
         }
     }
+}
+
+/// Whether a request changes nothing, or is from no page of another origin. A page elsewhere cannot
+/// read an answer, but some of its requests arrive.
+fn may_change(request: &Request) -> bool {
+    let is_read = matches!(request.method, Method::Get | Method::Head);
+    let origin = request.origin.as_deref();
+    let host = origin.map(|origin| origin.split_once("://").map_or("", |(_, host)| host));
+    is_read || host.is_none_or(|host| host.eq_ignore_ascii_case(&request.host))
 }
 
 /// Whether a request was made for an address or for this machine's own name.

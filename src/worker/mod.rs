@@ -26,6 +26,7 @@
 pub mod admission;
 mod antechamber;
 mod audit;
+pub mod bans;
 pub mod conn;
 mod contain;
 pub mod core;

@@ -88,6 +88,9 @@ impl<S: Transport> Core<S> {
             return false;
         };
         let key = self.streams[index].name.clone();
+        if self.shared.bans.of_stream(&key, self.uptime()).is_some() {
+            return false;
+        }
         let has_memory = self.pressure < Pressure::NoStreams && !self.draining;
         let epoch = match self.shared.registry.claim(&key, self.worker, has_memory) {
             Claim::Own { epoch, .. } => epoch,

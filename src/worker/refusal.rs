@@ -80,6 +80,8 @@ reasons! {
     PublishRate, "publish_rate", "too many publishes from this address";
     /// An operator has banned the name.
     Banned, "banned", "the name is banned";
+    /// An operator has banned the address.
+    AddressBanned, "address_banned", "the address is banned";
     /// There are `--max-streams`.
     MaxStreams, "max_streams", "there are too many streams";
     /// `--memory-max` is near.

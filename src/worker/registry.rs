@@ -11,7 +11,6 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 // A length of time; there is no clock here.
-use core::time::Duration;
 
 use crate::limits;
 
@@ -88,8 +87,6 @@ struct Table {
     epochs: u64,
     /// Entries that have an owner.
     owned: usize,
-    /// Names that may not be published, and until when, counted from when the relay began.
-    bans: HashMap<Arc<str>, Duration>,
 }
 
 /// An entry lives while it has an owner or readers.
@@ -137,26 +134,6 @@ impl Registry {
             epoch: entry.epoch,
             readers,
         }
-    }
-
-    /// Nobody may publish `name` from `now` until `until`, both counted from when the relay began.
-    /// Of more than [`limits::BANS_MAX`] the one that is over soonest ends early.
-    pub fn ban(&self, name: Arc<str>, until: Duration, now: Duration) {
-        let bans = &mut self.lock().bans;
-        bans.retain(|_, until| *until > now);
-        if bans.len() >= limits::BANS_MAX && !bans.contains_key(&name) {
-            let first = bans.iter().min_by_key(|(_, until)| **until);
-            if let Some(first) = first.map(|(name, _)| name.clone()) {
-                bans.remove(&first);
-            }
-        }
-        bans.insert(name, until);
-    }
-
-    /// How long `name` may still not be published at `now`; None when it may be.
-    pub fn banned(&self, name: &str, now: Duration) -> Option<Duration> {
-        let until = *self.lock().bans.get(name)?;
-        until.checked_sub(now).filter(|left| !left.is_zero())
     }
 
     /// `worker` has given up its publisher of `name` for good.
@@ -321,25 +298,6 @@ mod tests {
             registry.claim(&name, 0, true),
             Claim::Own { epoch: 2, .. }
         ));
-    }
-
-    #[test]
-    fn a_ban_holds_until_its_time_and_there_are_only_so_many() {
-        let registry = Registry::default();
-        let second = Duration::from_secs;
-        registry.ban("live/cam".into(), second(70), second(10));
-        assert_eq!(registry.banned("live/cam", second(10)), Some(second(60)));
-        assert_eq!(registry.banned("live/cam", second(69)), Some(second(1)));
-        assert_eq!(registry.banned("live/cam", second(70)), None);
-        assert_eq!(registry.banned("live/other", second(10)), None);
-        for number in 0..limits::BANS_MAX {
-            registry.ban(format!("live/{number}").into(), second(90), second(10));
-        }
-        assert_eq!(registry.lock().bans.len(), limits::BANS_MAX);
-        assert_eq!(registry.banned("live/cam", second(10)), None);
-        assert!(registry.banned("live/0", second(10)).is_some());
-        registry.ban("live/late".into(), second(200), second(100));
-        assert_eq!(registry.lock().bans.len(), 1);
     }
 
     #[test]

@@ -15,6 +15,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use log::info;
+
+use super::bans;
 use super::conn::{CloseReason, Conn};
 use super::contain::Step;
 use super::core::Core;
@@ -28,9 +31,9 @@ use crate::edge::rule;
 use crate::limits;
 use crate::net::transport::Transport;
 use crate::report::{
-    Answer, Capabilities, ClientKey, ClientReport, ClientSort, Inquiry, Owned, Picture, Question,
-    Role, State, StreamKey, StreamReport, StreamSort, TargetReport, Told, WantedClients,
-    WantedStreams, WorkerReport,
+    Answer, BanTarget, Capabilities, ClientKey, ClientReport, ClientSort, Inquiry, NewBan, Owned,
+    Picture, Question, Role, State, StreamKey, StreamReport, StreamSort, TargetReport, Told,
+    WantedClients, WantedStreams, WorkerReport,
 };
 use crate::rtmp::command::Status;
 use crate::rtmp::media::FourCc;
@@ -69,6 +72,18 @@ struct Open {
 }
 
 impl Questions {
+    fn next_id(&mut self) -> u64 {
+        self.last_id += 1;
+        self.last_id
+    }
+
+    /// The id of a question that needs no other worker.
+    fn answer_at_once(&mut self, answer: Answer) -> u64 {
+        let id = self.next_id();
+        self.answered.push((id, answer));
+        id
+    }
+
     /// How many are open.
     pub(super) fn len(&self) -> usize {
         self.open.len()
@@ -109,11 +124,16 @@ impl<S: Transport> Core<S> {
             }
             Question::Client(id) => (Inquiry::Clients([id].into()), None),
             Question::Kick { id, ban } => (Inquiry::Kick(id, ban), None),
+            Question::Ban(ban) => match self.ban(&ban) {
+                true => (Inquiry::CloseBanned(ban.target), None),
+                false => return Some(self.refuse_question()),
+            },
+            Question::Lift(target) => return Some(self.lift(&target)),
+            Question::Bans => return Some(self.list_bans()),
             Question::Workers => (Inquiry::Worker, None),
             Question::Metrics => (Inquiry::Metrics, None),
         };
-        self.questions.last_id += 1;
-        let id = self.questions.last_id;
+        let id = self.questions.next_id();
         let until = self.now + limits::ANSWER_WAIT;
         let mut armed = None;
         self.timers.arm(&mut armed, until, Timer::Question(id));
@@ -133,6 +153,49 @@ impl<S: Transport> Core<S> {
     /// out; one that nobody waits for any more is dropped.
     pub fn answers(&mut self) -> &mut Vec<(u64, Answer)> {
         &mut self.questions.answered
+    }
+
+    /// Puts a ban in force for all workers; false when there are too many.
+    fn ban(&self, ban: &NewBan) -> bool {
+        let is_added = self.shared.bans.add(ban, self.uptime());
+        if is_added {
+            let NewBan {
+                target,
+                time,
+                reason,
+            } = ban;
+            let time = time.map_or("until lifted".to_owned(), |time| {
+                format!("{} s", time.as_secs())
+            });
+            info!("banned {} for=\"{time}\" reason={reason:?}", label(target));
+        }
+        is_added
+    }
+
+    fn lift(&mut self, target: &BanTarget) -> u64 {
+        if !self.shared.bans.lift(target, self.uptime()) {
+            return self.refuse_question();
+        }
+        info!("ban lifted {}", label(target));
+        self.list_bans()
+    }
+
+    /// The id of a question that is answered with the bans in force.
+    fn list_bans(&mut self) -> u64 {
+        let bans = self.shared.bans.list(self.uptime());
+        self.questions.answer_at_once(Answer {
+            total: bans.len(),
+            bans,
+            ..Answer::default()
+        })
+    }
+
+    /// The id of a question that is answered with a refusal.
+    fn refuse_question(&mut self) -> u64 {
+        self.questions.answer_at_once(Answer {
+            refused: true,
+            ..Answer::default()
+        })
     }
 
     /// Asks everybody for the open question `id`.
@@ -205,8 +268,8 @@ impl<S: Transport> Core<S> {
             return;
         };
         let inquiry = rows(&mut open.answer, &listing);
-        self.questions.last_id += 1;
-        open.letter = self.questions.last_id;
+        let letter = self.questions.next_id();
+        self.questions.open[at].letter = letter;
         self.inquire(id, inquiry);
     }
 
@@ -231,6 +294,7 @@ impl<S: Transport> Core<S> {
                 Told::Clients(conns.map(|conn| self.client_report(conn)).collect())
             }
             Inquiry::Kick(id, ban) => Told::Kicked(self.kick(*id, *ban)),
+            Inquiry::CloseBanned(target) => Told::Closed(self.close_banned(target)),
             Inquiry::Worker => Told::Worker(Box::new(self.worker_report())),
             Inquiry::Metrics => {
                 let mut report = self.worker_report();
@@ -498,23 +562,71 @@ impl<S: Transport> Core<S> {
         let (key, conn) = conns.find(|(_, conn)| conn.id == id && conn.closing.is_none())?;
         let mut banned = Vec::new();
         if let Some(time) = ban {
-            let until = self.uptime() + time.min(limits::BAN_TIME_MAX);
             let streams = conn.publications.iter().map(|its| its.stream);
             for stream in streams.filter_map(|index| self.streams.get(index)) {
-                let registry = &self.shared.registry;
-                registry.ban(stream.name.clone(), until, self.uptime());
-                banned.push(stream.name.clone());
+                if self.ban(&bans::of_name(&stream.name, time)) {
+                    banned.push(stream.name.clone());
+                }
             }
         }
-        self.contained(key, Step::Other, |core| {
-            core.tell_kicked(key);
-            core.close(key, &CloseReason::Kicked);
-        });
+        self.end_client(key, "closed by the operator");
         Some(banned)
     }
 
-    fn tell_kicked(&mut self, key: usize) {
-        let why = "closed by the operator";
+    /// Ends those here that a new ban is for: connections from an address, but for operators and
+    /// those that this relay has opened, or what brings a stream. How many.
+    fn close_banned(&mut self, target: &BanTarget) -> u64 {
+        let keys: Vec<usize> = match target {
+            BanTarget::Network(_) => {
+                let is_banned = |conn: &Conn<S>| {
+                    let is_theirs = !conn.is_admin && !conn.is_dialled && conn.closing.is_none();
+                    is_theirs && bans::is_from(target, conn.peer.ip())
+                };
+                let conns = self.conns.iter().filter(|(_, conn)| is_banned(conn));
+                conns.map(|(key, _)| key).collect()
+            }
+            BanTarget::Stream(name) => {
+                let index = self.by_name.get(name).copied();
+                let Some(index) = index.filter(|index| self.streams.contains(*index)) else {
+                    return 0;
+                };
+                let source = self.streams[index].source;
+                if self.streams[index].pull.is_some() {
+                    self.contained(NOBODY, Step::Other, |core| core.give_way(index));
+                }
+                match source {
+                    Source::Publisher(key) => vec![key],
+                    _ => Vec::new(),
+                }
+            }
+        };
+        let mut closed = 0;
+        for key in keys {
+            let Some(conn) = self.conns.get(key).filter(|conn| conn.closing.is_none()) else {
+                continue;
+            };
+            let now = self.uptime();
+            let why = match target {
+                BanTarget::Network(_) => self.shared.bans.of_address(conn.peer.ip(), now),
+                BanTarget::Stream(name) => self.shared.bans.of_stream(name, now),
+            };
+            // It may have been lifted meanwhile.
+            if let Some(why) = why {
+                self.end_client(key, &why);
+                closed += 1;
+            }
+        }
+        closed
+    }
+
+    fn end_client(&mut self, key: usize, why: &str) {
+        self.contained(key, Step::Other, |core| {
+            core.tell_kicked(key, why);
+            core.close(key, &CloseReason::Kicked);
+        });
+    }
+
+    fn tell_kicked(&mut self, key: usize, why: &str) {
         let conn = &mut self.conns[key];
         for play in conn.plays.clone() {
             if !play.switching {
@@ -635,6 +747,14 @@ fn state_of(stream: &Stream) -> State {
 /// Whether `name` has `text`, which is in lower case, in it.
 fn has_text(name: &str, text: Option<&str>) -> bool {
     text.is_none_or(|text| name.to_lowercase().contains(text))
+}
+
+/// A ban's target, for the log.
+fn label(target: &BanTarget) -> String {
+    match target {
+        BanTarget::Stream(name) => format!("stream={name:?}"),
+        BanTarget::Network(network) => format!("address={network}"),
+    }
 }
 
 /// Whether the address of a connection or what it calls itself has `text` in it.

@@ -47,10 +47,14 @@ impl<S: Transport> Core<S> {
 
     fn connect(&mut self, key: usize) -> Flow {
         let wire = self.wire;
+        let banned = self.banned_address(key);
         let conn = &mut self.conns[key];
         let session = conn.session.server();
         let app = session.and_then(|session| session.app());
         let app = app.map(|app| app.app.clone()).unwrap_or_default();
+        if let Some(why) = banned {
+            return self.refuse_connect(key, &app, Refused::AddressBanned, &why);
+        }
         let served = &self.shared.config.app;
         // An empty app is judged with the stream name, which then carries it.
         if !app.is_empty() && !is_served(served, &app) {
@@ -71,18 +75,12 @@ impl<S: Transport> Core<S> {
         Flow::Continue
     }
 
-    fn refuse_connect(
-        &mut self,
-        key: usize,
-        app: &str,
-        reason: Refused,
-        why: &'static str,
-    ) -> Flow {
+    fn refuse_connect(&mut self, key: usize, app: &str, reason: Refused, why: &str) -> Flow {
         self.note_refused(key, (Asked::Connect, &app), reason, &why);
         if let Some(session) = self.conns[key].session.server() {
             session.reject_connect(why);
         }
-        Flow::Close(CloseReason::Rejected(why))
+        Flow::Close(CloseReason::Rejected(reason.words()))
     }
 
     fn publish(&mut self, key: usize, msid: u32, name: StreamName, kind: PublishKind) -> Flow {
@@ -112,15 +110,12 @@ impl<S: Transport> Core<S> {
             return self.refuse_publish(key, msid, &name, Refused::Stopping);
         }
         let stream_name: Arc<str> = name.key().into();
-        if let Some(left) = self.shared.registry.banned(&stream_name, self.uptime()) {
-            // Rounded up: who comes back after that many seconds is let in.
-            let seconds = left.as_secs() + u64::from(left.subsec_nanos() > 0);
-            let why = format!("banned for {seconds} s");
+        if let Some((reason, why)) = self.ban_on_publish(key, &stream_name) {
             let conn = &mut self.conns[key];
             conn.session.reject(msid, Status::PublishDenied, &why);
             conn.asked = Some(stream_name);
-            self.note_refused(key, (Asked::Publish, &name), Refused::Banned, &why);
-            return Flow::Close(CloseReason::Rejected(Refused::Banned.words()));
+            self.note_refused(key, (Asked::Publish, &name), reason, &why);
+            return Flow::Close(CloseReason::Rejected(reason.words()));
         }
         let has_memory = self.pressure < Pressure::NoStreams;
         let registry = &self.shared.registry;
@@ -167,6 +162,20 @@ impl<S: Transport> Core<S> {
         self.begin_publish(index, key, epoch, readers);
         self.begin_pushes(index, &name);
         Flow::Continue
+    }
+
+    /// Why connection `key` may not be here, if its address is banned.
+    pub(super) fn banned_address(&self, key: usize) -> Option<String> {
+        let address = self.conns[key].peer.ip();
+        self.shared.bans.of_address(address, self.uptime())
+    }
+
+    /// The ban that keeps connection `key` from publishing a stream: of the name, or of the
+    /// address, which may have been banned while it was on its way from another worker.
+    fn ban_on_publish(&self, key: usize, name: &str) -> Option<(Refused, String)> {
+        let of_name = self.shared.bans.of_stream(name, self.uptime());
+        let of_name = of_name.map(|why| (Refused::Banned, why));
+        of_name.or_else(|| Some((Refused::AddressBanned, self.banned_address(key)?)))
     }
 
     /// Connection `key` publishes the stream, and is told so.
@@ -393,7 +402,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// A stream that is fetched is published here from now on.
-    fn give_way(&mut self, index: usize) {
+    pub(super) fn give_way(&mut self, index: usize) {
         let stream = &mut self.streams[index];
         let Some(pull) = stream.pull.take() else {
             return;

@@ -1,14 +1,18 @@
 //! The operator's port: health, who may ask, and that it is there when nothing else is.
 
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use std::time::Duration;
 
 use rustix::process::Signal;
+use tailwater::rtmp::client::Action;
 
-use super::support::http::Http;
+use super::support::http::{FlvPlayer, Http, Way};
+use super::support::line::Line;
 use super::support::relay::{BINARY, Relay};
-use super::support::wire::Film;
-use super::support::wire::Wire;
+use super::support::wire::{Film, Settings, Wire};
+use super::support::worker::opening;
 use super::support::{SOON, pause, scratch, wait_for};
 use super::{both_ways, publisher};
 
@@ -40,7 +44,7 @@ fn health_is_told_until_the_end_and_readiness_until_it_stops() {
     let mut new = Http::connect(relay.admin());
     assert_eq!(new.get("/healthz").status, 200);
     assert_eq!(new.get("/readyz").status, 503);
-    assert!(std::net::TcpStream::connect(relay.http()).is_err());
+    assert!(TcpStream::connect(relay.http()).is_err());
     new.until_closed(SOON);
     relay.ended(SOON);
 }
@@ -213,4 +217,105 @@ fn regression_top_and_the_api_show_the_busiest_of_many_streams() {
     let shown = String::from_utf8(top.stdout).unwrap();
     assert!(shown.contains("live/zoo"), "{shown}");
     assert!(shown.ends_with("51 more not shown\n"), "{shown}");
+}
+
+/// A connection from this address of the loopback.
+fn open_from(address: [u8; 4], relay: SocketAddr) -> TcpStream {
+    use socket2::{Domain, Socket, Type};
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    let own: SocketAddr = (address, 0).into();
+    socket.bind(&own.into()).unwrap();
+    socket.connect_timeout(&relay.into(), SOON).unwrap();
+    socket.into()
+}
+
+/// What `METHOD /api/v1/bansQUERY` is answered.
+fn bans(relay: &Relay, method: &str, query: &str) -> (u16, serde_json::Value) {
+    let mut http = Http::connect(relay.admin());
+    let answer = http.request(method, &format!("/api/v1/bans{query}"), "");
+    (answer.status, serde_json::from_slice(&answer.body).unwrap())
+}
+
+#[test]
+fn regression_a_banned_address_is_kept_out_until_it_is_lifted() {
+    let relay = with_admin(&["--workers", "2"]);
+    let own = [127, 0, 0, 77];
+    let settings = Settings::default();
+    let rtmp = || Line::Tcp(open_from(own, relay.address()));
+    let mut film = Film::new("cam", 0);
+    let (_publisher, _) = publisher(&relay, "cam", &mut film);
+    let mut theirs = Wire::publish_over(rtmp(), "theirs", &settings);
+    let mut player = Wire::play_over(rtmp(), "cam", &settings);
+    let mut by_http = Http::over(open_from(own, relay.http()));
+    by_http.send(Way::Plain.request("/live/cam.flv", ""));
+    let mut by_http = FlvPlayer::over(by_http, Way::Plain);
+    by_http.begin(SOON);
+    let _another = Wire::play(relay.address(), "cam");
+    relay.wait_players(3);
+    let query = "?address=127.0.0.64/26&seconds=600&reason=spam";
+    let (status, body) = bans(&relay, "PUT", query);
+    assert_eq!((status, &body["closed"]), (200, &3.into()), "{body}");
+    theirs.until_closed();
+    player.until_closed();
+    by_http.until_closed(SOON);
+    relay.wait_players(1);
+    let (_, list) = bans(&relay, "GET", "");
+    let ban = &list["bans"][0];
+    assert_eq!(
+        (&ban["address"], &ban["reason"]),
+        (&"127.0.0.64/26".into(), &"spam".into())
+    );
+    // They come back and are told.
+    let mut again = open_from(own, relay.address());
+    again
+        .write_all(&opening("publish", "live", "theirs"))
+        .unwrap();
+    again.set_read_timeout(Some(SOON)).unwrap();
+    let mut told = Vec::new();
+    let _: std::io::Result<usize> = again.read_to_end(&mut told);
+    let told = String::from_utf8_lossy(&told);
+    assert!(told.contains("NetConnection.Connect.Rejected"), "{told}");
+    assert!(told.contains("s: spam"), "{told}");
+    relay.wait_log(&["connect refused", "reason=address_banned", "spam"]);
+    let answer = Http::over(open_from(own, relay.http())).get("/live/cam.flv");
+    assert_eq!(answer.status, 403);
+    assert!(answer.text().contains("spam"));
+    // Operators come in from anywhere.
+    let admin = Http::over(open_from(own, relay.admin())).get("/api/v1/bans");
+    assert_eq!(admin.status, 200);
+    assert_eq!(bans(&relay, "DELETE", "?address=127.0.0.64/26").0, 200);
+    assert_eq!(bans(&relay, "DELETE", "?address=127.0.0.64/26").0, 404);
+    drop(Wire::publish_over(rtmp(), "theirs", &settings));
+}
+
+#[test]
+fn a_banned_name_is_closed_and_its_owner_may_publish_others() {
+    let relay = with_admin(&["--workers", "2"]);
+    let mut publisher = Wire::publish(relay.address(), "cam");
+    let (status, body) = bans(&relay, "PUT", "?stream=live/cam");
+    assert_eq!((status, &body["closed"]), (200, &1.into()));
+    publisher.until_status("NetStream.Publish.Denied");
+    publisher.until_closed();
+    let settings = Settings::default();
+    let mut again = Wire::connect(relay.address(), "cam", Action::Publish, &settings);
+    again.until_status("NetStream.Publish.Denied");
+    relay.wait_log(&["publish refused", "reason=banned"]);
+    drop(Wire::publish(relay.address(), "cam2"));
+    assert_eq!(bans(&relay, "DELETE", "?stream=live/cam").0, 200);
+    drop(Wire::publish(relay.address(), "cam"));
+}
+
+#[test]
+fn pages_of_other_origins_change_nothing() {
+    let relay = with_admin(&[]);
+    let path = "/api/v1/bans?stream=live/cam";
+    let ask = |origin: &str| {
+        let field = format!("Origin: {origin}\r\n");
+        let mut http = Http::connect(relay.admin());
+        http.request("PUT", path, &field).status
+    };
+    assert_eq!(ask("https://evil.example"), 403);
+    assert_eq!(ask("null"), 403);
+    assert_eq!(bans(&relay, "GET", "").1["total"], 0);
+    assert_eq!(ask("http://localhost"), 200);
 }

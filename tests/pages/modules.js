@@ -10,6 +10,7 @@ const { audioFormat } = await load("audio.js");
 const { initSegment, mediaSegment } = await load("mp4.js");
 const { Rates } = await load("history.js");
 const format = await load("format.js");
+const { banTarget, hostOf } = await load("bans.js");
 
 const bytes = (text) => {
   const pairs = text.match(/[0-9a-f]{2}/gi) ?? [];
@@ -63,6 +64,16 @@ const RECORDS = {
 };
 
 const tests = {
+  "what is banned is an address or a stream"() {
+    for (const address of ["192.0.2.7", "10.0.0.0/8", "::1", "2001:db8::/64"]) {
+      same(banTarget(address), { address });
+    }
+    for (const stream of ["live/cam", "cam", "live/10.0.0.1", "a:b", "2024/1"]) {
+      same(banTarget(stream), { stream });
+    }
+    same([hostOf("192.0.2.7:5"), hostOf("[::1]:5"), hostOf("unix")], ["192.0.2.7", "::1", null]);
+  },
+
   "tags come whole however the network cuts them"() {
     const all = bytes(HEADER + TAGS);
     for (let size = 1; size <= all.length; size += 1) {

@@ -6,7 +6,9 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::admin::OPENAPI;
-use crate::report::{Capabilities, Page, Picture, Role, WantedClients, WantedStreams};
+use crate::report::{
+    BanReport, BanTarget, Capabilities, NewBan, Page, Picture, Role, WantedClients, WantedStreams,
+};
 use crate::stats::Gauges;
 
 fn page() -> Page {
@@ -220,6 +222,59 @@ fn health_and_readiness() {
     assert_eq!(said(Route::Healthz, &context).body[..], *b"ok\n");
 }
 
+fn new_ban() -> NewBan {
+    NewBan {
+        target: BanTarget::Stream("live/cam".into()),
+        time: None,
+        reason: String::new(),
+    }
+}
+
+fn bans_in_force() -> Value {
+    let config = Config::default();
+    let context = Context {
+        time_ms: 0,
+        uptime: Duration::ZERO,
+        draining: false,
+        config: &config,
+    };
+    let ban = |seconds_left, stream: Option<&str>, address: Option<&str>| BanReport {
+        stream: stream.map(Into::into),
+        address: address.map(Into::into),
+        seconds_left,
+        reason: "a \"b\"".to_owned(),
+    };
+    let bans = vec![
+        ban(Some(7), Some("live/cam"), None),
+        ban(None, None, Some("10.0.0.0/8")),
+    ];
+    let told = Answer {
+        total: 2,
+        bans,
+        ..Answer::default()
+    };
+    let response = answer(&Route::Bans, Some(told), &context);
+    serde_json::from_slice(&response.body).unwrap()
+}
+
+#[test]
+fn what_cannot_be_banned_or_lifted_is_an_error() {
+    let config = Config::default();
+    let context = Context {
+        time_ms: 0,
+        uptime: Duration::ZERO,
+        draining: false,
+        config: &config,
+    };
+    let refused = || Answer {
+        refused: true,
+        ..Answer::default()
+    };
+    let status = |route: &Route| answer(route, Some(refused()), &context).status;
+    assert_eq!(status(&Route::Ban(new_ban())), 409);
+    assert_eq!(status(&Route::Lift(new_ban().target)), 404);
+}
+
 /// Every answer there is, with the name of what the description calls it.
 fn answers() -> Vec<(&'static str, Value)> {
     let streams = |reports: Vec<StreamReport>| vec![Some(Told::Streams(reports))];
@@ -262,8 +317,14 @@ fn answers() -> Vec<(&'static str, Value)> {
             "Kicked",
             ask(&kick, vec![Some(Told::Kicked(Some(Vec::new())))]),
         ),
+        (
+            "Banned",
+            ask(&Route::Ban(new_ban()), vec![Some(Told::Closed(2)), None]),
+        ),
         ("Workers", ask(&Route::Workers, vec![worker, None])),
         ("Config", ask(&Route::Config, Vec::new())),
+        ("Bans", bans_in_force()),
+        ("Error", error(ApiError::full())),
         ("Error", error(ApiError::busy())),
         ("Error", error(ApiError::not_found("x"))),
         ("Error", error(ApiError::unauthorized())),
@@ -296,13 +357,18 @@ fn every_path_of_the_description_leads_somewhere() {
         let path = path.replace("{name}", "b");
         for method in methods.as_object().unwrap().keys() {
             if method != "parameters" {
-                let routed = crate::admin::route(&method.to_uppercase(), &path, "", "");
+                // One of its parameters is needed.
+                let query = match (&*path, &**method) {
+                    (crate::admin::route::BANS, "put" | "delete") => "stream=a/b",
+                    _ => "",
+                };
+                let routed = crate::admin::route(&method.to_uppercase(), &path, query, "");
                 assert!(routed.is_ok(), "{method} {path}: {routed:?}");
             }
         }
     }
     // And all there is is described.
-    assert_eq!(paths.len(), 10);
+    assert_eq!(paths.len(), 11);
 }
 
 /// Checks `value` against the part of JSON Schema that the description uses.

@@ -20,6 +20,18 @@ export function kick(id, ban = null) {
   return ask("DELETE", `clients/${encodeURIComponent(id)}${ban === null ? "" : `?ban=${ban}`}`);
 }
 
+/** Bans `{ stream }` or `{ address }`, for so many seconds or, with null, until it is lifted. */
+export function ban(target, seconds, reason) {
+  const query = new URLSearchParams({ ...target, reason });
+  if (seconds !== null) query.set("seconds", seconds);
+  return ask("PUT", `bans?${query.toString().replaceAll("+", "%20")}`);
+}
+
+/** Ends a ban. */
+export function lift(target) {
+  return ask("DELETE", `bans?${new URLSearchParams(target).toString().replaceAll("+", "%20")}`);
+}
+
 async function ask(method, path) {
   const token = sessionStorage.getItem(KEY);
   const headers = token ? { Authorization: `Bearer ${token}` } : {};

@@ -1,6 +1,7 @@
 // The dialog with the clients of one stream, and the buttons that end their connections.
 
 import { kick, read } from "./api.js";
+import { hostOf } from "./bans.js";
 import { bits, count, duration, ms, UNKNOWN } from "./format.js";
 import { Rates } from "./history.js";
 import { cellButton, Table } from "./table.js";
@@ -13,8 +14,10 @@ const BAN_SECONDS = 60;
 const ROLES = ["publisher", "player", "waiting", "pull", "push", "none"];
 
 export class Clients {
-  constructor(playerAddress) {
+  /** `ban(address)` asks about a ban of an address. */
+  constructor(playerAddress, ban) {
     this.playerAddress = playerAddress;
+    this.ban = ban;
     this.dialog = part("clients");
     this.note = part("clients-note");
     this.rates = new Rates();
@@ -104,8 +107,10 @@ export class Clients {
 
   #buttons(cell, row) {
     cellButton(cell, 0, "Kick", "danger", () => this.#kick(row, null));
-    if (row.role !== "publisher") return;
-    cellButton(cell, 1, "Kick and ban", "danger", () => this.#kick(row, BAN_SECONDS));
+    const host = hostOf(row.address);
+    if (host !== null) cellButton(cell, 1, "Ban address", "danger", () => this.ban(host));
+    if (row.role !== "publisher" || host === null) return;
+    cellButton(cell, 2, "Kick and ban name", "danger", () => this.#kick(row, BAN_SECONDS));
   }
 
   async #kick(client, ban) {

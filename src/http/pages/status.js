@@ -2,6 +2,7 @@
 // is in `window.tailwater.stats()`, for tests.
 
 import { read, setToken, TokenWanted } from "./api.js";
+import { Bans } from "./bans.js";
 import { Chart } from "./chart.js";
 import { Clients } from "./clients.js";
 import { bits, bytes, count, duration, ms, percent, perSecond, UNKNOWN } from "./format.js";
@@ -28,7 +29,9 @@ class Status {
     this.rates = { streams, workers, pushes, all };
     this.streams = [];
     this.publicPort = null;
-    this.clients = new Clients((stream) => this.playerAddress(stream));
+    this.bans = new Bans();
+    const playerAddress = (stream) => this.playerAddress(stream);
+    this.clients = new Clients(playerAddress, (address) => this.bans.open(address));
     this.#makeTables();
     this.#makeCharts();
     part("filter").addEventListener("input", () => this.#readStreams());
@@ -71,7 +74,7 @@ class Status {
       if (this.failures > 0 || this.refreshes === 0) await this.#readConfig();
       this.#takeWorkers(workers);
       this.#takeStreams(streams);
-      await this.clients.refresh();
+      await Promise.all([this.clients.refresh(), this.bans.refresh()]);
       this.#healthy(workers);
     } catch (error) {
       this.#failed(error);
