@@ -6,7 +6,7 @@
 # need_ffmpeg     ffmpeg and ffprobe in PATH, with libx264
 # need_ffmpeg9    prints the path of an ffmpeg 9 that speaks Enhanced RTMP, kept in .cache/
 # need_clients    every client of the end-to-end tests: ffmpeg, rtmpdump, GStreamer, nginx-rtmp, ip,
-#                 openssl, curl, Chromium
+#                 openssl, curl, Chromium, systemd-analyze
 # need_prometheus prints where a reader of metrics is, kept in .cache/
 # need_promtool   prints the path of Prometheus' promtool, kept in .cache/ where it is not in PATH
 #
@@ -269,9 +269,10 @@ need_clients() {
     want openssl openssl
     want curl curl
     want chromium chromium
+    want systemd-analyze systemd
     install_missing
     must_have_ffmpeg
-    must_have rtmpdump gst-launch-1.0 nginx ip openssl curl chromium
+    must_have rtmpdump gst-launch-1.0 nginx ip openssl curl chromium systemd-analyze
     has_gst "${GST_ELEMENTS[@]}" || die "GStreamer lacks one of: ${GST_ELEMENTS[*]}"
     [[ -e $NGINX_RTMP_MODULE ]] || die "no $NGINX_RTMP_MODULE, even after installing its package"
 }

@@ -317,3 +317,32 @@ fn an_edge_behind_a_balancer_is_upgraded_without_a_connection_refused() {
     stage.players.push(player);
     stage.show_a_group();
 }
+
+#[test]
+fn the_systemd_unit_is_valid_and_that_of_the_readme() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let unit = std::fs::read_to_string(root.join("deploy/tailwater.service")).unwrap();
+    let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
+    assert!(readme.contains(&format!("```ini\n{unit}```\n")));
+    // The program has to be where the unit says.
+    let installed = unit.replace("/usr/local/bin/tailwater", BINARY);
+    assert_ne!(installed, unit);
+    let file = scratch("unit").join("tailwater.service");
+    std::fs::write(&file, &installed).unwrap();
+    let verify = Command::new("systemd-analyze")
+        .arg("verify")
+        .arg(&file)
+        .output()
+        .expect("systemd-analyze of Debian's package systemd; scripts/test installs it");
+    // Keys that it does not know are warnings to it.
+    let said = String::from_utf8_lossy(&verify.stderr);
+    assert!(verify.status.success() && said.is_empty(), "{said}");
+    // The settings that it names are there.
+    for line in unit.lines().filter_map(|line| line.strip_prefix("#   ")) {
+        let Some((name, _)) = line.split_once(" = ") else {
+            continue;
+        };
+        let mut options = tailwater::flags::OPTIONS.iter();
+        assert!(options.any(|option| option.name == name), "no {name}");
+    }
+}
