@@ -456,12 +456,45 @@ const _: () = assert!(RETRY_FIRST.as_millis() < RETRY_MAX.as_millis());
 pub const PUSH_MOVE_TIME: Duration = Duration::from_secs(30);
 const _: () = assert!(PUSH_MOVE_TIME.as_millis() > RETRY_MAX.as_millis());
 
-/// A server that had no such stream is not asked for it again for this long.
+/// A server that had no such stream is not asked for it again for this long, ...
 pub const MISSING_KEPT: Duration = Duration::from_secs(2);
+
+/// ... and each further time it does not have it for twice as long, up to this.
+pub const MISSING_KEPT_MAX: Duration = Duration::from_secs(32);
+const _: () = assert!(MISSING_KEPT.as_secs() < MISSING_KEPT_MAX.as_secs());
+
+/// Addresses whose players may each have a missing stream asked for once before that time is over.
+pub const MISSING_ASKERS_MAX: usize = 8;
 
 /// Streams that servers did not have which are remembered at one time; beyond that the oldest
 /// are forgotten early.
 pub const MISSING_MAX: usize = 10_000;
+
+/// Fetches that the players of one address begin, as `--max-per-address` counts addresses, unless
+/// that is 0. One that brings a stream does not count: a crowd behind one address zaps as it
+/// likes, and who asks for what nobody has waits.
+pub const FETCHES: Rate = Rate::per_second(5, 100);
+
+/// A fetch that would be more than that begins later, at most by this.
+pub const FETCH_DELAY_MAX: Duration = Duration::from_secs(10);
+
+/// Connections made to one origin. A port that this relay has used is not free for a minute, and
+/// there are 28,000 towards one address.
+pub const ORIGIN_DIALS: Rate = Rate::per_second(200, 500);
+const _: () = assert!(ORIGIN_DIALS.burst() + 60 * ORIGIN_DIALS.plainly().0 < 14_000);
+
+/// Connections to origins that have brought no media yet may be one in so many of all, ...
+pub const FETCHES_SHARE: usize = 8;
+
+/// ... and are at least so many.
+pub const FETCHES_LEAST: usize = 64;
+
+/// The players of one address may have another one if it has less than one in so many of those
+/// that are free. Few addresses then never take all of them: four leave a half.
+pub const ADDRESS_FETCHES_SHARE: usize = 4;
+
+/// How long a fetch waits when there are too many, before it tries again.
+pub const FETCH_PAUSE: Duration = Duration::from_millis(250);
 
 /// Addresses of one name that are tried.
 pub const ADDRESSES_TRIED: usize = 8;
@@ -568,3 +601,6 @@ pub const USER_AGENT_CHARS: usize = 128;
 
 /// Connections to the admin listener on one worker; they come in when all others are refused.
 pub const ADMIN_CONNECTIONS_MAX: usize = 32;
+
+/// Open files that are kept for the admin listener where there is one.
+pub const ADMIN_FILES: usize = 16;

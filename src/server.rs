@@ -297,7 +297,11 @@ fn pins(
 /// How many connections are served at most.
 fn connection_limit(config: &Config, workers: usize) -> Result<usize, StartError> {
     let allowed = process::raise_open_files();
-    let reserved = FILES_RESERVED + 4 * workers as u64;
+    let admin = match config.admin.is_empty() {
+        true => 0,
+        false => limits::ADMIN_FILES as u64,
+    };
+    let reserved = FILES_RESERVED + 4 * workers as u64 + admin;
     let room = allowed.saturating_sub(reserved);
     match config.max_connections {
         Some(wanted) if wanted as u64 > room => Err(StartError::OpenFiles {

@@ -76,6 +76,8 @@ gauges! {
     /// Publishes refused for want of memory, or because there were too many streams or too many
     /// publishes from one address.
     refused_publishes,
+    /// Fetches refused because there were too many of one address, or too many streams.
+    refused_fetches,
     /// Connections closed because a peer broke the protocol or let a deadline pass.
     violations,
     /// Panics that ended one connection.

@@ -336,12 +336,13 @@ pub const TABLE: &[Metric] = &[
 type Counted = (&'static str, fn(&Gauges) -> u64);
 
 /// What counts against limits, by the name of the limit.
-const LIMITS: [Counted; 8] = [
+const LIMITS: [Counted; 9] = [
     ("max-connections", |its| its.refused),
     ("max-per-address", |its| its.refused_address),
     ("newcomers", |its| its.refused_newcomers),
     ("memory-max", |its| its.refused_memory),
     ("publishes", |its| its.refused_publishes),
+    ("fetches", |its| its.refused_fetches),
     ("shed", |its| its.shed),
     ("headers", |its| its.unkept_headers),
     ("open-files", |its| its.accept_pauses),

@@ -87,6 +87,31 @@ impl Bucket {
         has_tokens
     }
 
+    /// Takes one token, also one that comes within `ahead`; how long until it does. None when it
+    /// comes later, and then nothing changes.
+    pub fn take_ahead(&mut self, rate: Rate, now: Duration, ahead: Duration) -> Option<Duration> {
+        let wait = self.wait(rate, now, 0);
+        if wait > ahead {
+            return None;
+        }
+        self.paid = self.paid.max(micros(now)).saturating_add(rate.price);
+        Some(wait)
+    }
+
+    /// How long until there is a token, and `kept` more beside it.
+    pub fn wait(&self, rate: Rate, now: Duration, kept: u32) -> Duration {
+        let now = micros(now);
+        let cost = rate.price.saturating_mul(u64::from(kept) + 1);
+        let burst = rate.price.saturating_mul(u64::from(rate.burst));
+        let paid = self.paid.max(now).saturating_add(cost);
+        Duration::from_micros(paid.saturating_sub(now.saturating_add(burst)))
+    }
+
+    /// Gives one token back.
+    pub fn give_back(&mut self, rate: Rate) {
+        self.paid = self.paid.saturating_sub(rate.price);
+    }
+
     /// Whether nothing was taken that has not come back.
     pub fn is_full(&self, now: Duration) -> bool {
         self.paid <= micros(now)
@@ -120,6 +145,21 @@ mod tests {
         );
         assert!(!bucket.is_full(at(9_299)));
         assert!(bucket.is_full(at(9_300)));
+    }
+
+    #[test]
+    fn a_token_may_be_taken_some_time_before_it_comes() {
+        let rate = Rate::per_second(10, 2);
+        let at = Duration::from_millis;
+        let mut bucket = Bucket::default();
+        let mut waits = || bucket.take_ahead(rate, at(0), at(200));
+        let expected = [Some(at(0)), Some(at(0)), Some(at(100)), Some(at(200)), None];
+        assert_eq!([0; 5].map(|_| waits()), expected);
+        assert_eq!(bucket.wait(rate, at(0), 0), at(300));
+        assert_eq!(bucket.wait(rate, at(0), 1), at(400));
+        bucket.give_back(rate);
+        assert_eq!(bucket.wait(rate, at(0), 0), at(200));
+        assert_eq!(bucket.wait(rate, at(400), 1), at(0));
     }
 
     #[test]

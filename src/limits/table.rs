@@ -676,6 +676,11 @@ pub const TABLE: &[Limit] = &[
         "Connections to `--admin` on each worker",
         "refused"
     ),
+    limit!(
+        Count ADMIN_FILES,
+        "Open files kept for `--admin`",
+        "for clients as well"
+    ),
     heading("Other servers"),
     limit!(
         Count HOPS_MAX,
@@ -705,12 +710,57 @@ pub const TABLE: &[Limit] = &[
     limit!(
         Time MISSING_KEPT,
         "Memory of a stream that an origin does not have",
-        "the origin is asked again"
+        "the origin is asked again; doubles each time"
+    ),
+    limit!(
+        Time MISSING_KEPT_MAX,
+        "The longest such memory",
+        "doubles no more"
+    ),
+    limit!(
+        Count MISSING_ASKERS_MAX,
+        "Addresses that may each have such a stream asked for once before that",
+        "wait until then"
     ),
     limit!(
         Count MISSING_MAX,
         "Streams remembered like that",
         "forgotten early"
+    ),
+    limit!(
+        Rate FETCHES,
+        "Fetches for players of one address that bring no stream",
+        "begin later"
+    ),
+    limit!(
+        Time FETCH_DELAY_MAX,
+        "How much later",
+        "the play gets NetStream.Play.StreamNotFound: `refused_fetches`"
+    ),
+    limit!(
+        Rate ORIGIN_DIALS,
+        "Connections to one origin",
+        "made later, those for what it did not have first"
+    ),
+    limit!(
+        OneIn FETCHES_SHARE,
+        "Of all connections, those to origins without media yet",
+        "made later"
+    ),
+    limit!(
+        Count FETCHES_LEAST,
+        "The least that this comes to",
+        "made later"
+    ),
+    limit!(
+        OneIn ADDRESS_FETCHES_SHARE,
+        "Of those that are free, what the players of one address may have",
+        "made later"
+    ),
+    limit!(
+        Time FETCH_PAUSE,
+        "Wait of a fetch for which there is no room",
+        "tried again"
     ),
     limit!(
         Count ADDRESSES_TRIED,

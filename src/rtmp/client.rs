@@ -69,6 +69,8 @@ pub enum ClientEvent<'a> {
         description: String,
         /// The URL that it redirects to.
         redirect: Option<String>,
+        /// `ex.code` beside them, if there is one: why, for programs.
+        ex_code: Option<u32>,
     },
     /// onStatus. `NetStream.Publish.Start` and `NetStream.Play.Start` say that media may flow.
     Status {
@@ -436,10 +438,13 @@ impl ClientSession {
                     || [TRANSACTION_CONNECT, TRANSACTION_CREATE, TRANSACTION_PUBLISH]
                         .contains(&command.transaction) =>
             {
+                let ex = info.and_then(|info| info.get("ex")?.as_object());
+                let ex_code = ex.and_then(|ex| ex.get("code")?.as_u32());
                 Ok(Some(ClientEvent::Refused {
                     code: text("code"),
                     description: text("description"),
                     redirect,
+                    ex_code,
                 }))
             }
             "onStatus" => Ok(Some(ClientEvent::Status {

@@ -438,9 +438,15 @@ impl ServerSession {
 
     /// Answers connect with `_error`; the connection is to be closed.
     pub fn reject_connect(&mut self, description: &str) {
+        self.reject_connect_with(description, None);
+    }
+
+    /// The same with an `ex.code`, which says why to a program.
+    pub fn reject_connect_with(&mut self, description: &str, ex_code: Option<u32>) {
         self.phase = Phase::Rejected;
         let transaction = self.client.transaction;
-        self.call_error(transaction, "NetConnection.Connect.Rejected", description);
+        let code = "NetConnection.Connect.Rejected";
+        self.call_error_with(transaction, code, description, ex_code);
     }
 
     /// Answers publish: the client may send.

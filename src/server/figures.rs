@@ -94,6 +94,7 @@ impl Figures {
             ("refused_newcomers", now.refused_newcomers),
             ("refused_memory", now.refused_memory),
             ("refused_publishes", now.refused_publishes),
+            ("refused_fetches", now.refused_fetches),
             ("shed", now.shed),
             ("held_bytes", now.held_bytes),
             ("unkept_headers", now.unkept_headers),

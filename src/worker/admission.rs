@@ -72,8 +72,8 @@ struct Addresses {
 }
 
 /// One IPv4 address, or the /64 of an IPv6 address: who has one of those has all of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Key {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Key {
     V4([u8; 4]),
     V6([u8; 8]),
 }
@@ -88,7 +88,8 @@ struct Entry {
 }
 
 impl Key {
-    fn of(address: IpAddr) -> Self {
+    /// That of an address.
+    pub(super) fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V4(address) => Self::V4(address.octets()),
             IpAddr::V6(address) => {
@@ -151,9 +152,14 @@ impl Admission {
         Ok(())
     }
 
-    /// Counts a connection that this relay opens itself.
-    pub(super) fn enter_dialled(&self) {
-        self.connections.fetch_add(1, Ordering::Relaxed);
+    /// Counts a connection that this relay opens itself; false when there are as many as there may
+    /// be, and then nothing was counted.
+    pub(super) fn enter_dialled(&self) -> bool {
+        let may_enter = self.connections.fetch_add(1, Ordering::Relaxed) < self.connections_max;
+        if !may_enter {
+            self.leave_dialled();
+        }
+        may_enter
     }
 
     /// Such a connection has ended.
@@ -202,6 +208,11 @@ impl Admission {
         addresses.sweep(now);
         let entry = addresses.entries.entry(Key::of(address)).or_default();
         entry.publishes.take(limits::PUBLISHES, now)
+    }
+
+    /// Whom a connection from `address` is counted with; None when addresses are not counted.
+    pub(super) fn key_of(&self, address: IpAddr) -> Option<Key> {
+        self.limit_of(address).map(|_| Key::of(address))
     }
 
     /// How many connections may come from `address`. Peers of unix sockets have none, which is

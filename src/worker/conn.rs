@@ -13,6 +13,7 @@ use smallvec::SmallVec;
 
 use super::line::{Errand, Task};
 use super::session::Session;
+use crate::edge::hops::Via;
 use crate::http::HttpError;
 use crate::limits::{SLICES_MAX, TLS_WORDS_CHARS};
 use crate::net::proxy::ProxyError;
@@ -40,6 +41,8 @@ pub struct Conn<S> {
     pub(super) target: Option<Box<Target>>,
     /// It came to the admin listener.
     pub(super) is_admin: bool,
+    /// The relays that it has come through, when it is that of one.
+    pub(super) via: Option<Box<Via>>,
     /// Bytes that were received and not parsed; none when there are none.
     pub(super) ring: Option<Ring>,
     /// The rest of messages that a full socket cut, in order. Nothing else may be sent before.
@@ -157,6 +160,7 @@ impl<S: Transport> Conn<S> {
             is_dialled: false,
             target: None,
             is_admin: false,
+            via: None,
             ring: None,
             half_sent: SmallVec::new(),
             readable: true,

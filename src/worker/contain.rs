@@ -415,7 +415,7 @@ impl<S: Transport> Core<S> {
             })
         });
         for index in self.by_name.values().copied().collect::<Vec<_>>() {
-            self.note_relays(index);
+            self.recount_crowd(index);
         }
     }
 }

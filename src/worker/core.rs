@@ -28,6 +28,7 @@ use super::bans::Bans;
 use super::conn::{CloseReason, Closes, Conn};
 use super::contain::Step;
 use super::fault::{Faults, Midst};
+use super::fetches::Fetches;
 use super::line::{Call, Task};
 use super::mail::{InFlight, Mail, Mailbox};
 use super::memory::Pressure;
@@ -82,6 +83,8 @@ pub struct Shared<S> {
     pub bans: Bans,
     /// What origins do not have.
     pub missing: Missing,
+    /// How much players may have origins asked for.
+    pub fetches: Arc<Fetches>,
     /// What tells this relay from others in a chain of them.
     pub relay_id: u64,
     /// The id of the next connection.
@@ -103,6 +106,7 @@ impl<S> Shared<S> {
             admin_token: None,
             bans: Bans::default(),
             missing: Missing::default(),
+            fetches: Arc::new(Fetches::new(max_connections)),
             relay_id: 0,
             registry: Registry::new(config.max_streams),
             mailboxes: (0..workers).map(|_| Mailbox::default()).collect(),
@@ -393,9 +397,8 @@ impl<S: Transport> Core<S> {
         key
     }
 
-    /// Takes a connection to another server; its slab key.
+    /// Takes a connection to another server, which is counted already; its slab key.
     pub(super) fn insert_dialled(&mut self, conn: Conn<S>) -> usize {
-        self.shared.admission.enter_dialled();
         let key = self.conns.insert(conn);
         self.arm(key, self.now + self.shared.config.pull_timeout);
         key
@@ -594,9 +597,9 @@ impl<S: Transport> Core<S> {
             if conn.is_admin {
                 self.admins -= 1;
             }
-            if conn.is_dialled || conn.is_admin {
+            if conn.is_dialled {
                 admission.leave_dialled();
-            } else {
+            } else if !conn.is_admin {
                 admission.leave(conn.peer.ip(), conn.is_newcomer, self.uptime());
             }
         }

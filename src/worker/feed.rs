@@ -208,16 +208,13 @@ impl<S: Transport> Core<S> {
     fn take(&mut self, index: usize, mail: Mail<S>) {
         match mail {
             Mail::Subscribe { name, epoch, from } => self.subscribed(index, name, epoch, from),
-            Mail::Unsubscribe { epoch, from, .. } => {
+            Mail::Unsubscribe { epoch, from, .. } => self.unsubscribed(index, epoch, from),
+            Mail::NotLive { .. } => self.not_live(index),
+            Mail::Wanted { epoch, asker, .. } => {
                 if self.is_owned_in(index, epoch) {
-                    let stream = &mut self.streams[index];
-                    stream.feeds.retain(|feed| feed.worker != from);
-                    if stream.pull.is_some() {
-                        self.look_at_stream(index, self.now);
-                    }
+                    self.hurry_pull(index, asker);
                 }
             }
-            Mail::NotLive { .. } => self.not_live(index),
             Mail::Snapshot {
                 epoch,
                 from,
@@ -275,6 +272,17 @@ impl<S: Transport> Core<S> {
             | Mail::Resolved { .. }
             | Mail::Ask { .. }
             | Mail::Told { .. } => {}
+        }
+    }
+
+    /// Worker `from` has no players of the stream any more.
+    fn unsubscribed(&mut self, index: usize, epoch: u64, from: usize) {
+        if self.is_owned_in(index, epoch) {
+            let stream = &mut self.streams[index];
+            stream.feeds.retain(|feed| feed.worker != from);
+            if stream.pull.is_some() {
+                self.look_at_stream(index, self.now);
+            }
         }
     }
 

@@ -37,7 +37,6 @@ impl<S: Transport> Core<S> {
             Plane::Streams => self.admit(peer),
             Plane::Admin if self.admins < limits::ADMIN_CONNECTIONS_MAX => {
                 self.admins += 1;
-                self.shared.admission.enter_dialled();
                 Ok(())
             }
             Plane::Admin => Err(Refusal::Connections),

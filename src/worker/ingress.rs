@@ -110,8 +110,11 @@ impl<S: Transport> Core<S> {
         }
         let publication = *self.conns[key].publications.first()?;
         let stream = &self.streams[publication.stream];
-        if stream.source != Source::Publisher(key) && stream.meter.has_media {
-            self.pull_is_live(key, publication.stream);
+        if stream.source != Source::Publisher(key)
+            && stream.meter.has_media
+            && let Err(reason) = self.pull_is_live(key, publication.stream)
+        {
+            return Some(reason);
         }
         let conn = &mut self.conns[key];
         let stream = &mut self.streams[publication.stream];

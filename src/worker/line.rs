@@ -24,9 +24,9 @@ use log::{Level, debug, warn};
 use super::conn::{CloseReason, Conn};
 use super::core::Core;
 use super::fault::Midst;
+use super::fetches::Slot;
 use super::ingress::Flow;
 use super::session::Answer;
-use crate::edge::hops;
 use crate::edge::redirect::{RedirectError, Target};
 use crate::limits;
 use crate::logging::quoted;
@@ -106,6 +106,8 @@ pub(super) struct Line {
     pub(super) redirect: Option<Box<Target>>,
     /// ... and how many refused with that in a row.
     pub(super) redirects: u8,
+    /// That it may be on its way to an origin, until there is media.
+    pub(super) slot: Option<Slot>,
 }
 
 impl Line {
@@ -118,6 +120,7 @@ impl Line {
             called_at: now,
             redirect: None,
             redirects: 0,
+            slot: None,
         }
     }
 
@@ -248,6 +251,10 @@ impl<S: Transport> Core<S> {
             }
         };
         let place = self.target_of(index, task)?.place;
+        if !self.shared.admission.enter_dialled() {
+            self.line_failed(index, task, "there are too many connections");
+            return None;
+        }
         let via = self.via_of(index, task);
         let action = match task {
             Task::Pull => Action::Play,
@@ -367,13 +374,11 @@ impl<S: Transport> Core<S> {
     fn via_of(&self, index: usize, task: Task) -> String {
         let stream = &self.streams[index];
         let own = self.shared.relay_id;
-        match task {
-            Task::Pull => {
-                let relays = self.shared.registry.relays(&stream.name);
-                hops::gather(relays.iter().map(|via| &**via), own)
-            }
-            Task::Push(_) => hops::extend(&stream.via, own),
-        }
+        let via = match task {
+            Task::Pull => self.shared.registry.marker(&stream.name).via(own),
+            Task::Push(_) => stream.via.extended(own),
+        };
+        via.to_string()
     }
 
     /// The line of a stream for a task, while it has one.

@@ -14,7 +14,7 @@
     reason = "a mailbox is a list behind a lock held for a swap"
 )]
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -111,6 +111,15 @@ pub enum Mail<S> {
         /// Which life of the stream.
         epoch: u64,
     },
+    /// A player of mine waits for the stream that you are to fetch.
+    Wanted {
+        /// The stream.
+        name: Arc<str>,
+        /// Which life of the stream.
+        epoch: u64,
+        /// The address of the player.
+        asker: IpAddr,
+    },
     /// I do not have the stream that you asked me for, or no longer.
     NotLive {
         /// The stream.
@@ -161,6 +170,7 @@ impl<S> Mail<S> {
             | Self::Append { name, .. }
             | Self::Away { name, .. }
             | Self::End { name, .. }
+            | Self::Wanted { name, .. }
             | Self::NotLive { name } => Some(name),
         }
     }

@@ -17,7 +17,7 @@
 //!     antechamber  connections of proxies before the client is known
 //!     listing      which rows a page of a list has
 //!     report       what others want to know; kicks and bans
-//!     mail, registry, admission, notes, pace, timers, table, conn, fault
+//!     mail, registry, admission, fetches, missing, notes, pace, timers, table, conn, fault
 //! ```
 //!
 //! A turn: letters, ingress, feed, egress, deadlines, post. Reading only appends; every player
@@ -36,6 +36,7 @@ mod egress;
 pub mod event_loop;
 mod fault;
 mod feed;
+pub mod fetches;
 mod form;
 mod http;
 mod ingress;

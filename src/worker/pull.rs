@@ -15,22 +15,24 @@
 //! it makes room for the next, and after the last there is a pause. Only [`Core::check_pull`],
 //! from a timer, ends a pull: the rest writes down what happened.
 
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use log::{Level, debug, info, log};
+use log::{Level, debug, info, log, warn};
 
+use super::admission::Key;
 use super::conn::{CloseReason, Publication};
-use super::core::Core;
+use super::core::{Core, NO_ADDRESS, Shared};
 use super::fault::Midst;
 use super::ingress::Flow;
 use super::line::{Line, State, Task};
 use super::mail::Mail;
 use super::memory::Pressure;
-use super::registry::Claim;
+use super::registry::{Claim, WorkerSet};
 use super::session::Answer;
-use super::table::{Meter, Source, Tally};
+use super::table::{Form, Meter, Source, Tally};
 use super::timers::Timer;
-use crate::edge::hops::HopError;
+use crate::edge::hops::Crowd;
 use crate::edge::{backoff, order};
 use crate::limits;
 use crate::logging::quoted;
@@ -44,6 +46,8 @@ pub(super) struct Pull {
     pub(super) rule: usize,
     /// The stream, with the query of the player that asked first.
     pub(super) name: StreamName,
+    /// The address of that player, while addresses are counted.
+    asker: Option<Key>,
     pub(super) line: Line,
     /// The origins in the order in which they are asked.
     order: Vec<usize>,
@@ -53,6 +57,8 @@ pub(super) struct Pull {
     tried: usize,
     /// ... and how many of them do not have the stream.
     missing: usize,
+    /// All of them said so, and it waits for the time to ask again.
+    is_missing: bool,
     /// Since when there is no media; None while there is.
     pub(super) dark_since: Option<Instant>,
     /// Since when nobody wants it.
@@ -79,8 +85,8 @@ impl<S: Transport> Core<S> {
         rules.iter().position(|rule| rule.is_for(app))
     }
 
-    /// Fetches a stream that nobody has; false when it is not to be had.
-    pub(super) fn begin_pull(&mut self, index: usize) -> bool {
+    /// Fetches a stream that nobody has, for a player of `asker`; false when it is not to be had.
+    pub(super) fn begin_pull(&mut self, index: usize, asker: IpAddr) -> bool {
         let Some(name) = self.streams[index].asked.clone() else {
             return false;
         };
@@ -92,7 +98,11 @@ impl<S: Transport> Core<S> {
             return false;
         }
         let has_memory = self.pressure < Pressure::NoStreams && !self.draining;
-        let epoch = match self.shared.registry.claim(&key, self.worker, has_memory) {
+        let claim = self
+            .shared
+            .registry
+            .claim_fetch(&key, self.worker, has_memory);
+        let epoch = match claim {
             Claim::Own { epoch, .. } => epoch,
             Claim::Elsewhere { .. } => {
                 if let (Some(owner), _) = self.shared.registry.look_up(&key) {
@@ -101,9 +111,18 @@ impl<S: Transport> Core<S> {
                 return true;
             }
             Claim::Full => {
-                self.gauges.refused_publishes += 1;
+                self.gauges.refused_fetches += 1;
                 return false;
             }
+        };
+        let asker = self.shared.admission.key_of(asker);
+        let Some(wait) = self.shared.fetches.begin(asker, self.uptime()) else {
+            self.gauges.refused_fetches += 1;
+            if self.notes.allow_rarely("refused_fetches", self.now) {
+                warn!("fetches are refused: too many of one address");
+            }
+            self.shared.registry.release(&key, self.worker);
+            return false;
         };
         self.faults.at(Midst::Line);
         let servers = &self.shared.config.pull[rule].servers;
@@ -113,20 +132,47 @@ impl<S: Transport> Core<S> {
         stream.tally = Tally::new(self.now);
         stream.intake.count_anew();
         stream.source = Source::Pulling;
+        let begin_at = self.now + wait;
         stream.pull = Some(Box::new(Pull {
             rule,
             name: *name,
-            line: Line::new(self.now),
+            asker,
+            line: Line::new(begin_at),
             order,
             at: 0,
             tried: 0,
             missing: 0,
+            is_missing: false,
             dark_since: Some(self.now),
             idle_since: None,
         }));
         // Once the player is in its place: it may be told at once that there is no such stream.
-        self.look_at_stream(index, self.now);
+        self.look_at_stream(index, begin_at);
         true
+    }
+
+    /// A player of `asker` comes for a stream that no origin had a while ago: it may be there by
+    /// now, and those that asked before do not decide that it is not.
+    pub(super) fn hurry_pull(&mut self, index: usize, asker: IpAddr) {
+        let now = self.uptime();
+        let asker = self.shared.admission.key_of(asker);
+        let stream = &mut self.streams[index];
+        let Some(pull) = &mut stream.pull else {
+            return;
+        };
+        let Shared {
+            missing, fetches, ..
+        } = &*self.shared;
+        let may_ask = |server: &usize| missing.wait(&stream.name, *server, asker, now).is_none();
+        if pull.is_missing
+            && pull.order.iter().any(may_ask)
+            && fetches.begin(asker, now) == Some(Duration::ZERO)
+        {
+            pull.asker = asker;
+            pull.is_missing = false;
+            pull.line.state = State::Waiting(self.now);
+            self.look_at_stream(index, self.now);
+        }
     }
 
     /// Calls the next origin that may have the stream, or waits before they are asked again.
@@ -138,21 +184,20 @@ impl<S: Transport> Core<S> {
             let Some(pull) = &mut stream.pull else {
                 return;
             };
+            let asker = pull.asker;
+            pull.is_missing = false;
             if pull.tried == pull.order.len() {
                 let all_lack_it = pull.missing == pull.tried;
                 pull.tried = 0;
                 pull.missing = 0;
+                pull.is_missing = all_lack_it;
                 let wait = if all_lack_it {
-                    limits::MISSING_KEPT
+                    self.missing_wait(index)
                 } else {
                     let dice = self.next_seed(index as u64);
                     backoff::delay(self.failures(index, Task::Pull), dice)
                 };
-                let until = self.now + wait;
-                if let Some(line) = self.line(index, Task::Pull) {
-                    line.state = State::Waiting(until);
-                }
-                self.look_at_stream(index, until);
+                self.wait_to_ask(index, wait);
                 if all_lack_it && is_new {
                     self.shorten_waits(index);
                 }
@@ -160,8 +205,16 @@ impl<S: Transport> Core<S> {
             }
             let server = pull.server();
             let name = self.streams[index].name.clone();
-            if !self.shared.missing.has(&name, server, now) {
-                self.call(index, Task::Pull);
+            if self
+                .shared
+                .missing
+                .wait(&name, server, asker, now)
+                .is_none()
+            {
+                match self.take_slot(index) {
+                    Ok(()) => self.call(index, Task::Pull),
+                    Err(wait) => self.wait_to_ask(index, wait),
+                }
                 return;
             }
             if let Some(pull) = &mut self.streams[index].pull {
@@ -169,6 +222,44 @@ impl<S: Transport> Core<S> {
                 pull.missing += 1;
             }
         }
+    }
+
+    /// Origins are asked for the stream again after `wait`.
+    fn wait_to_ask(&mut self, index: usize, wait: Duration) {
+        let until = self.now + wait;
+        if let Some(line) = self.line(index, Task::Pull) {
+            line.state = State::Waiting(until);
+        }
+        self.look_at_stream(index, until);
+    }
+
+    /// How long until the first of the origins that do not have the stream is asked again.
+    fn missing_wait(&self, index: usize) -> Duration {
+        let now = self.uptime();
+        let stream = &self.streams[index];
+        let missing = &self.shared.missing;
+        let pull = stream.pull.iter();
+        let waits = pull.flat_map(|pull| {
+            let of = |server: &usize| missing.wait(&stream.name, *server, pull.asker, now);
+            pull.order.iter().filter_map(of)
+        });
+        waits.min().unwrap_or(limits::MISSING_KEPT)
+    }
+
+    /// Takes the right to connect to the next origin; else how long to wait for it.
+    fn take_slot(&mut self, index: usize) -> Result<(), Duration> {
+        let now = self.uptime();
+        let stream = &mut self.streams[index];
+        let Some(pull) = &mut stream.pull else {
+            return Ok(());
+        };
+        // What players have had already comes before what nobody may ever have.
+        let is_first = pull.line.failures == 0 || stream.source != Source::Pulling;
+        let server = &self.shared.config.pull[pull.rule].servers[pull.server()];
+        pull.line.slot = None;
+        let fetches = &self.shared.fetches;
+        pull.line.slot = Some(fetches.dial(pull.asker, &server.authority, is_first, now)?);
+        Ok(())
     }
 
     /// No origin has the stream: who waits for it does so no longer than for one that may be
@@ -197,7 +288,7 @@ impl<S: Transport> Core<S> {
 
     /// How long a play of connection `key` may come before its publish. A relay that plays here
     /// for its own players has others to ask.
-    pub(super) fn patience(&mut self, key: usize) -> Duration {
+    pub(super) fn patience(&self, key: usize) -> Duration {
         match self.is_relay(key) {
             true => Duration::ZERO,
             false => self.shared.config.play_wait,
@@ -205,34 +296,60 @@ impl<S: Transport> Core<S> {
     }
 
     /// Whether connection `key` is that of a relay which plays here for its own players.
-    pub(super) fn is_relay(&mut self, key: usize) -> bool {
-        let conn = self.conns.get_mut(key);
-        let session = conn.and_then(|conn| conn.session.server());
-        session.is_some_and(|session| !session.client().via.is_empty())
+    pub(super) fn is_relay(&self, key: usize) -> bool {
+        self.conns.get(key).is_some_and(|conn| conn.via.is_some())
     }
 
-    /// Writes down which relays play the stream on this worker: an origin that is asked for it,
-    /// from whatever worker, is told, see hops.rs.
-    pub(super) fn note_relays(&mut self, index: usize) {
+    /// Counts a player of the stream by what it says of relays: an origin that is asked for the
+    /// stream, from whatever worker, is told, see hops.rs.
+    pub(super) fn enter_crowd(&mut self, index: usize, slot: usize) {
         if self.shared.config.pull.is_empty() {
             return;
         }
-        let Self { streams, conns, .. } = self;
-        let stream = &streams[index];
-        let mut vias: Vec<Box<str>> = Vec::new();
-        for player in &stream.players {
-            let conn = conns.get_mut(player.conn);
-            if let Some(session) = conn.and_then(|conn| conn.session.server())
-                && let via = session.client().via.as_str()
-                && !via.is_empty()
-                && !vias.iter().any(|known| **known == *via)
-            {
-                vias.push(via.into());
+        let stream = &mut self.streams[index];
+        let player = &mut stream.players[slot];
+        let Some(conn) = self.conns.get(player.conn) else {
+            return;
+        };
+        let address = self.shared.admission.key_of(conn.peer.ip());
+        player.is_counted = stream.crowd.enter(address, conn.via.as_deref());
+        if conn.via.is_some() || stream.crowd.direct() == 1 {
+            self.tell_crowd(index);
+        }
+    }
+
+    /// A player of the stream has gone that was counted like that.
+    pub(super) fn leave_crowd(&mut self, index: usize, key: usize) {
+        let Some(conn) = self.conns.get(key) else {
+            return;
+        };
+        let stream = &mut self.streams[index];
+        let address = self.shared.admission.key_of(conn.peer.ip());
+        stream.crowd.leave(&address, conn.via.as_deref());
+        if conn.via.is_some() || stream.crowd.direct() == 0 {
+            self.tell_crowd(index);
+        }
+    }
+
+    /// Counts all players of the stream anew.
+    pub(super) fn recount_crowd(&mut self, index: usize) {
+        self.streams[index].crowd = Crowd::default();
+        for slot in 0..self.streams[index].players.len() {
+            if self.streams[index].players[slot].form != Form::Publish {
+                self.enter_crowd(index, slot);
             }
         }
-        self.shared
-            .registry
-            .set_relays(&stream.name, self.worker, vias);
+        self.tell_crowd(index);
+    }
+
+    fn tell_crowd(&mut self, index: usize) {
+        let stream = &mut self.streams[index];
+        let marker = stream.crowd.marker();
+        if marker != stream.marker {
+            let registry = &self.shared.registry;
+            registry.set_marker(&stream.name, self.worker, marker.clone());
+            stream.marker = marker;
+        }
     }
 
     /// What an origin says.
@@ -243,11 +360,9 @@ impl<S: Transport> Core<S> {
             Answer::Refused {
                 redirect: Some(to), ..
             } => return self.follow_redirect(key, &to, false),
-            Answer::Refused { why, .. } => {
+            Answer::Refused { why, is_loop, .. } => {
                 // It waits for the stream itself, through this relay: it does not have it.
-                if why.contains(HopError::Loop.words())
-                    && let Some(pull) = &mut self.streams[index].pull
-                {
+                if is_loop && let Some(pull) = &mut self.streams[index].pull {
                     pull.missing += 1;
                 }
                 return refused(&why);
@@ -277,7 +392,8 @@ impl<S: Transport> Core<S> {
                 let name = self.streams[index].name.clone();
                 if let Some(pull) = &mut self.streams[index].pull {
                     pull.missing += 1;
-                    self.shared.missing.remember(name, pull.server(), now);
+                    let (server, asker) = (pull.server(), pull.asker);
+                    self.shared.missing.remember(name, server, asker, now);
                 }
                 refused(&code)
             }
@@ -317,12 +433,27 @@ impl<S: Transport> Core<S> {
 
     /// The first media of connection `key` has come: the stream is live, here and where other
     /// workers have players of it.
+    ///
+    /// # Errors
+    /// There are too many streams.
     #[cold]
-    pub(super) fn pull_is_live(&mut self, key: usize, index: usize) {
+    pub(super) fn pull_is_live(&mut self, key: usize, index: usize) -> Result<(), CloseReason> {
         let name = self.streams[index].name.clone();
         let Some(pull) = &mut self.streams[index].pull else {
-            return;
+            return Ok(());
         };
+        let claim = self.shared.registry.claim(&name, self.worker, true);
+        let readers = match claim {
+            Claim::Own { readers, .. } => readers,
+            Claim::Full => {
+                self.gauges.refused_fetches += 1;
+                return Err(CloseReason::Refused("there are too many streams".into()));
+            }
+            Claim::Elsewhere { .. } => WorkerSet::default(),
+        };
+        self.shared.missing.forget(&name, pull.server());
+        self.shared.fetches.succeeded(pull.asker);
+        pull.line.slot = None;
         pull.dark_since = None;
         pull.line.failures = 0;
         (pull.tried, pull.missing) = (0, 0);
@@ -342,13 +473,12 @@ impl<S: Transport> Core<S> {
         stream.source = Source::Publisher(key);
         self.faults.at(Midst::Line);
         self.publishers += 1;
-        if let Claim::Own { readers, .. } = self.shared.registry.claim(&name, self.worker, true) {
-            for worker in readers.iter() {
-                self.add_feed(index, worker);
-            }
+        for worker in readers.iter() {
+            self.add_feed(index, worker);
         }
         self.start_players(index);
         self.mark_dirty(index);
+        Ok(())
     }
 
     /// The line to an origin is lost, or never came about.
@@ -368,6 +498,7 @@ impl<S: Transport> Core<S> {
         pull.dark_since.get_or_insert(last_media);
         pull.turn_away();
         pull.line.state = State::Waiting(now);
+        pull.line.slot = None;
         self.faults.at(Midst::Line);
         if self.notes.allow("pull_failed", level, now) {
             let name = &self.streams[index].name;
@@ -485,7 +616,10 @@ impl<S: Transport> Core<S> {
         if stream.source != Source::Nobody || stream.asked.is_none() {
             return;
         }
-        if self.begin_pull(index) {
+        let first = stream.players.first().map(|player| player.conn);
+        let first = first.and_then(|key| self.conns.get(key));
+        let asker = first.map_or(NO_ADDRESS.ip(), |conn| conn.peer.ip());
+        if self.begin_pull(index, asker) {
             return;
         }
         let waiting = self.streams[index].players.iter();

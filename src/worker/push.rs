@@ -113,7 +113,7 @@ impl<S: Transport> Core<S> {
     ) -> Flow {
         let (is_error, code, why, redirect) = match answer {
             Answer::Other => return Flow::Continue,
-            Answer::Refused { why, redirect } => (true, String::new(), why, redirect),
+            Answer::Refused { why, redirect, .. } => (true, String::new(), why, redirect),
             Answer::Status {
                 is_error,
                 code,

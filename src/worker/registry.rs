@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 // A length of time; there is no clock here.
 
+use crate::edge::hops::Marker;
 use crate::limits;
 
 /// A set of workers by index; there are at most [`limits::WORKERS_MAX`].
@@ -85,7 +86,7 @@ pub struct Registry {
 struct Table {
     entries: HashMap<Arc<str>, Entry>,
     epochs: u64,
-    /// Entries that have an owner.
+    /// Entries that have an owner and count for the limit.
     owned: usize,
 }
 
@@ -93,10 +94,12 @@ struct Table {
 #[derive(Debug, Default)]
 struct Entry {
     owner: Option<usize>,
+    /// It counts for the limit: a stream that is to be fetched does not before there is media.
+    is_counted: bool,
     epoch: u64,
     readers: WorkerSet,
-    /// Markers of the relays that play it here, and the worker of each.
-    relays: Vec<(usize, Box<str>)>,
+    /// What its players say of the relays they come through, at most once of each worker.
+    markers: Vec<(usize, Marker)>,
 }
 
 impl Registry {
@@ -111,22 +114,35 @@ impl Registry {
     /// `worker` has a publisher for `name`. A stream that nobody has yet is added only if
     /// `may_add`.
     pub fn claim(&self, name: &Arc<str>, worker: usize, may_add: bool) -> Claim {
+        self.claim_as(name, worker, may_add, true)
+    }
+
+    /// The same for a stream that `worker` is to fetch, and that nobody may have: it counts when
+    /// it is claimed as one that has a publisher.
+    pub fn claim_fetch(&self, name: &Arc<str>, worker: usize, may_add: bool) -> Claim {
+        self.claim_as(name, worker, may_add, false)
+    }
+
+    fn claim_as(&self, name: &Arc<str>, worker: usize, may_add: bool, counts: bool) -> Claim {
         let table = &mut *self.lock();
-        let known = table.entries.get(name).and_then(|entry| entry.owner);
+        let known = table.entries.get(name);
+        let known = known.and_then(|entry| Some((entry.owner?, entry.is_counted)));
+        let is_full = self.streams_max.is_some_and(|most| table.owned >= most);
         match known {
-            Some(owner) if owner != worker => return Claim::Elsewhere { worker: owner },
-            Some(_) => {}
-            None if !may_add || self.streams_max.is_some_and(|most| table.owned >= most) => {
-                return Claim::Full;
-            }
-            None => {}
+            Some((owner, _)) if owner != worker => return Claim::Elsewhere { worker: owner },
+            None if !may_add => return Claim::Full,
+            None | Some((_, false)) if counts && is_full => return Claim::Full,
+            _ => {}
         }
         let entry = table.entries.entry(name.clone()).or_default();
         if known.is_none() {
             table.epochs += 1;
-            table.owned += 1;
             entry.owner = Some(worker);
             entry.epoch = table.epochs;
+        }
+        if counts && !entry.is_counted {
+            entry.is_counted = true;
+            table.owned += 1;
         }
         let mut readers = entry.readers;
         readers.remove(worker);
@@ -138,13 +154,11 @@ impl Registry {
 
     /// `worker` has given up its publisher of `name` for good.
     pub fn release(&self, name: &str, worker: usize) {
-        let mut table = self.lock();
-        let owner = table.entries.get_mut(name).map(|entry| &mut entry.owner);
-        if let Some(owner) = owner
-            && *owner == Some(worker)
+        let table = &mut *self.lock();
+        if let Some(entry) = table.entries.get_mut(name)
+            && entry.owner == Some(worker)
         {
-            *owner = None;
-            table.owned -= 1;
+            table.owned -= entry.disown();
             table.tidy(name);
         }
     }
@@ -157,8 +171,7 @@ impl Registry {
         entries.retain(|name, entry| {
             let (owns, reads) = state(name);
             if entry.owner == Some(worker) && !owns {
-                entry.owner = None;
-                *owned -= 1;
+                *owned -= entry.disown();
             }
             if !reads {
                 entry.remove_reader(worker);
@@ -186,23 +199,31 @@ impl Registry {
         owner.filter(|owner| owner.worker != worker)
     }
 
-    /// The players of `name` on `worker` that are relays have these markers, and no other has one.
-    pub fn set_relays(&self, name: &str, worker: usize, vias: Vec<Box<str>>) {
+    /// The players of `name` on `worker` say this of the relays they come through.
+    pub fn set_marker(&self, name: &str, worker: usize, marker: Marker) {
         let mut table = self.lock();
         if let Some(entry) = table.entries.get_mut(name) {
-            entry.relays.retain(|(of, _)| *of != worker);
-            entry
-                .relays
-                .extend(vias.into_iter().map(|via| (worker, via)));
+            entry.markers.retain(|(of, _)| *of != worker);
+            if marker != Marker::default() {
+                entry.markers.push((worker, marker));
+            }
         }
     }
 
-    /// The markers of all relays that play `name` here.
-    pub fn relays(&self, name: &str) -> Vec<Box<str>> {
+    /// What all players of `name` say of that.
+    pub fn marker(&self, name: &str) -> Marker {
         let table = self.lock();
-        let relays = table.entries.get(name).map(|entry| &entry.relays);
-        let relays = relays.into_iter().flatten();
-        relays.map(|(_, via)| via.clone()).collect()
+        let markers = table.entries.get(name).map(|entry| &entry.markers);
+        let markers = markers.into_iter().flatten();
+        Marker::merged(markers.map(|(_, marker)| marker))
+    }
+
+    /// How many relays are remembered of all streams.
+    #[cfg(test)]
+    pub(super) fn relays(&self) -> usize {
+        let table = self.lock();
+        let markers = table.entries.values().flat_map(|entry| &entry.markers);
+        markers.map(|(_, marker)| marker.relays()).sum()
     }
 
     /// Who has the publisher of `name`, and which workers have players of it.
@@ -257,9 +278,15 @@ impl Entry {
         self.owner.map(|worker| Owner { worker, epoch })
     }
 
+    /// Nobody owns it any more; by how much fewer streams there are.
+    fn disown(&mut self) -> usize {
+        self.owner = None;
+        usize::from(std::mem::take(&mut self.is_counted))
+    }
+
     fn remove_reader(&mut self, worker: usize) {
         self.readers.remove(worker);
-        self.relays.retain(|(of, _)| *of != worker);
+        self.markers.retain(|(of, _)| *of != worker);
     }
 
     fn is_needed(&self) -> bool {
@@ -270,6 +297,7 @@ impl Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::edge::hops::{Crowd, Via};
 
     #[test]
     fn the_first_to_claim_owns_until_it_releases() {
@@ -321,6 +349,25 @@ mod tests {
     }
 
     #[test]
+    fn fetches_count_as_streams_once_they_have_media() {
+        let registry = Registry::new(Some(1));
+        let name = |number: u32| Arc::from(format!("live/{number}"));
+        for number in 0..9 {
+            let claimed = registry.claim_fetch(&name(number), 0, true);
+            assert!(matches!(claimed, Claim::Own { .. }), "{number}");
+        }
+        assert_eq!(registry.owned(), 0);
+        let claim = |number| registry.claim(&name(number), 0, true);
+        assert!(matches!(claim(1), Claim::Own { epoch: 2, .. }));
+        assert!(matches!(claim(1), Claim::Own { .. }));
+        assert_eq!((claim(2), registry.owned()), (Claim::Full, 1));
+        registry.release(&name(3), 0);
+        assert_eq!(registry.owned(), 1);
+        registry.reconcile(0, |_| (false, false));
+        assert_eq!((registry.len(), registry.owned()), (0, 0));
+    }
+
+    #[test]
     fn what_is_known_of_a_worker_can_be_made_true() {
         let registry = Registry::default();
         let name = |number: u32| Arc::from(format!("live/{number}"));
@@ -341,20 +388,26 @@ mod tests {
     fn relays_are_known_until_they_or_their_worker_leave() {
         let registry = Registry::default();
         let name: Arc<str> = "live/cam".into();
-        registry.set_relays(&name, 0, vec!["x".into()]);
+        let marker = |relay: u64| {
+            let mut crowd = Crowd::default();
+            crowd.enter(0, Some(&Via::default().extended(relay)));
+            crowd.marker()
+        };
+        let knows = |relay: u64| registry.marker(&name).via(99).check(relay).is_err();
+        registry.set_marker(&name, 0, marker(1));
         assert!(registry.is_empty());
         registry.join(&name, 0);
         registry.join(&name, 1);
-        registry.set_relays(&name, 0, vec!["a".into(), "b".into()]);
-        registry.set_relays(&name, 1, vec!["c".into()]);
-        assert_eq!(registry.relays(&name), ["a".into(), "b".into(), "c".into()]);
-        registry.set_relays(&name, 0, vec!["b".into()]);
-        assert_eq!(registry.relays(&name), ["c".into(), "b".into()]);
+        registry.set_marker(&name, 0, marker(1));
+        registry.set_marker(&name, 1, marker(2));
+        assert!(knows(1) && knows(2));
+        registry.set_marker(&name, 0, marker(3));
+        assert!(!knows(1) && knows(2) && knows(3));
         registry.leave(&name, 1);
-        assert_eq!(registry.relays(&name), ["b".into()]);
+        assert!(!knows(2) && registry.relays() == 1);
         registry.join(&name, 2);
         registry.reconcile(0, |_| (false, false));
-        assert!(registry.relays(&name).is_empty());
+        assert_eq!(registry.marker(&name), Marker::default());
     }
 
     #[test]

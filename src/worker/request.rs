@@ -10,12 +10,13 @@ use super::conn::{CloseReason, MovingPublish, Play, Publication};
 use super::core::Core;
 use super::fault::Midst;
 use super::ingress::Flow;
+use super::mail::Mail;
 use super::memory::Pressure;
 use super::refusal::{Asked, Refused};
 use super::registry::Claim;
 use super::table::{Player, Source, Video};
 use crate::config::Takeover;
-use crate::edge::hops::{self, HopError};
+use crate::edge::hops::{self, HopError, Via};
 use crate::limits;
 use crate::logging::quoted;
 use crate::net::transport::Transport;
@@ -64,7 +65,11 @@ impl<S: Transport> Core<S> {
         let Some(session) = conn.session.server() else {
             return Flow::Continue;
         };
-        if let Err(error) = hops::check(&session.client().via, self.shared.relay_id) {
+        // What has another form is not of a relay of this kind, and says nothing.
+        conn.via = Via::parse(&session.client().via).map(Box::new);
+        let own = self.shared.relay_id;
+        let judged = conn.via.as_ref().map_or(Ok(()), |via| via.check(own));
+        if let Err(error) = judged {
             let reason = match error {
                 HopError::Loop => Refused::RelayLoop,
                 HopError::TooMany => Refused::RelayChain,
@@ -78,7 +83,8 @@ impl<S: Transport> Core<S> {
     fn refuse_connect(&mut self, key: usize, app: &str, reason: Refused, why: &str) -> Flow {
         self.note_refused(key, (Asked::Connect, &app), reason, &why);
         if let Some(session) = self.conns[key].session.server() {
-            session.reject_connect(why);
+            let ex_code = (reason == Refused::RelayLoop).then_some(hops::LOOP_CODE);
+            session.reject_connect_with(why, ex_code);
         }
         Flow::Close(CloseReason::Rejected(reason.words()))
     }
@@ -200,8 +206,9 @@ impl<S: Transport> Core<S> {
                     self.worker
                 );
             }
-            self.streams[index].via = session.client().via.as_str().into();
         }
+        let via = self.conns[key].via.as_deref();
+        self.streams[index].via = via.cloned().unwrap_or_default();
         if kind != PublishKind::Live && self.notes.allow("record", Level::Warn, self.now) {
             let stream = quoted(&stream_name);
             warn!("conn={id} asks to record stream={stream} peer={peer}; it is live only");
@@ -353,9 +360,7 @@ impl<S: Transport> Core<S> {
         conn.plays.push(play);
         conn.asked = Some(name.clone());
         self.faults.at(Midst::Role);
-        if self.is_relay(key) {
-            self.note_relays(index);
-        }
+        self.enter_crowd(index, slot);
         if switching || !self.streams[index].is_live() {
             self.arm(key, until);
         }
@@ -367,36 +372,47 @@ impl<S: Transport> Core<S> {
     /// Sees to it that a stream somebody here is about to play comes, from another worker or an
     /// origin; how long to wait for it.
     fn call_for(&mut self, index: usize, key: usize, asked: &StreamName) -> Duration {
-        let is_live = self.streams[index].is_live();
-        let may_pull = !is_live && self.pull_rule(&asked.app).is_some();
+        let stream = &self.streams[index];
+        let (name, is_live) = (stream.name.clone(), stream.is_live());
+        let is_first = !stream.has_audience();
+        let (peer, via) = (self.conns[key].peer.ip(), self.conns[key].via.as_deref());
+        // Nobody is asked for a player whose chain of relays is as long as they may be.
+        let may_ask = via.is_none_or(Via::may_go_on) || stream.pull.is_some();
+        let may_pull = !is_live && may_ask && self.pull_rule(&asked.app).is_some();
         let mut wait = self.patience(key);
         if may_pull {
             wait = wait.max(self.shared.config.pull_give_up);
+            let stream = &mut self.streams[index];
+            let asked = || Box::new(asked.clone());
+            stream.asked.get_or_insert_with(asked);
         }
-        if self.streams[index].has_audience() {
-            // It was called for by the first of them, and comes no sooner for who is behind.
-            let owner = self.shared.registry.look_up(&self.streams[index].name).0;
-            if !is_live && owner.is_some_and(|owner| owner.worker != self.worker) {
+        let registry = &self.shared.registry;
+        let owner = match is_first {
+            true => registry.join(&name, self.worker),
+            false if is_live => None,
+            false => registry.look_up(&name).0,
+        };
+        let owner = owner.filter(|owner| owner.worker != self.worker);
+        match owner {
+            _ if is_live => {}
+            Some(owner) => {
                 wait = wait.max(limits::FEED_WAIT);
+                if is_first {
+                    self.subscribe(index, owner);
+                }
+                if may_pull {
+                    let (epoch, asker) = (owner.epoch, peer);
+                    let mail = Mail::Wanted { name, epoch, asker };
+                    self.outbound.push((owner.worker, mail));
+                }
             }
-            return wait;
-        }
-        if may_pull {
-            self.streams[index].asked = Some(Box::new(asked.clone()));
-        }
-        let name = self.streams[index].name.clone();
-        let owner = self.shared.registry.join(&name, self.worker);
-        if is_live {
-            return wait;
-        }
-        if let Some(owner) = owner {
-            self.subscribe(index, owner);
-            wait = wait.max(limits::FEED_WAIT);
-        } else if may_pull
-            && self.streams[index].source == Source::Nobody
-            && !self.begin_pull(index)
-        {
-            wait = Duration::ZERO;
+            None if !may_pull => {}
+            None if self.streams[index].source == Source::Nobody => {
+                if !self.begin_pull(index, peer) {
+                    wait = Duration::ZERO;
+                }
+            }
+            None => self.hurry_pull(index, peer),
         }
         wait
     }

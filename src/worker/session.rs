@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::conn::CloseReason;
 use super::table::Form;
+use crate::edge::hops;
 use crate::http;
 use crate::http::session::HttpSession;
 use crate::http::websocket::CloseCode;
@@ -58,6 +59,8 @@ pub(super) enum Answer {
         why: String,
         /// The URL that it redirects to.
         redirect: Option<String>,
+        /// The relays form a loop.
+        is_loop: bool,
     },
     /// A status of the stream that was asked for.
     Status {
@@ -279,9 +282,11 @@ fn answer(event: ClientEvent<'_>) -> Answer {
             code,
             description,
             redirect,
+            ex_code,
         } => Answer::Refused {
             why: refusal(&code, &description),
             redirect,
+            is_loop: ex_code == Some(hops::LOOP_CODE) || description.contains(hops::LOOP_WORDS),
         },
         ClientEvent::Status {
             level,
@@ -298,5 +303,27 @@ fn answer(event: ClientEvent<'_>) -> Answer {
         ClientEvent::Connected { .. } | ClientEvent::Control(_) | ClientEvent::Media(_) => {
             Answer::Other
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loop_is_told_by_its_code_or_by_the_words_of_old() {
+        let is_loop = |ex_code, description: &str| {
+            let event = ClientEvent::Refused {
+                code: "NetConnection.Connect.Rejected".to_owned(),
+                description: description.to_owned(),
+                redirect: None,
+                ex_code,
+            };
+            matches!(answer(event), Answer::Refused { is_loop: true, .. })
+        };
+        assert!(is_loop(Some(508), "anything"));
+        assert!(is_loop(None, "the relays form a loop"));
+        assert!(!is_loop(Some(302), "elsewhere"));
+        assert!(!is_loop(None, "too many relays in a row"));
     }
 }

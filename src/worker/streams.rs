@@ -199,8 +199,8 @@ impl<S: Transport> Core<S> {
         {
             play.slot = slot;
         }
-        if self.is_relay(gone.conn) {
-            self.note_relays(index);
+        if gone.is_counted {
+            self.leave_crowd(index, gone.conn);
         }
         if self.streams[index].players.is_empty() {
             self.last_player_left(index);

@@ -5,9 +5,11 @@ use std::time::Instant;
 
 use smallvec::SmallVec;
 
+use super::admission::Key;
 use super::mail::InFlight;
 use super::pull::Pull;
 use super::push::Push;
+use crate::edge::hops::{Crowd, Marker, Via};
 use crate::limits;
 use crate::rtmp::name::StreamName;
 use crate::stream::cursor::Cursor;
@@ -46,7 +48,11 @@ pub(super) struct Stream {
     /// What the first player asked for, where it may be fetched.
     pub(super) asked: Option<Box<StreamName>>,
     /// The relays that its publisher has come through.
-    pub(super) via: Box<str>,
+    pub(super) via: Via,
+    /// Its players by the relays that they have come through, where it may be fetched, ...
+    pub(super) crowd: Crowd<Option<Key>>,
+    /// ... and what the registry was told of that.
+    pub(super) marker: Marker,
 }
 
 /// What the publisher of a stream sends, for deadlines and `--publish-bitrate-max`.
@@ -183,6 +189,8 @@ pub(super) struct Player {
     /// Since when skips are counted, and how many there were.
     pub(super) skips: Option<(Instant, usize)>,
     pub(super) form: Form,
+    /// It is counted among those of its stream by the relays it has come through.
+    pub(super) is_counted: bool,
 }
 
 /// In what form messages are sent.
@@ -226,6 +234,7 @@ impl Player {
             video: Video::On,
             skips: None,
             form: Form::Play,
+            is_counted: false,
         }
     }
 
@@ -293,7 +302,9 @@ impl Stream {
             pull: None,
             pushes: Vec::new(),
             asked: None,
-            via: Box::default(),
+            via: Via::default(),
+            crowd: Crowd::default(),
+            marker: Marker::default(),
         }
     }
 

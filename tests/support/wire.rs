@@ -305,6 +305,8 @@ pub(crate) struct Settings {
     pub(crate) chunk_size: u32,
     /// What the kernel may hold for us, in bytes; None for its own choice.
     pub(crate) receive_buffer: Option<usize>,
+    /// The relays that it says it comes through, as they are named in connect.
+    pub(crate) via: String,
 }
 
 impl Default for Settings {
@@ -312,6 +314,7 @@ impl Default for Settings {
         Self {
             chunk_size: 4_096,
             receive_buffer: None,
+            via: String::new(),
         }
     }
 }
@@ -407,7 +410,7 @@ impl Wire {
             action,
             handshake: Mode::Digest,
             chunk_size: settings.chunk_size,
-            via: String::new(),
+            via: settings.via.clone(),
         };
         let mut wire = Self {
             socket: line,

@@ -55,7 +55,8 @@ impl ServerSession {
         let flash_ver = bytes("flashVer").unwrap_or_default();
         let cut = &flash_ver[..flash_ver.len().min(FLASH_VER_BYTES_MAX)];
         let via = bytes(VIA_KEY).unwrap_or_default();
-        let via = &via[..via.len().min(limits::VIA_BYTES_MAX)];
+        // One that is too long is seen to be.
+        let via = &via[..via.len().min(limits::VIA_BYTES_MAX + 1)];
         *self.client = ClientInfo {
             flash_ver: String::from_utf8_lossy(cut).into_owned(),
             caps_ex: property("capsEx")
@@ -395,6 +396,17 @@ impl ServerSession {
     }
 
     pub(super) fn call_error(&mut self, transaction: f64, code: &str, description: &str) {
+        self.call_error_with(transaction, code, description, None);
+    }
+
+    /// The same with an `ex.code`.
+    pub(super) fn call_error_with(
+        &mut self,
+        transaction: f64,
+        code: &str,
+        description: &str,
+        ex_code: Option<u32>,
+    ) {
         if transaction != 0.0 {
             self.link.send_command(0, |amf| {
                 amf.string("_error")
@@ -403,7 +415,12 @@ impl ServerSession {
                     .begin_object();
                 amf.string_property("level", "error")
                     .string_property("code", code);
-                amf.string_property("description", description).end_object();
+                amf.string_property("description", description);
+                if let Some(code) = ex_code {
+                    amf.key("ex").begin_object();
+                    amf.number_property("code", f64::from(code)).end_object();
+                }
+                amf.end_object();
             });
         }
     }

@@ -74,6 +74,7 @@ pub(super) fn told(mail: &Mail<SimSocket>) -> String {
         Mail::Append { name, epoch, .. } => format!("more of {name} {epoch}"),
         Mail::Away { name, epoch } => format!("away {name} {epoch}"),
         Mail::End { name, epoch } => format!("end of {name} {epoch}"),
+        Mail::Wanted { name, epoch, .. } => format!("{name} {epoch} is wanted"),
         Mail::NotLive { name } => format!("no {name}"),
         Mail::Resolved { id, .. } => format!("found {id}"),
         Mail::Ask { id, from, .. } => format!("question {id} of {from}"),

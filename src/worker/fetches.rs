@@ -1,0 +1,230 @@
+//! How much players may have an edge do at its origins: how often those of one address begin a
+//! fetch, how often one origin is connected to, and how many connections to origins may be on
+//! their way. Shared by the workers; looked at when a fetch begins and when an origin is
+//! connected to, never on the data path.
+//!
+//! A play by anybody makes an edge connect to its origins, and most of what strangers ask for is
+//! not there. What is too much waits instead of being refused, so that a crowd gets its streams a
+//! little later, and who has gone meanwhile costs nothing.
+
+#![expect(
+    clippy::disallowed_types,
+    reason = "fetches are counted for the whole process"
+)]
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::admission::Key;
+use crate::limits;
+use crate::limits::bucket::Bucket;
+
+/// See the module text. Times are since the relay began; addresses are None where those are not
+/// counted.
+#[derive(Debug)]
+pub struct Fetches {
+    /// Connections without media that there may be.
+    pending_max: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Connections to origins that have brought no media yet, or are about to be made.
+    pending: usize,
+    addresses: HashMap<Key, Entry>,
+    /// With so many addresses, those that say nothing any more are looked for.
+    sweep_at: usize,
+    /// Connections made, by the authority of the origin; there are as many as rules name.
+    dials: HashMap<String, Bucket>,
+}
+
+#[derive(Debug, Default)]
+struct Entry {
+    /// Those of the connections above that are for players of this address.
+    pending: usize,
+    begun: Bucket,
+}
+
+/// The right to have one connection to an origin on its way; given back when it is dropped.
+#[derive(Debug)]
+pub struct Slot {
+    fetches: Arc<Fetches>,
+    address: Option<Key>,
+}
+
+impl Fetches {
+    /// For a process of at most `connections_max` connections.
+    pub fn new(connections_max: usize) -> Self {
+        Self {
+            pending_max: (connections_max / limits::FETCHES_SHARE).max(limits::FETCHES_LEAST),
+            state: Mutex::default(),
+        }
+    }
+
+    /// A fetch begins for a player of `address`: how long it has to wait; None when it may not
+    /// begin.
+    pub(super) fn begin(&self, address: Option<Key>, now: Duration) -> Option<Duration> {
+        let Some(address) = address else {
+            return Some(Duration::ZERO);
+        };
+        let mut state = self.lock();
+        state.sweep(now);
+        let begun = &mut state.addresses.entry(address).or_default().begun;
+        begun.take_ahead(limits::FETCHES, now, limits::FETCH_DELAY_MAX)
+    }
+
+    /// A fetch that a player of `address` began has brought a stream, and does not count.
+    pub(super) fn succeeded(&self, address: Option<Key>) {
+        let mut state = self.lock();
+        let entry = address.and_then(|address| state.addresses.get_mut(&address));
+        if let Some(entry) = entry {
+            entry.begun.give_back(limits::FETCHES);
+        }
+    }
+
+    /// The server `origin` is to be connected to on behalf of a player of `address`. Those that
+    /// are `first` tries have a half of the rate to themselves.
+    ///
+    /// # Errors
+    /// It may not be yet; how long to wait.
+    pub(super) fn dial(
+        self: &Arc<Self>,
+        address: Option<Key>,
+        origin: &str,
+        first: bool,
+        now: Duration,
+    ) -> Result<Slot, Duration> {
+        let mut state = self.lock();
+        let free = self.pending_max.saturating_sub(state.pending);
+        let own = address.and_then(|address| state.addresses.get(&address));
+        let own = own.map_or(0, |entry| entry.pending);
+        if own * limits::ADDRESS_FETCHES_SHARE >= free {
+            return Err(limits::FETCH_PAUSE);
+        }
+        let rate = limits::ORIGIN_DIALS;
+        let kept = if first { 0 } else { rate.burst() / 2 };
+        let dials = state.dials.entry(origin.to_owned()).or_default();
+        let wait = dials.wait(rate, now, kept);
+        if !wait.is_zero() {
+            return Err(wait.max(limits::FETCH_PAUSE));
+        }
+        dials.take(rate, now);
+        state.pending += 1;
+        if let Some(address) = address {
+            state.addresses.entry(address).or_default().pending += 1;
+        }
+        Ok(Slot {
+            fetches: self.clone(),
+            address,
+        })
+    }
+
+    /// Connections to origins that have brought no media yet, and the most of one address.
+    #[cfg(test)]
+    pub(super) fn pending(&self) -> (usize, usize) {
+        let state = self.lock();
+        let most = state.addresses.values().map(|entry| entry.pending).max();
+        (state.pending, most.unwrap_or(0))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Every change is complete before anything could panic.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Forgets addresses that say nothing any more, once there are many.
+    fn sweep(&mut self, now: Duration) {
+        if self.addresses.len() >= self.sweep_at.max(limits::ADDRESSES_KEPT) {
+            self.addresses
+                .retain(|_, entry| entry.pending > 0 || !entry.begun.is_full(now));
+            self.sweep_at = 2 * self.addresses.len();
+        }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let mut state = self.fetches.lock();
+        state.pending = state.pending.saturating_sub(1);
+        let own = self.address.and_then(|a| state.addresses.get_mut(&a));
+        if let Some(entry) = own {
+            entry.pending = entry.pending.saturating_sub(1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Duration = Duration::from_secs(100);
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn address(number: u8) -> Option<Key> {
+        Some(Key::of([127, 0, 0, number].into()))
+    }
+
+    #[test]
+    fn fetches_of_one_address_wait_their_turn() {
+        let fetches = Fetches::new(1_000);
+        for _ in 0..limits::FETCHES.burst() {
+            assert_eq!(fetches.begin(address(1), NOW), Some(Duration::ZERO));
+        }
+        let wait = fetches.begin(address(1), NOW).unwrap();
+        assert!(!wait.is_zero() && wait <= SECOND, "{wait:?}");
+        assert_eq!(fetches.begin(address(2), NOW), Some(Duration::ZERO));
+        let more = (0..1_000).filter_map(|_| fetches.begin(address(1), NOW));
+        let last = more.last().unwrap();
+        assert!(last <= limits::FETCH_DELAY_MAX);
+        assert_eq!(fetches.begin(address(1), NOW), None);
+        fetches.succeeded(address(1));
+        assert_eq!(fetches.begin(address(1), NOW), Some(last));
+        assert_eq!(fetches.begin(None, NOW), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn few_addresses_leave_slots_for_others() {
+        let fetches = Arc::new(Fetches::new(0));
+        let mut slots = Vec::new();
+        for _ in 0..limits::FETCHES_LEAST {
+            for number in 1..=8 {
+                slots.extend(fetches.dial(address(number), "o", true, NOW));
+            }
+        }
+        let (pending, most) = fetches.pending();
+        assert!(pending <= limits::FETCHES_LEAST * 3 / 4, "{pending}");
+        assert!(most > 4, "{most}");
+        slots.extend(fetches.dial(address(9), "o", true, NOW));
+        assert_eq!(fetches.pending().0, pending + 1);
+        slots.clear();
+        assert_eq!(fetches.pending(), (0, 0));
+    }
+
+    #[test]
+    fn one_origin_is_connected_to_at_a_rate() {
+        let fetches = Arc::new(Fetches::new(100_000));
+        let dials = |first, now| {
+            let tries = (0..1_000).filter(|_| fetches.dial(None, "o", first, now).is_ok());
+            u32::try_from(tries.count()).unwrap()
+        };
+        let rate = limits::ORIGIN_DIALS;
+        assert_eq!(dials(false, NOW), rate.burst() / 2);
+        assert_eq!(dials(true, NOW), rate.burst() / 2);
+        assert_eq!(dials(true, NOW + SECOND), rate.plainly().0);
+        assert!(fetches.dial(None, "other", false, NOW).is_ok());
+    }
+
+    #[test]
+    fn addresses_are_forgotten_when_they_are_quiet() {
+        let fetches = Fetches::new(1_000);
+        for second in 0..4_096_u32 {
+            let key = Some(Key::of(second.to_be_bytes().into()));
+            fetches.begin(key, second * SECOND);
+        }
+        assert!(fetches.lock().addresses.len() <= limits::ADDRESSES_KEPT);
+    }
+}

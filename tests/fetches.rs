@@ -1,0 +1,202 @@
+//! What players may have an edge do at its origins: how often, how much at one time, and that
+//! those who ask for what is not there take nothing from others.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test that fails panics, and says where"
+)]
+
+mod support;
+
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use socket2::{Domain, Socket, Type};
+
+use support::line::Line;
+use support::origin::{Behaviour, Origin};
+use support::relay::Relay;
+use support::wire::{Film, Settings, Wire};
+use support::{SOON, free_address, now, pause, wait_for};
+use tailwater::rtmp::message::kind;
+
+/// A relay that fetches from `origin`.
+fn edge_of(origin: SocketAddr, flags: &[&str]) -> Relay {
+    let rule = format!("rtmp://{origin}");
+    let mut all = vec!["--pull", &rule, "--max-per-address", "1000"];
+    all.extend(flags);
+    Relay::start(&all)
+}
+
+/// A socket to `relay` from 127.0.0.`number`.
+fn line_from(number: u8, relay: SocketAddr) -> Line {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    let own = SocketAddr::from(([127, 0, 0, number], 0));
+    socket.bind(&own.into()).unwrap();
+    socket.connect(&relay.into()).unwrap();
+    socket.set_tcp_nodelay(true).unwrap();
+    Line::Tcp(TcpStream::from(socket))
+}
+
+fn player_from(number: u8, relay: &Relay, stream: &str) -> Wire {
+    let line = line_from(number, relay.address());
+    Wire::play_over(line, stream, &Settings::default())
+}
+
+#[test]
+fn waiting_plays_leave_streams_for_publishers() {
+    let edge = edge_of(free_address(), &["--max-streams", "2"]);
+    let players = (0..8).map(|number| Wire::play(edge.address(), &format!("nothing{number}")));
+    let players: Vec<Wire> = players.collect();
+    edge.wait_stat("pulls", 8);
+    let _first = Wire::publish(edge.address(), "one");
+    let _second = Wire::publish(edge.address(), "two");
+    drop(players);
+}
+
+#[test]
+fn fetched_streams_count_for_max_streams() {
+    let origin = Relay::start(&[]);
+    let edge = edge_of(
+        origin.address(),
+        &["--max-streams", "1", "--pull-give-up", "2"],
+    );
+    let mut films = [0, 1].map(|_| Film::new("edge", 0));
+    let mut publishers = Vec::new();
+    for (number, film) in films.iter_mut().enumerate() {
+        let mut publisher = Wire::publish(origin.address(), &format!("cam{number}"));
+        publisher.send_all(&film.headers_again(0));
+        publisher.send_all(&film.group(4));
+        publishers.push(publisher);
+    }
+    let mut player = Wire::play(edge.address(), "cam0");
+    player.until_number(kind::AUDIO, 4);
+    let mut second = Wire::play(edge.address(), "cam1");
+    second.until_status("NetStream.Play.StreamNotFound");
+    assert!(edge.stats()["refused_fetches"] > 0);
+}
+
+#[test]
+fn one_address_has_a_part_of_the_connections_to_origins() {
+    let origin = Origin::start(Behaviour::Silent);
+    let flags = ["--pull-timeout", "60", "--max-connections", "640"];
+    let edge = edge_of(origin.address(), &flags);
+    let mut players = Vec::new();
+    for number in 0..40 {
+        let name = format!("nothing{number}");
+        players.push(Wire::play(edge.address(), &name));
+    }
+    edge.wait_stat("players", 40);
+    pause(Duration::from_millis(600));
+    let dialled = edge.stats()["connections"] - 40;
+    assert!((4..=20).contains(&dialled), "{dialled} connections");
+    let line = line_from(2, edge.address());
+    let _other = Wire::play_over(line, "other", &Settings::default());
+    wait_for("a connection for another address", SOON, || {
+        (edge.stats()["connections"] - 41 > dialled).then_some(())
+    });
+}
+
+#[test]
+fn regression_players_that_leave_at_once_cost_few_dials() {
+    let origin = Relay::start(&["--workers", "1"]);
+    let edge = edge_of(origin.address(), &["--http", "127.0.0.1:0"]);
+    for number in 0..600 {
+        use std::io::Write;
+        let mut socket = TcpStream::connect(edge.http()).unwrap();
+        let request = format!("GET /live/{number}.flv HTTP/1.1\r\nHost: a\r\n\r\n");
+        socket.write_all(request.as_bytes()).unwrap();
+    }
+    edge.wait_stat("players", 0);
+    edge.wait_stat("pulls", 0);
+    let asked = origin.log().matches("accepted").count();
+    assert!((1..=250).contains(&asked), "{asked} connections");
+    let mut film = Film::new("edge", 0);
+    let mut publisher = Wire::publish(origin.address(), "cam");
+    publisher.send_all(&film.headers_again(0));
+    publisher.send_all(&film.group(4));
+    let mut player = player_from(2, &edge, "cam");
+    player.until_number(kind::AUDIO, 4);
+}
+
+#[test]
+fn regression_a_missing_name_is_asked_for_ever_less_often() {
+    let origin = Origin::start(Behaviour::Refuse);
+    let edge = edge_of(origin.address(), &["--play-wait", "20"]);
+    let _players = [0, 1, 2].map(|_| player_from(2, &edge, "nothing"));
+    let begun = now();
+    while begun.elapsed() < Duration::from_secs(5) {
+        pause(Duration::from_millis(100));
+        let asked = origin.asked().len();
+        let most = 1 + usize::from(begun.elapsed() > Duration::from_millis(1_500));
+        assert!(asked <= most, "{asked} after {:?}", begun.elapsed());
+    }
+    // Whoever has not asked yet does so at once, on whatever worker.
+    let _other = player_from(3, &edge, "nothing");
+    wait_for("the origin to be asked", Duration::from_millis(900), || {
+        (origin.asked().len() == 3).then_some(())
+    });
+}
+
+/// Settings of a client that says it has come through `count` relays.
+fn through(count: u64) -> Settings {
+    let relays: Vec<String> = (0..count).map(|relay| format!("{relay:016x}")).collect();
+    Settings {
+        via: relays.join(","),
+        ..Settings::default()
+    }
+}
+
+#[test]
+fn regression_a_long_chain_keeps_nobody_else_out() {
+    let origin = Relay::start(&[]);
+    let mut film = Film::new("edge", 0);
+    let edge = edge_of(origin.address(), &["--workers", "1"]);
+    // As long as it may be here, and too long for the origin behind it.
+    let mut longest = Wire::play_with(edge.address(), "cam", &through(7));
+    longest.until_status("NetStream.Play.StreamNotFound");
+    assert!(!edge.log().contains("dialled"));
+    let waits = Wire::play_with(edge.address(), "cam", &through(6));
+    edge.wait_log(&["pull failed", "StreamNotFound"]);
+    let mut publisher = Wire::publish(origin.address(), "cam");
+    publisher.send_all(&film.headers_again(0));
+    publisher.send_all(&film.group(4));
+    let _also = Wire::play_with(edge.address(), "cam", &through(7));
+    let mut player = player_from(2, &edge, "cam");
+    player.until_number(kind::AUDIO, 4);
+    drop(waits);
+}
+
+#[test]
+fn a_marker_of_another_form_says_nothing() {
+    let origin = Relay::start(&[]);
+    let mut film = Film::new("edge", 0);
+    let edge = edge_of(origin.address(), &[]);
+    let mut publisher = Wire::publish(origin.address(), "cam");
+    publisher.send_all(&film.headers_again(0));
+    publisher.send_all(&film.group(4));
+    for via in ["1.1 proxy.example".to_owned(), "a,".repeat(9_000)] {
+        let settings = Settings {
+            via,
+            ..Settings::default()
+        };
+        let mut player = Wire::play_with(edge.address(), "cam", &settings);
+        player.until_number(kind::AUDIO, 4);
+    }
+}
+
+#[test]
+fn dialled_connections_are_within_max_connections() {
+    let origin = Relay::start(&[]);
+    let edge = edge_of(
+        origin.address(),
+        &["--max-connections", "2", "--pull-give-up", "1"],
+    );
+    let mut here = Wire::publish(edge.address(), "here");
+    let mut player = Wire::play(edge.address(), "cam");
+    player.until_status("NetStream.Play.StreamNotFound");
+    edge.wait_log(&["pull failed", "too many connections"]);
+    here.send_all(&Film::new("here", 0).group(1));
+    edge.wait_stat("connections", 1);
+}
