@@ -140,6 +140,8 @@ impl Upstream {
     pub fn place(&self, name: &StreamName) -> Place {
         let path = fill(&self.path, name);
         let (app, stream) = path.rsplit_once('/').unwrap_or(("", &path));
+        // A stream of one segment has no app to put in.
+        let app = app.trim_matches('/');
         let query = fill(&self.query, name);
         // A place that nothing was put into may leave a separator behind.
         let query = match self.is_query_only {

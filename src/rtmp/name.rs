@@ -4,23 +4,30 @@
 //! One rule carries all of it. Application and stream name are one path; the path is cleaned and
 //! checked in one place; its last segment is the stream and the rest is the application. So it
 //! does not matter where a client cuts: application `live` with name `a/b`, application `live/a`
-//! with name `b`, and application `live/a/b` without a name are all the stream `live/a/b`.
+//! with name `b`, and application `live/a/b` without a name are all the stream `live/a/b`. A stream
+//! of one segment has an empty application.
 //!
 //! ```text
 //! connect rtmp://host:1935/live/_definst_?u=1   publish mp4:cam.mp4?t=2
 //!                          '--' app                         '-' stream    query t=2&u=1
 //! ```
 //!
+//! ffmpeg and librtmp cut at the second slash, be it one of a token: `live/cam?t=a` and `b+c==` are
+//! `live/cam` with the query `t=a/b+c==`. With one segment before the `?`, as in `live?u=1`, the
+//! stream name is a name.
+//!
 //! Cleaning removes what clients add around a name: empty segments, `_definst_` in second place,
 //! `mp4:` and its kin, white space around segments. Whatever is dangerous in a file name, a log
 //! line, a header or a key of another system is refused, never rewritten, and so is a percent
-//! escape of it; other escapes stay as they are. What passes is safe for every part of the relay:
-//! HTTP paths and configured names go through `stream_name` with `AppName::default()`.
+//! escape of it; other escapes stay as they are. HTTP paths and configured names go through
+//! `stream_name` with `AppName::default()`.
 //!
 //! Not decided here: who may use a name, and whether the application exists. That has to go by
 //! the `StreamName`, whose application may be longer than the one of the connection.
 //!
 //! RTMP 1.0 §7.2.1.1 (connect), §7.2.2.1 (play) and §7.2.2.6 (publish).
+
+mod joiners;
 
 use std::fmt;
 
@@ -43,6 +50,8 @@ pub struct AppName {
     pub instance: Option<String>,
     /// What followed `?`, without it; at most `QUERY_MAX` bytes. It may hold secrets.
     pub query: String,
+    /// Whether `app` names a stream and a query followed it: a stream name goes on with the query.
+    pub is_cut_in_query: bool,
 }
 
 impl fmt::Debug for AppName {
@@ -59,7 +68,7 @@ impl fmt::Debug for AppName {
 /// The identity of a stream, and the query that came with it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct StreamName {
-    /// All segments but the last, joined by `/`; at least one.
+    /// All segments but the last, joined by `/`; empty for a stream of one segment.
     pub app: String,
     /// The last segment.
     pub stream: String,
@@ -70,15 +79,29 @@ pub struct StreamName {
 }
 
 impl StreamName {
-    /// What identifies the stream: `app/stream`, at most `KEY_MAX` bytes.
+    /// What identifies the stream: `app/stream`, or `stream` without an app; at most `KEY_MAX`
+    /// bytes.
     pub fn key(&self) -> String {
         self.to_string()
+    }
+
+    /// The app that decides whether the stream is served and which rules it falls under: its own,
+    /// or, for a stream of one segment, the app of that name.
+    pub fn judged_app(&self) -> &str {
+        if self.app.is_empty() {
+            &self.stream
+        } else {
+            &self.app
+        }
     }
 }
 
 impl fmt::Display for StreamName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.app, self.stream)
+        match self.app.as_str() {
+            "" => f.write_str(&self.stream),
+            app => write!(f, "{app}/{}", self.stream),
+        }
     }
 }
 
@@ -96,8 +119,7 @@ impl fmt::Debug for StreamName {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NameError {
-    /// No stream name, and no second segment in the application to take for one. GoPro Hero 12
-    /// and, after a stop, Wirecast publish an empty name.
+    /// Neither an application nor a stream name.
     Empty,
     /// The name is too long.
     TooLong {
@@ -171,6 +193,9 @@ pub fn app_from_connect(app: Option<&[u8]>, tc_url: Option<&[u8]>) -> Result<App
     let url = bounded(tc_url.unwrap_or_default()).map(|url| split_query(url_path(unquoted(url))));
     // tcUrl fills in what `app` lacks; a tcUrl nobody depends on is not judged.
     let has_app = segments(app_path).next().is_some();
+    let url_path = url.map_or(&[][..], |(path, _)| path);
+    let is_query_behind_stream =
+        !app_query.is_empty() || !has_app || segments(url_path).nth(1).is_some();
     let (path, query) = match (has_app, app_query) {
         (true, b"") => {
             let query = url.and_then(|(_, url_query)| merged_query(url_query, ""));
@@ -187,6 +212,7 @@ pub fn app_from_connect(app: Option<&[u8]>, tc_url: Option<&[u8]>) -> Result<App
         .split_once('/')
         .map(|(_, instance)| instance.to_owned());
     Ok(AppName {
+        is_cut_in_query: is_query_behind_stream && instance.is_some() && !query.is_empty(),
         app: app.text,
         instance,
         query,
@@ -194,10 +220,13 @@ pub fn app_from_connect(app: Option<&[u8]>, tc_url: Option<&[u8]>) -> Result<App
 }
 
 /// The stream that a client of `app` means by `raw`, the name it publishes or plays. `raw` may be
-/// empty if `app` has two segments or more: the last of them is the stream then. OBS users put the
-/// whole URL into the server field and leave the stream key empty.
+/// empty: the last segment of `app` is the stream then. OBS users put the whole URL into the server
+/// field and leave the stream key empty; GoPro Hero 12 publishes an empty name.
 pub fn stream_name(app: &AppName, raw: &[u8]) -> Result<StreamName, NameError> {
     let raw = bounded(raw)?;
+    if app.is_cut_in_query && !raw.is_empty() && raw[0] != b'?' && !is_rtmp_url(raw) {
+        return with_longer_query(app, raw);
+    }
     let mut path = Path {
         names_stream: true,
         ..Path::default()
@@ -219,8 +248,9 @@ pub fn stream_name(app: &AppName, raw: &[u8]) -> Result<StreamName, NameError> {
         name_query
     };
     let key = path.finish();
-    let (app_path, stream) = key.rsplit_once('/').ok_or(NameError::Empty)?;
-    if stream == DEFAULT_INSTANCE && !app_path.contains('/') {
+    let (app_path, stream) = key.rsplit_once('/').unwrap_or(("", &key));
+    let is_second = !app_path.is_empty() && !app_path.contains('/');
+    if stream.is_empty() || stream == DEFAULT_INSTANCE && is_second {
         // `mp4:_definst_.mp4`: what is left would not survive a second reading.
         return Err(NameError::Empty);
     }
@@ -232,19 +262,31 @@ pub fn stream_name(app: &AppName, raw: &[u8]) -> Result<StreamName, NameError> {
     })
 }
 
+/// The stream that `app` names, whose query goes on with `raw`: the URL was cut at a slash in it.
+fn with_longer_query(app: &AppName, raw: &[u8]) -> Result<StreamName, NameError> {
+    let query = merged_query(&[app.query.as_bytes(), b"/", raw].concat(), "")?;
+    let whole = AppName {
+        query,
+        is_cut_in_query: false,
+        ..app.clone()
+    };
+    stream_name(&whole, b"")
+}
+
 /// What a client of `app` asks for by `raw`, to be shown where it cannot be a name: as it was sent,
 /// but without a query, or what may be one, and without the host and user of a URL.
-pub fn shown(app: &str, raw: &[u8]) -> String {
+pub fn shown(app: &AppName, raw: &[u8]) -> String {
     let raw = &raw[..raw.len().min(INPUT_MAX)];
     let is_url = is_rtmp_url(raw);
     let path = split_query(if is_url { url_path(raw) } else { raw }).0;
     let escaped = path.windows(3).position(|w| w.eq_ignore_ascii_case(b"%3f"));
     let path = &path[..escaped.unwrap_or(path.len()).min(KEY_MAX)];
     let path = String::from_utf8_lossy(path);
-    if app.is_empty() || is_url {
-        path.into_owned()
-    } else {
-        format!("{app}/{path}")
+    match app.app.as_str() {
+        app_path if app.is_cut_in_query && !is_url => app_path.to_owned(),
+        "" => path.into_owned(),
+        _ if is_url => path.into_owned(),
+        app_path => format!("{app_path}/{path}"),
     }
 }
 
@@ -263,7 +305,7 @@ impl Path {
         for mut segment in segments(path) {
             if self.names_stream {
                 while let Some(rest) = after_any(segment, &FILE_TYPES) {
-                    segment = rest.trim_ascii();
+                    segment = trimmed(rest);
                     self.has_file_type = true;
                 }
             }
@@ -314,9 +356,25 @@ const FILE_ENDINGS: [&str; 4] = [".mp4", ".flv", ".f4v", ".mp3"];
 /// end, others at the start or doubled.
 fn segments(path: &[u8]) -> impl Iterator<Item = &[u8]> {
     path.split(|&byte| byte == b'/')
-        .map(<[u8]>::trim_ascii)
+        .map(trimmed)
         .filter(|segment| !segment.is_empty())
 }
+
+/// A segment without white space around it, the wide space of East Asia included.
+fn trimmed(mut segment: &[u8]) -> &[u8] {
+    loop {
+        let before = segment.len();
+        segment = segment.trim_ascii();
+        segment = segment.strip_prefix(WIDE_SPACE).unwrap_or(segment);
+        segment = segment.strip_suffix(WIDE_SPACE).unwrap_or(segment);
+        if segment.len() == before {
+            return segment;
+        }
+    }
+}
+
+/// U+3000 in UTF-8.
+const WIDE_SPACE: &[u8] = "\u{3000}".as_bytes();
 
 /// The one place that says what a segment of a name may be.
 fn checked_segment(segment: &[u8]) -> Result<&str, NameError> {
@@ -324,8 +382,14 @@ fn checked_segment(segment: &[u8]) -> Result<&str, NameError> {
     if text.starts_with('.') {
         return Err(NameError::LeadingDot);
     }
-    if let Some(found) = text.chars().find(|&found| !is_allowed(found)) {
-        return Err(NameError::Forbidden { found });
+    let mut before = None;
+    let mut rest = text.chars();
+    while let Some(found) = rest.next() {
+        let after = rest.clone().next();
+        if !(is_allowed(found) || joiners::is_in_place(found, before, after)) {
+            return Err(NameError::Forbidden { found });
+        }
+        before = Some(found);
     }
     // Left alone here, an escape may be decoded by whoever gets the name next.
     for escape in text.split('%').skip(1) {
@@ -342,17 +406,23 @@ fn checked_segment(segment: &[u8]) -> Result<&str, NameError> {
 }
 
 /// Of ASCII: what RFC 3986 §3.3 allows in a path segment, and the space. Beyond it: everything but
-/// control characters, other spaces, characters that cannot be seen or turn the direction of
-/// writing, and those that look like, or are normalised to, dots and slashes.
+/// control characters, spaces other than the wide one, characters that cannot be seen or turn the
+/// direction of writing, and those that look like, or are normalised to, one or two dots, and
+/// slashes. Those that are allowed only between certain others are not among them.
 fn is_allowed(found: char) -> bool {
     match found {
         'a'..='z' | 'A'..='Z' | '0'..='9' => true,
         '-' | '.' | '_' | '~' | ':' | '@' | '!' | '$' | '&' | '\'' | '(' | ')' => true,
         '*' | '+' | ',' | ';' | '=' | ' ' | '%' => true,
         '\0'..='\x7F' => false,
-        '\u{AD}' | '\u{61C}' | '\u{180E}' | '\u{200B}'..='\u{200F}' => false,
+        '\u{AD}' | '\u{61C}' | '\u{200B}'..='\u{200F}' => false,
         '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}' => false,
-        '\u{2024}'..='\u{2026}' | '\u{2044}' | '\u{2215}' | '\u{29F8}' => false,
+        '\u{34F}' | '\u{115F}' | '\u{1160}' | '\u{17B4}' | '\u{17B5}' => false,
+        '\u{180B}'..='\u{180F}' | '\u{2800}' | '\u{3164}' | '\u{FFA0}' => false,
+        '\u{FE00}'..='\u{FE0F}' | '\u{FFF9}'..='\u{FFFB}' => false,
+        '\u{1D173}'..='\u{1D17A}' | '\u{E0000}'..='\u{E0FFF}' => false,
+        '\u{2024}' | '\u{2025}' | '\u{2044}' | '\u{2215}' | '\u{29F8}' => false,
+        '\u{3000}' => true,
         '\u{FE52}' | '\u{FE68}' | '\u{FF0E}' | '\u{FF0F}' | '\u{FF3C}' => false,
         _ => !found.is_control() && !found.is_whitespace(),
     }
@@ -409,20 +479,24 @@ fn unquoted(url: &[u8]) -> &[u8] {
 }
 
 fn is_rtmp_url(raw: &[u8]) -> bool {
-    let scheme = raw
-        .windows(3)
-        .take(8)
-        .position(|at| at == b"://")
-        .map(|at| &raw[..at]);
+    let scheme = scheme(raw);
     scheme.is_some_and(|scheme| scheme.len() >= 4 && scheme[..4].eq_ignore_ascii_case(b"rtmp"))
+}
+
+/// What stands before `://` at the start of a URL, which may lack it. One in a query is of another
+/// URL.
+fn scheme(url: &[u8]) -> Option<&[u8]> {
+    let at = url.windows(3).take(8).position(|at| at == b"://")?;
+    let scheme = &url[..at];
+    scheme
+        .iter()
+        .all(u8::is_ascii_alphanumeric)
+        .then_some(scheme)
 }
 
 /// What follows the host of a URL, which may lack its scheme: path and query.
 fn url_path(url: &[u8]) -> &[u8] {
-    let host = url
-        .windows(3)
-        .position(|at| at == b"://")
-        .map_or(url, |at| &url[at + 3..]);
+    let host = scheme(url).map_or(url, |scheme| &url[scheme.len() + 3..]);
     let end = host
         .iter()
         .position(|&byte| byte == b'/' || byte == b'?')
@@ -459,7 +533,8 @@ pub fn exercise(data: &[u8]) {
         !key.chars()
             .any(|found| found.is_control() || "\"\\{}?".contains(found))
     );
-    for (at, _) in key.match_indices('/') {
+    let cuts = key.match_indices('/').map(|(at, _)| at);
+    for at in cuts.chain([0, key.len()]) {
         let app = app_from_connect(Some(&key.as_bytes()[..at]), None);
         let again = app.and_then(|app| stream_name(&app, &key.as_bytes()[at..]));
         assert!(again.is_ok_and(|again| again.key() == key));

@@ -90,7 +90,7 @@ impl<S: Transport> Core<S> {
         let Some(name) = self.streams[index].asked.clone() else {
             return false;
         };
-        let Some(rule) = self.pull_rule(&name.app) else {
+        let Some(rule) = self.pull_rule(name.judged_app()) else {
             return false;
         };
         let key = self.streams[index].name.clone();

@@ -64,7 +64,7 @@ impl<S: Transport> Core<S> {
     /// A stream is published here: it is handed on to every target there is for it.
     pub(super) fn begin_pushes(&mut self, index: usize, name: &StreamName) {
         for rule in 0..self.shared.config.push.len() {
-            if !self.shared.config.push[rule].is_for(&name.app) {
+            if !self.shared.config.push[rule].is_for(name.judged_app()) {
                 continue;
             }
             let stream = &mut self.streams[index];

@@ -93,7 +93,7 @@ impl<S: Transport> Core<S> {
         if self.draining {
             return self.refuse_publish(key, msid, &name, Refused::Stopping);
         }
-        if !is_served(&self.shared.config.app, &name.app) {
+        if !is_served(&self.shared.config.app, name.judged_app()) {
             return self.refuse_publish(key, msid, &name, Refused::NoSuchApp);
         }
         let address = self.conns[key].peer.ip();
@@ -249,7 +249,7 @@ impl<S: Transport> Core<S> {
 
     pub(super) fn play(&mut self, key: usize, msid: u32, name: &StreamName, reset: bool) -> Flow {
         self.stop(key, msid);
-        if !is_served(&self.shared.config.app, &name.app) {
+        if !is_served(&self.shared.config.app, name.judged_app()) {
             return self.refuse_play(key, msid, name, Refused::NoSuchApp);
         }
         if self.pressure >= Pressure::NoPlayers {
@@ -276,7 +276,7 @@ impl<S: Transport> Core<S> {
 
     fn switch(&mut self, key: usize, msid: u32, name: &StreamName) -> Flow {
         let stream_name: Arc<str> = name.key().into();
-        let served = is_served(&self.shared.config.app, &name.app);
+        let served = is_served(&self.shared.config.app, name.judged_app());
         let conn = &mut self.conns[key];
         // A switch that was under way is given up for this one.
         if let Some(index) = conn
@@ -378,7 +378,7 @@ impl<S: Transport> Core<S> {
         let (peer, via) = (self.conns[key].peer.ip(), self.conns[key].via.as_deref());
         // Nobody is asked for a player whose chain of relays is as long as they may be.
         let may_ask = via.is_none_or(Via::may_go_on) || stream.pull.is_some();
-        let may_pull = !is_live && may_ask && self.pull_rule(&asked.app).is_some();
+        let may_pull = !is_live && may_ask && self.pull_rule(asked.judged_app()).is_some();
         let mut wait = self.patience(key);
         if may_pull {
             wait = wait.max(self.shared.config.pull_give_up);

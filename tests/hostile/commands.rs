@@ -696,7 +696,9 @@ fn names() -> Vec<Case> {
             format!("publish of a name of {name} alone"),
             State::Connected,
         );
-        cases.push(publisher.sends(publish(1, bytes)).closes(&bad));
+        // The app is the stream then.
+        let says = Says::Words("NetStream.Publish.Start");
+        cases.push(publisher.sends(publish(1, bytes)).says(says));
     }
     let other = b"rtmp://127.0.0.1/other/cam";
     let publisher = case("A12", "publish of the URL of another app", State::Connected);

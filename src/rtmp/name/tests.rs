@@ -75,9 +75,19 @@ fn the_key_is_the_whole_path_wherever_it_is_cut() {
         "
         live/a     | rtmp://h/live/a | b                 | live/a/b
         live       | -               | a/b               | live/a/b
+        live       | -               | mp4:              | live
+        live       | -               | rtmp://h/live     | live
         live/a/b   | -               | -                 | live/a/b
         live       | -               | mp4:a/b.mp4       | live/a/b
         live/mp4:a | -               | b.mp4             | live/a/b
+        -          | rtmp://h        | cam               | cam
+        cam        | rtmp://h/cam    | -                 | cam
+        cam        | rtmp://h/cam    | /                 | cam
+        -          | rtmp://h/cam    |                   | cam
+        -          | rtmp://h/       | rtmp://h/cam      | cam
+        cam        | rtmp://h/cam    | rtmp://h/cam      | cam
+        cam        | -               | ?t=2              | cam?t=2
+        cam?t=2    | -               | -                 | cam?t=2
         live       | -               | a/_definst_       | live/a/_definst_
         live/a     | -               | mp4:_definst_.mp4 | live/a/_definst_
         live       | -               | http://h/b        | live/http:/h/b
@@ -102,10 +112,85 @@ fn queries_are_kept_apart_and_merged() {
         OBS  | live/cam?u=1 | -                 | -                     | live/cam?u=1
         OBS  | live/cam     | -                 | ?t=2                  | live/cam?t=2
         any  | live         | -                 | cam?t=2?x             | live/cam?t=2?x
+        any  | live?u=1/2   | -                 | cam                   | live/cam?u=1/2
         any  | live         | rtmp://h?u=\u{1}  | cam                   | live/cam
         any  | -            | rtmp://h?u=\u{1}  | live/cam              | name_forbidden
         OBS  | live         | -                 | rtmp://h/live/cam?t=2 | live/cam?t=2",
     );
+}
+
+#[test]
+fn regression_a_cut_within_the_query_makes_no_name() {
+    let all = "live/cam?t=a/b+c==";
+    check(&format!(
+        "
+        whole    | live                 | rtmp://h/live          | cam?t=a/b+c==  | {all}
+        ffmpeg   | live/cam?t=a         | rtmp://h/live/cam?t=a  | b+c==          | {all}
+        tcUrl    | -                    | rtmp://h/live/cam?t=a  | b+c==          | {all}
+        tcUrl    | live/cam             | rtmp://h/live/cam?t=a  | b+c==          | {all}
+        instance | live/_definst_?t=a/b | -                      | cam            | live/cam?t=a/b
+        no name  | live/cam?t=a/b       | -                      | -              | live/cam?t=a/b
+        a URL | live | - | cam?t=http://x/y | live/cam?t=http://x/y
+        a URL    | live/cam?t=http://x | - | y.png | live/cam?t=http://x/y.png
+        a URL    | live/cam?t=http: | - | /x/y | live/cam?t=http://x/y
+        a URL    | - | /live/cam?t=http://x | y | live/cam?t=http://x/y
+        a URL    | - | - | live/cam?t=rtmp://x/y | live/cam?t=rtmp://x/y
+        a URL    | live | - | rtmp?t=://x | live/rtmp?t=://x
+        more     | live/cam?t=a         | -                      | b?c=d/e        | live/cam?t=a/b?c=d/e
+        pasted   | live/cam?t=a         | -                      | rtmp://h/live/cam?t=b | live/cam?t=b&t=a"
+    ));
+}
+
+#[test]
+fn joiners_are_allowed_where_they_join() {
+    for key in [
+        "می\u{200C}خواهم",
+        "خانه\u{200C}ها",
+        "क्\u{200D}ष",
+        "क्\u{200C}ष",
+        "র\u{200D}্যাব",
+        "അവന്\u{200D}",
+        "👩\u{200D}🚀",
+        "🏳\u{FE0F}\u{200D}🌈",
+        "👩🏽\u{200D}❤\u{FE0F}\u{200D}👨🏽",
+        "1\u{FE0F}\u{20E3}",
+        "🏴\u{E0067}\u{E0062}\u{E0065}\u{E006E}\u{E0067}\u{E007F}",
+        "東京\u{3000}配信",
+        "soon\u{2026}",
+    ] {
+        let name = stream_name(&AppName::default(), format!("live/{key}").as_bytes());
+        assert_eq!(name.map(|name| name.stream), Ok(key.to_owned()), "{key}");
+    }
+    for key in [
+        "cam\u{200C}era",
+        "cam\u{200D}",
+        "\u{200D}cam",
+        "\u{200C}",
+        "می\u{200C}",
+        "د\u{200C}ا",
+        "می\u{200D}خ",
+        "क\u{200D}ष",
+        "👩\u{200D}a",
+        "👩\u{200D}\u{200D}🚀",
+        "摄像\u{200D}头",
+        "cam\u{FE0F}",
+        "cam1\u{FE0F}",
+        "cam\u{E0061}",
+        "cam\u{3164}",
+        "\u{2800}",
+        "a\u{2024}b",
+        "a\u{2003}b",
+    ] {
+        let name = stream_name(&AppName::default(), format!("live/{key}").as_bytes());
+        let is_refused = matches!(name, Err(NameError::Forbidden { .. }));
+        assert!(is_refused, "{}: {name:?}", key.escape_unicode());
+    }
+    // Wide spaces around a segment are white space; there is no name of them alone.
+    let live = app_from_connect(Some(b"live"), None).unwrap();
+    let name = stream_name(&live, "\u{3000} cam\u{3000}".as_bytes());
+    assert_eq!(name.map(|name| name.key()), Ok("live/cam".to_owned()));
+    let name = stream_name(&live, "\u{3000}".as_bytes());
+    assert_eq!(name.map(|name| name.key()), Ok("live".to_owned()));
 }
 
 #[test]
@@ -130,14 +215,11 @@ fn what_encoders_use_as_keys_passes_unchanged() {
 fn dangerous_names_are_refused() {
     check(
         "
-        GoPro, Wirecast | live | rtmp://h/live | -   | name_empty
         any             | -    | -             | -   | name_empty
-        any             | -    | rtmp://h      | cam | name_empty
+        any             | -    | rtmp://h      | /   | name_empty
         any             | ..   | -             | cam | name_leading_dot",
     );
     let rows = "
-        mp4:                      | name_empty
-        rtmp://h/live             | name_empty
         mp4:_definst_.mp4         | name_empty
         rtmp://h/other/cam        | name_other_app
         rtmp://h/lively/cam       | name_other_app
@@ -255,9 +337,12 @@ fn what_is_shown_of_a_bad_name_has_no_secrets() {
         ("live", "rtmp://user:word@host/other/x?key=1", "other/x"),
         ("", "a/..", "a/.."),
         ("", "live<?user=1", "live<"),
+        ("live/cam?token=a", "secret\u{1}", "live/cam"),
     ] {
-        let shown = shown(app, raw.as_bytes());
+        let app = app_from_connect(Some(app.as_bytes()), None).unwrap();
+        let shown = shown(&app, raw.as_bytes());
         assert!(shown.trim_start_matches('/') == expected, "{shown}");
     }
-    assert!(shown("live", &[b'x'; 10_000]).len() <= "live/".len() + KEY_MAX);
+    let live = app_from_connect(Some(b"live"), None).unwrap();
+    assert!(shown(&live, &[b'x'; 10_000]).len() <= "live/".len() + KEY_MAX);
 }

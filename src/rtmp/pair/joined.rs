@@ -392,7 +392,7 @@ fn ends(wire: &[u8]) -> (Option<&'static str>, usize) {
 #[test]
 fn a_hostile_server_is_left() {
     let asked = || welcoming().call("_result", 4.0, &[N(1.0)]);
-    let long = vec![0x5A; 300_000];
+    let long = vec![0x5A; limits::DATA_MESSAGE_BYTES_MAX + 1];
     let mut rtmpe = Script::fresh();
     rtmpe.wire[0] = 6;
     let zero = asked().message(2, kind::SET_CHUNK_SIZE, 0, 0, &[0; 4]);

@@ -38,15 +38,27 @@ fn query_is_no_part_of_the_name() {
 }
 
 #[test]
-fn bad_names_are_told_before_the_end() {
+fn the_app_alone_is_a_stream() {
     // GoPro Hero 12 and Wirecast publish an empty name.
-    let rows: [&[Arg]; 6] = [
+    for name in ["", "?key=1"] {
+        let script = Script::with_stream().on(1, "publish", &[S(name)]);
+        let expected = [
+            "? publish 1 live Live",
+            "StreamBegin 1",
+            "onStatus@1 NetStream.Publish.Start",
+        ];
+        check_stream(&script, &expected);
+    }
+}
+
+#[test]
+fn bad_names_are_told_before_the_end() {
+    let rows: [&[Arg]; 5] = [
         &[],
         &[Null],
-        &[S("")],
         &[S("../etc")],
         &[S("a\u{1}b")],
-        &[S("?key=1")],
+        &[S("rtmp://h/other/cam")],
     ];
     for arguments in rows {
         let script = Script::with_stream().on(1, "publish", arguments);
@@ -196,9 +208,9 @@ fn all_of_it_may_come_at_once() {
 
 #[test]
 fn long_messages_are_for_those_who_publish() {
-    let long = vec![0x27; 300_000];
+    let long = vec![0x27; limits::DATA_MESSAGE_BYTES_MAX + 1];
     let script = Script::publishing()
-        .message(6, kind::VIDEO, 1, 40, &long)
+        .message(6, kind::VIDEO, 1, 40, &long[..300_000])
         .message(5, kind::DATA, 1, 41, &long);
     check_publishing(
         &script,

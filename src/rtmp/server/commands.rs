@@ -5,7 +5,7 @@ use super::super::amf0::{Encoder, Object, Value};
 use super::super::command::{Command, Status};
 use super::super::error::ProtocolError;
 use super::super::media::FourCc;
-use super::super::name::{self, NameError, StreamName, app_from_connect, stream_name};
+use super::super::name::{self, AppName, NameError, StreamName, app_from_connect, stream_name};
 use super::{
     ClientInfo, FLASH_VER_BYTES_MAX, MediaHalf, MessageStream, Phase, PublishKind, RefusedName,
     Request, Role, ServerSession, VIA_KEY,
@@ -235,10 +235,7 @@ impl ServerSession {
             self.link.send_status(msid, Status::PublishBadName, why);
             return Ok(None);
         }
-        let raw = command
-            .argument(0)
-            .and_then(|value| value.as_bytes())
-            .unwrap_or_default();
+        let raw = command.argument(0).and_then(|value| value.as_bytes());
         // The type may be missing, and Wirecast writes it in capitals.
         let kind = match command.argument(1).and_then(|value| value.as_str()) {
             Some(kind) if kind.eq_ignore_ascii_case("record") => PublishKind::Record,
@@ -252,7 +249,7 @@ impl ServerSession {
                 Ok(Some(Request::Publish { msid, name, kind }))
             }
             Err(error) => {
-                self.refuse_name("publish", raw);
+                self.refuse_name("publish", raw.unwrap_or_default());
                 self.link
                     .send_status(msid, Status::PublishBadName, &error.to_string());
                 Err(ProtocolError::Name(error))
@@ -265,7 +262,7 @@ impl ServerSession {
         let name = match command.argument(0) {
             // play(false) is how Flash stops.
             Some(Value::Boolean(false)) => return self.stop(msid, Keep::Stream),
-            name => name.and_then(|value| value.as_bytes()).unwrap_or_default(),
+            name => name.and_then(|value| value.as_bytes()),
         };
         if matches!(self.role(msid), Some(Role::Publishing | Role::PublishAsked)) {
             self.link
@@ -289,7 +286,7 @@ impl ServerSession {
                 Ok(Some(Request::Play { msid, name, reset }))
             }
             Err(error) => {
-                self.refuse_name("play", name);
+                self.refuse_name("play", name.unwrap_or_default());
                 self.link
                     .send_status(msid, Status::PlayStreamNotFound, &error.to_string());
                 Err(ProtocolError::Name(error))
@@ -309,7 +306,7 @@ impl ServerSession {
         };
         let parameters = command.argument(0).and_then(|value| value.as_object());
         let raw = parameters.and_then(|object| object.get("streamName")?.as_bytes());
-        match self.stream_name(raw.unwrap_or_default()) {
+        match self.stream_name(raw) {
             Ok(name) => Ok(Some(Request::Switch { msid, name })),
             Err(error) => {
                 self.link
@@ -321,12 +318,14 @@ impl ServerSession {
 
     /// Keeps the name of a request that is refused for it.
     fn refuse_name(&mut self, request: &'static str, raw: &[u8]) {
-        let app = self.app.as_ref().map_or("", |app| &app.app);
-        let name = name::shown(app, raw);
+        let nowhere = AppName::default();
+        let name = name::shown(self.app.as_deref().unwrap_or(&nowhere), raw);
         self.refused = Some(Box::new(RefusedName { request, name }));
     }
 
-    fn stream_name(&self, raw: &[u8]) -> Result<StreamName, NameError> {
+    /// The stream of a name, which may be empty but has to be one.
+    fn stream_name(&self, raw: Option<&[u8]>) -> Result<StreamName, NameError> {
+        let raw = raw.ok_or(NameError::Empty)?;
         let app = self.app.as_deref().ok_or(NameError::Empty)?;
         stream_name(app, raw)
     }
@@ -370,7 +369,7 @@ impl ServerSession {
     /// publish anew on the same message stream. Any other name is nobody's business.
     fn stop_named(&mut self, name: Option<Value<'_>>) -> Result<Option<Request>, ProtocolError> {
         let raw = name.and_then(|name| name.as_bytes());
-        let name = raw.and_then(|raw| self.stream_name(raw).ok());
+        let name = self.stream_name(raw).ok();
         let roles = [Role::PublishAsked, Role::Publishing];
         let publishing = self
             .streams
