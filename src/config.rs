@@ -60,6 +60,8 @@ pub struct Config {
     pub http: Vec<SocketAddr>,
     /// Origins whose pages may play from there, or `*`.
     pub http_cors: Vec<String>,
+    /// Names that pages and streams are asked for under; any when empty.
+    pub http_host: Vec<String>,
     /// Bytes behind which a player jumps to the newest sync point; at most `log_bytes`.
     pub lag_max: usize,
     /// What to listen on without TLS; none twice unless its port is 0.
@@ -88,7 +90,8 @@ pub struct Config {
     pub ping: Option<Duration>,
     /// How long a player waits for a stream that is not there; zero refuses at once.
     pub play_wait: Duration,
-    /// Peers that say in a PROXY header who the client is, and have to.
+    /// Peers that say who the client is: in a PROXY header, which they have to send, or by HTTP in
+    /// header fields.
     pub proxy_protocol: Vec<Proxies>,
     /// A publisher that sends more bits a second than this is closed; `None` for no limit.
     pub publish_bitrate_max: Option<u64>,
@@ -175,6 +178,7 @@ impl Config {
             handshake_timeout: values.time("handshake-timeout")?,
             http: values.addresses("http")?,
             http_cors: values.origins("http-cors")?,
+            http_host: values.hosts("http-host")?,
             lag_max: values.number("lag-max")?,
             listen: values.listen("listen")?,
             listen_tls: values.addresses("listen-tls")?,

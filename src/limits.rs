@@ -303,6 +303,13 @@ pub const NEWCOMERS_SHARE: usize = 4;
 /// So many of them are allowed in any case.
 pub const NEWCOMERS_LEAST: usize = 64;
 
+/// One in so many of them is kept for connections that speak RTMP, so that an audience which waits
+/// by HTTP does not keep its publisher out.
+pub const RTMP_NEWCOMERS_SHARE: usize = 4;
+
+/// Idle connections by HTTP that are looked at for one that gives way to a newcomer: the oldest.
+pub const IDLE_LOOKED_AT: usize = 256;
+
 /// One address, as `--max-per-address` counts addresses, may have one in so many of these, unless
 /// that is 0: who has one address cannot keep the others out.
 pub const ADDRESS_NEWCOMERS_SHARE: usize = 4;
@@ -596,11 +603,23 @@ pub const HTTP_ANSWER_BYTES: usize = 64 * KIB;
 /// browser's burst at the start of a page is a dozen.
 pub const HTTP_REQUESTS: Rate = Rate::per_second(20, 120);
 
+/// Bytes of a WebSocket subprotocol that is answered; a longer one is passed over.
+pub const SUBPROTOCOL_BYTES: usize = 128;
+
+/// Names of header fields that a page of another origin is told it may send, in bytes together.
+pub const PREFLIGHT_BYTES: usize = KIB;
+
 /// What is kept of User-Agent.
 pub const USER_AGENT_CHARS: usize = 128;
 
 /// Connections to the admin listener on one worker; they come in when all others are refused.
 pub const ADMIN_CONNECTIONS_MAX: usize = 32;
+
+/// How many of these may belong to peers that have not shown the right to ask anything.
+pub const ADMIN_UNKNOWN_MAX: usize = ADMIN_CONNECTIONS_MAX / 2;
+
+/// How long such a connection may be open.
+pub const ADMIN_UNKNOWN_TIME: Duration = Duration::from_secs(5);
 
 /// Open files that are kept for the admin listener where there is one.
 pub const ADMIN_FILES: usize = 16;

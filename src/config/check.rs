@@ -80,6 +80,9 @@ fn check_http(config: &Config, values: &Values<'_>) -> Result<(), ConfigError> {
     if config.http.is_empty() && !config.http_cors.is_empty() {
         return refuse("http-cors", 0, "--http as well");
     }
+    if config.http.is_empty() && config.admin.is_empty() && !config.http_host.is_empty() {
+        return refuse("http-host", 0, "--http or --admin as well");
+    }
     if config.admin.is_empty() && config.admin_token_file.is_some() {
         return refuse("admin-token-file", 0, "--admin as well");
     }
@@ -145,6 +148,15 @@ mod tests {
             (
                 vec!["--http-cors", "*"],
                 "--http-cors: got \"*\"; expected --http as well",
+            ),
+            (
+                vec!["--http-host", "tv.example"],
+                "--http-host: got \"tv.example\"; expected --http or --admin as well",
+            ),
+            (
+                vec!["--http", "8080", "--http-host", "tv.example:80"],
+                "--http-host: got \"tv.example:80\"; expected the name of a host, such as \
+                 tv.example, without a port",
             ),
             (
                 token.to_vec(),

@@ -48,6 +48,7 @@ fn the_defaults_are_the_documented_ones() {
         handshake_timeout: S(10),
         http: Vec::new(),
         http_cors: Vec::new(),
+        http_host: Vec::new(),
         lag_max: 4 << 20,
         listen: vec![ListenAddr::Tcp("0.0.0.0:1935".parse().unwrap())],
         listen_tls: Vec::new(),
@@ -134,6 +135,7 @@ const BAD_TEXTS: &str = "
     cpus      | a | 0, | ,0 | 1-0 | 0- | -1 | 0,0 | 0-3,2 | 1024 | 0 - 1 | auto,0 | None
     gop-cache | yes | ON | 1
     http      | : | localhost | localhost:80 | 65536 | unix:/a | none
+    http-host | https://a | a:80 | a b | a/b | *
     http-cors | tv.example | https:// | https://a/b | https://a b | **
     listen    | : | localhost | localhost:1935 | 1.2.3.4 | 1.2.3:1935 | ::1 | [::1] | *:1935
     listen    | 65536 | :65536 | 1.2.3.4:65536 | -1 | +1 | unix: | unix | None

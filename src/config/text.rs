@@ -124,6 +124,7 @@ impl Config {
             "admin-token-file" => shown_or_none(token.map(|path| path.display().to_string())),
             "http" => addresses(&self.http),
             "http-cors" => self.http_cors.clone(),
+            "http-host" => self.http_host.clone(),
             _ => Vec::new(),
         }
     }
@@ -188,6 +189,7 @@ admin-token-file = token
 http = 127.0.0.1:8080
 http-cors = https://tv.example
 http-cors = http://localhost:3000
+http-host = tv.example
 max-connections = 500
 max-per-address = 0
 max-streams = 7
@@ -251,7 +253,8 @@ stats-interval = 2 s
             let text = match opt.name {
                 "log-bytes" => "log-bytes = 32 MiB".to_owned(),
                 // These go together, and are told apart by `what_is_printed_reads_back`.
-                "listen-tls" | "tls-cert" | "tls-key" | "admin-token-file" | "http-cors" => {
+                "listen-tls" | "tls-cert" | "tls-key" | "admin-token-file" | "http-cors"
+                | "http-host" => {
                     continue;
                 }
                 _ => lines.join("\n"),

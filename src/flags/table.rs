@@ -72,7 +72,9 @@ pub const OPTIONS: &[Opt] = &[
         meaning: "Peers here begin with a PROXY header that says who the client is.",
         note: "Versions 1 and 2, on all listeners; unix are the peers of unix sockets. They \
                have to send one, within --handshake-timeout; from others it is not believed and \
-               ends the connection. --max-per-address counts the clients.",
+               ends the connection. By HTTP they may leave it out: X-Forwarded-For and \
+               X-Forwarded-Host, or Forwarded, are believed instead. --max-per-address counts \
+               the clients.",
         ..BLANK
     },
     Opt {
@@ -397,7 +399,20 @@ pub const OPTIONS: &[Opt] = &[
         repeat: Repeat::Many,
         category: Category::Http,
         meaning: "Let pages of this origin play streams from --http.",
-        note: "Without it browsers let the relay's own page play, and no other.",
+        note: "Without it browsers let the relay's own page play, and no other. Origins listed by \
+               name may also send cookies and the like.",
+        ..BLANK
+    },
+    Opt {
+        name: "http-host",
+        hint: "NAME",
+        accepts: Accepts::Text("the name of a host, such as tv.example, without a port"),
+        repeat: Repeat::Many,
+        category: Category::Http,
+        meaning: "Answer --http under this name only.",
+        note: "Addresses and localhost are always answered, other names then with 421: no page \
+               on the web can have its own name lead here. Without it all names are answered. \
+               --admin without a token is answered under these names as well.",
         ..BLANK
     },
     Opt {

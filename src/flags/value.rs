@@ -145,6 +145,17 @@ impl<'a> Values<'a> {
         values.into_iter().map(origin).collect()
     }
 
+    /// Names of hosts, without ports.
+    pub(crate) fn hosts(&self, name: &str) -> Result<Vec<String>, ConfigError> {
+        let (opt, values) = self.all(name);
+        let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+        let host = |given: Given| match given.value.as_str() {
+            host if !host.is_empty() && host.bytes().all(is_part) => Ok(given.value),
+            _ => Err(refused(given, opt.range())),
+        };
+        values.into_iter().map(host).collect()
+    }
+
     pub(crate) fn path(&self, name: &str) -> Result<Option<PathBuf>, ConfigError> {
         Ok(self
             .paths(name)?

@@ -5,12 +5,17 @@
 //! ```text
 //!   request    a head, checked            response   an answer, written
 //!   websocket  frames of RFC 6455         session    one connection: the two, in turn
+//!   path       escapes, decoded           origin     what a page of another site may
+//!   forwarded  what proxies say of a client
 //! ```
 //!
 //! Not spoken: bodies of requests, chunked coding, ranges, compression, HTTP/2.
 
 pub mod exercise;
+pub mod forwarded;
+pub mod origin;
 pub mod pages;
+pub mod path;
 pub mod request;
 pub mod response;
 pub mod session;

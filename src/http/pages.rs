@@ -3,6 +3,8 @@
 //! Scripts, styles and pictures are at `/-/NAME`, the same for both listeners. Nothing is loaded
 //! from anywhere else, and no script or style stands in a page itself, which the policy sees to.
 
+use std::borrow::Cow;
+
 use super::response::Response;
 
 /// What the page of a stream may load: what comes from here, and media that its script makes.
@@ -39,14 +41,17 @@ const FILES: &[File] = files! {
     PICTURE: "favicon.svg";
 };
 
-/// The page that plays the stream whose path it is at.
-pub fn player() -> Response {
-    page(include_bytes!("pages/player.html"), PLAYER_POLICY)
+/// The page that plays the stream whose path it is at, `path`. Its files are named from there, so
+/// that they are found below whatever prefix a proxy puts in front.
+pub fn player(path: &str) -> Response {
+    let up = "../".repeat(path.matches('/').count().saturating_sub(1));
+    let html = include_str!("pages/player.html").replace("\"/-/", &format!("\"{up}-/"));
+    page(html.into_bytes(), PLAYER_POLICY)
 }
 
 /// The page that shows how the relay is. It asks the API for all it shows.
 pub fn status() -> Response {
-    page(include_bytes!("pages/status.html"), STATUS_POLICY)
+    page(&include_bytes!("pages/status.html")[..], STATUS_POLICY)
 }
 
 /// What belongs to pages, at this path.
@@ -56,7 +61,7 @@ pub fn file(path: &str) -> Option<Response> {
     Some(Response::new(200, kind, *content).with("Cache-Control", "no-cache"))
 }
 
-fn page(content: &'static [u8], policy: &str) -> Response {
+fn page(content: impl Into<Cow<'static, [u8]>>, policy: &str) -> Response {
     Response::new(200, HTML, content)
         .with("Content-Security-Policy", policy)
         .with("Referrer-Policy", "no-referrer")
@@ -87,9 +92,22 @@ mod tests {
     }
 
     #[test]
+    fn files_of_a_page_are_named_from_where_it_is() {
+        for (path, name) in [
+            ("/play", "\"-/player.js\""),
+            ("/live/cam", "\"../-/player.js\""),
+            ("/live/room/cam", "\"../../-/player.js\""),
+            ("/live/cam/", "\"../../-/player.js\""),
+        ] {
+            let page = String::from_utf8(player(path).body.into_owned()).unwrap();
+            assert!(page.contains(name) && !page.contains("\"/-/"), "{path}");
+        }
+    }
+
+    #[test]
     fn what_pages_name_is_there() {
         let mut seen = 0;
-        let pages = [player(), status()];
+        let pages = [player("/play"), status()];
         let files = FILES.iter().map(|(_, _, content)| content.to_vec());
         for content in pages
             .into_iter()
@@ -97,7 +115,7 @@ mod tests {
             .chain(files)
         {
             let text = String::from_utf8(content).unwrap();
-            for part in text.split("/-/").skip(1) {
+            for part in text.split("-/").skip(1) {
                 let name = part.split(|c: char| !c.is_ascii_alphanumeric() && c != '.');
                 let name = name.into_iter().next().unwrap_or_default();
                 if name.contains('.') {

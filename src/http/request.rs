@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use super::forwarded::Forwarded;
 use crate::limits;
 
 /// What is asked to be done.
@@ -46,6 +47,14 @@ pub struct Request {
     pub user_agent: String,
     /// Sec-WebSocket-Key of a request to speak WebSocket.
     pub websocket_key: Option<String>,
+    /// The first subprotocol that it offers: of Sec-WebSocket-Protocol.
+    pub websocket_protocol: Option<String>,
+    /// Sec-Fetch-Site: where the page that asks is, if a browser says so.
+    pub fetch_site: Option<String>,
+    /// Access-Control-Request-Headers: what a page of another origin wants to send.
+    pub wanted_fields: String,
+    /// What proxies say of the client; for who has sent it to decide whether that is believed.
+    pub forwarded: Forwarded,
     /// The connection may be used for another request.
     pub keep_alive: bool,
 }
@@ -126,6 +135,10 @@ pub fn parse(input: &[u8]) -> Result<Option<(Request, usize)>, Refused> {
         authorization: fields.authorization,
         user_agent: fields.user_agent,
         websocket_key,
+        websocket_protocol: first_token(&fields.websocket_protocols),
+        fetch_site: fields.fetch_site,
+        wanted_fields: fields.wanted_fields,
+        forwarded: fields.forwarded,
         keep_alive,
     };
     Ok(Some((request, len)))
@@ -186,6 +199,20 @@ fn has_token(list: &str, token: &str) -> bool {
         .any(|part| part.trim().eq_ignore_ascii_case(token))
 }
 
+/// The first entry of a list that is a token, RFC 9110 §5.6.2, and not too long to be answered.
+fn first_token(list: &str) -> Option<String> {
+    let mut entries = list.split(',').map(str::trim);
+    let token =
+        entries.find(|entry| is_token(entry) && entry.len() <= limits::SUBPROTOCOL_BYTES)?;
+    Some(token.to_owned())
+}
+
+/// Whether this is a token, RFC 9110 §5.6.2.
+pub fn is_token(text: &str) -> bool {
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !text.is_empty() && text.bytes().all(is_part)
+}
+
 /// The header fields that matter.
 #[derive(Default)]
 struct Fields {
@@ -198,6 +225,10 @@ struct Fields {
     upgrade: String,
     websocket_key: Option<String>,
     websocket_version: String,
+    websocket_protocols: String,
+    fetch_site: Option<String>,
+    wanted_fields: String,
+    forwarded: Forwarded,
 }
 
 impl Fields {
@@ -229,6 +260,12 @@ impl Fields {
                 "upgrade" => join(&mut fields.upgrade, &text()),
                 "sec-websocket-key" => fields.websocket_key = Some(text()),
                 "sec-websocket-version" => fields.websocket_version = text(),
+                "sec-websocket-protocol" => join(&mut fields.websocket_protocols, &text()),
+                "sec-fetch-site" => fields.fetch_site = Some(text()),
+                "access-control-request-headers" => join(&mut fields.wanted_fields, &text()),
+                "x-forwarded-for" => join(&mut fields.forwarded.addresses, &text()),
+                "x-forwarded-host" => join(&mut fields.forwarded.hosts, &text()),
+                "forwarded" => join(&mut fields.forwarded.elements, &text()),
                 _ => {}
             }
         }
@@ -310,6 +347,26 @@ mod tests {
         );
         check_refused(&ask(&format!("{key}Sec-WebSocket-Version: 8\r\n")), 426);
         check_refused(&ask("Sec-WebSocket-Version: 13\r\n"), 400);
+    }
+
+    #[test]
+    fn the_first_subprotocol_that_is_one_is_taken() {
+        let protocol = |fields: &str| {
+            whole(&format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n")).websocket_protocol
+        };
+        let long = "x".repeat(limits::SUBPROTOCOL_BYTES + 1);
+        for (fields, wanted) in [
+            ("", None),
+            ("Sec-WebSocket-Protocol: flv\r\n", Some("flv")),
+            ("Sec-WebSocket-Protocol: flv.v1, mse\r\n", Some("flv.v1")),
+            (
+                "Sec-WebSocket-Protocol: a b, ,\"c\"\r\nSec-WebSocket-Protocol: d\r\n",
+                Some("d"),
+            ),
+            (&format!("Sec-WebSocket-Protocol: {long}\r\n"), None),
+        ] {
+            assert_eq!(protocol(fields).as_deref(), wanted, "{fields}");
+        }
     }
 
     #[test]

@@ -87,9 +87,13 @@ pub fn stream_head(fields: &[(&str, &str)]) -> String {
     head
 }
 
-/// The head of the answer that goes over to WebSocket. RFC 6455 §4.2.2.
-pub fn websocket_head(accept: &str) -> String {
+/// The head of the answer that goes over to WebSocket, with the subprotocol that was chosen. RFC
+/// 6455 §4.2.2.
+pub fn websocket_head(accept: &str, protocol: Option<&str>) -> String {
     let mut head = status_line(101);
+    if let Some(protocol) = protocol {
+        field(&mut head, "Sec-WebSocket-Protocol", protocol);
+    }
     for (name, value) in [
         ("Connection", "Upgrade"),
         ("Upgrade", "websocket"),
@@ -123,6 +127,7 @@ fn reason(status: u16) -> &'static str {
         404 => "Not Found",
         405 => "Method Not Allowed",
         414 => "URI Too Long",
+        421 => "Misdirected Request",
         426 => "Upgrade Required",
         429 => "Too Many Requests",
         431 => "Request Header Fields Too Large",

@@ -13,6 +13,7 @@
 //! [`ServerSession`](crate::rtmp::server::ServerSession).
 
 // The length of time alone; `core::time` has no clock to read.
+use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::HttpError;
@@ -51,6 +52,10 @@ pub struct HttpSession {
     /// There was a whole request.
     was_asked: bool,
     asked: Asked,
+    /// The peer is this proxy, which is believed who the client is.
+    proxy: Option<SocketAddr>,
+    /// The peer has shown that it may ask what not everybody may.
+    has_right: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,9 +72,18 @@ struct Asked {
     keep_alive: bool,
     head_only: bool,
     websocket_key: Option<String>,
+    websocket_protocol: Option<String>,
     user_agent: String,
     /// Header fields of the answer.
     fields: Vec<(&'static str, String)>,
+}
+
+impl Asked {
+    /// The head of the answer to a request to speak WebSocket.
+    fn websocket_head(&self) -> Option<String> {
+        let accept = websocket::accept(self.websocket_key.as_ref()?);
+        Some(websocket_head(&accept, self.websocket_protocol.as_deref()))
+    }
 }
 
 impl HttpSession {
@@ -87,7 +101,29 @@ impl HttpSession {
             rate: Bucket::default(),
             was_asked: false,
             asked: Asked::default(),
+            proxy: None,
+            has_right: false,
         }
+    }
+
+    /// Says that the peer is a proxy that is believed who its clients are.
+    pub fn set_proxy(&mut self, proxy: SocketAddr) {
+        self.proxy = Some(proxy);
+    }
+
+    /// The proxy that the peer is.
+    pub fn proxy(&self) -> Option<SocketAddr> {
+        self.proxy
+    }
+
+    /// Says that the peer may ask what not everybody may.
+    pub fn grant(&mut self) {
+        self.has_right = true;
+    }
+
+    /// Whether the peer has shown that it may ask what not everybody may.
+    pub fn has_right(&self) -> bool {
+        self.has_right
     }
 
     /// What its listener serves.
@@ -188,6 +224,7 @@ impl HttpSession {
                 .websocket_key
                 .clone()
                 .filter(|_| request.method == Method::Get),
+            websocket_protocol: request.websocket_protocol.clone(),
             user_agent: request.user_agent.clone(),
             fields: Vec::new(),
         };
@@ -267,6 +304,11 @@ impl HttpSession {
         self.asked.fields = fields;
     }
 
+    /// The connection ends with the answer to the request that was given last.
+    pub fn keep_no_longer(&mut self) {
+        self.asked.keep_alive = false;
+    }
+
     /// Answers the request that was given last.
     pub fn answer(&mut self, mut response: Response) {
         if self.state != State::Asked {
@@ -301,15 +343,15 @@ impl HttpSession {
     /// Answers with a stream, whose bytes follow; `file_header` goes before them. True when only
     /// the head was asked for, so that none may follow.
     pub fn begin_stream(&mut self, file_header: &[u8]) -> bool {
-        let asked = std::mem::take(&mut self.asked);
+        let mut asked = std::mem::take(&mut self.asked);
         let out = self.out.writer();
         let fields = asked.fields.iter();
         let fields: Vec<_> = fields
             .map(|(name, value)| (*name, value.as_str()))
             .collect();
-        self.asked.user_agent = asked.user_agent;
-        if let Some(key) = &asked.websocket_key {
-            out.extend_from_slice(websocket_head(&websocket::accept(key)).as_bytes());
+        self.asked.user_agent = std::mem::take(&mut asked.user_agent);
+        if let Some(head) = asked.websocket_head() {
+            out.extend_from_slice(head.as_bytes());
             let (header, len) = websocket::frame_header(opcode::BINARY, file_header.len());
             out.extend_from_slice(&header[..len]);
             out.extend_from_slice(file_header);
@@ -328,10 +370,22 @@ impl HttpSession {
         false
     }
 
-    /// The stream ends, or the connection does. Over WebSocket the peer is told why.
+    /// The stream ends, or the connection does. Over WebSocket the peer is told why, also one
+    /// whose request was not answered yet: browsers do not show the status of a refusal. A plain
+    /// request that was not answered is refused.
     pub fn end(&mut self, code: CloseCode, why: &str) {
-        if self.state == (State::Streaming { is_websocket: true }) {
-            websocket::write_close(self.out.writer(), code, why);
+        let is_websocket = self.is_websocket();
+        match self.state {
+            State::Asked if is_websocket => {
+                let head = self.asked.websocket_head().unwrap_or_default();
+                self.out.writer().extend_from_slice(head.as_bytes());
+                websocket::write_close(self.out.writer(), code, why);
+            }
+            State::Asked => self.refuse(code.status(), why),
+            State::Streaming { .. } if is_websocket => {
+                websocket::write_close(self.out.writer(), code, why);
+            }
+            State::Idle | State::Streaming { .. } | State::Done => {}
         }
         self.state = State::Done;
     }
@@ -361,6 +415,11 @@ impl HttpSession {
     /// Whether it waits for a request, and nothing of one has come.
     pub fn is_idle(&self) -> bool {
         self.state == State::Idle && self.input.is_empty()
+    }
+
+    /// Whether it waits for a request, or for the rest of one.
+    pub fn is_waiting(&self) -> bool {
+        self.state == State::Idle && self.out.pending().is_empty()
     }
 
     /// Whether a request was given that is not answered.

@@ -34,7 +34,7 @@ pub mod opcode {
     pub const PONG: u8 = 10;
 }
 
-/// Why a connection ends, RFC 6455 §7.4.1.
+/// Why a connection ends, RFC 6455 §7.4.1 and the registry it made; those from 4000 on are ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u16)]
 pub enum CloseCode {
@@ -46,8 +46,25 @@ pub enum CloseCode {
     Protocol = 1002,
     /// The peer may not have what it asked for.
     Policy = 1008,
+    /// A defect of the server.
+    Internal = 1011,
     /// The server cannot go on now.
     TryAgain = 1013,
+    /// There is no such stream.
+    NotFound = 4404,
+}
+
+impl CloseCode {
+    /// The status of HTTP for a request that ends before it is answered.
+    pub fn status(self) -> u16 {
+        match self {
+            Self::Protocol => 400,
+            Self::Policy => 403,
+            Self::NotFound => 404,
+            Self::Internal => 500,
+            Self::Normal | Self::GoingAway | Self::TryAgain => 503,
+        }
+    }
 }
 
 /// The answer to a client's key.

@@ -433,6 +433,16 @@ pub const TABLE: &[Limit] = &[
         "refused: `refused_newcomers`"
     ),
     limit!(
+        OneIn RTMP_NEWCOMERS_SHARE,
+        "Of those, kept for connections that speak RTMP",
+        "by HTTP: refused, `refused_newcomers`"
+    ),
+    limit!(
+        Count IDLE_LOOKED_AT,
+        "Idle connections by HTTP looked at for one that gives way to a newcomer",
+        "refused: `refused_newcomers`"
+    ),
+    limit!(
         OneIn ADDRESS_NEWCOMERS_SHARE,
         "Of those, from one address, unless `--max-per-address` is 0",
         "refused: `refused_newcomers`"
@@ -667,6 +677,16 @@ pub const TABLE: &[Limit] = &[
         "429, closed: `http_rate`"
     ),
     limit!(
+        Bytes SUBPROTOCOL_BYTES,
+        "A WebSocket subprotocol",
+        "the next one offered is taken"
+    ),
+    limit!(
+        Bytes PREFLIGHT_BYTES,
+        "Header fields that a page of another origin asks for in a preflight",
+        "none is allowed"
+    ),
+    limit!(
         Count USER_AGENT_CHARS,
         "Characters kept of User-Agent",
         "the rest is cut"
@@ -674,7 +694,17 @@ pub const TABLE: &[Limit] = &[
     limit!(
         Count ADMIN_CONNECTIONS_MAX,
         "Connections to `--admin` on each worker",
-        "refused"
+        "the oldest without a right to ask, or the oldest idle one, is closed: `idle`"
+    ),
+    limit!(
+        Count ADMIN_UNKNOWN_MAX,
+        "Of those, by peers that have not shown the token, or asked for anything that needs it",
+        "the oldest of them is closed: `idle`"
+    ),
+    limit!(
+        Time ADMIN_UNKNOWN_TIME,
+        "How long such a connection may be open",
+        "closed: `idle`"
     ),
     limit!(
         Count ADMIN_FILES,

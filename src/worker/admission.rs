@@ -5,9 +5,10 @@
 //! connection is accepted, begins to publish or play, and closes, and never on the data path.
 //!
 //! One address may have a share of the newcomers only: with silent connections from one, nobody
-//! keeps the others out. Who has many addresses still can, until `--handshake-timeout`. A newcomer
-//! is refused and not the oldest closed for it, which another worker may have and which may be
-//! about to play.
+//! keeps the others out. Who has many addresses still can, until `--handshake-timeout`. A part of
+//! the places is kept for RTMP, so that those who wait for a stream by HTTP do not keep its
+//! publisher out. A newcomer is refused, unless a connection by HTTP that waits for a request can
+//! give way to it (`places`): others may be about to play.
 
 #![expect(
     clippy::disallowed_types,
@@ -28,12 +29,24 @@ use crate::limits::bucket::Bucket;
 pub struct Admission {
     connections_max: usize,
     newcomers_max: usize,
+    /// How many of these may speak HTTP.
+    http_newcomers_max: usize,
     /// Those of one address, while addresses are counted.
     newcomers_per_address: usize,
     per_address_max: Option<usize>,
     connections: AtomicUsize,
     newcomers: AtomicUsize,
+    http_newcomers: AtomicUsize,
     addresses: Mutex<Addresses>,
+}
+
+/// What a connection speaks that comes in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// RTMP, or what is not known yet.
+    Rtmp,
+    /// HTTP.
+    Http,
 }
 
 /// Why a connection may not come in.
@@ -43,6 +56,8 @@ pub enum Refusal {
     Connections,
     /// Too many have neither published nor played yet.
     Newcomers,
+    /// The same of those from its address.
+    AddressNewcomers,
     /// Too many come from its address.
     Address,
     /// There is too little memory.
@@ -56,7 +71,7 @@ impl Refusal {
     pub fn code(self) -> &'static str {
         match self {
             Self::Connections => "refused",
-            Self::Newcomers => "refused_newcomers",
+            Self::Newcomers | Self::AddressNewcomers => "refused_newcomers",
             Self::Address => "refused_address",
             Self::Memory => "refused_memory",
             Self::Stopping => "stopping",
@@ -108,10 +123,12 @@ impl Admission {
         Self {
             connections_max,
             newcomers_max,
+            http_newcomers_max: newcomers_max - newcomers_max / limits::RTMP_NEWCOMERS_SHARE,
             newcomers_per_address: newcomers_max / limits::ADDRESS_NEWCOMERS_SHARE,
             per_address_max,
             connections: AtomicUsize::new(0),
             newcomers: AtomicUsize::new(0),
+            http_newcomers: AtomicUsize::new(0),
             addresses: Mutex::default(),
         }
     }
@@ -120,36 +137,86 @@ impl Admission {
     ///
     /// # Errors
     /// It may not come in; nothing was counted.
-    pub fn enter(&self, address: IpAddr) -> Result<(), Refusal> {
+    pub fn enter(&self, address: IpAddr, protocol: Protocol) -> Result<(), Refusal> {
         if self.connections.fetch_add(1, Ordering::Relaxed) >= self.connections_max {
             self.connections.fetch_sub(1, Ordering::Relaxed);
             return Err(Refusal::Connections);
         }
-        if self.newcomers.fetch_add(1, Ordering::Relaxed) >= self.newcomers_max {
-            self.newcomers.fetch_sub(1, Ordering::Relaxed);
+        let entered = self.enter_newcomer(protocol).and_then(|()| {
+            let counted = self.count_address(address, true);
+            counted.inspect_err(|_| self.newcomer_left(protocol))
+        });
+        entered.inspect_err(|_| {
             self.connections.fetch_sub(1, Ordering::Relaxed);
+        })
+    }
+
+    fn enter_newcomer(&self, protocol: Protocol) -> Result<(), Refusal> {
+        let may_enter = |count: &AtomicUsize, most| {
+            let may_enter = count.fetch_add(1, Ordering::Relaxed) < most;
+            if !may_enter {
+                count.fetch_sub(1, Ordering::Relaxed);
+            }
+            may_enter
+        };
+        if !may_enter(&self.newcomers, self.newcomers_max) {
             return Err(Refusal::Newcomers);
         }
-        if let Some(most) = self.limit_of(address) {
-            let mut addresses = self.lock();
-            let entry = addresses.entries.entry(Key::of(address)).or_default();
-            let refusal = if entry.connections >= most {
-                Some(Refusal::Address)
-            } else if entry.newcomers >= self.newcomers_per_address {
-                Some(Refusal::Newcomers)
-            } else {
-                None
-            };
-            if let Some(refusal) = refusal {
-                drop(addresses);
-                self.newcomers.fetch_sub(1, Ordering::Relaxed);
-                self.connections.fetch_sub(1, Ordering::Relaxed);
-                return Err(refusal);
-            }
-            entry.connections += 1;
-            entry.newcomers += 1;
+        let by_http = protocol == Protocol::Http;
+        if by_http && !may_enter(&self.http_newcomers, self.http_newcomers_max) {
+            self.newcomers.fetch_sub(1, Ordering::Relaxed);
+            return Err(Refusal::Newcomers);
         }
         Ok(())
+    }
+
+    fn newcomer_left(&self, protocol: Protocol) {
+        self.newcomers.fetch_sub(1, Ordering::Relaxed);
+        if protocol == Protocol::Http {
+            self.http_newcomers.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts a connection of `address`, unless that has as many as it may have.
+    fn count_address(&self, address: IpAddr, is_newcomer: bool) -> Result<(), Refusal> {
+        let Some(most) = self.limit_of(address) else {
+            return Ok(());
+        };
+        let mut addresses = self.lock();
+        let entry = addresses.entries.entry(Key::of(address)).or_default();
+        if entry.connections >= most {
+            return Err(Refusal::Address);
+        }
+        if is_newcomer && entry.newcomers >= self.newcomers_per_address {
+            return Err(Refusal::AddressNewcomers);
+        }
+        entry.connections += 1;
+        entry.newcomers += usize::from(is_newcomer);
+        Ok(())
+    }
+
+    /// A connection that was counted under `from` turns out to be of `to` at `now`.
+    ///
+    /// # Errors
+    /// There may be no more of that; it is counted as before.
+    pub(super) fn rename(
+        &self,
+        from: IpAddr,
+        to: IpAddr,
+        is_newcomer: bool,
+        now: Duration,
+    ) -> Result<(), Refusal> {
+        if Key::of(from) == Key::of(to) {
+            return Ok(());
+        }
+        self.count_address(to, is_newcomer)?;
+        self.discount_address(from, is_newcomer, now);
+        Ok(())
+    }
+
+    /// Whether both are counted as one.
+    pub(super) fn is_same(&self, one: IpAddr, other: IpAddr) -> bool {
+        Key::of(one) == Key::of(other)
     }
 
     /// Counts a connection that this relay opens itself; false when there are as many as there may
@@ -168,8 +235,8 @@ impl Admission {
     }
 
     /// A connection from `address` is a newcomer no longer: it publishes or plays.
-    pub fn settle_in(&self, address: IpAddr) {
-        self.newcomers.fetch_sub(1, Ordering::Relaxed);
+    pub fn settle_in(&self, address: IpAddr, protocol: Protocol) {
+        self.newcomer_left(protocol);
         if self.limit_of(address).is_none() {
             return;
         }
@@ -178,12 +245,17 @@ impl Admission {
         }
     }
 
-    /// A connection from `address` has ended at `now`, the time since the relay began.
-    pub fn leave(&self, address: IpAddr, is_newcomer: bool, now: Duration) {
+    /// A connection from `address` has ended at `now`, the time since the relay began. A newcomer
+    /// says what it spoke.
+    pub fn leave(&self, address: IpAddr, newcomer: Option<Protocol>, now: Duration) {
         self.connections.fetch_sub(1, Ordering::Relaxed);
-        if is_newcomer {
-            self.newcomers.fetch_sub(1, Ordering::Relaxed);
+        if let Some(protocol) = newcomer {
+            self.newcomer_left(protocol);
         }
+        self.discount_address(address, newcomer.is_some(), now);
+    }
+
+    fn discount_address(&self, address: IpAddr, is_newcomer: bool, now: Duration) {
         if self.limit_of(address).is_none() {
             return;
         }
@@ -271,6 +343,8 @@ mod tests {
 
     const NOW: Duration = Duration::ZERO;
     const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+    const RTMP: Protocol = Protocol::Rtmp;
+    const HTTP: Protocol = Protocol::Http;
 
     fn v4(last: u32) -> IpAddr {
         Ipv4Addr::from_bits(0x0A00_0000 + last).into()
@@ -280,12 +354,12 @@ mod tests {
     fn as_many_may_come_as_there_is_room_for_and_one_more_when_one_has_left() {
         let admission = Admission::new(200, None);
         for _ in 0..200 {
-            assert_eq!(admission.enter(v4(1)), Ok(()));
-            admission.settle_in(v4(1));
+            assert_eq!(admission.enter(v4(1), RTMP), Ok(()));
+            admission.settle_in(v4(1), RTMP);
         }
-        assert_eq!(admission.enter(v4(2)), Err(Refusal::Connections));
-        admission.leave(v4(1), false, NOW);
-        assert_eq!(admission.enter(v4(2)), Ok(()));
+        assert_eq!(admission.enter(v4(2), RTMP), Err(Refusal::Connections));
+        admission.leave(v4(1), None, NOW);
+        assert_eq!(admission.enter(v4(2), RTMP), Ok(()));
         assert_eq!((admission.connections(), admission.newcomers()), (200, 1));
     }
 
@@ -294,15 +368,15 @@ mod tests {
         for (connections, newcomers) in [(1_000, 250), (256, 64), (100, 64)] {
             let admission = Admission::new(connections, None);
             for _ in 0..newcomers {
-                assert_eq!(admission.enter(v4(1)), Ok(()));
+                assert_eq!(admission.enter(v4(1), RTMP), Ok(()));
             }
-            assert_eq!(admission.enter(v4(1)), Err(Refusal::Newcomers));
+            assert_eq!(admission.enter(v4(1), RTMP), Err(Refusal::Newcomers));
             // One of them begins to play; another goes.
-            admission.settle_in(v4(1));
-            assert_eq!(admission.enter(v4(1)), Ok(()));
-            assert_eq!(admission.enter(v4(1)), Err(Refusal::Newcomers));
-            admission.leave(v4(1), true, NOW);
-            assert_eq!(admission.enter(v4(1)), Ok(()));
+            admission.settle_in(v4(1), RTMP);
+            assert_eq!(admission.enter(v4(1), RTMP), Ok(()));
+            assert_eq!(admission.enter(v4(1), RTMP), Err(Refusal::Newcomers));
+            admission.leave(v4(1), Some(RTMP), NOW);
+            assert_eq!(admission.enter(v4(1), RTMP), Ok(()));
         }
     }
 
@@ -316,14 +390,14 @@ mod tests {
             ("2001:db8::1", "2001:db8::2:3:4:5", "2001:db8:0:1::1"),
         ];
         for (one, same, other) in trios {
-            assert_eq!(admission.enter(of(one)), Ok(()));
-            assert_eq!(admission.enter(of(same)), Ok(()));
-            assert_eq!(admission.enter(of(one)), Err(Refusal::Address));
-            assert_eq!(admission.enter(of(other)), Ok(()));
-            admission.leave(of(same), true, NOW);
-            assert_eq!(admission.enter(of(one)), Ok(()));
+            assert_eq!(admission.enter(of(one), RTMP), Ok(()));
+            assert_eq!(admission.enter(of(same), RTMP), Ok(()));
+            assert_eq!(admission.enter(of(one), RTMP), Err(Refusal::Address));
+            assert_eq!(admission.enter(of(other), RTMP), Ok(()));
+            admission.leave(of(same), Some(RTMP), NOW);
+            assert_eq!(admission.enter(of(one), RTMP), Ok(()));
             for address in [one, same, other] {
-                admission.leave(of(address), true, NOW);
+                admission.leave(of(address), Some(RTMP), NOW);
             }
         }
         assert_eq!((admission.connections(), admission.newcomers()), (0, 0));
@@ -335,20 +409,59 @@ mod tests {
         for (connections, newcomers) in [(4_000, 250), (100, 16)] {
             let admission = Admission::new(connections, Some(1_000));
             for _ in 0..newcomers {
-                assert_eq!(admission.enter(v4(1)), Ok(()));
+                assert_eq!(admission.enter(v4(1), RTMP), Ok(()));
             }
-            assert_eq!(admission.enter(v4(1)), Err(Refusal::Newcomers));
-            assert_eq!(admission.enter(v4(2)), Ok(()));
+            assert_eq!(admission.enter(v4(1), RTMP), Err(Refusal::AddressNewcomers));
+            assert_eq!(admission.enter(v4(2), RTMP), Ok(()));
             assert_eq!(admission.newcomers(), newcomers + 1);
             // One of them begins to play; another goes, and one that plays.
-            admission.settle_in(v4(1));
-            assert_eq!(admission.enter(v4(1)), Ok(()));
-            assert_eq!(admission.enter(v4(1)), Err(Refusal::Newcomers));
-            admission.leave(v4(1), true, NOW);
-            assert_eq!(admission.enter(v4(1)), Ok(()));
-            admission.leave(v4(1), false, NOW);
-            assert_eq!(admission.enter(v4(1)), Err(Refusal::Newcomers));
+            admission.settle_in(v4(1), RTMP);
+            assert_eq!(admission.enter(v4(1), RTMP), Ok(()));
+            assert_eq!(admission.enter(v4(1), RTMP), Err(Refusal::AddressNewcomers));
+            admission.leave(v4(1), Some(RTMP), NOW);
+            assert_eq!(admission.enter(v4(1), RTMP), Ok(()));
+            admission.leave(v4(1), None, NOW);
+            assert_eq!(admission.enter(v4(1), RTMP), Err(Refusal::AddressNewcomers));
         }
+    }
+
+    #[test]
+    fn regression_places_are_kept_for_rtmp() {
+        let admission = Admission::new(256, None);
+        for _ in 0..48 {
+            assert_eq!(admission.enter(v4(1), HTTP), Ok(()));
+        }
+        assert_eq!(admission.enter(v4(2), HTTP), Err(Refusal::Newcomers));
+        for _ in 0..16 {
+            assert_eq!(admission.enter(v4(1), RTMP), Ok(()));
+        }
+        assert_eq!(admission.enter(v4(1), RTMP), Err(Refusal::Newcomers));
+        // One of them plays, and one goes.
+        admission.settle_in(v4(1), HTTP);
+        assert_eq!(admission.enter(v4(2), HTTP), Ok(()));
+        assert_eq!(admission.enter(v4(2), HTTP), Err(Refusal::Newcomers));
+        admission.leave(v4(2), Some(HTTP), NOW);
+        assert_eq!(admission.enter(v4(2), HTTP), Ok(()));
+    }
+
+    #[test]
+    fn a_connection_is_counted_under_the_client_that_a_proxy_names() {
+        let admission = Admission::new(1_000, Some(20));
+        let name = |from, to| admission.rename(from, to, true, NOW);
+        for _ in 0..30 {
+            assert_eq!(admission.enter(NOBODY, HTTP), Ok(()));
+        }
+        for _ in 0..20 {
+            assert_eq!(name(NOBODY, v4(1)), Ok(()));
+        }
+        assert_eq!(name(NOBODY, v4(1)), Err(Refusal::Address));
+        assert_eq!(name(v4(1), v4(1)), Ok(()));
+        // The next request on the same connection is another client's.
+        assert_eq!(name(v4(1), v4(2)), Ok(()));
+        assert_eq!(name(NOBODY, v4(1)), Ok(()));
+        assert_eq!(name(v4(2), NOBODY), Ok(()));
+        assert_eq!(admission.per_address(), [20]);
+        assert_eq!(admission.connections(), 30);
     }
 
     #[test]
@@ -359,10 +472,10 @@ mod tests {
         }
         // More than a quarter of the newcomers.
         for _ in 0..100 {
-            assert_eq!(admission.enter(NOBODY), Ok(()));
+            assert_eq!(admission.enter(NOBODY, RTMP), Ok(()));
         }
         assert_eq!(admission.connections(), 100);
-        admission.leave(NOBODY, true, NOW);
+        admission.leave(NOBODY, Some(RTMP), NOW);
         assert_eq!(admission.connections(), 99);
         assert!(admission.per_address().is_empty());
     }
@@ -372,9 +485,9 @@ mod tests {
         let admission = Admission::new(1_000, Some(10));
         let burst = limits::PUBLISHES.burst();
         for _ in 0..burst {
-            assert_eq!(admission.enter(v4(1)), Ok(()));
+            assert_eq!(admission.enter(v4(1), RTMP), Ok(()));
             assert!(admission.may_publish(v4(1), NOW));
-            admission.leave(v4(1), true, NOW);
+            admission.leave(v4(1), Some(RTMP), NOW);
         }
         assert!(!admission.may_publish(v4(1), NOW));
         assert!(admission.may_publish(v4(2), NOW));

@@ -17,7 +17,7 @@ use slab::Slab;
 
 use super::conn::{CloseReason, Deadline};
 use super::event_loop::Speaks;
-use crate::net::proxy::{self, Heard};
+use crate::net::proxy::{self, Heard, ProxyError};
 use crate::net::socket::Socket;
 
 /// See the module text.
@@ -83,6 +83,10 @@ impl Antechamber {
                 Ok(())
             }
             Heard::Closed => Err(CloseReason::PeerClosed),
+            // It may be a proxy that speaks HTTP, which says in each request who the client is.
+            Heard::Wrong(ProxyError::Missing) if matches!(waiting.speaks, Speaks::Http(_)) => {
+                Ok(())
+            }
             Heard::Wrong(error) => Err(CloseReason::Proxy(error)),
             Heard::Failed(error) => Err(CloseReason::Io(error.kind())),
         };

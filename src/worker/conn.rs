@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -11,10 +11,13 @@ use bytes::{Buf, Bytes};
 use log::Level;
 use smallvec::SmallVec;
 
+use super::admission::Protocol;
+use super::core::NO_ADDRESS;
 use super::line::{Errand, Task};
 use super::session::Session;
 use crate::edge::hops::Via;
 use crate::http::HttpError;
+use crate::http::websocket::CloseCode;
 use crate::limits::{SLICES_MAX, TLS_WORDS_CHARS};
 use crate::net::proxy::ProxyError;
 use crate::net::ring::Ring;
@@ -215,6 +218,22 @@ impl<S: Transport> Conn<S> {
             readable: false,
             writable: false,
             ..Self::new(id, socket, peer, session, now)
+        }
+    }
+
+    /// The address it is counted under; none while only a trusted proxy is known.
+    pub(super) fn counted_ip(&self) -> IpAddr {
+        match &self.session {
+            Session::Http(http) if http.proxy() == Some(self.peer) => NO_ADDRESS.ip(),
+            _ => self.peer.ip(),
+        }
+    }
+
+    /// What it speaks, for the counts of those that come in.
+    pub(super) fn protocol(&self) -> Protocol {
+        match self.session {
+            Session::Http(_) => Protocol::Http,
+            Session::Server(_) | Session::Client(_) => Protocol::Rtmp,
         }
     }
 
@@ -477,6 +496,18 @@ impl CloseReason {
             Self::StreamEnded => "stream_ended",
             Self::Shutdown => "shutdown",
             Self::Kicked => "kicked",
+        }
+    }
+
+    /// What a peer over WebSocket is told.
+    pub(super) fn close_code(&self) -> CloseCode {
+        match self {
+            Self::Answered | Self::Idle | Self::Released | Self::StreamEnded => CloseCode::Normal,
+            Self::Shutdown => CloseCode::GoingAway,
+            Self::Overload | Self::Skips => CloseCode::TryAgain,
+            Self::Bug(_) => CloseCode::Internal,
+            Self::Protocol(_) | Self::Http(_) => CloseCode::Protocol,
+            _ => CloseCode::Policy,
         }
     }
 

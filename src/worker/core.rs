@@ -13,7 +13,7 @@
 //! One turn: `receive` letters, `ingress`, `feed`, `egress`, `serve_woken`, `expire`; then what
 //! is in `outbound` is posted.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 use log::{debug, log, warn};
 use slab::Slab;
 
-use super::admission::{Admission, Refusal};
+use super::admission::{Admission, Protocol, Refusal};
 use super::bans::Bans;
 use super::conn::{CloseReason, Closes, Conn};
 use super::contain::Step;
@@ -179,7 +179,9 @@ pub struct Core<S> {
     /// Questions to the workers, who waits for the answer, and what it is to be made into.
     pub(super) asked_by_http: Vec<(u64, (usize, u64), Route)>,
     /// Connections to the admin listener.
-    pub(super) admins: usize,
+    pub(super) admins: Vec<usize>,
+    /// Newcomers by HTTP that wait for a request, by id: the oldest first.
+    pub(super) idle_http: BTreeMap<u64, usize>,
     pub(super) notes: Notes,
     /// How short memory is.
     pub(super) pressure: Pressure,
@@ -259,7 +261,8 @@ impl<S: Transport> Core<S> {
             players: 0,
             publishers: 0,
             asked_by_http: Vec::new(),
-            admins: 0,
+            admins: Vec::new(),
+            idle_http: BTreeMap::new(),
             notes,
             pressure: Pressure::None,
             audit_due: now,
@@ -285,7 +288,7 @@ impl<S: Transport> Core<S> {
 
     /// Takes a new connection that speaks RTMP; its slab key, or None when it may not come in.
     pub fn accept(&mut self, socket: S, peer: SocketAddr) -> Option<usize> {
-        if let Err(refusal) = self.admit(peer) {
+        if let Err(refusal) = self.admit(peer, Protocol::Rtmp) {
             self.note_refusal(refusal, peer);
             return None;
         }
@@ -314,7 +317,7 @@ impl<S: Transport> Core<S> {
     /// Whether one more may wait for what a proxy says of its client. It counts as a newcomer
     /// without an address until [`has_waited`](Self::has_waited) is called.
     pub fn may_wait(&mut self) -> bool {
-        let admitted = self.admit(NO_ADDRESS);
+        let admitted = self.admit(NO_ADDRESS, Protocol::Rtmp);
         if let Err(refusal) = admitted {
             self.note_refusal(refusal, NO_ADDRESS);
         }
@@ -324,7 +327,7 @@ impl<S: Transport> Core<S> {
     /// One that waited waits no longer.
     pub fn has_waited(&self) {
         let admission = &self.shared.admission;
-        admission.leave(NO_ADDRESS.ip(), true, self.uptime());
+        admission.leave(NO_ADDRESS.ip(), Some(Protocol::Rtmp), self.uptime());
     }
 
     /// Notes why a peer went that was no connection yet.
@@ -342,20 +345,10 @@ impl<S: Transport> Core<S> {
         self.closes.count(code);
     }
 
-    pub(super) fn admit(&self, peer: SocketAddr) -> Result<(), Refusal> {
-        if self.drained {
-            return Err(Refusal::Stopping);
-        }
-        if self.pressure >= Pressure::NoPlayers {
-            return Err(Refusal::Memory);
-        }
-        self.shared.admission.enter(peer.ip())
-    }
-
     pub(super) fn note_refusal(&mut self, refusal: Refusal, peer: SocketAddr) {
         let counter = match refusal {
             Refusal::Connections | Refusal::Stopping => &mut self.gauges.refused,
-            Refusal::Newcomers => &mut self.gauges.refused_newcomers,
+            Refusal::Newcomers | Refusal::AddressNewcomers => &mut self.gauges.refused_newcomers,
             Refusal::Address => &mut self.gauges.refused_address,
             Refusal::Memory => &mut self.gauges.refused_memory,
         };
@@ -376,7 +369,8 @@ impl<S: Transport> Core<S> {
     pub(super) fn settle_in(&mut self, key: usize) {
         let conn = &mut self.conns[key];
         if std::mem::take(&mut conn.is_newcomer) {
-            self.shared.admission.settle_in(conn.peer.ip());
+            let (ip, protocol) = (conn.counted_ip(), conn.protocol());
+            self.shared.admission.settle_in(ip, protocol);
         }
     }
 
@@ -521,7 +515,7 @@ impl<S: Transport> Core<S> {
 
     /// Whether everything is told and closed.
     pub fn is_drained(&self) -> bool {
-        self.draining && self.conns.len() == self.admins
+        self.draining && self.conns.len() == self.admins.len()
     }
 
     /// How many publishers and players there are: `(publishers, players)`.
@@ -577,6 +571,9 @@ impl<S: Transport> Core<S> {
         }
         self.faults.at(Midst::Role);
         if reason.peer_listens() {
+            if let Some(http) = self.conns[key].session.http() {
+                http.end(reason.close_code(), &reason.to_string());
+            }
             self.arm(key, until);
             self.wake(key);
         } else {
@@ -589,18 +586,19 @@ impl<S: Transport> Core<S> {
         if let Some(mut conn) = self.conns.try_remove(key) {
             self.timers.disarm(&mut conn.armed);
             conn.count_sent(&mut self.targets);
+            let newcomer = conn.is_newcomer.then(|| conn.protocol());
+            let counted = conn.counted_ip();
             debug_assert!(conn.publications.is_empty() && conn.plays.is_empty());
             if let Some(ring) = conn.ring {
                 self.rings.give_back(ring);
             }
             let admission = &self.shared.admission;
-            if conn.is_admin {
-                self.admins -= 1;
-            }
+            self.admins.retain(|&admin| admin != key);
+            self.idle_http.remove(&conn.id);
             if conn.is_dialled {
                 admission.leave_dialled();
             } else if !conn.is_admin {
-                admission.leave(conn.peer.ip(), conn.is_newcomer, self.uptime());
+                admission.leave(counted, newcomer, self.uptime());
             }
         }
     }
@@ -659,8 +657,8 @@ impl<S: Transport> Core<S> {
         self.gauges.pulls = pulls.count() as u64;
         self.gauges.pushes = pushes;
         self.gauges.players = (self.players as u64).saturating_sub(pushes);
-        self.gauges.connections = (self.conns.len() - self.admins) as u64;
-        self.gauges.admin_connections = self.admins as u64;
+        self.gauges.connections = (self.conns.len() - self.admins.len()) as u64;
+        self.gauges.admin_connections = self.admins.len() as u64;
         self.gauges.pace_ms = u64::try_from(self.pacer.pace().as_millis()).unwrap_or(u64::MAX);
     }
 }

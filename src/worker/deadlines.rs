@@ -125,14 +125,15 @@ impl<S: Transport> Core<S> {
             }
         } else if !conn.session.is_handshaken() {
             limit(conn.accepted_at, config.setup_timeout, Deadline::Setup)?;
-            let timeout = config.handshake_timeout;
+            let timeout = config.handshake_timeout.min(self.role_time(conn).1);
             limit(conn.accepted_at, timeout, Deadline::Handshake)?;
         } else if conn.publications.is_empty()
             && conn.plays.iter().all(|play| play.wait_until.is_some())
             && !is_answered
         {
             let is_idle = matches!(&conn.session, Session::Http(http) if http.is_idle());
-            let in_time = limit(conn.idle_since, self.setup_time(conn), Deadline::Setup);
+            let (since, time) = self.role_time(conn);
+            let in_time = limit(since, time, Deadline::Setup);
             in_time.map_err(|late| if is_idle { CloseReason::Idle } else { late })?;
         }
         let stale = |since: Option<Duration>, most: Duration| {
@@ -165,6 +166,19 @@ impl<S: Transport> Core<S> {
         next = ask_at.map_or(next, |at| next.min(at.max(now)));
         let waits = conn.plays.iter().filter_map(|play| play.wait_until);
         Ok(waits.min().map_or(next, |until| next.min(until)))
+    }
+
+    /// Since when and how long a connection may be without a role. By HTTP that counts from the
+    /// beginning, however much it asks for meanwhile; an operator may go on asking.
+    pub(super) fn role_time(&self, conn: &Conn<S>) -> (Instant, Duration) {
+        let time = self.setup_time(conn);
+        match &conn.session {
+            Session::Http(_) if !conn.is_admin => (conn.accepted_at, time),
+            Session::Http(http) if !http.has_right() => {
+                (conn.accepted_at, time.min(limits::ADMIN_UNKNOWN_TIME))
+            }
+            _ => (conn.idle_since, time),
+        }
     }
 
     /// How long a connection may neither publish nor play. Who waits for a stream is given the

@@ -12,6 +12,7 @@ use std::time::Instant;
 use super::conn::CloseReason;
 use super::contain::Step;
 use super::core::Core;
+use crate::http::websocket::CloseCode;
 use crate::net::transport::Transport;
 use crate::rtmp::command::Status;
 
@@ -78,6 +79,9 @@ impl<S: Transport> Core<S> {
         let Some(conn) = self.conns.get_mut(key) else {
             return;
         };
+        if let Some(http) = conn.session.http() {
+            http.end(CloseCode::GoingAway, "the relay stops");
+        }
         for play in conn.plays.clone() {
             if play.wait_until.is_none() {
                 conn.session.end_play(play.msid, "the relay stops");

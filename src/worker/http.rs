@@ -3,23 +3,19 @@
 //! bytes come from another log.
 
 use std::fmt::Display;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::Ordering;
 
-use super::admission::Refusal;
 use super::conn::{CloseReason, Conn};
 use super::contain::Step;
 use super::core::Core;
 use super::ingress::Flow;
 use super::refusal::{Asked, Refused};
-use super::session::Session;
 use crate::admin::route::BANS;
 use crate::admin::{self, ApiError, Context, Route};
-use crate::http::pages;
+use crate::http::origin::{self, Cors};
 use crate::http::request::{Method, Request};
 use crate::http::response::Response;
-use crate::http::session::{HttpSession, Plane};
-use crate::limits;
+use crate::http::session::Plane;
+use crate::http::{pages, path};
 use crate::net::transport::Transport;
 use crate::report::Answer;
 use crate::rtmp::name::{AppName, NameError, StreamName, stream_name};
@@ -29,48 +25,36 @@ use crate::stream::log::MSID;
 const FLV: &str = ".flv";
 
 impl<S: Transport> Core<S> {
-    /// Takes a new connection that speaks HTTP; its slab key, or None when it may not come in.
-    /// Operators come in when nobody else does.
-    pub fn accept_http(&mut self, socket: S, peer: SocketAddr, plane: Plane) -> Option<usize> {
-        let is_admin = plane == Plane::Admin;
-        let admitted = match plane {
-            Plane::Streams => self.admit(peer),
-            Plane::Admin if self.admins < limits::ADMIN_CONNECTIONS_MAX => {
-                self.admins += 1;
-                Ok(())
-            }
-            Plane::Admin => Err(Refusal::Connections),
-        };
-        if let Err(refusal) = admitted {
-            self.note_refusal(refusal, peer);
-            return None;
-        }
-        let id = self.shared.next_id.fetch_add(1, Ordering::Relaxed);
-        let session = Session::Http(Box::new(HttpSession::new(plane)));
-        let mut conn = Conn::new(id, socket, peer, session, self.now);
-        conn.is_admin = is_admin;
-        conn.is_newcomer = !is_admin;
-        Some(self.insert_accepted(conn))
-    }
-
     /// Answers one request of connection `key`, or sees to it that it is answered later.
     pub(super) fn http_request(&mut self, key: usize, request: &Request) -> Flow {
         let now = self.now;
         let conn = &mut self.conns[key];
         conn.idle_since = now;
-        let Some(http) = conn.session.http() else {
+        let id = conn.id;
+        self.idle_http.remove(&id);
+        let (since, time) = self.role_time(&self.conns[key]);
+        let is_late = now.saturating_duration_since(since) >= time - time / 4;
+        let Some(http) = self.conns[key].session.http() else {
             return Flow::Continue;
         };
-        let flow = match http.plane() {
-            Plane::Streams => self.stream_request(key, request),
-            Plane::Admin => self.admin_request(key, request),
+        if is_late {
+            // A client that has its next request ready makes a connection for it.
+            http.keep_no_longer();
+        }
+        let plane = http.plane();
+        let flow = match (self.know_client(key, request), plane) {
+            (Err((status, why)), _) => self.refuse_request(key, Response::text(status, why)),
+            (Ok(()), Plane::Streams) => self.stream_request(key, request),
+            (Ok(()), Plane::Admin) => self.admin_request(key, request),
         };
-        let http = self.conns[key].session.http();
-        match flow {
-            Flow::Continue if http.is_some_and(|http| http.is_done()) => {
-                Flow::Close(CloseReason::Answered)
+        let conn = &mut self.conns[key];
+        match (flow, conn.session.http()) {
+            (Flow::Continue, Some(http)) if http.is_done() => Flow::Close(CloseReason::Answered),
+            (Flow::Continue, Some(http)) if !http.is_asked() && conn.is_newcomer => {
+                self.idle_http.insert(id, key);
+                Flow::Continue
             }
-            flow => flow,
+            (flow, _) => flow,
         }
     }
 
@@ -89,80 +73,92 @@ impl<S: Transport> Core<S> {
         Flow::Close(CloseReason::Answered)
     }
 
+    /// The host that was asked for: of the proxy in front, where there is one that is trusted.
+    fn host<'a>(&mut self, key: usize, request: &'a Request) -> &'a str {
+        let http = self.conns[key].session.http();
+        let is_proxied = http.is_some_and(|http| http.proxy().is_some());
+        let forwarded = request.forwarded.host().filter(|_| is_proxied);
+        forwarded.unwrap_or(&request.host)
+    }
+
     fn stream_request(&mut self, key: usize, request: &Request) -> Flow {
         if let Some(why) = self.banned_address(key) {
             let asked = (Asked::Play, &request.path as &dyn Display);
             self.note_refused(key, asked, Refused::AddressBanned, &why);
             return self.refuse_request(key, Response::text(403, &why));
         }
-        let (is_allowed, fields) = self.cors_fields(request);
+        let Cors { is_allowed, fields } = origin::cors(&self.shared.config.http_cors, request);
         if let Some(http) = self.conns[key].session.http() {
             http.set_fields(fields);
         }
         match request.method {
             Method::Get | Method::Head => {}
-            Method::Options => {
-                let answer = Response::new(204, "", &b""[..]).with("Allow", "GET, HEAD, OPTIONS");
-                let answer = if is_allowed {
-                    answer
-                        .with("Access-Control-Allow-Methods", "GET, HEAD")
-                        .with("Access-Control-Max-Age", "86400")
-                } else {
-                    answer
-                };
-                return self.answer(key, answer);
-            }
+            Method::Options => return self.answer(key, origin::preflight(is_allowed, request)),
             Method::Put | Method::Delete | Method::Other => {
                 let answer = Response::text(405, "only GET and HEAD are answered here");
                 return self.refuse_request(key, answer.with("Allow", "GET, HEAD, OPTIONS"));
             }
         }
-        match request.path.strip_suffix(FLV) {
-            Some(path) => match name_of(path, &request.query) {
-                Ok(name) if !may_upgrade(request, is_allowed) => {
-                    let reason = Refused::Origin;
-                    self.note_refused(key, (Asked::Play, &name), reason, &reason.words());
-                    let answer = Response::text(403, reason.words());
-                    self.answer(key, answer)
-                }
-                Ok(name) => self.play(key, MSID, &name, false),
-                Err((error, answer)) => {
-                    self.note_refused(key, (Asked::Play, &path), Refused::Name, &error);
-                    self.answer(key, answer)
-                }
-            },
-            None => self.page_request(key, request),
+        if let Some(health) = self.health(&request.path) {
+            return self.answer(key, health);
         }
+        let host = self.host(key, request);
+        let names = &self.shared.config.http_host;
+        if !names.is_empty() && !origin::is_own_host(host, names) {
+            let answer = Response::text(421, "not under this name; see --http-host");
+            return self.answer(key, answer);
+        }
+        let path = match path::decoded(&request.path) {
+            Ok(path) => path,
+            Err(why) => {
+                self.note_refused(key, (Asked::Play, &request.path), Refused::Name, &why);
+                return self.answer(key, Response::text(400, why));
+            }
+        };
+        let Some(stream) = path.strip_suffix(FLV) else {
+            return self.page_request(key, &path);
+        };
+        // Other than with plain requests, browsers leave it to the server who may open one.
+        let is_websocket = request.websocket_key.is_some();
+        match name_of(stream, &request.query) {
+            Ok(name) if is_websocket && !is_allowed && origin::is_foreign(request, host) => {
+                let reason = Refused::Origin;
+                self.note_refused(key, (Asked::Play, &name), reason, &reason.words());
+                self.answer(key, Response::text(403, reason.words()))
+            }
+            Ok(name) => self.play(key, MSID, &name, false),
+            Err(error) => {
+                self.note_refused(key, (Asked::Play, &stream), Refused::Name, &error);
+                self.answer(key, bad_name(error))
+            }
+        }
+    }
+
+    /// Whether the relay lives and takes clients, for who checks that.
+    fn health(&self, path: &str) -> Option<Response> {
+        let route = match path {
+            "/healthz" => Route::Healthz,
+            "/readyz" => Route::Readyz,
+            _ => return None,
+        };
+        Some(admin::answer(&route, None, &self.context()))
     }
 
     /// The page that plays a stream, and what belongs to it.
-    fn page_request(&mut self, key: usize, request: &Request) -> Flow {
-        let answer = match pages::file(&request.path) {
+    fn page_request(&mut self, key: usize, path: &str) -> Flow {
+        let answer = match pages::file(path) {
             Some(file) => file,
-            None if request.path == "/play" => pages::player(),
-            None if request.path.starts_with("/-/") => Response::text(404, "no such file"),
-            None if name_of(&request.path, "").is_ok() => pages::player(),
-            None => Response::text(404, "there is nothing here; streams are at /APP/STREAM.flv"),
+            None if path == "/play" => pages::player(path),
+            None if path.starts_with("/-/") => Response::text(404, "no such file"),
+            None => match name_of(path, "") {
+                Ok(_) => pages::player(path),
+                Err(NameError::Empty) => {
+                    Response::text(404, "there is nothing here; streams are at /APP/STREAM.flv")
+                }
+                Err(error) => bad_name(error),
+            },
         };
         self.answer(key, answer)
-    }
-
-    /// Whether pages of the request's origin may read the answer, and the header fields that say
-    /// so. Where that depends on the origin, each answer tells caches that it does.
-    fn cors_fields(&self, request: &Request) -> (bool, Vec<(&'static str, String)>) {
-        let listed = &self.shared.config.http_cors;
-        if listed.is_empty() {
-            return (false, Vec::new());
-        }
-        let name = "Access-Control-Allow-Origin";
-        if listed.iter().any(|origin| origin == "*") {
-            return (true, vec![(name, "*".to_owned())]);
-        }
-        let mut fields = vec![("Vary", "Origin".to_owned())];
-        let origin = request.origin.as_ref();
-        let origin = origin.filter(|origin| listed.contains(origin));
-        fields.extend(origin.map(|origin| (name, origin.clone())));
-        (origin.is_some(), fields)
     }
 
     /// Answers what the operator asks, or asks the workers first.
@@ -178,6 +174,11 @@ impl<S: Transport> Core<S> {
                 return self.refuse_request(key, answer.with("Allow", "GET, HEAD, PUT, DELETE"));
             }
         };
+        let host = self.host(key, request);
+        if method != "GET" && origin::is_foreign(request, host) {
+            let error = ApiError::forbidden("a page of another origin may change nothing");
+            return self.answer(key, error.response());
+        }
         // The page holds no figures: it asks for those, with the token.
         match pages::file(&request.path) {
             Some(file) => return self.answer(key, file),
@@ -187,8 +188,13 @@ impl<S: Transport> Core<S> {
         let (path, query) = (&request.path, &request.query);
         let route = match admin::route(method, path, query, &request.accept) {
             Ok(route) if route.is_open() => route,
-            Ok(route) => match self.check_right(request) {
-                Ok(()) => route,
+            Ok(route) => match self.check_right(request, host) {
+                Ok(()) => {
+                    if let Some(http) = self.conns[key].session.http() {
+                        http.grant();
+                    }
+                    route
+                }
                 Err(error) => return self.answer(key, error.response()),
             },
             Err(error) => return self.answer(key, error.response()),
@@ -210,18 +216,21 @@ impl<S: Transport> Core<S> {
     }
 
     /// Whether a request may see figures and close connections: with the token, or, where there
-    /// is none, by the address of the listener itself, so that no page on the web can have a
-    /// browser ask under a name of its own.
-    fn check_right(&self, request: &Request) -> Result<(), ApiError> {
+    /// is none, by the address of the listener itself or a name of its own, so that no page on
+    /// the web can have a browser ask under another one.
+    fn check_right(&self, request: &Request, host: &str) -> Result<(), ApiError> {
+        let names = &self.shared.config.http_host;
         match &self.shared.admin_token {
             Some(token) if token.is_shown_by(request) => Ok(()),
             Some(_) => Err(ApiError::unauthorized()),
-            None if is_own_name(&request.host) && may_change(request) => Ok(()),
-            None if is_own_name(&request.host) => Err(ApiError::forbidden(
-                "a page of another origin may change nothing without the token",
-            )),
+            None if origin::is_own_host(&request.host, names)
+                && origin::is_own_host(host, names) =>
+            {
+                Ok(())
+            }
             None => Err(ApiError::forbidden(
-                "ask by address, or as localhost; other names need --admin-token-file",
+                "ask by address, as localhost or by a name of --http-host; other names need \
+                 --admin-token-file",
             )),
         }
     }
@@ -266,48 +275,16 @@ impl<S: Transport> Core<S> {
     }
 }
 
-/// Whether a request changes nothing, or is from no page of another origin. A page elsewhere cannot
-/// read an answer, but some of its requests arrive.
-fn may_change(request: &Request) -> bool {
-    let is_read = matches!(request.method, Method::Get | Method::Head);
-    let origin = request.origin.as_deref();
-    let host = origin.map(|origin| origin.split_once("://").map_or("", |(_, host)| host));
-    is_read || host.is_none_or(|host| host.eq_ignore_ascii_case(&request.host))
-}
-
-/// Whether a request was made for an address or for this machine's own name.
-fn is_own_name(host: &str) -> bool {
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => host,
-    };
-    let address = name.trim_start_matches('[').trim_end_matches(']');
-    address.is_empty()
-        || address.parse::<IpAddr>().is_ok()
-        || name.eq_ignore_ascii_case("localhost")
-}
-
 /// The stream at `path`, which is as in the URL of RTMP.
-fn name_of(path: &str, query: &str) -> Result<StreamName, (NameError, Response)> {
+fn name_of(path: &str, query: &str) -> Result<StreamName, NameError> {
     let mut name = path.trim_start_matches('/').to_owned();
     if !query.is_empty() {
         name.push('?');
         name.push_str(query);
     }
     stream_name(&AppName::default(), name.as_bytes())
-        .map_err(|error| (error, Response::text(400, &error.to_string())))
 }
 
-/// Whether a page may open a WebSocket for `request`: other than with plain requests, browsers
-/// leave that to the server.
-fn may_upgrade(request: &Request, is_allowed: bool) -> bool {
-    let Some(origin) = request
-        .origin
-        .as_ref()
-        .filter(|_| request.websocket_key.is_some())
-    else {
-        return true;
-    };
-    let host = origin.split_once("://").map_or("", |(_, host)| host);
-    is_allowed || host.eq_ignore_ascii_case(&request.host)
+fn bad_name(error: NameError) -> Response {
+    Response::text(400, &error.to_string())
 }

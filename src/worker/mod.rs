@@ -14,6 +14,7 @@
 //!       contain    what a panic costs    memory   what there is too much of
 //!       audit      what mail has not brought about
 //!       line       servers that are called: pull, push
+//!       places     who may come in, by HTTP as well, and who gives way
 //!     antechamber  connections of proxies before the client is known
 //!     listing      which rows a page of a list has
 //!     report       what others want to know; kicks and bans
@@ -47,6 +48,7 @@ mod memory;
 pub mod missing;
 mod notes;
 pub mod pace;
+mod places;
 mod pull;
 mod push;
 mod refusal;

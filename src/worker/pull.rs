@@ -311,7 +311,7 @@ impl<S: Transport> Core<S> {
         let Some(conn) = self.conns.get(player.conn) else {
             return;
         };
-        let address = self.shared.admission.key_of(conn.peer.ip());
+        let address = self.shared.admission.key_of(conn.counted_ip());
         player.is_counted = stream.crowd.enter(address, conn.via.as_deref());
         if conn.via.is_some() || stream.crowd.direct() == 1 {
             self.tell_crowd(index);
@@ -324,7 +324,7 @@ impl<S: Transport> Core<S> {
             return;
         };
         let stream = &mut self.streams[index];
-        let address = self.shared.admission.key_of(conn.peer.ip());
+        let address = self.shared.admission.key_of(conn.counted_ip());
         stream.crowd.leave(&address, conn.via.as_deref());
         if conn.via.is_some() || stream.crowd.direct() == 0 {
             self.tell_crowd(index);

@@ -629,7 +629,8 @@ impl<S: Transport> Core<S> {
     fn tell_kicked(&mut self, key: usize, why: &str) {
         let conn = &mut self.conns[key];
         for play in conn.plays.clone() {
-            if !play.switching {
+            // By HTTP the close says why.
+            if !play.switching && conn.session.http().is_none() {
                 conn.session.reject(play.msid, Status::PlayFailed, why);
             }
         }

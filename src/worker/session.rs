@@ -240,10 +240,7 @@ impl Session {
         match self {
             Self::Server(server) => server.reject(msid, status, description),
             Self::Client(client) => client.stop(),
-            Self::Http(http) if http.is_streaming() => {
-                http.end(CloseCode::TryAgain, description);
-            }
-            Self::Http(http) => http.refuse(http_status(status), description),
+            Self::Http(http) => http.end(close_code(status), description),
         }
     }
 
@@ -257,11 +254,11 @@ impl Session {
     }
 }
 
-/// What is said by HTTP where RTMP has this status.
-fn http_status(status: Status) -> u16 {
+/// What is said over WebSocket, and by a status of HTTP, where RTMP has this status.
+fn close_code(status: Status) -> CloseCode {
     match status {
-        Status::PlayStreamNotFound => 404,
-        _ => 503,
+        Status::PlayStreamNotFound => CloseCode::NotFound,
+        _ => CloseCode::TryAgain,
     }
 }
 

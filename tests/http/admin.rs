@@ -13,7 +13,7 @@ use super::support::line::Line;
 use super::support::relay::{BINARY, Relay};
 use super::support::wire::{Film, Settings, Wire};
 use super::support::worker::opening;
-use super::support::{SOON, pause, scratch, wait_for};
+use super::support::{SOON, now, pause, scratch, wait_for};
 use super::{both_ways, publisher};
 
 fn with_admin(flags: &[&str]) -> Relay {
@@ -59,16 +59,96 @@ fn operators_come_in_when_nobody_else_does_and_are_bounded() {
     let mut refused = Http::connect(relay.http());
     refused.send("GET /live/cam HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!(refused.until_closed(SOON), b"");
-    let mut operators: Vec<Http> = (0..32).map(|_| Http::connect(relay.admin())).collect();
-    for http in &mut operators {
-        assert_eq!(http.get("/healthz").status, 200);
+    // 32 that have asked for figures, and a further one: the oldest gives way.
+    let mut operators = Vec::new();
+    for _ in 0..33 {
+        let mut http = Http::connect(relay.admin());
+        assert_eq!(http.get("/api/v1/config").status, 200);
+        operators.push(http);
     }
-    let mut one_more = Http::connect(relay.admin());
-    one_more.send("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n");
-    assert_eq!(one_more.until_closed(SOON), b"");
-    drop(operators);
-    relay.wait_stat("connections", 20);
-    assert_eq!(Http::connect(relay.admin()).get("/healthz").status, 200);
+    assert_eq!(operators.remove(0).until_closed(SOON), b"");
+    assert_eq!(operators.remove(0).get("/healthz").status, 200);
+}
+
+#[test]
+fn regression_peers_without_the_token_do_not_keep_the_operator_out() {
+    let dir = scratch("token");
+    let file = dir.join("token");
+    std::fs::write(&file, "s3cret\n").unwrap();
+    let relay = with_admin(&[
+        "--admin-token-file",
+        file.to_str().unwrap(),
+        "--workers",
+        "1",
+    ]);
+    let token = "Authorization: Bearer s3cret\r\n";
+    let mut operator = Http::connect(relay.admin());
+    assert_eq!(operator.request("GET", "/api/v1/config", token).status, 200);
+    let begun = now();
+    let mut crowd = Vec::new();
+    for number in 0..40 {
+        let mut http = Http::connect(relay.admin());
+        if number % 2 == 0 {
+            assert_eq!(http.get("/healthz").status, 200);
+            assert_eq!(http.get("/metrics").status, 401);
+        }
+        crowd.push(http);
+    }
+    // Half of 32 places are theirs: the others are gone.
+    for http in &mut crowd[..24] {
+        http.until_closed(SOON);
+    }
+    for _ in 0..20 {
+        let mut http = Http::connect(relay.admin());
+        assert_eq!(http.request("GET", "/metrics", token).status, 200);
+    }
+    // Nor do checks of health keep a connection for ever.
+    let mut check = Http::connect(relay.admin());
+    while check.closed(Duration::from_millis(300)).is_none() {
+        check.ask("GET", "/healthz", "");
+        if let Some(answer) = check.head(SOON) {
+            check.skip(answer.field("content-length").unwrap().parse().unwrap());
+        }
+        assert!(begun.elapsed() < 2 * SOON, "it goes on for ever");
+    }
+    for http in &mut crowd[24..] {
+        http.until_closed(SOON);
+    }
+    assert_eq!(operator.request("GET", "/metrics", token).status, 200);
+}
+
+#[test]
+fn regression_pages_of_other_origins_close_nobody() {
+    let relay = with_admin(&["--http-host", "tv.example"]);
+    let mut film = Film::new("film", 0);
+    let (_publisher, _) = publisher(&relay, "film", &mut film);
+    let mut http = Http::connect(relay.admin());
+    let delete = |http: &mut Http, host: &str, fields: &str| {
+        let path = "/api/v1/clients/999";
+        http.send(format!(
+            "DELETE {path} HTTP/1.1\r\nHost: {host}\r\n{fields}\r\n"
+        ));
+        http.answer(true).status
+    };
+    for fields in [
+        "Origin: https://evil.example\r\n",
+        "Origin: null\r\n",
+        "Origin: http://localhost:3000\r\n",
+        "Sec-Fetch-Site: cross-site\r\n",
+        "Sec-Fetch-Site: same-site\r\nOrigin: http://localhost:9090\r\n",
+    ] {
+        assert_eq!(delete(&mut http, "localhost:9090", fields), 403, "{fields}");
+    }
+    for fields in [
+        "",
+        "Origin: http://localhost:9090\r\n",
+        "Sec-Fetch-Site: same-origin\r\nOrigin: http://localhost:9090\r\n",
+    ] {
+        assert_eq!(delete(&mut http, "localhost:9090", fields), 404, "{fields}");
+    }
+    // A name of another that leads here, and one of this relay's own.
+    assert_eq!(delete(&mut http, "evil.example:9090", ""), 403);
+    assert_eq!(delete(&mut http, "TV.example", ""), 404);
 }
 
 #[test]

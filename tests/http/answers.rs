@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::support::http::{Answer, FlvPlayer, Http, Way};
+use super::support::http::{Answer, Ending, FlvPlayer, Http, Way};
 use super::support::packets::assert_list;
 use super::support::wire::{Film, Wire};
 use super::support::{SOON, now, pause};
@@ -93,9 +93,19 @@ fn a_stream_that_is_not_there_is_waited_for_and_then_not_found() {
     for way in Way::BOTH {
         let begun = now();
         let mut player = FlvPlayer::ask(relay.http(), "nothing", way);
-        let answer = player.http.answer(true);
-        assert_eq!(answer.status, 404, "{answer:?}");
-        assert_eq!(answer.text(), "no such stream\n");
+        match way {
+            Way::Plain => {
+                let answer = player.http.answer(true);
+                assert_eq!(answer.status, 404, "{answer:?}");
+                assert_eq!(answer.text(), "no such stream\n");
+            }
+            // Browsers do not tell pages with which status a WebSocket was refused.
+            Way::WebSocket => {
+                player.begin(SOON);
+                let (_, ending) = player.until_closed(SOON);
+                assert_eq!(ending, Ending::Told(4404, "no such stream".to_owned()));
+            }
+        }
         let waited = begun.elapsed();
         assert!(waited > Duration::from_millis(1_900), "{waited:?}");
         assert!(waited < Duration::from_secs(8), "{waited:?}");
@@ -263,18 +273,27 @@ fn pages_of_other_sites_may_play_only_when_they_are_listed() {
         let check = |answer: &Answer| {
             let field = answer.field("access-control-allow-origin");
             assert_eq!(field, allowed, "{origin}: {answer:?}");
-            assert_eq!(answer.field("access-control-allow-credentials"), None);
+            // Only an origin that is listed by its name may have cookies sent.
+            let credentials = answer.field("access-control-allow-credentials");
+            let is_named = allowed.is_some_and(|allowed| allowed != "*");
+            assert_eq!(credentials, is_named.then_some("true"), "{answer:?}");
             if flags.len() > 2 {
                 assert_eq!(answer.field("vary"), Some("Origin"), "{answer:?}");
             }
         };
         let mut http = Http::connect(relay.http());
-        let more = format!("{field}Access-Control-Request-Method: GET\r\n");
+        let wanted = "authorization,range,x-own";
+        let more = format!(
+            "{field}Access-Control-Request-Method: GET\r\n\
+             Access-Control-Request-Headers: {wanted}\r\n"
+        );
         let answer = http.request("OPTIONS", "/live/film.flv", &more);
         assert_eq!(answer.status, 204);
         check(&answer);
         let methods = answer.field("access-control-allow-methods");
         assert_eq!(methods.is_some(), allowed.is_some());
+        let fields = answer.field("access-control-allow-headers");
+        assert_eq!(fields, allowed.map(|_| wanted));
         check(&http.request("GET", "/live/other", &field));
         http.send(Way::Plain.request("/live/film.flv", &field));
         let mut player = FlvPlayer::over(http, Way::Plain);
@@ -302,7 +321,13 @@ fn the_relays_own_page_may_use_websocket_and_so_may_who_is_no_page() {
         ("", true),
         ("Origin: http://relay\r\n", true),
         ("Origin: https://RELAY\r\n", true),
-        ("Origin: http://relay:80\r\n", false),
+        // Proxies leave the port out of Host.
+        ("Origin: http://relay:8080\r\n", true),
+        ("Origin: http://tv\r\nSec-Fetch-Site: same-origin\r\n", true),
+        (
+            "Origin: http://relay\r\nSec-Fetch-Site: cross-site\r\n",
+            false,
+        ),
         ("Origin: http://relay.evil\r\n", false),
         ("Origin: http://evil/relay\r\n", false),
         ("Origin: relay\r\n", false),

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use super::support::http::{Ending, FlvPlayer, Way};
+use super::support::http::{Ending, FlvPlayer, Http, Way};
 use super::support::packets::assert_list;
+use super::support::relay::Relay;
 use super::support::wire::{Film, Key, Media, Settings, Wire, media_of};
 use super::support::{SOON, now, pause};
 use super::{both_ways, media_up_to, publisher, relay_with};
@@ -92,6 +93,72 @@ fn who_is_away_too_long_ends_the_stream() {
     }
 }
 
+fn ending_away() -> Ending {
+    Ending::Told(1001, "the relay stops".to_owned())
+}
+
+#[test]
+fn regression_close_codes_say_why_a_stream_ends() {
+    let relay = relay_with(&[
+        "--admin",
+        "127.0.0.1:0",
+        "--workers",
+        "2",
+        "--play-wait",
+        "1",
+    ]);
+    let mut film = Film::new("film", 0);
+    let (_publisher, sent) = publisher(&relay, "film", &mut film);
+    let players = relay.on_each_worker(2, || {
+        let mut http = Http::connect(relay.http());
+        let offered = "Sec-WebSocket-Protocol: flv.v1, other\r\n";
+        http.send(Way::WebSocket.request("/live/film.flv", offered));
+        let mut player = FlvPlayer::over(http, Way::WebSocket);
+        let answer = player.begin(SOON);
+        assert_eq!(answer.field("sec-websocket-protocol"), Some("flv.v1"));
+        player
+    });
+    for mut player in players {
+        media_up_to(&mut player, &sent);
+        kick(&relay, &player);
+        let (_, ending) = player.until_closed(SOON);
+        assert_eq!(
+            ending,
+            Ending::Told(1008, "the operator ended it".to_owned())
+        );
+    }
+    // One that is kicked while it waits, and one that asks for what is not served.
+    for way in Way::BOTH {
+        let mut waiting = FlvPlayer::ask(relay.http(), "later", way);
+        relay.wait_log(&["accepted", &waiting.local_address().to_string()]);
+        kick(&relay, &waiting);
+        match way {
+            Way::Plain => assert_eq!(waiting.http.answer(true).status, 403),
+            Way::WebSocket => {
+                waiting.begin(SOON);
+                let told = waiting.until_closed(SOON).1;
+                assert!(matches!(told, Ending::Told(1008, _)), "{told:?}");
+            }
+        }
+    }
+}
+
+/// Closes the connection of `player` as an operator does.
+#[track_caller]
+fn kick(relay: &Relay, player: &FlvPlayer) {
+    let line = relay.wait_log(&["accepted", &format!("peer={} ", player.local_address())]);
+    let id = line
+        .split("conn=")
+        .nth(1)
+        .unwrap()
+        .split(' ')
+        .next()
+        .unwrap();
+    let mut admin = Http::connect(relay.admin());
+    let answer = admin.request("DELETE", &format!("/api/v1/clients/{id}"), "");
+    assert_eq!(answer.status, 200, "{answer:?}");
+}
+
 #[test]
 fn a_relay_that_stops_serves_for_as_long_as_it_may_and_then_says_so() {
     let mut relay = relay_with(&["--workers", "2", "--drain", "2"]);
@@ -102,7 +169,8 @@ fn a_relay_that_stops_serves_for_as_long_as_it_may_and_then_says_so() {
         media_up_to(player, &sent);
     }
     let mut waiting = FlvPlayer::ask(relay.http(), "nothing", Way::Plain);
-    relay.wait_stat("connections", 4);
+    let mut waiting_socket = FlvPlayer::ask(relay.http(), "nothing", Way::WebSocket);
+    relay.wait_stat("connections", 5);
     let begun = now();
     relay.signal(Signal::TERM);
     pause(Duration::from_millis(500));
@@ -112,15 +180,14 @@ fn a_relay_that_stops_serves_for_as_long_as_it_may_and_then_says_so() {
         assert_list("while it drains", &media_up_to(player, &more), &more);
     }
     let answer = waiting.http.answer(true);
-    assert!([404, 503].contains(&answer.status), "{answer:?}");
+    assert_eq!(answer.status, 503, "{answer:?}");
+    waiting_socket.begin(SOON);
+    assert_eq!(waiting_socket.until_closed(SOON).1, ending_away());
     for player in &mut players {
         let (_, ending) = player.until_closed(SOON);
         match ending {
             Ending::Closed(in_order) => assert!(in_order),
-            Ending::Told(code, why) => {
-                assert!([1000, 1001].contains(&code), "{code}");
-                assert_eq!(why, "the relay stops");
-            }
+            told @ Ending::Told(..) => assert_eq!(told, ending_away()),
         }
     }
     assert!(

@@ -5,7 +5,8 @@
 //!   streams    the same media as by RTMP          answers   requests that are no streams, CORS
 //!   ends       ends, gaps, drain, slow players    admin     health, token
 //!   clients    ffmpeg and curl                    hostile   W1 to W3, against the binary
-//!   places     limits, edges, memory            cases     their tables
+//!   places     limits, edges, memory              cases     their tables
+//!   names      paths with escapes                 proxies   what a proxy says of its clients
 //! ```
 #![allow(
     clippy::unwrap_used,
@@ -19,7 +20,9 @@ mod cases;
 mod clients;
 mod ends;
 mod hostile;
+mod names;
 mod places;
+mod proxies;
 mod streams;
 #[path = "../support/mod.rs"]
 mod support;

@@ -46,7 +46,7 @@ fn connections_by_http_count_as_those_by_rtmp_do() {
 }
 
 #[test]
-fn who_asks_for_pages_is_a_newcomer_and_who_plays_is_none() {
+fn who_asks_for_pages_gives_way_and_who_plays_does_not() {
     // An address may have a quarter of 64 newcomers.
     let relay = relay_with(&[
         "--max-per-address",
@@ -58,17 +58,67 @@ fn who_asks_for_pages_is_a_newcomer_and_who_plays_is_none() {
     ]);
     let mut film = Film::new("film", 0);
     let (_publisher, sent) = publisher(&relay, "film", &mut film);
-    let crowd: Vec<Http> = (0..16)
-        .map(|_| is_let_in(Http::connect(relay.http())).expect("there is room"))
+    let mut crowd: Vec<Http> = (0..17)
+        .map(|_| is_let_in(Http::connect(relay.http())).expect("the oldest gives way"))
         .collect();
-    assert!(is_let_in(Http::connect(relay.http())).is_none());
-    drop(crowd);
-    relay.wait_stat("connections", 1);
+    assert!(crowd.remove(0).closed(SOON).is_some());
     let mut players: Vec<FlvPlayer> = (0..10).flat_map(|_| both_ways(&relay, "film")).collect();
     for player in &mut players {
         media_up_to(player, &sent);
     }
     assert!(is_let_in(Http::connect(relay.http())).is_some());
+    // Those that wait for a stream do not give way.
+    drop(crowd);
+    let waiting: Vec<FlvPlayer> = (0..16)
+        .map(|_| FlvPlayer::ask(relay.http(), "later", Way::Plain))
+        .collect();
+    relay.wait_players(36);
+    assert!(is_let_in(Http::connect(relay.http())).is_none());
+    drop(waiting);
+}
+
+#[test]
+fn regression_connections_that_ask_for_pages_keep_nobody_out() {
+    let flags = ["--max-connections", "100", "--max-per-address", "60"];
+    let relay = relay_with(&[&flags[..], &["--workers", "2"]].concat());
+    // Four addresses have a quarter of the 64 newcomers each; 16 places are kept for RTMP.
+    let mut crowd = Vec::new();
+    for round in 0..20 {
+        for address in 1..=4 {
+            let come = is_let_in(Http::over(from(address, relay.http())));
+            crowd.push(come.unwrap_or_else(|| panic!("{address} in round {round}")));
+        }
+    }
+    let mut film = Film::new("film", 0);
+    let (_publisher, sent) = publisher(&relay, "film", &mut film);
+    for _ in 0..20 {
+        let mut player = FlvPlayer::play(relay.http(), "film", Way::Plain);
+        media_up_to(&mut player, &sent);
+        let _rtmp = Wire::play(relay.address(), "film");
+    }
+    assert!(is_let_in(Http::over(from(5, relay.http()))).is_some());
+}
+
+#[test]
+fn regression_who_only_asks_for_pages_has_a_deadline() {
+    let relay = relay_with(&["--setup-timeout", "2", "--handshake-timeout", "2"]);
+    let mut http = Http::connect(relay.http());
+    let begun = now();
+    loop {
+        http.ask("GET", "/live/cam", "");
+        let Some(answer) = http.head(SOON) else {
+            break;
+        };
+        let len = answer.field("content-length").unwrap().parse().unwrap();
+        http.skip(len);
+        assert!(begun.elapsed() < SOON, "it goes on for ever");
+        if answer.field("connection") == Some("close") {
+            break;
+        }
+        pause(Duration::from_millis(100));
+    }
+    assert_eq!(http.until_closed(SOON), b"");
+    assert!(begun.elapsed() > Duration::from_secs(1));
 }
 
 #[test]

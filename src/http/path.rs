@@ -1,0 +1,81 @@
+//! Percent escapes in the path of a request, RFC 3986 §2.1.
+//!
+//! A path is decoded once and judged afterwards, by the rules for names of streams. An escape of
+//! what separates parts of a URL would mean another path than the one that was sent, so it is
+//! refused here, as are control characters and what is no UTF-8.
+
+/// Returns `path` with its escapes decoded.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn decoded(path: &str) -> Result<String, &'static str> {
+    let mut bytes = Vec::with_capacity(path.len());
+    let mut rest = path.bytes();
+    while let Some(byte) = rest.next() {
+        if byte != b'%' {
+            bytes.push(byte);
+            continue;
+        }
+        let digits = (hex(rest.next()), hex(rest.next()));
+        let (Some(high), Some(low)) = digits else {
+            return Err("a percent sign in the path has no two digits behind it");
+        };
+        match high << 4 | low {
+            b'/' | b'?' => return Err("a percent escape in the path stands for / or ?"),
+            0..0x20 | 0x7F => return Err("a percent escape in the path is a control character"),
+            byte => bytes.push(byte),
+        }
+    }
+    String::from_utf8(bytes).map_err(|_| "the path is not UTF-8")
+}
+
+/// The value of a hexadecimal digit.
+fn hex(digit: Option<u8>) -> Option<u8> {
+    let value = char::from(digit?).to_digit(16)?;
+    u8::try_from(value).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escapes_are_decoded_once() {
+        for (path, wanted) in [
+            ("/live/cam.flv", "/live/cam.flv"),
+            ("/live/my%20cam", "/live/my cam"),
+            ("/live/%E3%82%AB%e3%83%a1", "/live/カメ"),
+            ("/live/カメ", "/live/カメ"),
+            ("/live/a+b", "/live/a+b"),
+            ("/live/50%25", "/live/50%"),
+            ("/live/%252F", "/live/%2F"),
+            ("/live/%2e%2E", "/live/.."),
+            ("/live/%F0%9F%8E%A5", "/live/\u{1F3A5}"),
+        ] {
+            assert_eq!(decoded(path).as_deref(), Ok(wanted), "{path}");
+        }
+    }
+
+    #[test]
+    fn escapes_that_change_a_path_are_refused() {
+        for path in [
+            "/live%2Fcam",
+            "/live%2fcam",
+            "/live/cam%3Ftoken",
+            "/live/%00",
+            "/live/%0a",
+            "/live/%1F",
+            "/live/%7f",
+            "/live/%",
+            "/live/%4",
+            "/live/%zz",
+            "/live/%+1",
+            "/live/%FF",
+            "/live/%C3",
+            "/live/%ED%A0%80",
+            "/live/%C0%AF",
+        ] {
+            assert!(decoded(path).is_err(), "{path}");
+        }
+    }
+}

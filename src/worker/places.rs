@@ -1,0 +1,196 @@
+//! Places for connections: who may come in, which idle connection by HTTP gives way, and whose
+//! place one takes that comes through a proxy.
+//!
+//! A connection by HTTP that waits for a request can be closed at any time, and its client opens
+//! another; one that waits to publish or play cannot. Operators come in when nobody else does: on
+//! the admin listener, peers that have not shown the right to ask anything go first.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::Ordering;
+
+use log::debug;
+
+use super::admission::{Protocol, Refusal};
+use super::conn::{CloseReason, Conn};
+use super::contain::Step;
+use super::core::{Core, NO_ADDRESS};
+use super::memory::Pressure;
+use super::session::Session;
+use crate::http::request::Request;
+use crate::http::session::{HttpSession, Plane};
+use crate::limits;
+use crate::net::transport::Transport;
+
+impl<S: Transport> Core<S> {
+    /// Takes a new connection that speaks HTTP; its slab key, or None when it may not come in.
+    pub fn accept_http(&mut self, socket: S, peer: SocketAddr, plane: Plane) -> Option<usize> {
+        let is_admin = plane == Plane::Admin;
+        let is_proxy = self.is_proxy(peer.ip());
+        let counted = if is_proxy { NO_ADDRESS } else { peer };
+        let admitted = match plane {
+            Plane::Streams => self.admit(counted, Protocol::Http),
+            Plane::Admin => self.admit_admin(),
+        };
+        if let Err(refusal) = admitted {
+            self.note_refusal(refusal, peer);
+            return None;
+        }
+        let id = self.shared.next_id.fetch_add(1, Ordering::Relaxed);
+        let mut session = HttpSession::new(plane);
+        if is_proxy {
+            session.set_proxy(peer);
+        }
+        let session = Session::Http(Box::new(session));
+        let mut conn = Conn::new(id, socket, peer, session, self.now);
+        conn.is_admin = is_admin;
+        conn.is_newcomer = !is_admin;
+        let key = self.insert_accepted(conn);
+        if is_admin {
+            self.admins.push(key);
+            self.arm(key, self.now + limits::ADMIN_UNKNOWN_TIME);
+        } else {
+            self.idle_http.insert(id, key);
+        }
+        Some(key)
+    }
+
+    /// Counts a connection that comes in from `peer`. Where newcomers have no place, an idle one
+    /// by HTTP gives way.
+    pub(super) fn admit(&mut self, peer: SocketAddr, protocol: Protocol) -> Result<(), Refusal> {
+        if self.drained {
+            return Err(Refusal::Stopping);
+        }
+        if self.pressure >= Pressure::NoPlayers {
+            return Err(Refusal::Memory);
+        }
+        let entered = self.shared.admission.enter(peer.ip(), protocol);
+        match entered {
+            Err(refusal) if self.make_room(refusal, peer.ip()) => {
+                self.shared.admission.enter(peer.ip(), protocol)
+            }
+            entered => entered,
+        }
+    }
+
+    /// Closes the oldest idle newcomer by HTTP whose place would do for one that was refused;
+    /// false when there is none.
+    fn make_room(&mut self, refusal: Refusal, address: IpAddr) -> bool {
+        let admission = &self.shared.admission;
+        let may_go = |conn: &Conn<S>| match refusal {
+            Refusal::Newcomers => true,
+            Refusal::AddressNewcomers => admission.is_same(conn.counted_ip(), address),
+            Refusal::Connections | Refusal::Address | Refusal::Memory | Refusal::Stopping => false,
+        };
+        let idle = self.idle_http.values().take(limits::IDLE_LOOKED_AT);
+        let mut idle = idle.filter_map(|&key| Some((key, self.conns.get(key)?)));
+        let found = idle.find(|(_, conn)| is_waiting(conn) && may_go(conn));
+        let Some((key, _)) = found else {
+            return false;
+        };
+        self.close_idle(key);
+        true
+    }
+
+    /// Closes a connection at once that another takes the place of.
+    fn close_idle(&mut self, key: usize) {
+        self.contained(key, Step::Other, |core| {
+            core.close(key, &CloseReason::Idle);
+            core.remove(key);
+        });
+    }
+
+    /// Makes room for one more connection to the admin listener: of those that have not shown the
+    /// right to ask anything, the oldest goes of the address that has most of them; if all have,
+    /// the oldest idle one.
+    fn admit_admin(&mut self) -> Result<(), Refusal> {
+        let unknown = self.admins.iter().copied();
+        let unknown: Vec<usize> = unknown.filter(|&key| !self.has_right(key)).collect();
+        let is_full = self.admins.len() >= limits::ADMIN_CONNECTIONS_MAX;
+        if !is_full && unknown.len() < limits::ADMIN_UNKNOWN_MAX {
+            return Ok(());
+        }
+        let ip = |key: usize| self.conns[key].peer.ip();
+        let of_address = |of: usize| {
+            let its = unknown.iter().filter(|&&key| ip(key) == ip(of));
+            its.count()
+        };
+        // They are in the order they came in.
+        let first = unknown.iter().rev().max_by_key(|&&key| of_address(key));
+        let idle = || {
+            let mut admins = self.admins.iter();
+            admins.find(|&&key| is_waiting(&self.conns[key]))
+        };
+        let Some(&key) = first.or_else(idle) else {
+            return Err(Refusal::Connections);
+        };
+        self.close_idle(key);
+        Ok(())
+    }
+
+    fn has_right(&self, key: usize) -> bool {
+        let session = self.conns.get(key).map(|conn| &conn.session);
+        matches!(session, Some(Session::Http(http)) if http.has_right())
+    }
+
+    /// Whether peers with this address are proxies that are believed who their clients are.
+    pub(super) fn is_proxy(&self, address: IpAddr) -> bool {
+        let mut proxies = self.shared.config.proxy_protocol.iter();
+        proxies.any(|proxies| proxies.hold(Some(address)))
+    }
+
+    /// Takes the client over that a trusted proxy names in a request: from then on the connection
+    /// is counted and logged under its address. An error is a status and words for a client that
+    /// may not come in.
+    pub(super) fn know_client(
+        &mut self,
+        key: usize,
+        request: &Request,
+    ) -> Result<(), (u16, &'static str)> {
+        let Some(proxy) = self.conns[key].session.http().and_then(|http| http.proxy()) else {
+            return Ok(());
+        };
+        let client = request.forwarded.client(|ip| self.is_proxy(ip));
+        let client = client.unwrap_or(proxy);
+        let conn = &mut self.conns[key];
+        let (before, from) = (conn.peer, conn.counted_ip());
+        if before == client {
+            return Ok(());
+        }
+        conn.peer = client;
+        let (id, to, is_newcomer) = (conn.id, conn.counted_ip(), conn.is_newcomer);
+        if let Err(refusal) = self.rename(key, from, to, is_newcomer) {
+            self.conns[key].peer = before;
+            self.note_refusal(refusal, client);
+            return Err((429, "too many connections from this address"));
+        }
+        debug!("conn={id} forwarded peer={client} proxy={proxy}");
+        Ok(())
+    }
+
+    /// Counts connection `key` under another address.
+    fn rename(
+        &mut self,
+        key: usize,
+        from: IpAddr,
+        to: IpAddr,
+        is_newcomer: bool,
+    ) -> Result<(), Refusal> {
+        if self.conns[key].is_admin {
+            return Ok(());
+        }
+        let now = self.uptime();
+        let renamed = self.shared.admission.rename(from, to, is_newcomer, now);
+        match renamed {
+            Err(refusal) if self.make_room(refusal, to) => {
+                self.shared.admission.rename(from, to, is_newcomer, now)
+            }
+            renamed => renamed,
+        }
+    }
+}
+
+/// Whether a connection waits for a request, with nothing on its way in either direction.
+fn is_waiting<S: Transport>(conn: &Conn<S>) -> bool {
+    let waits = matches!(&conn.session, Session::Http(http) if http.is_waiting());
+    waits && conn.closing.is_none()
+}
