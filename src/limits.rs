@@ -350,27 +350,28 @@ pub const SKIPS_TIME: Duration = Duration::from_secs(30);
 /// than what streams need.
 pub const MEMORY_MAX_LEAST: usize = 64 * MIB;
 
-/// Above so many hundredths of `--memory-max` new streams are refused, ...
+/// Above so many hundredths of `--memory-max` groups of pictures that nobody plays are freed and
+/// new streams are refused, ...
 pub const MEMORY_NO_STREAMS: u64 = 70;
 
 /// ... above so many new players and connections, ...
 pub const MEMORY_NO_PLAYERS: u64 = 80;
 const _: () = assert!(MEMORY_NO_STREAMS < MEMORY_NO_PLAYERS);
 
-/// ... above so many the newest players are closed, ...
-pub const MEMORY_SHED_PLAYERS: u64 = 90;
-const _: () = assert!(MEMORY_NO_PLAYERS < MEMORY_SHED_PLAYERS);
+/// ... above so many those that hold the most are closed one after the other, ...
+pub const MEMORY_SHED: u64 = 90;
+const _: () = assert!(MEMORY_NO_PLAYERS < MEMORY_SHED);
 
-/// ... and above so many the newest publishers as well, until so much is free that nobody is
-/// shed: nothing else frees the memory of logs that hold one long group of pictures each.
-pub const MEMORY_SHED_STREAMS: u64 = 95;
-const _: () = assert!(MEMORY_SHED_PLAYERS < MEMORY_SHED_STREAMS && MEMORY_SHED_STREAMS < 100);
+/// ... and above so many at once, until so much is free that nobody is shed.
+pub const MEMORY_SHED_HARD: u64 = 95;
+const _: () = assert!(MEMORY_SHED < MEMORY_SHED_HARD && MEMORY_SHED_HARD < 100);
 
 /// Each of these ends so many hundredths below where it began.
 pub const MEMORY_HYSTERESIS: u64 = 5;
 const _: () = assert!(MEMORY_HYSTERESIS < MEMORY_NO_STREAMS);
 
-/// A worker that sheds players closes one in so many of its own each second, and at least one.
+/// A worker that sheds little by little closes one in so many of its connections each second, and
+/// at least one.
 pub const SHED_SHARE: usize = 100;
 
 /// What a connection counts for in bytes, besides buffers that are counted as they are: itself,
@@ -397,13 +398,18 @@ pub const SLICES_MAX: usize = 64;
 
 /// Bytes put together for a player with a form of its own (without audio or video, or on another
 /// message stream) before they are written.
-pub const FILTERED_BYTES: usize = 256 * KIB;
+pub const FILTERED_BYTES: usize = 64 * KIB;
 
 /// Messages up to this many bytes are copied together for such a player, so that one write has
 /// many of them; of longer ones the header is copied and the rest sent from the log.
 pub const GATHERED_MESSAGE_BYTES: usize = 8 * KIB;
 // What is copied before it and its rest: a write can have all that is put together.
 const _: () = assert!(2 * FILTERED_BYTES / GATHERED_MESSAGE_BYTES <= SLICES_MAX);
+
+/// Bytes of one stream that players of a worker may keep together which have stopped reading, after
+/// the log has let go of them: a few large key frames.
+pub const STALLED_BYTES_MAX: usize = 8 * MIB;
+const _: () = assert!(STALLED_BYTES_MAX > 64 * FILTERED_BYTES);
 
 /// Replies and headers in bytes that may wait for a player that is given more of the log; with
 /// more it gets only these. Else one that takes little would hold all headers of its stream once

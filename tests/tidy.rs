@@ -435,7 +435,7 @@ fn strings_in(file: &str, begin: &str, end: &str) -> Vec<String> {
 #[test]
 fn every_close_reason_is_counted_on_its_own() {
     for (file, count) in [
-        ("src/worker/conn.rs", 24),
+        ("src/worker/conn.rs", 25),
         ("src/rtmp/error.rs", 22),
         ("src/http/mod.rs", 5),
     ] {

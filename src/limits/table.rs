@@ -491,7 +491,7 @@ pub const TABLE: &[Limit] = &[
     limit!(
         Percent MEMORY_NO_STREAMS,
         "Of `--memory-max`, held",
-        "new streams are refused: NetStream.Publish.Denied"
+        "groups that nobody plays are freed; new streams are refused: NetStream.Publish.Denied"
     ),
     limit!(
         Percent MEMORY_NO_PLAYERS,
@@ -499,14 +499,14 @@ pub const TABLE: &[Limit] = &[
         "new players get NetStream.Play.Failed, connections are refused: `refused_memory`"
     ),
     limit!(
-        Percent MEMORY_SHED_PLAYERS,
+        Percent MEMORY_SHED,
         "Of `--memory-max`, held",
-        "the newest players are closed: `overload`"
+        "those that hold the most are closed little by little: `overload`"
     ),
     limit!(
-        Percent MEMORY_SHED_STREAMS,
+        Percent MEMORY_SHED_HARD,
         "Of `--memory-max`, held",
-        "the newest publishers are closed: `overload`"
+        "the same at once, until 85 % are held: `overload`"
     ),
     limit!(
         Percent MEMORY_HYSTERESIS,
@@ -515,7 +515,7 @@ pub const TABLE: &[Limit] = &[
     ),
     limit!(
         OneIn SHED_SHARE,
-        "Players of a worker closed in a second, and at least one",
+        "Connections of a worker closed in a second little by little, and at least one",
         "the others go on"
     ),
     limit!(
@@ -548,6 +548,11 @@ pub const TABLE: &[Limit] = &[
         Count SLICES_MAX,
         "Slices of a write",
         "the rest in the next write"
+    ),
+    limit!(
+        Bytes STALLED_BYTES_MAX,
+        "What players of a stream that take nothing keep together when its log has let go of it",
+        "those that stalled first are closed: `stalled`"
     ),
     limit!(
         Bytes FILTERED_BYTES,

@@ -387,7 +387,9 @@ pub enum CloseReason {
     Bitrate,
     /// The player jumps ahead more often than `--skips-max`.
     Skips,
-    /// There is too little memory, and it was among the last to come.
+    /// The player takes nothing, and too much was kept for players like it.
+    Stalled,
+    /// There is too little memory, and it was among those that hold the most.
     Overload,
     /// Serving it made the relay panic: a defect of the relay. What the panic says.
     Bug(Arc<str>),
@@ -427,7 +429,7 @@ pub enum Deadline {
 impl CloseReason {
     /// What [`code`](Self::code) may say, but for what [`ProtocolError::CODES`] and
     /// [`HttpError::CODES`] have.
-    const CODES: [&'static str; 24] = [
+    const CODES: [&'static str; 25] = [
         "peer_closed",
         "io",
         "tls",
@@ -445,6 +447,7 @@ impl CloseReason {
         "released",
         "publish_bitrate",
         "too_many_skips",
+        "stalled",
         "overload",
         "bug",
         "rejected",
@@ -489,6 +492,7 @@ impl CloseReason {
             Self::Released => "released",
             Self::Bitrate => "publish_bitrate",
             Self::Skips => "too_many_skips",
+            Self::Stalled => "stalled",
             Self::Overload => "overload",
             Self::Bug(_) => "bug",
             Self::Rejected(_) => "rejected",
@@ -533,6 +537,7 @@ impl CloseReason {
                     | Self::TimedOut(_)
                     | Self::Bitrate
                     | Self::Skips
+                    | Self::Stalled
                     | Self::Tls(_)
                     | Self::Proxy(_)
             )
@@ -552,6 +557,7 @@ impl CloseReason {
                         | Deadline::Answer
                 )
                 | Self::Skips
+                | Self::Stalled
                 | Self::Tls(_)
                 | Self::Http(_)
         );
@@ -587,6 +593,7 @@ impl fmt::Display for CloseReason {
             Self::Released => write!(f, "nobody needs it any more"),
             Self::Bitrate => write!(f, "the publisher sends more than it may"),
             Self::Skips => write!(f, "the player cannot keep up"),
+            Self::Stalled => write!(f, "the player takes nothing and keeps too much"),
             Self::Overload => write!(f, "the relay is short of memory"),
             Self::Bug(words) => write!(f, "a defect of the relay: {words}"),
             Self::Rejected(why) => write!(f, "{why}"),

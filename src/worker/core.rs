@@ -630,6 +630,7 @@ impl<S: Transport> Core<S> {
             self.forget_taken();
             self.measure_rates();
         }
+        self.close_stalled();
         self.review_memory();
         self.audit();
         self.bring_up_gauges();

@@ -1,11 +1,12 @@
 //! The memory of the process under `--memory-max`: what each worker holds is counted, and as it
-//! comes near the limit fewer may come, and then the newest have to go.
+//! comes near the limit groups of pictures that nobody plays go, fewer may come, and then those
+//! that hold the most have to go.
 //!
 //! ```text
-//!   70 %  no new streams, spare blocks are given back
+//!   70 %  no new streams; groups that nobody plays are freed, spare blocks are given back
 //!   80 %  no new players and connections either
-//!   90 %  the newest players are closed, one in a hundred a second
-//!   95 %  the newest publishers as well, until 85 % are held
+//!   90 %  those that hold the most are closed, one in a hundred a second
+//!   95 %  the same at once, until 85 % are held
 //! ```
 //!
 //! Each worker counts for itself and reads what the others have counted; none waits for another.
@@ -17,13 +18,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use log::warn;
 
-use super::conn::{CloseReason, Conn};
-use super::contain::Step;
+use super::conn::Conn;
 use super::core::Core;
 use super::table::{Source, Stream};
 use crate::limits;
 use crate::net::transport::Transport;
-use crate::rtmp::command::Status;
 
 /// How short memory is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,28 +33,25 @@ pub(super) enum Pressure {
     NoStreams,
     /// New players and connections as well.
     NoPlayers,
-    /// The newest players are closed.
-    ShedPlayers,
-    /// The newest publishers as well.
-    ShedStreams,
+    /// Those that hold the most are closed, little by little.
+    Shed,
+    /// They are closed at once.
+    ShedHard,
 }
 
 /// Each step and the hundredth it begins at, from the last on.
 const STEPS: [(Pressure, u64); 4] = [
-    (Pressure::ShedStreams, limits::MEMORY_SHED_STREAMS),
-    (Pressure::ShedPlayers, limits::MEMORY_SHED_PLAYERS),
+    (Pressure::ShedHard, limits::MEMORY_SHED_HARD),
+    (Pressure::Shed, limits::MEMORY_SHED),
     (Pressure::NoPlayers, limits::MEMORY_NO_PLAYERS),
     (Pressure::NoStreams, limits::MEMORY_NO_STREAMS),
 ];
 
-/// How often the newest players are closed.
+/// How often those that hold the most are closed.
 const SHED_EVERY: Duration = Duration::from_secs(1);
 
 /// The hundredth at which nobody is shed any more.
-const CALM: u64 = limits::MEMORY_SHED_PLAYERS - limits::MEMORY_HYSTERESIS;
-
-/// What those who are shed are told.
-const SHORT: &str = "the relay is short of memory";
+const CALM: u64 = limits::MEMORY_SHED - limits::MEMORY_HYSTERESIS;
 
 impl Pressure {
     /// How short memory is with `held` bytes of at most `most`, after it was `self`.
@@ -80,8 +76,8 @@ impl Pressure {
             Self::None => "nothing is refused",
             Self::NoStreams => "new streams are refused",
             Self::NoPlayers => "new streams, players and connections are refused",
-            Self::ShedPlayers => "the newest players are closed",
-            Self::ShedStreams => "the newest players and publishers are closed",
+            Self::Shed => "those that hold the most are closed, little by little",
+            Self::ShedHard => "those that hold the most are closed",
         }
     }
 }
@@ -95,13 +91,20 @@ impl<S: Transport> Core<S> {
         if self.now < self.memory_due {
             return;
         }
-        let held = self.held_bytes();
-        self.gauges.held_bytes = held;
-        self.shared.memory[self.worker].store(held, Ordering::Relaxed);
-        let all = self.shared.memory.iter();
-        let all: u64 = all.map(|held| held.load(Ordering::Relaxed)).sum();
+        let most = most as u64;
+        let (mut held, mut all) = self.count_memory();
+        // What nobody plays goes before anybody is refused.
+        if all > percent(most, limits::MEMORY_NO_STREAMS) {
+            let wanted = limits::MEMORY_NO_STREAMS - limits::MEMORY_HYSTERESIS;
+            let share = share_of_excess(all, percent(most, wanted), held);
+            let freed = self.shed_unplayed(share);
+            if freed > 0 {
+                (held, all) = self.count_memory();
+                self.note_unplayed(freed);
+            }
+        }
         let before = self.pressure;
-        self.pressure = before.next(all, most as u64);
+        self.pressure = before.next(all, most);
         // Each step has a line of its own, also when one follows the other at once.
         let what = self.pressure.words();
         if self.pressure != before && self.notes.allow_rarely(what, self.now) {
@@ -112,19 +115,43 @@ impl<S: Transport> Core<S> {
             return;
         }
         self.memory_due = self.now + limits::MEMORY_REVIEW / 4;
-        if self.pressure >= Pressure::ShedPlayers && self.now >= self.shed_due {
+        // Down to where nobody is shed any more; each worker its share of that, unless others
+        // hold more than it does.
+        let share = share_of_excess(all, percent(most, CALM), held);
+        if !self.holds_its_share() {
+            // Nobody here is the cause.
+        } else if self.pressure >= Pressure::ShedHard {
+            self.shed_holders(share, usize::MAX);
+        } else if self.pressure >= Pressure::Shed && self.now >= self.shed_due {
             self.shed_due = self.now + SHED_EVERY;
-            self.shed_players();
-        }
-        if self.pressure >= Pressure::ShedStreams {
-            // Down to where nobody is shed any more; each worker its share of that.
-            let wanted = percent(most as u64, CALM);
-            let share = u128::from(all.saturating_sub(wanted)) * u128::from(held);
-            let share = share / u128::from(all.max(1));
-            self.shed_streams(u64::try_from(share).unwrap_or(u64::MAX));
+            let count = (self.conns.len() / limits::SHED_SHARE).max(1);
+            self.shed_holders(share, count);
         }
         self.blocks.release();
         self.rings.release();
+    }
+
+    /// Whether this worker held at least as much as the others on average when it last counted.
+    pub(super) fn holds_its_share(&self) -> bool {
+        let held = self.shared.memory.iter();
+        let all: u64 = held.map(|held| held.load(Ordering::Relaxed)).sum();
+        let workers = self.shared.memory.len() as u64;
+        self.gauges.held_bytes.saturating_mul(workers) >= all
+    }
+
+    /// Counts what this worker holds; that, and what all workers held when they last counted.
+    fn count_memory(&mut self) -> (u64, u64) {
+        let held = self.held_bytes();
+        self.gauges.held_bytes = held;
+        self.shared.memory[self.worker].store(held, Ordering::Relaxed);
+        let all = self.shared.memory.iter();
+        (held, all.map(|held| held.load(Ordering::Relaxed)).sum())
+    }
+
+    fn note_unplayed(&mut self, freed: u64) {
+        if self.notes.allow_rarely("unplayed", self.now) {
+            warn!("memory is short: freed={freed} bytes of streams that nobody plays");
+        }
     }
 
     /// Bytes that this worker holds for streams and connections.
@@ -138,72 +165,12 @@ impl<S: Transport> Core<S> {
             + self.scratch.capacity();
         conns.sum::<u64>() + half_sent + streams.sum::<u64>() + spare as u64
     }
-
-    /// Closes the players that came last, one in [`limits::SHED_SHARE`].
-    fn shed_players(&mut self) {
-        let plays = self.conns.iter().filter(|(_, conn)| !conn.plays.is_empty());
-        let keys = newest(plays.map(|(key, conn)| (conn.id, key)).collect());
-        let count = (self.players / limits::SHED_SHARE).max(1);
-        for key in keys.into_iter().take(count) {
-            self.contained(key, Step::Other, |core| core.shed_player(key));
-        }
-    }
-
-    fn shed_player(&mut self, key: usize) {
-        let Some(conn) = self.conns.get_mut(key) else {
-            return;
-        };
-        for play in conn.plays.clone() {
-            conn.session.reject(play.msid, Status::PlayFailed, SHORT);
-        }
-        self.gauges.shed += 1;
-        self.close(key, &CloseReason::Overload);
-    }
-
-    /// Closes the publishers that came last and ends their streams, until so many bytes are
-    /// free; at least one, if there is one.
-    fn shed_streams(&mut self, mut bytes: u64) {
-        let sources = self.conns.iter();
-        let sources = sources.filter(|(_, conn)| !conn.publications.is_empty());
-        for key in newest(sources.map(|(key, conn)| (conn.id, key)).collect()) {
-            let mut freed = 0;
-            self.contained(key, Step::Other, |core| freed = core.shed_publisher(key));
-            if freed >= bytes {
-                return;
-            }
-            bytes -= freed;
-        }
-    }
-
-    /// Closes a publisher and ends its streams; how many bytes that frees.
-    fn shed_publisher(&mut self, key: usize) -> u64 {
-        // The end of the stream before is written to its players, and this may have been one of
-        // them whose socket has failed since.
-        let conn = self.conns.get_mut(key);
-        let Some(conn) = conn.filter(|conn| !conn.publications.is_empty()) else {
-            return 0;
-        };
-        let publications = conn.publications.clone();
-        for publication in &publications {
-            let (msid, status) = (publication.msid, Status::PublishDenied);
-            conn.session.reject(msid, status, SHORT);
-        }
-        self.gauges.shed += 1;
-        self.close(key, &CloseReason::Overload);
-        let mut freed = 0;
-        for publication in publications {
-            freed += self.streams.get(publication.stream).map_or(0, stream_bytes);
-            // Its log is what is to be freed, so that it has no grace.
-            self.end_stream(publication.stream);
-        }
-        freed
-    }
 }
 
-/// The slab keys in the order of their ids, the highest first.
-fn newest(mut ids: Vec<(u64, usize)>) -> Vec<usize> {
-    ids.sort_unstable_by_key(|&(id, _)| std::cmp::Reverse(id));
-    ids.into_iter().map(|(_, key)| key).collect()
+/// The part of what all workers hold beyond `wanted` that is for one that holds `held` to free.
+fn share_of_excess(all: u64, wanted: u64, held: u64) -> u64 {
+    let share = u128::from(all.saturating_sub(wanted)) * u128::from(held);
+    u64::try_from(share / u128::from(all.max(1))).unwrap_or(u64::MAX)
 }
 
 fn percent(of: u64, percent: u64) -> u64 {
@@ -211,7 +178,7 @@ fn percent(of: u64, percent: u64) -> u64 {
 }
 
 /// Memory of a connection, the bytes of its half-sent messages not counted.
-fn conn_bytes<S: Transport>(conn: &Conn<S>) -> u64 {
+pub(super) fn conn_bytes<S: Transport>(conn: &Conn<S>) -> u64 {
     let list = if conn.half_sent.spilled() {
         conn.half_sent.capacity() * size_of::<Bytes>()
     } else {
@@ -246,7 +213,8 @@ fn half_sent_bytes<'a>(pieces: impl Iterator<Item = &'a Bytes>) -> u64 {
     (bytes + each.map(|(_, len)| len).sum::<usize>()) as u64
 }
 
-fn stream_bytes(stream: &Stream) -> u64 {
+/// Memory of a stream.
+pub(super) fn stream_bytes(stream: &Stream) -> u64 {
     let log = match stream.source {
         Source::Fed { .. } => stream.log.bytes_before_sync(),
         _ => stream.log.held_bytes(),
@@ -276,19 +244,16 @@ mod tests {
             (801, Pressure::NoPlayers),
             (751, Pressure::NoPlayers),
             (750, Pressure::NoStreams),
-            (901, Pressure::ShedPlayers),
-            (951, Pressure::ShedStreams),
-            (901, Pressure::ShedStreams),
-            (900, Pressure::ShedPlayers),
-            (10_000, Pressure::ShedStreams),
+            (901, Pressure::Shed),
+            (951, Pressure::ShedHard),
+            (901, Pressure::ShedHard),
+            (900, Pressure::Shed),
+            (10_000, Pressure::ShedHard),
             (0, Pressure::None),
         ] {
             assert_eq!(at(held), expected, "{held}");
         }
-        assert_eq!(
-            Pressure::None.next(u64::MAX, u64::MAX),
-            Pressure::ShedStreams
-        );
+        assert_eq!(Pressure::None.next(u64::MAX, u64::MAX), Pressure::ShedHard);
     }
 
     #[test]
@@ -304,12 +269,5 @@ mod tests {
         let small = block.slice(..100);
         assert_eq!(half_sent_bytes([&small, &small].into_iter()), 200);
         assert_eq!(half_sent_bytes(std::iter::empty()), 0);
-    }
-
-    #[test]
-    fn the_newest_are_those_with_the_highest_ids() {
-        let ids = vec![(5, 0), (9, 1), (2, 2), (7, 3)];
-        assert_eq!(newest(ids), [1, 3, 0, 2]);
-        assert!(newest(Vec::new()).is_empty());
     }
 }

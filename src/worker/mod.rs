@@ -56,8 +56,10 @@ pub mod registry;
 mod report;
 mod request;
 mod session;
+mod shedding;
 #[cfg(test)]
 mod sim;
+mod stalled;
 mod streams;
 mod table;
 mod timers;

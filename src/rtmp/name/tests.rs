@@ -136,8 +136,8 @@ fn regression_a_cut_within_the_query_makes_no_name() {
         a URL    | - | /live/cam?t=http://x | y | live/cam?t=http://x/y
         a URL    | - | - | live/cam?t=rtmp://x/y | live/cam?t=rtmp://x/y
         a URL    | live | - | rtmp?t=://x | live/rtmp?t=://x
-        more     | live/cam?t=a         | -                      | b?c=d/e        | live/cam?t=a/b?c=d/e
-        pasted   | live/cam?t=a         | -                      | rtmp://h/live/cam?t=b | live/cam?t=b&t=a"
+        more     | live/cam?t=a | - | b?c=d/e | live/cam?t=a/b?c=d/e
+        pasted   | live/cam?t=a | - | rtmp://h/live/cam?t=b | live/cam?t=b&t=a"
     ));
 }
 

@@ -128,7 +128,9 @@ impl World {
             self.lose();
         }
         let seat = &mut self.workers[worker];
-        let is_due = seat.core.pressure == Pressure::ShedStreams && seat.core.publishers > 0;
+        let is_due = seat.core.pressure == Pressure::ShedHard
+            && seat.core.publishers > 0
+            && seat.core.holds_its_share();
         let shed = seat.core.gauges.shed;
         let before = seat
             .shedding

@@ -32,20 +32,23 @@ fn shedding_survives_a_publisher_whose_socket_fails_as_another_stream_ends() {
     let fillers: Vec<usize> = (0..5).map(|n| stage.publish(&format!("f{n}"))).collect();
     let both = stage.publish("x");
     let newest = stage.publish("y");
-    // Of the players this one goes first.
-    stage.play("f0");
+    // What nobody plays would go first.
+    for n in 0..5 {
+        stage.play(&format!("f{n}"));
+    }
     stage.guests[both].session.send_command(0, |amf| {
         amf.string("createStream").number(9.0).null();
     });
     call(&mut stage, both, 2, "play", Some("y"));
     stage.settle();
-    assert_eq!(stage.core.players, 2);
+    assert_eq!(stage.core.players, 6);
     stage.core.memory_due = stage.now + S(30);
     for filler in fillers {
-        stage.key_frame(filler, 900_000);
+        stage.key_frame(filler, 700_000);
     }
     stage.wait(S(1));
-    stage.key_frame(newest, 600_000);
+    // The largest holder, and so the first to go.
+    stage.key_frame(newest, 900_000);
     stage.wait(S(1));
     // One round is due, the next is not: what comes then waits to be written.
     stage.key_frame(newest, 1_000);

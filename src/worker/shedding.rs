@@ -1,0 +1,158 @@
+//! Who goes when memory is short: first the groups of pictures that nobody plays, then whoever
+//! holds the most, by address.
+//!
+//! A connection is charged with its own buffers, and a publisher with its streams as well. What a
+//! stream holds is shared among the addresses that play it, so that a stream that many watch is
+//! cheap and one that somebody fills up for himself is not.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, HashSet};
+
+use super::admission::Key;
+use super::conn::{CloseReason, Conn};
+use super::contain::Step;
+use super::core::Core;
+use super::memory::{conn_bytes, stream_bytes};
+use super::table::Stream;
+use crate::limits;
+use crate::net::transport::Transport;
+use crate::rtmp::command::Status;
+
+/// What those who are shed are told.
+const SHORT: &str = "the relay is short of memory";
+
+/// A connection that may be shed. The order is that of shedding, the first one last: by what it
+/// holds, and the newest of those that hold the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Holder {
+    bytes: u64,
+    id: u64,
+    /// Slab key.
+    conn: usize,
+}
+
+/// Whom a connection counts for: its address, or itself where the address says nothing about who
+/// it is.
+type Share = (Key, u64);
+
+impl<S: Transport> Core<S> {
+    /// Frees the groups of pictures of streams that nobody plays, the largest first, until `bytes`
+    /// are free; how many that were. Who plays one of these before its next key frame waits for
+    /// that.
+    pub(super) fn shed_unplayed(&mut self, bytes: u64) -> u64 {
+        let unplayed = self.streams.iter();
+        let unplayed = unplayed.filter(|(_, its)| its.players.is_empty() && its.feeds.is_empty());
+        let sizes = unplayed.map(|(index, stream)| (stream.log.held_bytes(), index));
+        let mut sizes: Vec<_> = sizes
+            .filter(|(held, _)| *held > limits::BLOCK_BYTES as u64)
+            .collect();
+        sizes.sort_unstable_by_key(|&size| Reverse(size));
+        let mut freed = 0;
+        for (_, index) in sizes {
+            if freed >= bytes {
+                break;
+            }
+            freed += self.streams[index].log.shed(&mut self.blocks, u64::MAX);
+        }
+        self.blocks.release();
+        freed
+    }
+
+    /// Closes those that hold the most until `bytes` are free, but no more than `count` of them.
+    pub(super) fn shed_holders(&mut self, mut bytes: u64, count: usize) {
+        for holder in self.in_order_of_shedding().take(count) {
+            if bytes == 0 {
+                return;
+            }
+            let mut freed = holder.bytes;
+            self.contained(holder.conn, Step::Other, |core| {
+                freed = core.shed(holder.conn);
+            });
+            bytes = bytes.saturating_sub(freed);
+        }
+    }
+
+    /// Who is closed, the first one first: always the largest holder of the address that holds the
+    /// most when those before are gone.
+    fn in_order_of_shedding(&self) -> impl Iterator<Item = Holder> + use<S> {
+        let mut shares: HashMap<Share, Vec<Holder>> = HashMap::new();
+        for (key, conn) in &self.conns {
+            if conn.closing.is_none() && (!conn.plays.is_empty() || !conn.publications.is_empty()) {
+                let holder = Holder {
+                    bytes: self.charge(conn),
+                    id: conn.id,
+                    conn: key,
+                };
+                shares.entry(share_of(conn)).or_default().push(holder);
+            }
+        }
+        let mut heap: BinaryHeap<(u64, Vec<Holder>)> = shares
+            .into_values()
+            .map(|mut holders| {
+                holders.sort_unstable();
+                (holders.iter().map(|holder| holder.bytes).sum(), holders)
+            })
+            .collect();
+        std::iter::from_fn(move || {
+            let (sum, mut holders) = heap.pop()?;
+            let largest = holders.pop()?;
+            if !holders.is_empty() {
+                heap.push((sum - largest.bytes, holders));
+            }
+            Some(largest)
+        })
+    }
+
+    /// What a connection is charged with.
+    fn charge(&self, conn: &Conn<S>) -> u64 {
+        let half_sent: usize = conn.half_sent.iter().map(|piece| piece.len()).sum();
+        let streams = conn.publications.iter();
+        let streams = streams.filter_map(|its| self.streams.get(its.stream));
+        let streams = streams.map(|stream| stream_bytes(stream) / self.audience(stream, conn));
+        conn_bytes(conn) + half_sent as u64 + streams.sum::<u64>()
+    }
+
+    /// How many addresses play a stream, at least one; that of its publisher does not count, and
+    /// each other worker with players counts as one.
+    fn audience(&self, stream: &Stream, publisher: &Conn<S>) -> u64 {
+        let own = share_of(publisher);
+        let players = stream.players.iter();
+        let shares = players.filter_map(|player| self.conns.get(player.conn).map(share_of));
+        let others: HashSet<Share> = shares.filter(|share| *share != own).collect();
+        (others.len() + stream.feeds.len()).max(1) as u64
+    }
+
+    /// Closes a connection that plays or publishes and ends its streams; about how many bytes that
+    /// frees.
+    fn shed(&mut self, key: usize) -> u64 {
+        // The end of a stream before is written to its players, and this may have been one of
+        // them whose socket has failed since.
+        let Some(conn) = self.conns.get(key).filter(|conn| conn.closing.is_none()) else {
+            return 0;
+        };
+        let mut freed = self.charge(conn);
+        let (plays, publications) = (conn.plays.clone(), conn.publications.clone());
+        let session = &mut self.conns[key].session;
+        for play in plays {
+            session.reject(play.msid, Status::PlayFailed, SHORT);
+        }
+        for publication in &publications {
+            session.reject(publication.msid, Status::PublishDenied, SHORT);
+        }
+        self.gauges.shed += 1;
+        self.close(key, &CloseReason::Overload);
+        for publication in publications {
+            freed += self.streams.get(publication.stream).map_or(0, stream_bytes);
+            // Its log is what is to be freed, so that it has no grace.
+            self.end_stream(publication.stream);
+        }
+        freed
+    }
+}
+
+/// Whom a connection counts for.
+fn share_of<S>(conn: &Conn<S>) -> Share {
+    let address = conn.peer.ip();
+    let is_alone = address.is_unspecified() || conn.is_dialled;
+    (Key::of(address), if is_alone { conn.id } else { 0 })
+}
