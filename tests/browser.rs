@@ -10,14 +10,19 @@ mod support;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
 
+use rustix::process::Signal;
+use support::http::Http;
 use support::media::{self, Ffmpeg, H264_AAC};
 use support::process::Process;
 use support::relay::Relay;
-use support::{A_WHILE, scratch};
+use support::wire::{Media, Wire};
+use support::{A_WHILE, pause, scratch};
+use tailwater::rtmp::message::kind;
 
 /// A relay with both listeners of HTTP.
 fn relay_with(flags: &[&str]) -> Relay {
@@ -84,6 +89,167 @@ fn the_page_of_a_stream_plays_it_by_http_and_by_websocket() {
         assert!(grown(&told, "currentTime").0 > 2.0, "{told:#}");
         assert!(grown(&told, "decodedAudioBytes").0 > 0.0, "{told:#}");
     }
+}
+
+/// The figures of the player, and what it says in words.
+const SAID: &str = "({...window.tailwater.stats(), \
+    said: document.getElementById('message').textContent, \
+    start: !document.getElementById('start').hidden, \
+    list: document.getElementById('errors').getBoundingClientRect().bottom <= innerHeight})";
+
+/// The film with its parameter sets in the key frames and in no header, as cameras send it.
+fn in_band() -> Vec<Media> {
+    let mut film = media::messages(&media::file(&H264_AAC));
+    let header = film
+        .iter()
+        .find(|media| media.kind == kind::VIDEO && media.is_header());
+    // ISO/IEC 14496-15, 5.3.3.1, behind five bytes of the tag: sets with their lengths.
+    let record = header.unwrap().payload[5..].to_vec();
+    let set = |at: usize| {
+        let len = usize::from(record[at]) << 8 | usize::from(record[at + 1]);
+        record[at + 2..at + 2 + len].to_vec()
+    };
+    let first = set(6);
+    let second = set(6 + 2 + first.len() + 1);
+    let with_length = |set: Vec<u8>| [&[0, 0, 0, set.len().to_be_bytes()[7]][..], &set].concat();
+    let sets = [with_length(first), with_length(second)].concat();
+    film.retain(|media| media.kind != kind::VIDEO || !media.is_header());
+    for picture in &mut film {
+        if picture.kind == kind::VIDEO && picture.is_key() {
+            picture.payload.splice(5..5, sets.iter().copied());
+        }
+    }
+    film
+}
+
+/// Publishes `film` to `live/cam`, again and again, at its own speed, until `is_over`.
+fn publish_wire(relay: &Relay, film: &[Media], is_over: &AtomicBool) {
+    let mut wire = Wire::publish(relay.address(), "cam");
+    let mut begin = 0;
+    while !is_over.load(Ordering::Relaxed) {
+        let mut last = 0;
+        for media in film {
+            pause(Duration::from_millis(
+                media.time.saturating_sub(last).into(),
+            ));
+            last = media.time.max(last);
+            wire.send(&media.at(begin + media.time));
+            if is_over.load(Ordering::Relaxed) {
+                return;
+            }
+        }
+        begin += last + 40;
+    }
+}
+
+#[test]
+fn parameter_sets_that_come_with_the_pictures_are_played() {
+    let relay = relay_with(&[]);
+    let (film, is_over) = (in_band(), AtomicBool::new(false));
+    let told = std::thread::scope(|scope| {
+        scope.spawn(|| publish_wire(&relay, &film, &is_over));
+        relay.wait_stat("publishers", 1);
+        let url = format!("http://{}/live/cam", relay.http());
+        let told = browse(&url, 8, "player-in-band", &["--script", SAID]);
+        is_over.store(true, Ordering::Relaxed);
+        told
+    });
+    assert_eq!(told["result"]["state"], "playing", "{told:#}");
+    assert!(grown(&told, "decodedFrames").0 >= 25.0, "{told:#}");
+    assert_eq!(told["result"]["errors"].as_array().unwrap().len(), 0);
+}
+
+#[test]
+fn a_stream_without_parameter_sets_says_why_there_is_no_picture() {
+    let relay = relay_with(&[]);
+    let mut film = media::messages(&media::file(&H264_AAC));
+    film.retain(|media| media.kind != kind::VIDEO || !media.is_header());
+    let is_over = AtomicBool::new(false);
+    let told = std::thread::scope(|scope| {
+        scope.spawn(|| publish_wire(&relay, &film, &is_over));
+        relay.wait_stat("publishers", 1);
+        let url = format!("http://{}/live/cam", relay.http());
+        let told = browse(&url, 6, "player-no-header", &["--script", SAID]);
+        is_over.store(true, Ordering::Relaxed);
+        told
+    });
+    let said = told["result"]["said"].as_str().unwrap();
+    assert!(said.contains("without its header"), "{told:#}");
+    assert!(grown(&told, "decodedAudioBytes").1 > 0.0, "{told:#}");
+}
+
+#[test]
+fn a_page_says_that_the_broadcaster_has_gone() {
+    let (relay, dir) = (relay_with(&["--grace", "60"]), scratch("gone"));
+    let mut publisher = publish(&relay, &dir, 120);
+    relay.wait_stat("publishers", 1);
+    let url = format!("http://{}/live/cam", relay.http());
+    let told = std::thread::scope(|scope| {
+        let page = scope.spawn(|| browse(&url, 16, "player-gone", &["--script", SAID]));
+        relay.wait_players(1);
+        pause(Duration::from_secs(3));
+        publisher.signal(Signal::KILL);
+        page.join().unwrap()
+    });
+    assert_eq!(told["result"]["state"], "away", "{told:#}");
+    let said = told["result"]["said"].as_str().unwrap();
+    assert!(said.contains("broadcaster has gone"), "{told:#}");
+}
+
+#[test]
+fn a_browser_that_plays_nothing_by_itself_shows_a_button() {
+    let (relay, dir) = (relay_with(&[]), scratch("blocked"));
+    let _publisher = publish(&relay, &dir, 60);
+    relay.wait_stat("publishers", 1);
+    let url = format!("http://{}/live/cam?autoplay=0", relay.http());
+    let refuse = "HTMLMediaElement.prototype.play = \
+        () => Promise.reject(new DOMException('no', 'NotAllowedError')); \
+        document.getElementById('start').click()";
+    let told = browse(
+        &url,
+        5,
+        "player-blocked",
+        &["--script", SAID, "--first", refuse],
+    );
+    let result = &told["result"];
+    assert_eq!(
+        (&result["state"], &result["start"]),
+        (&"blocked".into(), &true.into())
+    );
+}
+
+#[test]
+fn a_page_says_why_its_websocket_was_closed() {
+    let (relay, dir) = (relay_with(&[]), scratch("kicked"));
+    let _publisher = publish(&relay, &dir, 60);
+    relay.wait_stat("publishers", 1);
+    let url = format!("http://{}/live/cam?ws=1", relay.http());
+    let small = ["--script", SAID, "--size", "420x300"];
+    let told = std::thread::scope(|scope| {
+        let page = scope.spawn(|| browse(&url, 12, "player-kicked", &small));
+        relay.wait_players(1);
+        let line = relay.wait_log(&[" play stream=\"live/cam\""]);
+        let id = line
+            .split("conn=")
+            .nth(1)
+            .unwrap()
+            .split(' ')
+            .next()
+            .unwrap();
+        let path = format!("/api/v1/clients/{id}");
+        assert_eq!(
+            Http::connect(relay.admin())
+                .request("DELETE", &path, "")
+                .status,
+            200
+        );
+        page.join().unwrap()
+    });
+    let result = &told["result"];
+    assert_eq!(result["state"], "playing", "{told:#}");
+    let words = "the server has ended it: the operator ended it";
+    assert_eq!(result["errors"], serde_json::json!([words]));
+    assert_eq!(result["list"], true, "the errors are cut: {told:#}");
 }
 
 #[test]

@@ -34,10 +34,10 @@ type File = (&'static str, &'static str, &'static [u8]);
 /// What is at `/-/NAME`.
 const FILES: &[File] = files! {
     CSS: "player.css" "status.css" "theme.css";
-    SCRIPT: "player.js" "screen.js" "figures.js" "connection.js" "source.js" "flv.js" "packets.js"
-        "media.js" "clock.js" "buffer.js" "live.js" "video.js" "audio.js" "mp4.js" "box.js"
-        "bytes.js" "status.js" "api.js" "history.js" "table.js" "chart.js" "clients.js" "bans.js"
-        "format.js";
+    SCRIPT: "player.js" "screen.js" "figures.js" "connection.js" "source.js" "flv.js"
+        "packets.js" "media.js" "clock.js" "buffer.js" "live.js" "video.js" "audio.js" "mp4.js"
+        "box.js" "bytes.js" "inband.js" "status.js" "api.js" "history.js" "table.js" "chart.js"
+        "clients.js" "bans.js" "format.js";
     PICTURE: "favicon.svg";
 };
 

@@ -6,6 +6,7 @@ const { FlvReader } = await load("flv.js");
 const { audioPacket, videoPacket } = await load("packets.js");
 const { Clock } = await load("clock.js");
 const { videoFormat } = await load("video.js");
+const { inBandConfig, withLengths } = await load("inband.js");
 const { audioFormat } = await load("audio.js");
 const { initSegment, mediaSegment } = await load("mp4.js");
 const { Rates } = await load("history.js");
@@ -62,6 +63,18 @@ const RECORDS = {
   av01: [["81040c000a0c0200002526355ef805f00080", "", ["av01.0.04M.08", 854, 480]]],
   vp09: [["01000000001e820202020000", "824983420035501df606", ["vp09.00.30.08", 854, 480]]],
 };
+
+/** The parameter sets in a record: of H.264 one of each kind, of HEVC all its arrays. */
+function setsOf(codec, record) {
+  const unit = (at) => [...record.slice(at + 2, at + 2 + record[at] * 256 + record[at + 1])];
+  const sets = [];
+  let at = codec === "avc1" ? 6 : 26;
+  while (at + 2 < record.length && sets.length < (codec === "avc1" ? 2 : 3)) {
+    sets.push(unit(at));
+    at += 2 + sets.at(-1).length + (codec === "avc1" ? 1 : 3);
+  }
+  return sets;
+}
 
 const tests = {
   "what is banned is an address or a stream"() {
@@ -181,6 +194,27 @@ const tests = {
         same([string, width, height], wanted);
       }
     }
+  },
+
+  "parameter sets in a picture make the configuration that a header has"() {
+    const startCodes = (units) => units.flatMap((unit) => [0, 0, 0, 1, ...unit]);
+    const lengths = (units) => units.flatMap((unit) => [0, 0, 0, unit.length, ...unit]);
+    for (const codec of ["avc1", "hvc1"]) {
+      for (const [record, , wanted] of RECORDS[codec]) {
+        const picture = codec === "avc1" ? [0x65, 0x88, 0x84] : [0x26, 1, 0xaf, 0x09];
+        const units = [...setsOf(codec, bytes(record)), picture];
+        for (const form of [startCodes, lengths]) {
+          const frame = Uint8Array.from(form(units));
+          const config = inBandConfig(codec, frame);
+          const { string, width, height } = videoFormat(codec, config, frame);
+          same([string, width, height], wanted);
+          same([...withLengths(frame)], lengths(units));
+        }
+        same(inBandConfig(codec, Uint8Array.from(lengths([picture]))), null);
+      }
+    }
+    same(inBandConfig("av01", bytes("12 00")), null);
+    same(inBandConfig("avc1", bytes("")), null);
   },
 
   "configurations that are cut short throw"() {

@@ -25,6 +25,8 @@ export class Connection {
     this.connects = 0;
     this.abort = null;
     this.isWanted = false;
+    /** The stream has begun on this connection. */
+    this.isOpen = false;
   }
 
   start() {
@@ -41,7 +43,12 @@ export class Connection {
   /** To be called now and then: ends a connection that has been silent for too long. */
   tick(now) {
     const isSilent = this.abort && this.heardAt && now - this.heardAt > SILENCE_MAX_MS;
-    if (isSilent) this.abort.abort();
+    if (isSilent) this.abort.abort(new Error("the connection has gone silent"));
+  }
+
+  /** Ms since the last byte of a stream that has begun; 0 while there is none. */
+  silence(now) {
+    return this.isOpen ? now - this.heardAt : 0;
   }
 
   async #run() {
@@ -70,11 +77,13 @@ export class Connection {
       // A fetch that is still open ends here: its tags could not be read.
       this.abort.abort();
       this.abort = null;
+      this.isOpen = false;
     }
   }
 
   #opened() {
     const flv = new FlvReader();
+    this.isOpen = true;
     this.failures = 0;
     this.handlers.opened(flv);
     return flv;

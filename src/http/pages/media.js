@@ -7,6 +7,7 @@ import { TrackBuffer } from "./buffer.js";
 import { equal } from "./bytes.js";
 import { Clock } from "./clock.js";
 import { AUDIO, VIDEO } from "./flv.js";
+import { inBandConfig, withLengths } from "./inband.js";
 import { audioPacket, videoPacket } from "./packets.js";
 import { videoFormat, videoName, videoNeedsConfig } from "./video.js";
 
@@ -31,6 +32,8 @@ class Track {
     this.config = null;
     this.format = null;
     this.buffer = null;
+    /** The configuration is made of what comes with the pictures. */
+    this.isInBand = false;
     /** The configuration has changed since the format was made. */
     this.isStale = true;
     /** Why it cannot be played, or null. */
@@ -97,7 +100,10 @@ export class Media {
       this.report(new Error(`a broken ${track.kind} packet`));
     }
     if (packet === null) return;
-    if (packet.type === "config") this.#configure(track, packet);
+    if (packet.type === "config") {
+      track.isInBand = false;
+      this.#configure(track, packet);
+    }
     if (packet.type === "frame") this.#frame(track, packet, tag);
   }
 
@@ -142,6 +148,9 @@ export class Media {
     const none = new Uint8Array(0);
     if (track.codec !== packet.codec) this.#configure(track, { codec: packet.codec, data: none });
     track.isAway = false;
+    if (packet.isKey && (track.isInBand || track.config.length === 0)) {
+      this.#configureInBand(track, packet);
+    }
     if (track.needsKey && !packet.isKey) return;
     if (track.isStale) this.#format(track, packet);
     if (!track.isUsable) return;
@@ -150,7 +159,21 @@ export class Media {
     const at = this.clock.place(track.kind, tag.time);
     this.newest = Math.max(this.newest, at);
     if (track.kind === "video") this.#countFrame(at);
-    this.#deliver(track, at, { ...packet, data: packet.data.slice() });
+    const data = track.isInBand ? withLengths(packet.data) : packet.data;
+    this.#deliver(track, at, { ...packet, data: data.slice() });
+  }
+
+  /** Takes the configuration from a key frame, where there was no header. */
+  #configureInBand(track, packet) {
+    let data = null;
+    try {
+      data = inBandConfig(packet.codec, packet.data);
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+    }
+    if (data === null) return;
+    track.isInBand = true;
+    this.#configure(track, { codec: packet.codec, data });
   }
 
   #deliver(track, at, frame) {
@@ -175,7 +198,10 @@ export class Media {
   /** Works out what the track is, and tells the buffer, if it has one already. */
   #format(track, packet) {
     const needsConfig = track.kind === "video" ? videoNeedsConfig : audioNeedsConfig;
-    if (track.config.length === 0 && needsConfig(packet.codec)) return;
+    if (track.config.length === 0 && needsConfig(packet.codec)) {
+      this.#lacksHeader(track, packet);
+      return;
+    }
     track.isStale = false;
     track.refusal = null;
     const format = this.#describe(track, packet);
@@ -188,6 +214,14 @@ export class Media {
     // A SourceBuffer without times in its data cannot become one with them.
     if (track.buffer && wasRaw !== format.isRaw) this.#tearDown();
     else track.buffer?.begin(format);
+  }
+
+  /** Says that a track cannot be played before its header comes. */
+  #lacksHeader(track, packet) {
+    if (track.isRefused) return;
+    const name = track.kind === "video" ? videoName(packet.codec) : audioName(packet.codec);
+    track.refusal = `the ${track.kind} (${name}) comes without its header, and cannot be decoded`;
+    this.report(new Error(track.refusal));
   }
 
   #describe(track, packet) {

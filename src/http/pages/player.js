@@ -8,6 +8,9 @@ import { Screen } from "./screen.js";
 import { NotLive } from "./source.js";
 
 const TICK_MS = 250;
+// A stream that sends nothing for so long, in ms, has lost its publisher or its way here.
+const AWAY_MS = 3000;
+const PROBE_MS = 5000;
 const ERRORS_MAX = 20;
 // Parameters of the page itself; any other one goes with the stream's address.
 const OWN = ["ws", "muted", "autoplay", "stats", "url"];
@@ -18,6 +21,11 @@ class Player {
     this.state = "connecting";
     this.note = "";
     this.hasEnded = false;
+    /** The browser wants a click first. */
+    this.isBlocked = false;
+    /** Whether the server answered when the stream had gone silent. */
+    this.isServerThere = true;
+    this.probedAt = -Infinity;
     this.decodedBefore = { frames: 0, dropped: 0 };
     this.rates = [];
     this.screen = new Screen(this, parameters);
@@ -35,7 +43,7 @@ class Player {
       chunk: () => this.media.send(),
       closed: (error) => this.#closed(error),
     });
-    this.screen.named(this.stream.pathname.slice(1).replace(/\.flv$/, ""));
+    this.screen.named(nameOf(this.stream));
     setInterval(() => this.#tick(), TICK_MS);
   }
 
@@ -48,6 +56,7 @@ class Player {
   /** Plays from the live edge; without sound when the browser does not let it play with sound. */
   async play() {
     this.wantsPlay = true;
+    this.isBlocked = false;
     if (this.media.source) this.edge.jump();
     await this.#resume();
   }
@@ -126,9 +135,11 @@ class Player {
     const { newest } = this.media;
     this.media.evict(this.video.paused ? newest / 1000 : this.video.currentTime);
     // A new MediaSource begins paused.
-    if (this.wantsPlay && this.video.paused && this.video.readyState > 0) this.#resume();
+    const isHeld = this.wantsPlay && !this.isBlocked && this.video.paused;
+    if (isHeld && this.video.readyState > 0) this.#resume();
+    if (this.#isAway(now)) this.#probe(now);
     this.#countBytes(now);
-    this.state = this.#state();
+    this.state = this.#state(now);
     this.screen.show(this.stats(), this.note);
   }
 
@@ -136,20 +147,45 @@ class Player {
     try {
       await this.video.play();
     } catch (error) {
-      if (error.name !== "NotAllowedError" || this.video.muted) return;
+      if (error.name !== "NotAllowedError") return;
+      if (this.video.muted) {
+        this.isBlocked = true;
+        return;
+      }
       this.screen.mute(true);
-      this.video.play().catch(() => {});
+      await this.#resume();
     }
   }
 
-  #state() {
+  /** Whether a stream that has begun sends nothing, and all that came has been played. */
+  #isAway(now) {
+    const hasPicture = this.video.readyState >= 3 && !this.video.paused;
+    return this.connection.silence(now) > AWAY_MS && !hasPicture;
+  }
+
+  /** Asks the server for a sign of life, to tell it from the publisher. */
+  async #probe(now) {
+    if (now - this.probedAt < PROBE_MS) return;
+    this.probedAt = now;
+    try {
+      const signal = AbortSignal.timeout(PROBE_MS);
+      await fetch(new URL("healthz", BASE), { signal, cache: "no-store" });
+      this.isServerThere = true;
+    } catch {
+      this.isServerThere = false;
+    }
+  }
+
+  #state(now) {
     const { videoTrack, audioTrack } = this.media;
     if (this.refusal) return "unsupported";
     if (!this.connection.isWanted) return "stopped";
     if (this.note) return this.hasEnded ? "over" : "waiting";
     if (!this.wantsPlay) return "paused";
+    if (this.isBlocked) return "blocked";
     const refused = [videoTrack, audioTrack].some((track) => track.isRefused);
     if (refused && !videoTrack.isUsable && !audioTrack.isUsable) return "unsupported";
+    if (this.#isAway(now)) return this.isServerThere ? "away" : "lost";
     if (this.media.builds === 0) return "connecting";
     return this.video.readyState >= 3 && !this.video.paused ? "playing" : "buffering";
   }
@@ -181,21 +217,42 @@ class Player {
 
 const OVER = "The stream is over. Waiting for it to come back…";
 
+/** Where the server is, below whatever prefix a proxy puts in front. */
+const BASE = new URL("../", import.meta.url);
+
+/** The name of the stream at `address`, for people. */
+function nameOf(address) {
+  const path = address.pathname;
+  const isBelow = path.startsWith(BASE.pathname);
+  const name = path.slice(isBelow ? BASE.pathname.length : 1).replace(/\.flv$/, "");
+  try {
+    return decodeURIComponent(name);
+  } catch {
+    return name;
+  }
+}
+
 function refusal(address) {
   if (address.origin !== location.origin) return "the stream is not on this server";
   if (!isPlayable()) return "this browser has no Media Source Extensions, which the player needs";
   return null;
 }
 
-/** The stream's address: that of the page and .flv, or the parameter `url`. */
+/** The stream's address: that of the page with .flv behind it, or the parameter `url`. */
 function streamAddress(parameters) {
   const given = parameters.get("url");
-  const path = given ?? `${location.pathname.replace(/\/+$/, "")}.flv`;
-  const address = new URL(path, location.origin);
+  const own = `${location.pathname.replace(/\/+$/, "")}.flv`;
+  const address = given === null ? new URL(own, location.origin) : givenAddress(given);
   for (const [name, value] of parameters) {
     if (!OWN.includes(name)) address.searchParams.append(name, value);
   }
   return address;
+}
+
+/** An address that was given: a path is one of this server. */
+function givenAddress(given) {
+  const isOfPrefix = given.startsWith("/") && !given.startsWith(BASE.pathname);
+  return new URL(isOfPrefix ? given.replace(/^\/+/, "") : given, BASE);
 }
 
 function begin() {

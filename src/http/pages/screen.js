@@ -13,6 +13,9 @@ const BADGES = {
   connecting: ["connecting", ""],
   waiting: ["not live", "warn"],
   over: ["over", "warn"],
+  away: ["waiting", "warn"],
+  lost: ["no connection", "bad"],
+  blocked: ["click to play", "warn"],
   paused: ["paused", ""],
   stopped: ["stopped", ""],
   unsupported: ["cannot play", "bad"],
@@ -64,8 +67,10 @@ export class Screen {
     const [word, kind] = BADGES[stats.state];
     setText(parts.state, word);
     parts.state.className = `badge ${kind}`;
+    if (stats.state === "blocked") parts.start.hidden = false;
     this.#message(stats, note);
-    setText(parts.play, this.player.wantsPlay ? "Pause" : "Play");
+    const isPlaying = this.player.wantsPlay && !this.player.isBlocked;
+    setText(parts.play, isPlaying ? "Pause" : "Play");
     setText(parts.mute, video.muted ? "Unmute" : "Mute");
     parts.mute.setAttribute("aria-pressed", String(video.muted));
     parts.unmute.hidden = this.hadSound || !video.muted || !stats.audioCodec || video.paused;
@@ -76,7 +81,7 @@ export class Screen {
 
   #message(stats, note) {
     const now = performance.now();
-    const isQuiet = ["playing", "paused", "stopped"].includes(stats.state);
+    const isQuiet = ["playing", "paused", "stopped", "blocked"].includes(stats.state);
     if (isQuiet) this.quietAt = now;
     const words = note || this.#words(stats, now - (this.quietAt ?? 0));
     // With the picture still moving there is no need to say that the rest will not come.
@@ -94,6 +99,8 @@ export class Screen {
 
   #words(stats, since) {
     if (stats.state === "unsupported") return this.#refusals();
+    if (stats.state === "away") return "The broadcaster has gone. Waiting for it to come back…";
+    if (stats.state === "lost") return "The server does not answer. Waiting…";
     if (stats.state === "connecting") return since > QUIET_MS ? "Waiting for the stream…" : "";
     if (stats.state === "buffering") return since > QUIET_MS ? "Waiting for data…" : "";
     return "";
@@ -160,11 +167,12 @@ export class Screen {
   }
 
   #toggle() {
-    if (!this.player.connection.isWanted) {
+    const { player } = this;
+    if (!player.connection.isWanted || player.isBlocked) {
       this.parts.start.hidden = true;
-      this.player.start();
-    } else if (this.player.wantsPlay) this.player.pause();
-    else this.player.play();
+      player.start();
+    } else if (player.wantsPlay) player.pause();
+    else player.play();
   }
 
   #toggleSound() {
