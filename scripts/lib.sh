@@ -68,14 +68,18 @@ trap "exit 1" HUP INT TERM
 if [ -e "$policy" ] && [ ! -e "$saved" ]; then mv "$policy" "$saved"; fi
 printf "#!/bin/sh\nexit 101\n" >"$policy"
 chmod 755 "$policy"
-had_nginx=no
-if [ -e /usr/sbin/nginx ]; then had_nginx=yes; fi
+new=
+for service in nginx haproxy; do
+    if [ ! -e "/usr/sbin/$service" ]; then new="$new $service"; fi
+done
 # A failing third-party repository is no reason to give up: the install says what is missing.
 apt-get update -q 9<&- || true
 apt-get install -q -y --no-install-recommends -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300 \
     "$@" 9<&-
-# The package of nginx enables its service for the next boot; nobody asked for a web server.
-if [ "$had_nginx" = no ] && [ -e /usr/sbin/nginx ]; then update-rc.d nginx disable; fi
+# Their packages enable a service for the next boot; nobody asked for a web server.
+for service in $new; do
+    if [ -e "/usr/sbin/$service" ]; then update-rc.d "$service" disable; fi
+done
 '
 
 # install_packages PACKAGE...: Debian packages, all in one go.
@@ -264,6 +268,7 @@ need_clients() {
     has_gst "${GST_ELEMENTS[@]}" ||
         missing+=(gstreamer1.0-plugins-{base,good,bad,ugly})
     want nginx nginx
+    want haproxy haproxy
     [[ -e $NGINX_RTMP_MODULE ]] || missing+=(libnginx-mod-rtmp)
     want ip iproute2
     want openssl openssl
@@ -272,7 +277,7 @@ need_clients() {
     want systemd-analyze systemd
     install_missing
     must_have_ffmpeg
-    must_have rtmpdump gst-launch-1.0 nginx ip openssl curl chromium systemd-analyze
+    must_have rtmpdump gst-launch-1.0 nginx haproxy ip openssl curl chromium systemd-analyze
     has_gst "${GST_ELEMENTS[@]}" || die "GStreamer lacks one of: ${GST_ELEMENTS[*]}"
     [[ -e $NGINX_RTMP_MODULE ]] || die "no $NGINX_RTMP_MODULE, even after installing its package"
 }
