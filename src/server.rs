@@ -2,6 +2,7 @@
 //! The only place that starts threads.
 
 use std::fmt;
+use std::fs::File;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,12 +12,12 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use log::{info, warn};
-use mio::Waker;
+use mio::{Poll, Waker};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use crate::config::Config;
 use crate::config::listen::ListenAddr;
-use crate::config::{Config, Cpus};
 use crate::control::resolver::Resolver;
 use crate::http::session::Plane;
 use crate::http::token::Token;
@@ -30,8 +31,10 @@ use crate::worker::core::Shared;
 use crate::worker::event_loop::{Door, EventLoop, Seat, Sockets, Speaks};
 use crate::worker::mail::Mail;
 
+mod cores;
 mod figures;
 
+use cores::Placement;
 use figures::Figures;
 
 /// How much longer than `--send-timeout` the kernel waits for a peer that acknowledges nothing.
@@ -131,8 +134,10 @@ pub fn run(mut config: Config) -> Result<(), StartError> {
         Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(system("install signal handlers"))?;
     warn_exposed(&config);
     let available = process::available_cpus().map_err(system("list the cores"))?;
-    let workers = worker_count(config.workers, process::cpu_share(available.len()));
-    let pins = pins(&config.cpus, &available, workers)?;
+    let usable = process::cpu_share(available.len());
+    let workers = worker_count(config.workers, usable);
+    let with_others = config.reuse_port_with_others;
+    let mut placement = cores::place(&config.cpus, &available, usable, workers, with_others)?;
     let max_connections = connection_limit(&config, workers)?;
     let options = socket_options(&config);
     let tls = load_tls(&config)?;
@@ -147,13 +152,7 @@ pub fn run(mut config: Config) -> Result<(), StartError> {
     shared.admin_token = admin_token;
     shared.began_ms = unix_ms();
     let shared = Arc::new(shared);
-    let mut seats = Vec::new();
-    let mut wakers = Vec::new();
-    for _ in 0..workers {
-        let (poll, waker) = Seat::new().map_err(system("make a poll"))?.split();
-        seats.push(poll);
-        wakers.push(waker);
-    }
+    let (seats, wakers) = make_polls(workers)?;
     let wakers = Arc::new(wakers);
     let mut threads = Vec::new();
     let sockets = Sockets {
@@ -175,12 +174,14 @@ pub fn run(mut config: Config) -> Result<(), StartError> {
             seed,
         )
         .map_err(system("watch the listeners"))?;
-        threads.push(start_worker(worker, event_loop, pins[worker])?);
+        let (pin, lock) = (placement.pins[worker], placement.lock.clone());
+        threads.push(start_worker(worker, event_loop, pin, lock)?);
     }
+    placement.lock = None;
     announce(&doors.announced).map_err(system("print the addresses"))?;
     info!(
         "{}",
-        start_line(&shared.config, &pins, available.len(), max_connections)
+        start_line(&shared.config, &placement, available.len(), max_connections)
     );
     if let Some(interval) = stats_interval {
         start_stats(shared.clone(), interval)?;
@@ -198,6 +199,15 @@ pub fn run(mut config: Config) -> Result<(), StartError> {
     Ok(())
 }
 
+/// The poll of each worker, and what wakes it.
+fn make_polls(workers: usize) -> Result<(Vec<Poll>, Vec<Waker>), StartError> {
+    let mut polls = Vec::new();
+    for _ in 0..workers {
+        polls.push(Seat::new().map_err(system("make a poll"))?.split());
+    }
+    Ok(polls.into_iter().unzip())
+}
+
 fn socket_options(config: &Config) -> SocketOptions {
     SocketOptions {
         sndbuf: config.sndbuf.unwrap_or(0),
@@ -211,7 +221,7 @@ fn socket_options(config: &Config) -> SocketOptions {
 /// What the log says at the start: the version, where settings come from, and the limits in force.
 fn start_line(
     config: &Config,
-    pins: &[Option<usize>],
+    placement: &Placement,
     cores: usize,
     max_connections: usize,
 ) -> String {
@@ -227,20 +237,22 @@ fn start_line(
     } else {
         String::new()
     };
-    let places: Vec<String> = pins
+    let places: Vec<String> = placement
+        .pins
         .iter()
         .enumerate()
         .filter_map(|(worker, pin)| Some(format!("worker {worker} on core {}", (*pin)?)))
         .collect();
-    let places = match places.is_empty() {
-        true => "workers are not pinned".to_owned(),
-        false => places.join(", "),
+    let places = match (places.is_empty(), placement.unpinned_why) {
+        (false, _) => places.join(", "),
+        (true, Some(why)) => format!("workers are not pinned, {why}"),
+        (true, None) => "workers are not pinned".to_owned(),
     };
     format!(
         "started version={} config={file} workers={} cpus=\"{cores} available{quota}; {places}\" \
          max_connections={max_connections} max_per_address={} max_streams={} memory_max={}",
         env!("CARGO_PKG_VERSION"),
-        pins.len(),
+        placement.pins.len(),
         limit(config.max_per_address),
         limit(config.max_streams),
         limit(config.memory_max),
@@ -266,32 +278,6 @@ fn warn_exposed(config: &Config) {
 /// How many workers are started when `wanted` are asked for and there are so many cores.
 fn worker_count(wanted: Option<usize>, cores: usize) -> usize {
     wanted.unwrap_or(cores).clamp(1, limits::WORKERS_MAX)
-}
-
-/// The core each worker is pinned to, if any.
-fn pins(
-    cpus: &Cpus,
-    available: &[usize],
-    workers: usize,
-) -> Result<Vec<Option<usize>>, StartError> {
-    let list = match cpus {
-        Cpus::Unpinned => return Ok(vec![None; workers]),
-        Cpus::Available => available,
-        Cpus::List(list) => list,
-    };
-    if let Some(&cpu) = list.iter().find(|cpu| !available.contains(cpu)) {
-        return Err(StartError::Cpu {
-            cpu,
-            available: available.to_vec(),
-        });
-    }
-    Ok(list
-        .iter()
-        .copied()
-        .map(Some)
-        .cycle()
-        .take(workers)
-        .collect())
 }
 
 /// How many connections are served at most.
@@ -540,6 +526,7 @@ fn start_worker(
     worker: usize,
     mut event_loop: EventLoop,
     pin: Option<usize>,
+    lock: Option<Arc<File>>,
 ) -> Result<JoinHandle<()>, StartError> {
     let body = move || {
         let _abort = AbortOnPanic;
@@ -548,6 +535,7 @@ fn start_worker(
         {
             warn!("worker={worker} cannot be pinned to core {cpu}: {error}");
         }
+        drop(lock);
         if let Err(error) = event_loop.run() {
             log::error!("worker={worker} poll failed: {error}");
             logging::flush();
@@ -625,23 +613,6 @@ fn clock() -> Instant {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn workers_are_pinned_round_the_list_and_only_to_cores_there_are() {
-        let available = [0, 1, 4];
-        let pinned = |cpus, workers| pins(&cpus, &available, workers).unwrap();
-        assert_eq!(
-            pinned(Cpus::Available, 4),
-            [Some(0), Some(1), Some(4), Some(0)]
-        );
-        assert_eq!(
-            pinned(Cpus::List(vec![4, 1]), 3),
-            [Some(4), Some(1), Some(4)]
-        );
-        assert_eq!(pinned(Cpus::Unpinned, 2), [None, None]);
-        let error = pins(&Cpus::List(vec![2]), &available, 1).unwrap_err();
-        assert!(error.to_string().contains("no core 2"), "{error}");
-    }
 
     #[test]
     fn each_core_gets_a_worker_and_a_machine_with_very_many_no_more_than_there_may_be() {

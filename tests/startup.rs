@@ -108,7 +108,7 @@ fn the_start_line_says_version_settings_and_limits() {
         concat!("version=", env!("CARGO_PKG_VERSION")),
         &format!("config=\"{}\"", file.display()),
         "workers=2",
-        "workers are not pinned",
+        "cpus=\"",
         "max_connections=",
         "max_streams=77",
         "memory_max=67108864",
@@ -126,15 +126,23 @@ fn workers_keep_to_the_affinity_mask() {
     // Of this thread, and what it starts.
     sched_setaffinity(None, &one).unwrap();
     let relay = Relay::start(&[]);
-    let pinned = Relay::start(&["--cpus", "auto"]);
+    let pinned = Relay::start(&["--cpus", &first.to_string()]);
     sched_setaffinity(None, &all).unwrap();
-    relay.wait_log(&[
-        "started ",
-        " workers=1 ",
-        "cpus=\"1 available; workers are not pinned\"",
-    ]);
+    relay.wait_log(&["started ", " workers=1 ", "cpus=\"1 available; "]);
     let place = format!("worker 0 on core {first}\"");
     pinned.wait_log(&["started ", " workers=1 ", &place]);
+}
+
+#[test]
+fn regression_two_relays_are_pinned_to_the_same_core() {
+    let all = sched_getaffinity(None).unwrap();
+    let first = (0..CpuSet::MAX_CPU).find(|&cpu| all.is_set(cpu)).unwrap();
+    let place = format!("worker 0 on core {first}\"");
+    let one = Relay::start(&["--workers", "1", "--cpus", &first.to_string()]);
+    one.wait_log(&["started ", &place]);
+    let other = Relay::start(&["--workers", "1", "--cpus", "auto"]);
+    let line = other.wait_log(&["started "]);
+    assert!(!line.contains(&place), "{line}");
 }
 
 #[test]

@@ -39,7 +39,7 @@ fn the_defaults_are_the_documented_ones() {
         app: Vec::new(),
         backlog: 4096,
         chunk_size: 65_536,
-        cpus: Cpus::Unpinned,
+        cpus: Cpus::Available,
         file: None,
         reuse_port_with_others: false,
         drain: S(5),

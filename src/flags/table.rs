@@ -123,13 +123,13 @@ pub const OPTIONS: &[Opt] = &[
         accepts: Accepts::Text(
             "auto, none, or numbers and ranges like 0,2-3, each once, from 0 to 1023",
         ),
-        default: "none",
+        default: "auto",
         category: Category::Cores,
         meaning: "Cores the workers are pinned to, one after the other.",
-        note: "none leaves that to the kernel, which suits machines that are shared, with another \
-               relay for instance; auto takes the available cores in order, for a machine that \
-               the relay has to itself. The list may be shorter or longer than --workers: the \
-               workers go through it again from its start.",
+        note: "auto takes the available cores in order. It leaves out those that other processes \
+               are pinned to, and does not pin where too few are left or a CPU quota allows less \
+               than these cores; the start line says so. none does not pin. The list may be \
+               shorter or longer than --workers: the workers go through it again from its start.",
         ..BLANK
     },
     Opt {

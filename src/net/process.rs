@@ -36,6 +36,14 @@ pub fn exposure(path: &Path, what: &str) -> Option<String> {
     })
 }
 
+/// The one core that a thread may run on, from its `status` in procfs; None when it may run on
+/// more.
+pub fn only_core(status: &str) -> Option<usize> {
+    let mut lines = status.lines();
+    let list = lines.find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?;
+    list.trim().parse().ok()
+}
+
 /// Pins the calling thread to `cpu`.
 ///
 /// # Errors
@@ -74,6 +82,15 @@ mod tests {
         pin_thread(cpus[0]).unwrap();
         assert_eq!(available_cpus().unwrap(), [cpus[0]]);
         assert!(pin_thread(CpuSet::MAX_CPU).is_err());
+    }
+
+    #[test]
+    fn a_thread_with_one_core_is_found() {
+        let status = |list| format!("Name:\tx\nCpus_allowed_list:\t{list}\nMems_allowed:\t1\n");
+        assert_eq!(only_core(&status("5")), Some(5));
+        assert_eq!(only_core(&status("0-3")), None);
+        assert_eq!(only_core(&status("0,2")), None);
+        assert_eq!(only_core("Name:\tx\n"), None);
     }
 
     #[test]
