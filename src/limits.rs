@@ -483,6 +483,15 @@ pub const MISSING_ASKERS_MAX: usize = 8;
 /// are forgotten early.
 pub const MISSING_MAX: usize = 10_000;
 
+/// How long a query that an origin has accepted counts as accepted, where rules have `{query}`.
+pub const QUERY_KEPT: Duration = Duration::from_secs(60);
+
+/// Accepted queries, and streams of which such are known, that are remembered at one time.
+pub const QUERIES_MAX: usize = 10_000;
+
+/// Accepted queries of one stream that are tried in turn when its origins are asked anew.
+pub const QUERIES_TRIED: usize = 4;
+
 /// Fetches that the players of one address begin, as `--max-per-address` counts addresses, unless
 /// that is 0. One that brings a stream does not count: a crowd behind one address zaps as it
 /// likes, and who asks for what nobody has waits.

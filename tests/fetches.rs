@@ -29,6 +29,21 @@ fn edge_of(origin: SocketAddr, flags: &[&str]) -> Relay {
     Relay::start(&all)
 }
 
+/// A relay that fetches from `origin` with the query of the player.
+fn edge_by_query(origin: SocketAddr, flags: &[&str]) -> Relay {
+    let rule = format!("rtmp://{origin}?{{query}}");
+    let mut all = vec!["--pull", &rule, "--max-per-address", "1000"];
+    all.extend(flags);
+    Relay::start(&all)
+}
+
+/// How often the origin was asked with this query.
+fn asked_with(origin: &Origin, query: &str) -> usize {
+    let asked = origin.asked();
+    let name = format!("live cam {query}");
+    asked.iter().filter(|asked| **asked == name).count()
+}
+
 /// A socket to `relay` from 127.0.0.`number`.
 fn line_from(number: u8, relay: SocketAddr) -> Line {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
@@ -137,6 +152,79 @@ fn regression_a_missing_name_is_asked_for_ever_less_often() {
     wait_for("the origin to be asked", Duration::from_millis(900), || {
         (origin.asked().len() == 3).then_some(())
     });
+}
+
+#[test]
+fn regression_a_wrong_query_keeps_nobody_else_out() {
+    let origin = Origin::start(Behaviour::Guard);
+    let edge = edge_by_query(origin.address(), &["--play-wait", "20", "--workers", "2"]);
+    let bad = edge.on_each_worker(2, || Wire::play(edge.address(), "cam?token=bad"));
+    edge.wait_log(&["pull failed", "StreamNotFound"]);
+    let mut good = edge.on_each_worker(2, || Wire::play(edge.address(), "cam?token=good"));
+    for player in &mut good {
+        player.until_number(kind::VIDEO, 1);
+    }
+    assert_eq!(asked_with(&origin, "token=good"), 1);
+    assert!(!edge.log().contains("token"), "a query is in the log");
+    drop(bad);
+}
+
+#[test]
+fn regression_each_query_is_judged_by_the_origin() {
+    let origin = Origin::start(Behaviour::Guard);
+    let flags = [
+        "--play-wait",
+        "0",
+        "--workers",
+        "2",
+        "--http",
+        "127.0.0.1:0",
+    ];
+    let edge = edge_by_query(origin.address(), &flags);
+    let mut first = Wire::play(edge.address(), "cam?token=good1");
+    first.until_number(kind::VIDEO, 1);
+    for query in ["?token=bad", "?", ""] {
+        let mut player = Wire::play(edge.address(), &format!("cam{query}"));
+        player.until_status("NetStream.Play.StreamNotFound");
+    }
+    let answer = get(&edge, "/live/cam.flv?token=bad");
+    assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+    for query in ["token=good1", "token=good2"] {
+        let name = format!("cam?{query}");
+        let mut players = edge.on_each_worker(2, || Wire::play(edge.address(), &name));
+        for player in &mut players {
+            player.until_number(kind::VIDEO, 1);
+        }
+        assert_eq!(asked_with(&origin, query), 1);
+    }
+    edge.wait_stat("pulls", 1);
+}
+
+#[test]
+fn what_is_published_at_an_edge_is_not_an_origins_to_judge() {
+    let origin = Origin::start(Behaviour::Guard);
+    let edge = edge_by_query(origin.address(), &["--play-wait", "20"]);
+    let mut early = Wire::play(edge.address(), "cam?token=bad1");
+    edge.wait_log(&["pull failed", "StreamNotFound"]);
+    let mut film = Film::new("here", 0);
+    let mut publisher = Wire::publish(edge.address(), "cam");
+    publisher.send_all(&film.headers_again(0));
+    publisher.send_all(&film.group(4));
+    let mut player = Wire::play(edge.address(), "cam?token=bad2");
+    player.until_number(kind::AUDIO, 4);
+    early.until_number(kind::AUDIO, 4);
+}
+
+/// The head of the answer to a GET of `path`.
+fn get(relay: &Relay, path: &str) -> String {
+    use std::io::{Read, Write};
+    let mut socket = TcpStream::connect(relay.http()).unwrap();
+    socket.set_read_timeout(Some(SOON)).unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+    socket.write_all(request.as_bytes()).unwrap();
+    let mut answer = [0; 512];
+    let count = socket.read(&mut answer).unwrap();
+    String::from_utf8_lossy(&answer[..count]).into_owned()
 }
 
 /// Settings of a client that says it has come through `count` relays.

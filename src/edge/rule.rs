@@ -46,6 +46,11 @@ impl Rule {
         })
     }
 
+    /// Whether one of its servers is given the query of a player.
+    pub fn takes_query(&self) -> bool {
+        self.servers.iter().any(Upstream::takes_query)
+    }
+
     /// Whether it is about streams of `app`.
     pub fn is_for(&self, app: &str) -> bool {
         self.app.as_ref().is_none_or(|own| {

@@ -126,6 +126,11 @@ impl Upstream {
         }
     }
 
+    /// Whether it is given what a player has behind its `?`.
+    pub fn takes_query(&self) -> bool {
+        self.query.contains("{query}")
+    }
+
     /// Whether all streams are one and the same there.
     pub fn is_fixed(&self) -> bool {
         let name = if self.is_query_only {

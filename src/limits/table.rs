@@ -763,6 +763,21 @@ pub const TABLE: &[Limit] = &[
         "forgotten early"
     ),
     limit!(
+        Time QUERY_KEPT,
+        "Memory of a query that an origin has accepted",
+        "an origin is asked about it again"
+    ),
+    limit!(
+        Count QUERIES_MAX,
+        "Queries remembered like that",
+        "not remembered"
+    ),
+    limit!(
+        Count QUERIES_TRIED,
+        "Queries of one stream that are tried in turn",
+        "the oldest is not tried"
+    ),
+    limit!(
         Rate FETCHES,
         "Fetches for players of one address that bring no stream",
         "begin later"

@@ -35,6 +35,7 @@ use super::memory::Pressure;
 use super::missing::Missing;
 use super::notes::Notes;
 use super::pace::Pacer;
+use super::queries::Queries;
 use super::refusal::Refusals;
 use super::registry::Registry;
 use super::report::Questions;
@@ -83,6 +84,8 @@ pub struct Shared<S> {
     pub bans: Bans,
     /// What origins do not have.
     pub missing: Missing,
+    /// What origins have said of the queries of players.
+    pub queries: Queries,
     /// How much players may have origins asked for.
     pub fetches: Arc<Fetches>,
     /// What tells this relay from others in a chain of them.
@@ -106,6 +109,7 @@ impl<S> Shared<S> {
             admin_token: None,
             bans: Bans::default(),
             missing: Missing::default(),
+            queries: Queries::default(),
             fetches: Arc::new(Fetches::new(max_connections)),
             relay_id: 0,
             registry: Registry::new(config.max_streams),

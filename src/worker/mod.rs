@@ -18,7 +18,7 @@
 //!     antechamber  connections of proxies before the client is known
 //!     listing      which rows a page of a list has
 //!     report       what others want to know; kicks and bans
-//!     mail, registry, admission, fetches, missing, notes, pace, timers, table, conn, fault
+//!     mail, registry, admission, fetches, missing, queries, notes, pace, timers, table, conn, fault
 //! ```
 //!
 //! A turn: letters, ingress, feed, egress, deadlines, post. Reading only appends; every player
@@ -49,8 +49,10 @@ pub mod missing;
 mod notes;
 pub mod pace;
 mod places;
+mod probe;
 mod pull;
 mod push;
+pub mod queries;
 mod refusal;
 pub mod registry;
 mod report;

@@ -16,6 +16,7 @@
 //! from a timer, ends a pull: the rest writes down what happened.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use log::{Level, debug, info, log, warn};
@@ -59,6 +60,10 @@ pub(super) struct Pull {
     missing: usize,
     /// All of them said so, and it waits for the time to ask again.
     is_missing: bool,
+    /// It is a probe whose query an origin has accepted.
+    pub(super) is_accepted: bool,
+    /// How often origins were asked for it.
+    tries: usize,
     /// Since when there is no media; None while there is.
     pub(super) dark_since: Option<Instant>,
     /// Since when nobody wants it.
@@ -126,7 +131,8 @@ impl<S: Transport> Core<S> {
         };
         self.faults.at(Midst::Line);
         let servers = &self.shared.config.pull[rule].servers;
-        let order = order::order(&key, servers.iter().map(|server| &*server.authority));
+        let whole = self.streams[index].probe_of.as_ref().unwrap_or(&key);
+        let order = order::order(whole, servers.iter().map(|server| &*server.authority));
         let stream = &mut self.streams[index];
         stream.epoch = epoch;
         stream.tally = Tally::new(self.now);
@@ -143,6 +149,8 @@ impl<S: Transport> Core<S> {
             tried: 0,
             missing: 0,
             is_missing: false,
+            is_accepted: false,
+            tries: 0,
             dark_since: Some(self.now),
             idle_since: None,
         }));
@@ -156,14 +164,14 @@ impl<S: Transport> Core<S> {
     pub(super) fn hurry_pull(&mut self, index: usize, asker: IpAddr) {
         let now = self.uptime();
         let asker = self.shared.admission.key_of(asker);
-        let stream = &mut self.streams[index];
-        let Some(pull) = &mut stream.pull else {
+        let name = self.missing_name(index);
+        let Some(pull) = &mut self.streams[index].pull else {
             return;
         };
         let Shared {
             missing, fetches, ..
         } = &*self.shared;
-        let may_ask = |server: &usize| missing.wait(&stream.name, *server, asker, now).is_none();
+        let may_ask = |server: &usize| missing.wait(&name, *server, asker, now).is_none();
         if pull.is_missing
             && pull.order.iter().any(may_ask)
             && fetches.begin(asker, now) == Some(Duration::ZERO)
@@ -203,8 +211,11 @@ impl<S: Transport> Core<S> {
                 }
                 return;
             }
-            let server = pull.server();
-            let name = self.streams[index].name.clone();
+            let (server, is_first) = (pull.server(), pull.tried == 0);
+            if is_first {
+                self.take_query(index);
+            }
+            let name = self.missing_name(index);
             if self
                 .shared
                 .missing
@@ -236,14 +247,39 @@ impl<S: Transport> Core<S> {
     /// How long until the first of the origins that do not have the stream is asked again.
     fn missing_wait(&self, index: usize) -> Duration {
         let now = self.uptime();
-        let stream = &self.streams[index];
+        let name = self.missing_name(index);
         let missing = &self.shared.missing;
-        let pull = stream.pull.iter();
+        let pull = self.streams[index].pull.iter();
         let waits = pull.flat_map(|pull| {
-            let of = |server: &usize| missing.wait(&stream.name, *server, pull.asker, now);
+            let of = |server: &usize| missing.wait(&name, *server, pull.asker, now);
             pull.order.iter().filter_map(of)
         });
         waits.min().unwrap_or(limits::MISSING_KEPT)
+    }
+
+    /// What the stream is called where it is remembered that origins do not have it: with the
+    /// query that they were asked with, if they are asked with one.
+    fn missing_name(&self, index: usize) -> Arc<str> {
+        let stream = &self.streams[index];
+        match &stream.pull {
+            Some(pull) if stream.probe_of.is_none() && self.is_by_query(&pull.name.app) => {
+                let queries = &self.shared.queries;
+                queries.probe_name(&stream.name, &pull.name.query)
+            }
+            _ => stream.name.clone(),
+        }
+    }
+
+    /// Each round of a stream that is fetched by query takes one that was accepted, the newest first.
+    fn take_query(&mut self, index: usize) {
+        let stream = &mut self.streams[index];
+        if stream.probe_of.is_none()
+            && let Some(pull) = &mut stream.pull
+            && let Some(query) = self.shared.queries.next(&stream.name, pull.tries)
+        {
+            pull.name.query = query;
+            pull.tries += 1;
+        }
     }
 
     /// Takes the right to connect to the next origin; else how long to wait for it.
@@ -389,7 +425,7 @@ impl<S: Transport> Core<S> {
             }
             "NetStream.Play.StreamNotFound" | "NetStream.Play.Failed" => {
                 let now = self.uptime();
-                let name = self.streams[index].name.clone();
+                let name = self.missing_name(index);
                 if let Some(pull) = &mut self.streams[index].pull {
                     pull.missing += 1;
                     let (server, asker) = (pull.server(), pull.asker);
@@ -415,9 +451,10 @@ impl<S: Transport> Core<S> {
         let Some(msid) = conn.session.client().and_then(|client| client.msid()) else {
             return;
         };
-        if !conn.publications.is_empty() {
+        if !conn.publications.is_empty() || !self.query_accepted(index) {
             return;
         }
+        let conn = &mut self.conns[key];
         conn.publications.push(Publication {
             msid,
             stream: index,
@@ -439,6 +476,7 @@ impl<S: Transport> Core<S> {
     #[cold]
     pub(super) fn pull_is_live(&mut self, key: usize, index: usize) -> Result<(), CloseReason> {
         let name = self.streams[index].name.clone();
+        let missing_name = self.missing_name(index);
         let Some(pull) = &mut self.streams[index].pull else {
             return Ok(());
         };
@@ -451,7 +489,7 @@ impl<S: Transport> Core<S> {
             }
             Claim::Elsewhere { .. } => WorkerSet::default(),
         };
-        self.shared.missing.forget(&name, pull.server());
+        self.shared.missing.forget(&missing_name, pull.server());
         self.shared.fetches.succeeded(pull.asker);
         pull.line.slot = None;
         pull.dark_since = None;
@@ -515,6 +553,9 @@ impl<S: Transport> Core<S> {
 
     /// Goes on with a pull whose time has come, or ends it.
     pub(super) fn check_pull(&mut self, index: usize) {
+        if self.end_probe(index) {
+            return;
+        }
         let now = self.now;
         let (linger, give_up) = {
             let config = &self.shared.config;
@@ -613,9 +654,10 @@ impl<S: Transport> Core<S> {
     /// told, unless it is worth asking an origin from here.
     pub(super) fn not_live(&mut self, index: usize) {
         let stream = &self.streams[index];
-        if stream.source != Source::Nobody || stream.asked.is_none() {
+        if stream.source != Source::Nobody || stream.asked.is_none() || self.end_probe(index) {
             return;
         }
+        let stream = &self.streams[index];
         let first = stream.players.first().map(|player| player.conn);
         let first = first.and_then(|key| self.conns.get(key));
         let asker = first.map_or(NO_ADDRESS.ip(), |conn| conn.peer.ip());

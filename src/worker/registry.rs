@@ -96,6 +96,8 @@ struct Entry {
     owner: Option<usize>,
     /// It counts for the limit: a stream that is to be fetched does not before there is media.
     is_counted: bool,
+    /// It is fetched, or to be, and not published here.
+    is_fetched: bool,
     epoch: u64,
     readers: WorkerSet,
     /// What its players say of the relays they come through, at most once of each worker.
@@ -138,6 +140,7 @@ impl Registry {
         if known.is_none() {
             table.epochs += 1;
             entry.owner = Some(worker);
+            entry.is_fetched = !counts;
             entry.epoch = table.epochs;
         }
         if counts && !entry.is_counted {
@@ -149,6 +152,20 @@ impl Registry {
         Claim::Own {
             epoch: entry.epoch,
             readers,
+        }
+    }
+
+    /// Whether somebody publishes `name` here, or is to come back.
+    pub fn is_published(&self, name: &str) -> bool {
+        let table = self.lock();
+        let entry = table.entries.get(name);
+        entry.is_some_and(|entry| entry.owner.is_some() && !entry.is_fetched)
+    }
+
+    /// `name` was fetched and is published here from now on.
+    pub fn set_published(&self, name: &str) {
+        if let Some(entry) = self.lock().entries.get_mut(name) {
+            entry.is_fetched = false;
         }
     }
 

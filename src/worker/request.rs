@@ -311,8 +311,27 @@ impl<S: Transport> Core<S> {
         Flow::Continue
     }
 
-    /// Adds a player to a stream, which may be live or not.
+    /// Adds a player to a stream, or to a probe of it while its query is to be judged.
     fn join(
+        &mut self,
+        key: usize,
+        msid: u32,
+        asked: &StreamName,
+        name: &Arc<str>,
+        reset: bool,
+        switching: bool,
+    ) {
+        self.conns[key].asked = Some(name.clone());
+        let Some(probe) = self.probe_for(asked, name) else {
+            return self.join_stream(key, msid, asked, name, reset, switching);
+        };
+        let index = self.stream_for(&probe);
+        self.streams[index].probe_of = Some(name.clone());
+        self.join_stream(key, msid, asked, &probe, reset, switching);
+    }
+
+    /// Adds a player to a stream, which may be live or not.
+    pub(super) fn join_stream(
         &mut self,
         key: usize,
         msid: u32,
@@ -358,7 +377,6 @@ impl<S: Transport> Core<S> {
         };
         let conn = &mut self.conns[key];
         conn.plays.push(play);
-        conn.asked = Some(name.clone());
         self.faults.at(Midst::Role);
         self.enter_crowd(index, slot);
         if switching || !self.streams[index].is_live() {
@@ -426,6 +444,8 @@ impl<S: Transport> Core<S> {
         if stream.source == Source::Pulling {
             stream.source = Source::Nobody;
         }
+        let registry = &self.shared.registry;
+        registry.set_published(&stream.name);
         self.faults.at(Midst::Line);
         self.hang_up(index, &pull.line);
     }

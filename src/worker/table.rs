@@ -47,6 +47,8 @@ pub(super) struct Stream {
     pub(super) pushes: Vec<Push>,
     /// What the first player asked for, where it may be fetched.
     pub(super) asked: Option<Box<StreamName>>,
+    /// The stream that it is a probe of, see probe.rs.
+    pub(super) probe_of: Option<Arc<str>>,
     /// The relays that its publisher has come through.
     pub(super) via: Via,
     /// Its players by the relays that they have come through, where it may be fetched, ...
@@ -302,6 +304,7 @@ impl Stream {
             pull: None,
             pushes: Vec::new(),
             asked: None,
+            probe_of: None,
             via: Via::default(),
             crowd: Crowd::default(),
             marker: Marker::default(),

@@ -14,7 +14,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::pause;
-use super::wire::Media;
+use super::wire::{Key, Media};
 use tailwater::rtmp::command::{Status, write_command};
 use tailwater::rtmp::message::{MessageHeader, Payload, Timestamp, kind};
 use tailwater::rtmp::server::{Event, Request, ServerSession, WireSettings};
@@ -31,6 +31,9 @@ pub(crate) enum Behaviour {
     Silent,
     /// Says that playing begins, and sends nothing.
     NoMedia,
+    /// Sends a key frame to whoever plays with a query that begins with `token=good`, and has
+    /// nothing for others.
+    Guard,
     /// Closes at once.
     HangUp,
     /// Sends metadata and headers that never end, and the longest there are.
@@ -245,6 +248,10 @@ impl Shared {
                 ask(&name.app, &name.stream, &name.query);
                 match self.behaviour {
                     Behaviour::Scripted => session.out().writer().extend(&self.script.play),
+                    Behaviour::Guard if name.query.starts_with("token=good") => {
+                        session.accept_play(msid, &name, true);
+                        send_picture(session.out().writer(), msid);
+                    }
                     Behaviour::NoMedia => session.accept_play(msid, &name, true),
                     Behaviour::Flood => {
                         session.accept_play(msid, &name, true);
@@ -262,6 +269,22 @@ impl Shared {
             }
             _ => {}
         }
+    }
+}
+
+/// A header and a key frame.
+fn send_picture(out: &mut Vec<u8>, msid: u32) {
+    let picture = Media::picture(Key::Yes, 0, 1, 1_000);
+    for media in [Media::avc_header(0), picture] {
+        let header = MessageHeader {
+            csid: 6,
+            timestamp: Timestamp(0),
+            kind: media.kind,
+            msid,
+            len: media.payload.len(),
+        };
+        let payload = Payload::from_slice(&media.payload);
+        write_message(out, &header, &payload, 4_096);
     }
 }
 

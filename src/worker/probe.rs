@@ -1,0 +1,157 @@
+//! Whether a player may have a stream that is fetched by a rule with `{query}`: an origin says so,
+//! for each query.
+//!
+//! A player whose query no origin has accepted of late does not join the stream but a *probe* of
+//! it: a stream of a name of its own, see [`Queries::probe_name`], that is fetched as any other is,
+//! with that query, and that all players with the query wait for.
+//!
+//! ```text
+//!   play, new query --> probe, Pulling --- no origin has it ---> StreamNotFound, to these alone
+//!                              |
+//!                         Play.Start --> nobody has the stream: the probe becomes the stream
+//!                                   \--> somebody has it: the probe ends, its players join
+//! ```
+//!
+//! So no player's query decides for others, and the first one costs one connection to the origin,
+//! as without queries.
+//!
+//! [`Queries::probe_name`]: super::queries::Queries::probe_name
+
+use std::sync::Arc;
+
+use super::core::Core;
+use super::mail::Mail;
+use super::memory::Pressure;
+use super::registry::Claim;
+use crate::edge::hops::Marker;
+use crate::net::transport::Transport;
+use crate::rtmp::name::StreamName;
+
+impl<S: Transport> Core<S> {
+    /// Whether streams of `app` are fetched with the query of a player.
+    pub(super) fn is_by_query(&self, app: &str) -> bool {
+        let rule = self.pull_rule(app);
+        rule.is_some_and(|rule| self.shared.config.pull[rule].takes_query())
+    }
+
+    /// The probe that a player who asks for the stream `name` as `asked` has to wait for; None
+    /// when it may join the stream.
+    pub(super) fn probe_for(&self, asked: &StreamName, name: &Arc<str>) -> Option<Arc<str>> {
+        // What is published here is not an origin's to judge.
+        if !self.is_by_query(&asked.app) || self.shared.registry.is_published(name) {
+            return None;
+        }
+        let probe = self.shared.queries.probe_name(name, &asked.query);
+        let is_accepted = self.shared.queries.is_accepted(&probe, self.uptime());
+        (!is_accepted).then_some(probe)
+    }
+
+    /// The stream that the stream `index` is a probe of, if its players may join that.
+    fn probed(&self, index: usize) -> Option<Arc<str>> {
+        let stream = &self.streams[index];
+        let name = stream.probe_of.as_ref()?;
+        let is_accepted = || {
+            let queries = &self.shared.queries;
+            queries.is_accepted(&stream.name, self.uptime())
+        };
+        let may_join = stream.pull.as_ref().is_some_and(|pull| pull.is_accepted)
+            || is_accepted()
+            || self.shared.registry.is_published(name);
+        may_join.then(|| name.clone())
+    }
+
+    /// An origin has accepted the fetch of the stream `index`; false when it was a probe and the
+    /// stream is somebody else's, so that nothing more is to come.
+    pub(super) fn query_accepted(&mut self, index: usize) -> bool {
+        let now = self.uptime();
+        let has_memory = self.pressure < Pressure::NoStreams && !self.draining;
+        let stream = &mut self.streams[index];
+        let Some(pull) = &mut stream.pull else {
+            return true;
+        };
+        let (query, app) = (pull.name.query.clone(), pull.name.app.clone());
+        let name = stream.probe_of.as_ref().unwrap_or(&stream.name).clone();
+        if self.is_by_query(&app) {
+            self.shared.queries.accept(&name, &query, now);
+        }
+        let stream = &mut self.streams[index];
+        if stream.probe_of.is_none() {
+            return true;
+        }
+        let registry = &self.shared.registry;
+        if !self.by_name.contains_key(&name)
+            && let Claim::Own { epoch, .. } = registry.claim_fetch(&name, self.worker, has_memory)
+        {
+            self.probe_becomes(index, name, epoch);
+            return true;
+        }
+        if let Some(pull) = &mut stream.pull {
+            pull.is_accepted = true;
+        }
+        self.look_at_stream(index, self.now);
+        false
+    }
+
+    /// The probe `index` is the stream `name` from now on, which this worker has claimed.
+    fn probe_becomes(&mut self, index: usize, name: Arc<str>, epoch: u64) {
+        let registry = &self.shared.registry;
+        let stream = &mut self.streams[index];
+        let probe = std::mem::replace(&mut stream.name, name.clone());
+        let (_, mut readers) = registry.look_up(&probe);
+        readers.remove(self.worker);
+        registry.release(&probe, self.worker);
+        registry.leave(&probe, self.worker);
+        if !stream.players.is_empty() {
+            registry.join(&name, self.worker);
+        }
+        stream.epoch = epoch;
+        stream.probe_of = None;
+        stream.marker = Marker::default();
+        self.by_name.remove(&probe);
+        self.by_name.insert(name, index);
+        // Those that wait for the probe find that its query is accepted.
+        for worker in readers.iter() {
+            let name = probe.clone();
+            self.outbound.push((worker, Mail::NotLive { name }));
+        }
+        self.recount_crowd(index);
+        self.look_at_stream(index, self.now);
+    }
+
+    /// Ends the probe `index` and has its players join the stream, if they may; whether it did.
+    pub(super) fn end_probe(&mut self, index: usize) -> bool {
+        let Some(name) = self.probed(index) else {
+            return false;
+        };
+        let Some(asked) = self.streams[index].asked.clone() else {
+            return false;
+        };
+        self.forget_pull(index);
+        if self.streams[index].players.is_empty() {
+            self.last_player_left(index);
+            return true;
+        }
+        let waiting = self.streams[index].players.iter();
+        let waiting: Vec<_> = waiting
+            .map(|player| (player.conn, player.msid, player.reset))
+            .collect();
+        for (key, msid, reset) in waiting {
+            let plays = &mut self.conns[key].plays;
+            let its = |play: &super::conn::Play| play.stream == index && play.msid == msid;
+            let Some(at) = plays.iter().position(its) else {
+                continue;
+            };
+            let play = plays.remove(at);
+            let player = &self.streams[index].players[play.slot];
+            let (audio, video) = (player.audio, player.video);
+            self.remove_player(index, play.slot);
+            self.join_stream(key, msid, &asked, &name, reset, play.switching);
+            let joined = self.conns[key].plays.last().copied();
+            if let Some(play) = joined.filter(|play| play.msid == msid) {
+                let player = &mut self.streams[play.stream].players[play.slot];
+                (player.audio, player.video) = (audio, video);
+            }
+        }
+        true
+    }
+}
