@@ -481,7 +481,7 @@ fn redirects_of_connect_and_play_are_followed() {
         let edge = edge_of(&[bad.address()], &["--pull-give-up", "3"]);
         let mut player = Wire::play(edge.address(), "cam");
         player.until_number(kind::AUDIO, 4);
-        edge.wait_log(&["pull stream=live/cam", &good.address().to_string()]);
+        edge.wait_log(&["pull stream=\"live/cam\"", &good.address().to_string()]);
         assert_eq!(bad.asked().len(), 1);
     }
 }

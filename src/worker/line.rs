@@ -342,10 +342,11 @@ impl<S: Transport> Core<S> {
         if self.notes.allow("redirect_refused", Level::Warn, self.now) {
             let leads_to = target.map(|target| target.authority).unwrap_or_default();
             warn!(
-                "redirect refused stream={} from={} to={leads_to:?} why=\"{}\"",
-                self.streams[index].name,
-                from.authority,
-                error.words()
+                "redirect refused stream={} from={} to={} why={}",
+                quoted(&self.streams[index].name),
+                quoted(&from.authority),
+                quoted(leads_to),
+                quoted(error.words())
             );
         }
         Err(error)

@@ -215,7 +215,7 @@ impl<S: Transport> Core<S> {
             "conn={} push moves stream={} to={}",
             self.conns[key].id,
             quoted(&self.streams[index].name),
-            target.authority
+            quoted(&target.authority)
         );
         let is_beside = is_publishing && to.is_some();
         if let Some(push) = self.push(index, rule) {
