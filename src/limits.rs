@@ -447,6 +447,14 @@ pub const LOG_FLUSH: Duration = Duration::from_secs(1);
 pub const LOG_VALUE_CHARS: usize = 300;
 const _: () = assert!(LOG_VALUE_CHARS > NAME_BYTES_MAX);
 
+/// How long a player by HTTP waits for the second kind of media, sound or pictures, when one has
+/// come: the header of its file says which come.
+pub const FLV_KIND_WAIT: Duration = Duration::from_secs(1);
+
+/// How long it waits for any media of a stream that is live.
+pub const FLV_MEDIA_WAIT: Duration = Duration::from_secs(3);
+const _: () = assert!(FLV_KIND_WAIT.as_millis() < FLV_MEDIA_WAIT.as_millis());
+
 // Other servers.
 
 /// Relays a connection may have come through; one more is refused.

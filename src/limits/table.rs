@@ -716,6 +716,16 @@ pub const TABLE: &[Limit] = &[
         "Open files kept for `--admin`",
         "for clients as well"
     ),
+    limit!(
+        Time FLV_KIND_WAIT,
+        "For a player by HTTP to know whether both sound and pictures come, when one has",
+        "the FLV header says which came"
+    ),
+    limit!(
+        Time FLV_MEDIA_WAIT,
+        "The same when nothing has come of a stream that is live",
+        "the FLV header says which have codec headers, or both"
+    ),
     heading("Other servers"),
     limit!(
         Count HOPS_MAX,

@@ -18,7 +18,8 @@ use super::block::BlockPool;
 use super::headers::Headers;
 use super::log::{Frame, LogLimits, StreamLog};
 use crate::http::websocket::{self, opcode};
-use crate::rtmp::message::{Timestamp, kind};
+use crate::rtmp::media::{FrameKind, inspect_audio, inspect_video};
+use crate::rtmp::message::{HEAD_BYTES, Timestamp, kind};
 use crate::rtmp::writer::Sink;
 
 /// What goes around a tag.
@@ -304,21 +305,94 @@ impl Chunks {
     }
 }
 
-/// Whether there is sound and whether there are pictures in what a player begins with; both where
-/// nothing is known yet.
-pub fn kinds_in(log: &StreamLog) -> (bool, bool) {
-    let from = match log.newest_sync() {
-        Some(sync) => sync.offset,
-        None => log.base(),
+/// Which kinds of coded media come, for the header of a file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Kinds {
+    /// Sound does.
+    pub audio: bool,
+    /// Pictures do.
+    pub video: bool,
+    /// Nothing else is to be expected: both come, or one has come alone for [`KIND_MS`].
+    pub is_certain: bool,
+}
+
+/// A kind that has not come for so many milliseconds of the stream is taken as absent.
+const KIND_MS: i32 = 1_000;
+
+/// What comes now: what a player begins with, and what came just before. Codec headers alone are
+/// no sound and no pictures.
+pub fn kinds_in(log: &StreamLog) -> Kinds {
+    let mut kinds = Kinds::default();
+    let Some(last) = log.last_timestamp() else {
+        return kinds;
     };
-    let headers = log.headers_at(from);
-    let has = |kind: u8| {
-        !headers.of(kind).is_empty() || log.frames_from(from).any(|(_, frame)| frame.kind == kind)
-    };
-    match (has(kind::AUDIO), has(kind::VIDEO)) {
-        (false, false) => (true, true),
-        known => known,
+    let sync = log.newest_sync().map_or(u64::MAX, |sync| sync.offset);
+    let before = log.sync_before(Timestamp(last.0.wrapping_sub(KIND_MS.cast_unsigned())));
+    let from = before.map_or_else(|| log.base(), |sync| sync.offset);
+    let mut first = None;
+    for (start, frame) in log.frames_from(from) {
+        let age = last.since(frame.timestamp);
+        let seen = match frame.kind {
+            kind::AUDIO => &mut kinds.audio,
+            kind::VIDEO => &mut kinds.video,
+            _ => continue,
+        };
+        if *seen || !is_coded(log, start, frame) {
+            continue;
+        }
+        first.get_or_insert(frame.timestamp);
+        *seen = start >= sync || age <= KIND_MS;
+        if kinds.audio && kinds.video {
+            break;
+        }
     }
+    let is_long = first.is_some_and(|first: Timestamp| last.since(first) >= KIND_MS);
+    kinds.is_certain = kinds.audio && kinds.video || is_long && (kinds.audio || kinds.video);
+    kinds
+}
+
+/// The kinds to expect of a stream of which nothing more is known in time: those it has, or else
+/// those it has headers of, or else both.
+pub fn kinds_likely_in(log: &StreamLog) -> (bool, bool) {
+    let seen = kinds_in(log);
+    let headers = log.headers_now().cloned().unwrap_or_default();
+    let announced = |kind: u8| !headers.of(kind).is_empty();
+    match (seen.audio, seen.video) {
+        (false, false) => match (announced(kind::AUDIO), announced(kind::VIDEO)) {
+            (false, false) => (true, true),
+            announced => announced,
+        },
+        seen => seen,
+    }
+}
+
+/// Whether a message of audio or video has more than a header, a command or silence.
+fn is_coded(log: &StreamLog, start: u64, frame: Frame) -> bool {
+    let chunks = Chunks::new(log, start, frame);
+    let is_video = frame.kind == kind::VIDEO;
+    let mut head: SmallVec<[u8; HEAD_BYTES]> = SmallVec::new();
+    let mut pieces = chunks.payload();
+    // Of a message with many tracks this may be too little: that counts as coded.
+    while head.len() < HEAD_BYTES
+        && let Some(piece) = pieces.next()
+    {
+        let wanted = piece.len().min(HEAD_BYTES - head.len());
+        head.extend_from_slice(&piece[..wanted]);
+    }
+    let seen = match is_video {
+        true => inspect_video(&head, chunks.len),
+        false => inspect_audio(&head, chunks.len),
+    };
+    !matches!(
+        seen.kind,
+        FrameKind::SequenceHeader
+            | FrameKind::SequenceEnd
+            | FrameKind::ChannelConfig
+            | FrameKind::Metadata
+            | FrameKind::Command
+            | FrameKind::Silence
+            | FrameKind::Empty
+    )
 }
 
 #[cfg(test)]

@@ -261,6 +261,10 @@ impl<S: Transport> Core<S> {
             .iter()
             .position(|play| overdue(play.wait_until))
         {
+            let play = self.conns[key].plays[index];
+            if self.begin_overdue(&play) {
+                continue;
+            }
             let play = self.conns[key].plays.remove(index);
             let name = self.streams[play.stream].name.clone();
             self.faults.at(Midst::Deadline);

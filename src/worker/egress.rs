@@ -83,6 +83,7 @@ impl<S: Transport> Core<S> {
     /// Writes to every player of one stream, then trims its log.
     pub(super) fn round(&mut self, index: usize) {
         self.flush(index);
+        self.start_undecided(index);
         self.streams[index].tally.last_round = Some(self.now);
         self.faults.at(Midst::Egress);
         // From the last to the first: one that is closed on the way, with every play of its

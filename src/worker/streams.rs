@@ -21,7 +21,7 @@ use super::fault::Midst;
 use super::mail::Mail;
 use super::registry::WorkerSet;
 use super::session::Session;
-use super::table::{Form, Meter, Source, Stream, Tally};
+use super::table::{FlvStart, Form, Meter, Source, Stream, Tally};
 use crate::limits;
 use crate::logging::quoted;
 use crate::net::transport::Transport;
@@ -96,6 +96,14 @@ impl<S: Transport> Core<S> {
         // A joiner freezes the open segment early and starts with what there is.
         self.flush(index);
         self.place_flv_player(index, slot);
+        if self.awaits_kinds(index, slot) {
+            return;
+        }
+        self.begin_player(index, slot);
+    }
+
+    /// Begins with the player, whose place in the log is known.
+    fn begin_player(&mut self, index: usize, slot: usize) {
         let stream = &mut self.streams[index];
         let player = &mut stream.players[slot];
         let (key, msid, reset) = (player.conn, player.msid, player.reset);
@@ -124,7 +132,7 @@ impl<S: Transport> Core<S> {
         play.wait_until = None;
         let only_head = match &mut conn.session {
             Session::Http(http) => {
-                let (audio, video) = flv::kinds_in(&stream.log);
+                let (audio, video) = flv::kinds_likely_in(&stream.log);
                 http.begin_stream(&flv::file_header(audio, video))
             }
             session => {
@@ -158,11 +166,67 @@ impl<S: Transport> Core<S> {
     fn place_flv_player(&mut self, index: usize, slot: usize) {
         let start = self.shared.config.start_at();
         let stream = &mut self.streams[index];
-        if let Form::Flv(framing) = stream.players[slot].form {
+        let player = &mut stream.players[slot];
+        if let (Form::Flv(framing), FlvStart::Unplaced) = (player.form, player.flv_start) {
             let (limits, blocks) = (self.log_limits, &mut self.blocks);
             let log = stream.flv.open(framing, &stream.log, limits, blocks);
-            stream.players[slot].cursor = Cursor::new(log, start);
+            player.cursor = Cursor::new(log, start);
+            if stream.log.end() == 0 {
+                // As by RTMP: it gets everything.
+                player.cursor = Cursor::at(0);
+                player.has_headers = true;
+            }
         }
+    }
+
+    /// Whether a player by HTTP has to wait until it is known which kinds of media come. It does
+    /// not wait for long: [`Core::begin_overdue`] begins with it all the same.
+    fn awaits_kinds(&mut self, index: usize, slot: usize) -> bool {
+        let stream = &mut self.streams[index];
+        let player = &mut stream.players[slot];
+        if !matches!(player.form, Form::Flv(_)) {
+            return false;
+        }
+        let kinds = flv::kinds_in(&stream.log);
+        if kinds.is_certain {
+            return false;
+        }
+        stream.has_undecided = true;
+        let (start, wait) = match kinds.audio || kinds.video {
+            true => (FlvStart::OneKind, limits::FLV_KIND_WAIT),
+            false => (FlvStart::NoMedia, limits::FLV_MEDIA_WAIT),
+        };
+        if player.flv_start != start && player.flv_start != FlvStart::OneKind {
+            player.flv_start = start;
+            let (key, until) = (player.conn, self.now + wait);
+            let plays = self.conns.get_mut(key).map(|conn| &mut conn.plays);
+            let mut plays = plays.into_iter().flatten();
+            if let Some(play) = plays.find(|p| p.stream == index && p.slot == slot) {
+                play.wait_until = Some(until);
+            }
+            self.arm(key, until);
+        }
+        true
+    }
+
+    /// Goes on with players by HTTP that wait to know which kinds of media come.
+    pub(super) fn start_undecided(&mut self, index: usize) {
+        if std::mem::take(&mut self.streams[index].has_undecided) && self.streams[index].is_live() {
+            self.start_players(index);
+        }
+    }
+
+    /// Begins with a player that has waited to know which kinds of media come for long enough;
+    /// false when it is none.
+    pub(super) fn begin_overdue(&mut self, play: &Play) -> bool {
+        let stream = &self.streams[play.stream];
+        let player = &stream.players[play.slot];
+        let waits = stream.is_live() && !player.started && player.flv_start != FlvStart::Unplaced;
+        if waits {
+            self.flush(play.stream);
+            self.begin_player(play.stream, play.slot);
+        }
+        waits
     }
 
     /// The log of the stream has come from another worker: those that wait for it start where
@@ -180,6 +244,7 @@ impl<S: Transport> Core<S> {
                 _ => start,
             };
             player.cursor = Cursor::new(&stream.log, start);
+            player.flv_start = FlvStart::Unplaced;
         }
     }
 
@@ -333,6 +398,7 @@ impl<S: Transport> Core<S> {
         stream.flv.recycle(&mut self.blocks);
         for player in &mut stream.players {
             player.cursor = Cursor::new(&stream.log, StartAt::NewestSync);
+            player.flv_start = FlvStart::Unplaced;
         }
     }
 

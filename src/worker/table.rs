@@ -39,6 +39,8 @@ pub(super) struct Stream {
     pub(super) feeds: SmallVec<[Feed; 1]>,
     /// How far it has been taken; only where it comes from another worker.
     pub(super) upstream: Upstream,
+    /// Players by HTTP wait to know which kinds of media come.
+    pub(super) has_undecided: bool,
     /// On the worker's list of streams with something new.
     pub(super) dirty: bool,
     /// How it is fetched, while this worker does that.
@@ -191,8 +193,23 @@ pub(super) struct Player {
     /// Since when skips are counted, and how many there were.
     pub(super) skips: Option<(Instant, usize)>,
     pub(super) form: Form,
+    /// How far a player by HTTP is on its way to the header of its file.
+    pub(super) flv_start: FlvStart,
     /// It is counted among those of its stream by the relays it has come through.
     pub(super) is_counted: bool,
+}
+
+/// The header of a file says which kinds of media come: it is written when that is known, or after
+/// a short wait.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum FlvStart {
+    /// The player has no place in the log yet.
+    #[default]
+    Unplaced,
+    /// It has one, and no media has come.
+    NoMedia,
+    /// One kind of media has come.
+    OneKind,
 }
 
 /// In what form messages are sent.
@@ -236,6 +253,7 @@ impl Player {
             video: Video::On,
             skips: None,
             form: Form::Play,
+            flv_start: FlvStart::Unplaced,
             is_counted: false,
         }
     }
@@ -300,6 +318,7 @@ impl Stream {
             players: Vec::new(),
             feeds: SmallVec::new(),
             upstream: Upstream::default(),
+            has_undecided: false,
             dirty: false,
             pull: None,
             pushes: Vec::new(),

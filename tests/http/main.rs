@@ -20,6 +20,7 @@ mod cases;
 mod clients;
 mod ends;
 mod hostile;
+mod kinds;
 mod names;
 mod places;
 mod proxies;

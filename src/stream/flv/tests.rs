@@ -246,11 +246,34 @@ fn a_file_says_which_kinds_of_tags_it_has() {
     assert_eq!(file_header(true, true), *b"FLV\x01\x05\0\0\0\x09\0\0\0\0");
     assert_eq!(file_header(false, true)[4], 1);
     let mut live = Live::new();
-    assert_eq!(kinds_in(&live.chunks), (true, true));
-    live.put(kind::AUDIO, 0, true, b"a");
-    live.chunks.flush();
-    assert_eq!(kinds_in(&live.chunks), (true, false));
-    live.put(kind::VIDEO, 0, false, b"a");
-    live.chunks.flush();
-    assert_eq!(kinds_in(&live.chunks), (true, true));
+    assert_eq!(kinds_in(&live.chunks), Kinds::default());
+    assert_eq!(kinds_likely_in(&live.chunks), (true, true));
+    let check = |live: &mut Live, audio, video, is_certain| {
+        live.chunks.flush();
+        let kinds = kinds_in(&live.chunks);
+        let expected = Kinds {
+            audio,
+            video,
+            is_certain,
+        };
+        assert_eq!(kinds, expected);
+    };
+    // Headers alone are no media.
+    live.put(kind::AUDIO, 0, false, &[0xAF, 0, 0x12, 0x10]);
+    live.put(kind::VIDEO, 0, false, &[0x17, 0, 0, 0, 0, 1]);
+    check(&mut live, false, false, false);
+    live.put(kind::AUDIO, 0, true, &[0xAF, 1, 1]);
+    check(&mut live, true, false, false);
+    assert_eq!(kinds_likely_in(&live.chunks), (true, false));
+    live.put(kind::AUDIO, 1_000, true, &[0xAF, 1, 1]);
+    check(&mut live, true, false, true);
+    live.put(kind::VIDEO, 1_010, true, &[0x17, 1, 0, 0, 0, 1]);
+    check(&mut live, true, true, true);
+    // Pictures that only go on, and sound that has stopped before the newest group.
+    live.put(kind::VIDEO, 2_000, false, &[0x27, 1, 0, 0, 0, 1]);
+    live.put(kind::VIDEO, 2_500, true, &[0x17, 1, 0, 0, 0, 1]);
+    check(&mut live, false, true, true);
+    // One still picture and sound ever after.
+    live.put(kind::AUDIO, 9_000, true, &[0xAF, 1, 1]);
+    check(&mut live, true, false, true);
 }
