@@ -426,6 +426,17 @@ pub const CHECK_EVERY: Duration = Duration::from_secs(10);
 /// A stream that lives on another worker has this long to arrive, even when plays do not wait.
 pub const FEED_WAIT: Duration = Duration::from_secs(2);
 
+/// A publisher that has ended its stream (FCUnpublish, closeStream, deleteStream) may publish it
+/// again within this time, and its players stay for that; shorter if `--grace` is.
+pub const UNPUBLISH_GRACE: Duration = Duration::from_secs(2);
+
+/// A play of a stream that its publisher has ended waits this long for another publish.
+pub const ENDED_WAIT: Duration = Duration::from_millis(500);
+const _: () = assert!(ENDED_WAIT.as_millis() < UNPUBLISH_GRACE.as_millis());
+
+/// Streams that are remembered to have been ended by their publishers, each for `--play-wait`.
+pub const ENDED_MAX: usize = 10_000;
+
 /// A warning that may repeat is written at most this often.
 pub const WARN_EVERY: Duration = Duration::from_secs(10);
 

@@ -12,13 +12,14 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
+use support::http::{FlvPlayer, Http, Way};
 use support::media::{self, H264_AAC};
 use support::packets::{Track, assert_list, assert_same, of_file};
 use support::players::{Player, Program as PlayerProgram};
 use support::publishers::{Program, Speed};
 use support::relay::Relay;
 use support::wire::{Film, Media, Seen, Wire, media_of, signals_of};
-use support::{A_WHILE, wait_for};
+use support::{A_WHILE, SOON, pause, wait_for};
 use tailwater::rtmp::client::Action;
 use tailwater::rtmp::control::UserControl;
 use tailwater::rtmp::message::kind;
@@ -126,7 +127,7 @@ fn players_stay_when(flags: &[&str], change: impl FnOnce(&mut support::process::
 fn a_publisher_that_was_killed_comes_back() {
     players_stay_when(&["--grace", "3"], |first| {
         first.signal(Signal::KILL);
-        first.wait(support::SOON);
+        first.wait(SOON);
     });
 }
 
@@ -282,7 +283,189 @@ fn a_publisher_that_returns_to_another_worker_is_brought_to_its_stream() {
     let group = film.group(1);
     last.send_all(&group);
     player.until_number(kind::AUDIO, group[1].number().unwrap());
-    wait_for("one publisher left", support::SOON, || {
+    wait_for("one publisher left", SOON, || {
         (relay.stats().get("publishers") == Some(&1)).then_some(())
     });
+}
+
+/// Long enough that a test which waits for it fails.
+const LONG: &str = "60";
+
+/// Ends what is published as encoders of the FMLE family do.
+fn unpublish(publisher: &mut Wire, stream: &str) {
+    publisher.command(0, |amf| {
+        amf.string("FCUnpublish").number(0.0).null().string(stream);
+    });
+    publisher.command(0, |amf| {
+        amf.string("deleteStream").number(0.0).null().number(1.0);
+    });
+}
+
+/// A relay of two workers whose players stay for long, and wait for long.
+fn patient_relay(flags: &[&str]) -> Relay {
+    let own = ["--workers", "2", "--grace", LONG, "--play-wait", LONG];
+    Relay::start(&[&own[..], &["--http", "127.0.0.1:0"], flags].concat())
+}
+
+/// Players of `cam` on both workers, by RTMP and by HTTP, that have a picture.
+fn audience(relay: &Relay, publisher: &mut Wire) -> (Vec<Wire>, Vec<FlvPlayer>) {
+    let mut film = Film::new("cam", 0);
+    publisher.send_all(&film.headers_again(0));
+    publisher.send_all(&film.group(1));
+    let players = (0..6).map(|_| Wire::play(relay.address(), "cam"));
+    let mut players: Vec<Wire> = players.collect();
+    let by_http = [Way::Plain, Way::WebSocket].map(|way| FlvPlayer::play(relay.http(), "cam", way));
+    for player in &mut players {
+        player.until_number(kind::VIDEO, 0);
+    }
+    (players, by_http.into())
+}
+
+/// All of them are told that the stream is over, and closed, without the grace.
+#[track_caller]
+fn assert_told((players, by_http): (Vec<Wire>, Vec<FlvPlayer>)) {
+    for mut player in players {
+        player.until_status("NetStream.Play.UnpublishNotify");
+        player.until_closed();
+    }
+    for mut player in by_http {
+        player.until_closed(SOON);
+    }
+}
+
+/// Whoever asks is told that there is no such stream, without the wait.
+#[track_caller]
+fn assert_not_found(relay: &Relay) {
+    for _ in 0..4 {
+        let mut player = Wire::connect_to(relay.address(), "live", "cam", Action::Play);
+        player.until_status("NetStream.Play.StreamNotFound");
+    }
+    let mut by_http = Http::connect(relay.http());
+    assert_eq!(by_http.get("/live/cam.flv").status, 404);
+}
+
+#[test]
+fn an_unpublish_ends_the_stream_soon() {
+    let relay = patient_relay(&[]);
+    for ending in ["FCUnpublish", "closeStream", "deleteStream"] {
+        let mut publisher = Wire::publish(relay.address(), "cam");
+        let audience = audience(&relay, &mut publisher);
+        publisher.command(1, |amf| {
+            amf.string(ending).number(0.0).null();
+            match ending {
+                "FCUnpublish" => amf.string("cam"),
+                _ => amf.number(1.0),
+            };
+        });
+        drop(publisher);
+        // Who comes before its players are told is not let in any more.
+        relay.wait_log(&["unpublish"]);
+        assert_told(audience);
+        assert_not_found(&relay);
+    }
+    // Somebody publishes it again: it is as if it had never ended.
+    let _publisher = Wire::publish(relay.address(), "cam");
+    Wire::play(relay.address(), "cam");
+}
+
+#[test]
+fn a_stream_that_never_was_is_still_waited_for() {
+    let relay = patient_relay(&[]);
+    let mut player = Wire::connect_to(relay.address(), "live", "cam", Action::Play);
+    assert!(
+        player
+            .settle()
+            .iter()
+            .all(|seen| !matches!(seen, Seen::Closed(_)))
+    );
+    relay.wait_players(1);
+    let mut publisher = Wire::publish(relay.address(), "cam");
+    let mut film = Film::new("cam", 0);
+    publisher.send_all(&film.headers_again(0));
+    publisher.send_all(&film.group(1));
+    player.until_number(kind::VIDEO, 0);
+}
+
+#[test]
+fn an_unpublish_and_another_publish_keep_the_players() {
+    let relay = patient_relay(&[]);
+    let mut publisher = Wire::publish(relay.address(), "cam");
+    let (mut players, _by_http) = audience(&relay, &mut publisher);
+    unpublish(&mut publisher, "cam");
+    publisher.until_status("NetStream.Unpublish.Success");
+    let mut publisher = Wire::publish(relay.address(), "cam");
+    let mut film = Film::new("cam", 0).numbered_from(1_000);
+    publisher.send_all(&film.headers_again(0));
+    publisher.send_all(&film.group(1));
+    for player in &mut players {
+        player.until_number(kind::VIDEO, 1_000);
+    }
+}
+
+#[test]
+fn an_edge_ends_a_stream_that_its_origin_ends() {
+    let origin = patient_relay(&[]);
+    let rule = format!("rtmp://{}", origin.address());
+    let edge = patient_relay(&["--pull", &rule, "--pull-give-up", LONG]);
+    let mut publisher = Wire::publish(origin.address(), "cam");
+    let mut film = Film::new("cam", 0);
+    publisher.send_all(&film.headers_again(0));
+    publisher.send_all(&film.group(1));
+    let audience = audience(&edge, &mut publisher);
+    unpublish(&mut publisher, "cam");
+    drop(publisher);
+    assert_told(audience);
+    assert_not_found(&edge);
+    // It is there again as soon as the origin has it.
+    let mut publisher = Wire::publish(origin.address(), "cam");
+    publisher.send_all(&film.headers_again(0));
+    publisher.send_all(&film.group(1));
+    wait_for("stream at the edge", A_WHILE, || {
+        let mut player = Wire::connect_to(edge.address(), "live", "cam", Action::Play);
+        let seen = player.until("an answer", |seen| {
+            *seen == Seen::status("NetStream.Play.Start") || matches!(seen, Seen::Closed(_))
+        });
+        (!matches!(seen.last(), Some(Seen::Closed(_)))).then_some(())
+    });
+}
+
+#[test]
+fn players_of_a_lost_publisher_are_told_at_once_in_a_drain() {
+    let mut relay = patient_relay(&["--drain", LONG]);
+    let mut publisher = Wire::publish(relay.address(), "cam");
+    let audience = audience(&relay, &mut publisher);
+    let mut other = Wire::publish(relay.address(), "away");
+    let film = Film::new("away", 0);
+    other.send_all(&film.headers_again(0));
+    let mut player = Wire::play(relay.address(), "away");
+    let mut waiting = Wire::connect_to(relay.address(), "live", "none", Action::Play);
+    waiting.settle();
+    relay.wait_players(10);
+    // One is lost before, one after.
+    drop(other);
+    relay.wait_stat("publishers", 1);
+    relay.signal(Signal::TERM);
+    player.until_status("NetStream.Play.UnpublishNotify");
+    waiting.until_status("NetStream.Play.StreamNotFound");
+    drop(publisher);
+    assert_told(audience);
+    relay.ended(SOON);
+}
+
+#[test]
+fn players_of_a_lost_origin_are_told_at_once_in_a_drain() {
+    let mut origin = patient_relay(&[]);
+    let rule = format!("rtmp://{}", origin.address());
+    let flags = ["--pull", &rule, "--pull-give-up", LONG, "--drain", LONG];
+    let mut edge = patient_relay(&flags);
+    let mut publisher = Wire::publish(origin.address(), "cam");
+    let mut film = Film::new("cam", 0);
+    publisher.send_all(&film.headers_again(0));
+    publisher.send_all(&film.group(1));
+    let audience = audience(&edge, &mut publisher);
+    edge.signal(Signal::TERM);
+    pause(Duration::from_millis(300));
+    origin.kill();
+    assert_told(audience);
+    edge.ended(SOON);
 }

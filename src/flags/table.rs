@@ -202,7 +202,7 @@ pub const OPTIONS: &[Opt] = &[
         accepts: seconds(0, 3600),
         default: "10 s",
         category: Category::Streams,
-        meaning: "Keep the players of a stream this long after its publisher left.",
+        meaning: "Keep the players of a stream this long after its publisher was lost.",
         note: "If the publisher comes back in time, they go on. 0 ends the stream at once.",
         ..BLANK
     },

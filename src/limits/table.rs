@@ -585,6 +585,21 @@ pub const TABLE: &[Limit] = &[
         "NetStream.Play.StreamNotFound"
     ),
     limit!(
+        Time UNPUBLISH_GRACE,
+        "For a publisher that has ended its stream to publish again, at most `--grace`",
+        "its players are told and closed"
+    ),
+    limit!(
+        Time ENDED_WAIT,
+        "For a play of such a stream, for `--play-wait` after its end",
+        "NetStream.Play.StreamNotFound"
+    ),
+    limit!(
+        Count ENDED_MAX,
+        "Streams remembered like that",
+        "forgotten early"
+    ),
+    limit!(
         Time WARN_EVERY,
         "Between two warnings of one kind",
         "not written"

@@ -111,7 +111,7 @@ impl<S: Transport> Core<S> {
                 .get(index)
                 .is_some_and(|stream| stream.source == Source::Publisher(key));
             if is_its && step == Step::Other {
-                self.publisher_left(index);
+                self.publisher_left(index, false);
             } else {
                 self.break_stream(index);
             }
@@ -255,7 +255,7 @@ impl<S: Transport> Core<S> {
             }
         }
         for index in lost {
-            self.publisher_left(index);
+            self.publisher_left(index, false);
         }
     }
 

@@ -612,7 +612,7 @@ impl<S: Transport> Core<S> {
             self.remove_player(play.stream, play.slot);
         }
         while let Some(publication) = self.conns[key].publications.pop() {
-            self.publisher_left(publication.stream);
+            self.publisher_left(publication.stream, false);
         }
     }
 

@@ -12,6 +12,7 @@ use std::time::Instant;
 use super::conn::CloseReason;
 use super::contain::Step;
 use super::core::Core;
+use super::table::Source;
 use crate::http::websocket::CloseCode;
 use crate::net::transport::Transport;
 use crate::rtmp::command::Status;
@@ -26,13 +27,27 @@ impl<S: Transport> Core<S> {
         for key in keys {
             self.contained(key, Step::Other, |core| core.ask_to_leave(key));
         }
-        let pulls = self
-            .streams
-            .iter()
-            .filter(|(_, stream)| stream.pull.is_some());
-        for index in pulls.map(|(index, _)| index).collect::<Vec<_>>() {
-            self.look_at_stream(index, self.now);
+        let streams: Vec<usize> = self.streams.iter().map(|(index, _)| index).collect();
+        for index in streams {
+            self.contained_stream(index, |core| core.drain_stream(index));
         }
+    }
+
+    /// Whom a stream waits for does not come any more, and that is seen at once: its publisher, who
+    /// may have been about to be back or to begin, or an origin.
+    fn drain_stream(&mut self, index: usize) {
+        let now = self.now;
+        let stream = &mut self.streams[index];
+        match &mut stream.source {
+            Source::Away { until, .. } => *until = now,
+            Source::Nobody if self.shared.registry.look_up(&stream.name).0.is_none() => {
+                self.refuse_all_waiting(index);
+                return;
+            }
+            _ if stream.pull.is_some() => {}
+            _ => return,
+        }
+        self.look_at_stream(index, now);
     }
 
     /// A client that knows how is asked to connect anew, here, where another relay listens by

@@ -248,12 +248,14 @@ impl<S: Transport> Core<S> {
                     let stream = &mut self.streams[index];
                     stream.log.append_fed(bytes, &frames);
                     self.pacer.work().fanned_out += (frames.len() * stream.players.len()) as u64;
+                    self.feed_is_back(index);
                     self.mark_dirty(index);
                 }
                 drop(receipt);
             }
-            Mail::Away { epoch, .. } => {
+            Mail::Away { epoch, ended, .. } => {
                 if self.is_fed_in(index, epoch) {
+                    self.streams[index].upstream.ended = ended;
                     self.streams[index].log.forget_sync();
                 }
             }
@@ -286,14 +288,23 @@ impl<S: Transport> Core<S> {
         }
     }
 
+    /// Something has come of a stream from elsewhere: where its publisher had ended it, those that
+    /// have come since may begin.
+    fn feed_is_back(&mut self, index: usize) {
+        if std::mem::take(&mut self.streams[index].upstream.ended) {
+            self.start_players(index);
+        }
+    }
+
     /// Worker `from` has players of the stream and asks for it.
     fn subscribed(&mut self, index: usize, name: Arc<str>, epoch: u64, from: usize) {
         if !self.is_owned_in(index, epoch) {
             self.outbound.push((from, Mail::NotLive { name }));
-        } else if self.streams[index].is_live() {
+        } else if self.streams[index].may_begin() {
             self.feed_from_snapshot(index, from);
         }
-        // While it is being fetched it is fed to all that wait once there is something.
+        // While it is being fetched, or its publisher has ended it and may be back, it is fed to
+        // all that wait once there is something.
     }
 
     /// Whether this worker has the stream, in its life `epoch`.

@@ -421,6 +421,9 @@ impl<S: Transport> Core<S> {
             self.forget_former(key, stream, rule);
         }
         if self.draining {
+            if task == Task::Pull {
+                self.pull_lost_in_drain(stream);
+            }
             return;
         }
         let line = self.line(stream, task);

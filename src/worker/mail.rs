@@ -103,6 +103,8 @@ pub enum Mail<S> {
         name: Arc<str>,
         /// Which life of the stream.
         epoch: u64,
+        /// It has ended the stream.
+        ended: bool,
     },
     /// The stream is over.
     End {

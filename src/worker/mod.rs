@@ -34,6 +34,7 @@ pub mod core;
 mod deadlines;
 mod drain;
 mod egress;
+mod ended;
 pub mod event_loop;
 mod fault;
 mod feed;

@@ -68,6 +68,8 @@ pub(super) struct Pull {
     pub(super) dark_since: Option<Instant>,
     /// Since when nobody wants it.
     pub(super) idle_since: Option<Instant>,
+    /// When an origin first said that its publisher has ended it; None while there is media.
+    over_since: Option<Instant>,
 }
 
 impl Pull {
@@ -153,6 +155,7 @@ impl<S: Transport> Core<S> {
             tries: 0,
             dark_since: Some(self.now),
             idle_since: None,
+            over_since: None,
         }));
         // Once the player is in its place: it may be told at once that there is no such stream.
         self.look_at_stream(index, begin_at);
@@ -196,10 +199,18 @@ impl<S: Transport> Core<S> {
             pull.is_missing = false;
             if pull.tried == pull.order.len() {
                 let all_lack_it = pull.missing == pull.tried;
+                let over_since = pull.over_since.filter(|_| all_lack_it && !is_new);
                 pull.tried = 0;
                 pull.missing = 0;
                 pull.is_missing = all_lack_it;
-                let wait = if all_lack_it {
+                let wait = if let Some(since) = over_since {
+                    let until = since + limits::UNPUBLISH_GRACE;
+                    if until <= self.now {
+                        return self.end_pull(index);
+                    }
+                    self.pull_is_over(index);
+                    until - self.now
+                } else if all_lack_it {
                     self.missing_wait(index)
                 } else {
                     let dice = self.next_seed(index as u64);
@@ -298,6 +309,30 @@ impl<S: Transport> Core<S> {
         Ok(())
     }
 
+    /// All origins say that the stream is over, or that there is none: nobody begins to play it
+    /// until one has it again.
+    fn pull_is_over(&mut self, index: usize) {
+        if let Source::Away { ended, .. } = &mut self.streams[index].source
+            && !std::mem::replace(ended, true)
+        {
+            let ended = true;
+            self.tell_feeds(index, |name, epoch| Mail::Away { name, epoch, ended });
+            self.note_end(index, limits::UNPUBLISH_GRACE);
+        }
+    }
+
+    /// The origin goes while the relay stops: nobody is asked for the stream any more.
+    pub(super) fn pull_lost_in_drain(&mut self, index: usize) {
+        let now = self.now;
+        if let Some(stream) = self.streams.get_mut(index)
+            && let Some(pull) = &mut stream.pull
+        {
+            pull.dark_since.get_or_insert(now);
+            pull.line.state = State::Waiting(now);
+            self.look_at_stream(index, now);
+        }
+    }
+
     /// No origin has the stream: who waits for it does so no longer than for one that may be
     /// published here.
     fn shorten_waits(&mut self, index: usize) {
@@ -308,7 +343,7 @@ impl<S: Transport> Core<S> {
         for slot in 0..self.streams[index].players.len() {
             let player = &self.streams[index].players[slot];
             let (key, msid) = (player.conn, player.msid);
-            let until = begun + self.patience(key);
+            let until = begun + self.patience(key, index);
             let plays = &mut self.conns[key].plays;
             let its = plays
                 .iter_mut()
@@ -322,12 +357,17 @@ impl<S: Transport> Core<S> {
         }
     }
 
-    /// How long a play of connection `key` may come before its publish. A relay that plays here
-    /// for its own players has others to ask.
-    pub(super) fn patience(&self, key: usize) -> Duration {
-        match self.is_relay(key) {
-            true => Duration::ZERO,
-            false => self.shared.config.play_wait,
+    /// How long a play of connection `key` may come before the publish of its stream. A relay that
+    /// plays here for its own players has others to ask; where a publisher has just ended the
+    /// stream, hardly anybody is about to publish it; and nobody may while the relay stops.
+    pub(super) fn patience(&self, key: usize, index: usize) -> Duration {
+        if self.draining || self.is_relay(key) {
+            return Duration::ZERO;
+        }
+        let wait = self.shared.config.play_wait;
+        match self.has_ended(index) {
+            true => wait.min(limits::ENDED_WAIT),
+            false => wait,
         }
     }
 
@@ -434,6 +474,10 @@ impl<S: Transport> Core<S> {
                 refused(&code)
             }
             "NetStream.Play.UnpublishNotify" | "NetStream.Play.Complete" => {
+                if let Some(pull) = &mut self.streams[index].pull {
+                    pull.missing += 1;
+                    pull.over_since.get_or_insert(self.now);
+                }
                 Flow::Close(CloseReason::StreamEnded)
             }
             // It is about to stop, or says where to go instead: another one has it as well.
@@ -493,6 +537,8 @@ impl<S: Transport> Core<S> {
         self.shared.fetches.succeeded(pull.asker);
         pull.line.slot = None;
         pull.dark_since = None;
+        pull.over_since = None;
+        self.shared.registry.forget_end(&name);
         pull.line.failures = 0;
         (pull.tried, pull.missing) = (0, 0);
         let server = &self.shared.config.pull[pull.rule].servers[pull.server()];
@@ -601,6 +647,7 @@ impl<S: Transport> Core<S> {
             self.look_at_stream(index, until);
         }
         match state {
+            State::Waiting(_) if self.draining => self.end_pull(index),
             State::Waiting(until) if until > now => self.look_at_stream(index, until),
             State::Waiting(_) => self.ask_origin(index),
             State::Calling(_) => self.check_call(index, Task::Pull),
@@ -613,17 +660,16 @@ impl<S: Transport> Core<S> {
     fn end_pull(&mut self, index: usize) {
         if self.streams[index].source == Source::Pulling {
             self.forget_pull(index);
-            let waiting = self.streams[index].players.iter();
-            let waiting: Vec<_> = waiting.map(|player| (player.conn, player.msid)).collect();
-            for (key, msid) in waiting {
-                self.refuse_waiting(key, msid, index);
-            }
+            self.refuse_all_waiting(index);
             // Otherwise the last of those that wait takes it along.
             if self.streams[index].players.is_empty() {
                 self.last_player_left(index);
             }
         } else {
             self.end_stream(index);
+            if self.streams.contains(index) {
+                self.refuse_all_waiting(index);
+            }
         }
     }
 
@@ -664,9 +710,14 @@ impl<S: Transport> Core<S> {
         if self.begin_pull(index, asker) {
             return;
         }
-        let waiting = self.streams[index].players.iter();
-        let waiting: Vec<_> = waiting.map(|player| (player.conn, player.msid)).collect();
-        for (key, msid) in waiting {
+        self.refuse_all_waiting(index);
+    }
+
+    /// No play waits for the stream any longer.
+    pub(super) fn refuse_all_waiting(&mut self, index: usize) {
+        let players = self.streams[index].players.iter();
+        let players: Vec<_> = players.map(|player| (player.conn, player.msid)).collect();
+        for (key, msid) in players {
             self.refuse_waiting(key, msid, index);
         }
     }

@@ -11,7 +11,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 // A length of time; there is no clock here.
+use core::time::Duration;
 
+use super::ended::Ended;
 use crate::edge::hops::Marker;
 use crate::limits;
 
@@ -88,6 +90,8 @@ struct Table {
     epochs: u64,
     /// Entries that have an owner and count for the limit.
     owned: usize,
+    /// Streams that were ended by their publishers.
+    ended: Ended,
 }
 
 /// An entry lives while it has an owner or readers.
@@ -167,6 +171,22 @@ impl Registry {
         if let Some(entry) = self.lock().entries.get_mut(name) {
             entry.is_fetched = false;
         }
+    }
+
+    /// The publisher of `name` has ended it at `now`; that counts until `until`.
+    pub fn note_end(&self, name: &Arc<str>, now: Duration, until: Duration) {
+        self.lock().ended.remember(name.clone(), now, until);
+    }
+
+    /// Somebody publishes `name` again.
+    pub fn forget_end(&self, name: &str) {
+        self.lock().ended.forget(name);
+    }
+
+    /// Whether `name` was ended by its publisher a while before `now`, and nobody has published
+    /// it since.
+    pub fn has_ended(&self, name: &str, now: Duration) -> bool {
+        self.lock().ended.contains(name, now)
     }
 
     /// `worker` has given up its publisher of `name` for good.

@@ -379,10 +379,11 @@ impl<S: Transport> Core<S> {
         conn.plays.push(play);
         self.faults.at(Midst::Role);
         self.enter_crowd(index, slot);
-        if switching || !self.streams[index].is_live() {
+        let begins = self.streams[index].may_begin();
+        if switching || !begins {
             self.arm(key, until);
         }
-        if self.streams[index].is_live() {
+        if begins {
             self.start_player(index, slot);
         }
     }
@@ -397,7 +398,7 @@ impl<S: Transport> Core<S> {
         // Nobody is asked for a player whose chain of relays is as long as they may be.
         let may_ask = via.is_none_or(Via::may_go_on) || stream.pull.is_some();
         let may_pull = !is_live && may_ask && self.pull_rule(asked.judged_app()).is_some();
-        let mut wait = self.patience(key);
+        let mut wait = self.patience(key, index);
         if may_pull {
             wait = wait.max(self.shared.config.pull_give_up);
             let stream = &mut self.streams[index];
@@ -414,7 +415,10 @@ impl<S: Transport> Core<S> {
         match owner {
             _ if is_live => {}
             Some(owner) => {
-                wait = wait.max(limits::FEED_WAIT);
+                wait = match self.has_ended(index) {
+                    true => self.patience(key, index),
+                    false => wait.max(limits::FEED_WAIT),
+                };
                 if is_first {
                     self.subscribe(index, owner);
                 }
@@ -433,6 +437,13 @@ impl<S: Transport> Core<S> {
             None => self.hurry_pull(index, peer),
         }
         wait
+    }
+
+    /// Whether the publisher of the stream has just ended it, and nobody publishes it since.
+    pub(super) fn has_ended(&self, index: usize) -> bool {
+        let stream = &self.streams[index];
+        let registry = &self.shared.registry;
+        !stream.may_begin() && registry.has_ended(&stream.name, self.uptime())
     }
 
     /// A stream that is fetched is published here from now on.
@@ -568,7 +579,7 @@ impl<S: Transport> Core<S> {
                 let (id, peer, stream) = (conn.id, conn.peer, quoted(&entry.name));
                 info!("conn={id} unpublish stream={stream} peer={peer}");
             }
-            self.publisher_left(stream);
+            self.publisher_left(stream, true);
         }
     }
 

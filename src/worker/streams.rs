@@ -51,6 +51,7 @@ impl<S: Transport> Core<S> {
         readers: WorkerSet,
     ) {
         let stream = &mut self.streams[index];
+        self.shared.registry.forget_end(&stream.name);
         let away_ms = stream.away_ms(self.now);
         if stream.epoch == epoch {
             stream.tally.gaps += u64::from(matches!(stream.source, Source::Away { .. }));
@@ -294,8 +295,9 @@ impl<S: Transport> Core<S> {
         self.forget_stream(index);
     }
 
-    /// The publisher of the stream has gone; it may come back.
-    pub(super) fn publisher_left(&mut self, index: usize) {
+    /// The publisher of the stream has gone; it may come back, also when it has `ended` the
+    /// stream: some encoders do that where settings change.
+    pub(super) fn publisher_left(&mut self, index: usize, ended: bool) {
         let stream = &mut self.streams[index];
         if !matches!(stream.source, Source::Publisher(_)) {
             // Of what was to be fetched nothing had come yet.
@@ -305,13 +307,18 @@ impl<S: Transport> Core<S> {
         self.faults.at(Midst::Role);
         let stream = &mut self.streams[index];
         let config = &self.shared.config;
-        let until = match stream.pull {
-            Some(_) => self.now + config.pull_give_up,
-            None => self.now + config.grace,
+        let grace = match stream.pull {
+            // No publisher is let in any more, and nothing is fetched anew.
+            _ if self.draining => Duration::ZERO,
+            Some(_) => config.pull_give_up,
+            None if ended => config.grace.min(limits::UNPUBLISH_GRACE),
+            None => config.grace,
         };
+        let until = self.now + grace;
         stream.source = Source::Away {
             since: self.now,
             until,
+            ended,
         };
         // Who joins now would start with a picture of the past and then see nothing.
         stream.log.flush();
@@ -319,7 +326,19 @@ impl<S: Transport> Core<S> {
         self.mark_dirty(index);
         self.faults.at(Midst::Role);
         self.look_at_stream(index, until);
-        self.tell_feeds(index, |name, epoch| Mail::Away { name, epoch });
+        self.tell_feeds(index, |name, epoch| Mail::Away { name, epoch, ended });
+        if ended {
+            self.note_end(index, grace);
+        }
+    }
+
+    /// The publisher of a stream has ended it, and may come back within `grace`: for as long as
+    /// a play may come before its publish after that, it is known that the stream is over.
+    pub(super) fn note_end(&self, index: usize, grace: Duration) {
+        let (now, wait) = (self.uptime(), self.shared.config.play_wait);
+        let name = &self.streams[index].name;
+        let registry = &self.shared.registry;
+        registry.note_end(name, now, now + grace + wait);
     }
 
     /// Does what is due for a stream: its lines are called, it ends when its publisher has not

@@ -168,7 +168,12 @@ pub(super) enum Source {
     /// A connection of this worker, by slab key.
     Publisher(usize),
     /// The publisher has left; it may come back until the time given.
-    Away { since: Instant, until: Instant },
+    Away {
+        since: Instant,
+        until: Instant,
+        /// It has ended the stream, and was not lost: nobody begins to play until it is back.
+        ended: bool,
+    },
     /// Another worker.
     Fed { worker: usize },
     /// An origin, which has sent nothing of it yet: players wait.
@@ -297,6 +302,8 @@ pub(super) struct Feed {
 pub(super) struct Upstream {
     /// How many header changes it was told of.
     pub(super) changes: u64,
+    /// Its publisher has ended it, and nothing has come since.
+    pub(super) ended: bool,
     /// Something is missing: it takes nothing until it gets a snapshot.
     pub(super) broken: bool,
     /// When the registry was last asked, the stream was another one or somewhere else.
@@ -330,9 +337,18 @@ impl Stream {
         }
     }
 
-    /// Whether players may start.
+    /// Whether there is a publisher, or was one just now.
     pub(super) fn is_live(&self) -> bool {
         !matches!(self.source, Source::Nobody | Source::Pulling)
+    }
+
+    /// Whether a player that comes now begins at once.
+    pub(super) fn may_begin(&self) -> bool {
+        match self.source {
+            Source::Away { ended, .. } => !ended,
+            Source::Fed { .. } => !self.upstream.ended,
+            _ => self.is_live(),
+        }
     }
 
     /// Whether this worker answers for the stream to the others.
@@ -354,7 +370,7 @@ impl Stream {
         let elapsed = match self.source {
             // It may be long past the end of its grace, and the timer not have come up yet: of a
             // machine that slept, the players' time does not leap.
-            Source::Away { since, until } => {
+            Source::Away { since, until, .. } => {
                 until.min(now).saturating_duration_since(since).as_millis()
             }
             _ => 0,

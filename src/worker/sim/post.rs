@@ -72,7 +72,7 @@ pub(super) fn told(mail: &Mail<SimSocket>) -> String {
         Mail::Snapshot { name, epoch, .. } => format!("snapshot of {name} {epoch}"),
         Mail::Headers { name, epoch, .. } => format!("headers of {name} {epoch}"),
         Mail::Append { name, epoch, .. } => format!("more of {name} {epoch}"),
-        Mail::Away { name, epoch } => format!("away {name} {epoch}"),
+        Mail::Away { name, epoch, .. } => format!("away {name} {epoch}"),
         Mail::End { name, epoch } => format!("end of {name} {epoch}"),
         Mail::Wanted { name, epoch, .. } => format!("{name} {epoch} is wanted"),
         Mail::NotLive { name } => format!("no {name}"),
