@@ -574,6 +574,16 @@ const _: () = assert!(TLS_IDLE_BYTES >= TLS_READ_BYTES);
 /// grew the process by that much each.
 pub const TLS_CONNECTION_BYTES: usize = 8 * KIB;
 
+/// How long a turn of a worker goes on with handshakes; the rest waits for the next turn. Players
+/// wait for no more than this and one signature.
+pub const HANDSHAKE_TURN: Duration = Duration::from_millis(5);
+
+/// Steps of handshakes of one address on one worker; a whole one has two or three. More wait.
+pub const HANDSHAKE_STEPS: Rate = Rate::per_second(100, 200);
+
+/// How long those wait at a time.
+pub const HANDSHAKE_PAUSE: Duration = Duration::from_millis(20);
+
 /// Characters of what TLS says is wrong that are logged.
 pub const TLS_WORDS_CHARS: usize = 200;
 

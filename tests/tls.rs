@@ -12,9 +12,13 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::Signal;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, ClientConnection, RootCertStore};
 use tailwater::net::dial::dial;
 use tailwater::net::listener::SocketOptions;
 use tailwater::net::socket::Socket;
@@ -49,6 +53,46 @@ fn s_client(address: SocketAddr, options: &[&str]) -> (String, bool) {
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     (text, output.status.success())
+}
+
+#[test]
+fn handshakes_beyond_the_rate_of_an_address_wait_and_succeed() {
+    let flags = [
+        "--workers",
+        "1",
+        "--max-per-address",
+        "1000",
+        "--handshake-timeout",
+        "1s",
+    ];
+    let (authority, relay) = relay_for(&["localhost"], &flags);
+    let certificates = CertificateDer::pem_file_iter(authority.path()).unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(certificates.map(Result::unwrap));
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let settings = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let settings = Arc::new(settings);
+    let mut clients: Vec<(TcpStream, ClientConnection)> = (0..450)
+        .map(|_| {
+            let name = "localhost".try_into().unwrap();
+            let mut session = ClientConnection::new(settings.clone(), name).unwrap();
+            let mut tcp = TcpStream::connect(relay.tls_address()).unwrap();
+            session.write_tls(&mut tcp).unwrap();
+            (tcp, session)
+        })
+        .collect();
+    let begun = now();
+    for (number, (tcp, session)) in clients.iter_mut().enumerate() {
+        while session.is_handshaking() {
+            let done = session.complete_io(tcp);
+            done.unwrap_or_else(|error| panic!("client {number}: {error}"));
+        }
+    }
+    eprintln!("all hands were shaken after {:?}", begun.elapsed());
 }
 
 /// The host whose certificate a client gets that asks for `name`.

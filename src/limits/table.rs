@@ -651,6 +651,21 @@ pub const TABLE: &[Limit] = &[
         "counted"
     ),
     limit!(
+        Time HANDSHAKE_TURN,
+        "What a turn of a worker has for handshakes of TLS",
+        "the rest waits for the next turn"
+    ),
+    limit!(
+        Rate HANDSHAKE_STEPS,
+        "Steps of handshakes from one address on a worker, unless `--max-per-address` is 0",
+        "more wait; nobody is closed for it"
+    ),
+    limit!(
+        Time HANDSHAKE_PAUSE,
+        "How long they wait at a time",
+        "looked at again"
+    ),
+    limit!(
         Count TLS_WORDS_CHARS,
         "Characters of the log about what TLS says is wrong",
         "cut"

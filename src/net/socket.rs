@@ -11,7 +11,6 @@ use mio::net::{TcpStream, UnixStream};
 use super::tcp_info;
 use super::tls::{ServerTls, TlsSocket};
 use super::transport::{Path, Transport};
-use crate::limits;
 
 /// See the module text.
 #[derive(Debug)]
@@ -98,10 +97,17 @@ impl Transport for Socket {
         matches!(self, Self::Tls(_))
     }
 
+    fn is_handshaking(&self) -> bool {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) => false,
+            Self::Tls(socket) => socket.is_handshaking(),
+        }
+    }
+
     fn held_bytes(&self) -> usize {
         match self {
             Self::Tcp(_) | Self::Unix(_) => 0,
-            Self::Tls(_) => limits::TLS_CONNECTION_BYTES,
+            Self::Tls(socket) => socket.held_bytes(),
         }
     }
 

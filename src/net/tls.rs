@@ -39,6 +39,10 @@ pub struct TlsSocket {
     session: Connection,
     /// The first byte of the peer was looked at.
     begun: bool,
+    /// Bytes received that nothing has come of yet: a part of a record or of a handshake message.
+    undecided: usize,
+    /// Encrypted bytes that wait for TCP, about.
+    unsent: usize,
     /// Why it cannot go on; told once everything before has been read.
     failure: Option<io::Error>,
     end: End,
@@ -83,9 +87,22 @@ impl TlsSocket {
             tcp,
             session,
             begun: false,
+            undecided: 0,
+            unsent: 0,
             failure: None,
             end: End::Open,
         }
+    }
+
+    /// Whether hands are still being shaken.
+    pub fn is_handshaking(&self) -> bool {
+        self.session.is_handshaking()
+    }
+
+    /// Bytes of memory that the session holds, about. Its buffer for what is incomplete grows by
+    /// doubling.
+    pub fn held_bytes(&self) -> usize {
+        limits::TLS_CONNECTION_BYTES + 2 * self.undecided + self.unsent
     }
 
     /// The socket below, to be watched.
@@ -100,13 +117,14 @@ impl TlsSocket {
     pub fn flush_pending(&mut self) -> io::Result<()> {
         while self.session.wants_write() {
             match self.session.write_tls(&mut self.tcp) {
-                Ok(_) => {}
+                Ok(count) => self.unsent = self.unsent.saturating_sub(count),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if listener::is_exhausted(&error) => return Ok(()),
                 Err(error) => return Err(error),
             }
         }
+        self.unsent = 0;
         if self.end == End::Asked {
             self.end = End::Sent;
             // The peer may be gone already, which is as good.
@@ -148,14 +166,22 @@ impl TlsSocket {
             return (0, false);
         }
         let mut taken = 0;
+        self.undecided += piece.len();
         while !piece.is_empty() {
             if let Err(error) = self.session.read_tls(&mut piece) {
                 self.failure = Some(words(error.to_string()));
                 break;
             }
+            let was_handshaking = self.session.is_handshaking();
             let state = self.session.process_new_packets();
+            if self.session.wants_write() || was_handshaking != self.session.is_handshaking() {
+                self.undecided = piece.len();
+            }
             let (count, ended) = self.take_plaintext(&mut buf[taken..]);
             taken += count;
+            if count > 0 {
+                self.undecided = piece.len();
+            }
             if let Err(error) = state {
                 self.failure = Some(failed(error));
                 break;
@@ -261,6 +287,7 @@ impl Write for TlsSocket {
             return Err(ErrorKind::WouldBlock.into());
         }
         let mut taken = self.session.writer().write_vectored(bufs).map_err(broken)?;
+        self.unsent += taken;
         self.flush_pending()?;
         if taken < total && !self.session.wants_write() {
             let mut rest: SmallVec<[IoSlice<'_>; 16]> = bufs.iter().copied().collect();
@@ -270,6 +297,7 @@ impl Write for TlsSocket {
                 IoSlice::advance_slices(&mut rest, count);
                 count = self.session.writer().write_vectored(rest).map_err(broken)?;
                 taken += count;
+                self.unsent += count;
                 self.flush_pending()?;
             }
         }

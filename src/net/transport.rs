@@ -29,6 +29,11 @@ pub trait Transport: Read + Write {
         false
     }
 
+    /// Whether the handshake of the encryption is under way: reading may cost a signature.
+    fn is_handshaking(&self) -> bool {
+        false
+    }
+
     /// Bytes of memory the transport holds itself, about.
     fn held_bytes(&self) -> usize {
         0

@@ -308,12 +308,14 @@ impl StreamLog {
         self.held_bytes().saturating_sub(since)
     }
 
-    /// Memory of the index and of the headers in force in bytes.
+    /// Memory of the index, of the headers in force and of what is free of the open block, in
+    /// bytes.
     pub fn index_bytes(&self) -> u64 {
+        let free = self.open.capacity() - self.open.len();
         let frames = self.frames.capacity() * size_of::<Frame>() + self.syncs.bytes();
         let segments = self.segments.capacity() * size_of::<Segment>();
         let headers = self.headers.capacity() * size_of::<HeaderSet>() + self.header_bytes;
-        (frames + segments + headers) as u64
+        (frames + segments + headers + free) as u64
     }
 
     fn index(&mut self, frame: Frame) {

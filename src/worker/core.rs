@@ -29,6 +29,7 @@ use super::conn::{CloseReason, Closes, Conn};
 use super::contain::Step;
 use super::fault::{Faults, Midst};
 use super::fetches::Fetches;
+use super::handshakes::Handshakes;
 use super::line::{Call, Task};
 use super::mail::{InFlight, Mail, Mailbox};
 use super::memory::Pressure;
@@ -152,6 +153,8 @@ pub struct Core<S> {
     pub(super) dirty: Vec<usize>,
     /// Those among them whose logs have grown too long to wait for the next round.
     pub(super) overfull: Vec<usize>,
+    /// Connections to read that are within their handshakes.
+    pub(super) handshakes: Handshakes,
     pub(super) timers: Timers,
     pub(super) outbound: Vec<(usize, Mail<S>)>,
     /// What is still under way of streams that have ended, by name and worker.
@@ -249,6 +252,7 @@ impl<S: Transport> Core<S> {
             woken: Vec::new(),
             dirty: Vec::new(),
             overfull: Vec::new(),
+            handshakes: Handshakes::default(),
             timers: Timers::default(),
             outbound: Vec::new(),
             untaken: HashMap::new(),
@@ -482,13 +486,14 @@ impl<S: Transport> Core<S> {
 
     /// Whether a turn is needed at once: something was left over.
     pub fn has_leftovers(&self) -> bool {
-        !self.ready.is_empty() || !self.woken.is_empty()
+        !self.ready.is_empty() || !self.woken.is_empty() || self.handshakes.are_due()
     }
 
     /// When the next turn is needed if nothing happens.
     pub fn next_deadline(&self) -> Option<Instant> {
         let round = (!self.dirty.is_empty()).then(|| self.pacer.due(self.now));
-        let times = [self.timers.next(), round, self.drain_due()];
+        let handshakes = self.handshakes.due;
+        let times = [self.timers.next(), round, self.drain_due(), handshakes];
         times.into_iter().flatten().min()
     }
 

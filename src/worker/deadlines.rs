@@ -123,6 +123,8 @@ impl<S: Transport> Core<S> {
                 let last_said = conn.last_read.max(conn.last_ping);
                 ask_at = Some(last_said + config.pull_timeout / 2);
             }
+        } else if conn.in_ready && conn.socket.is_handshaking() {
+            // It waits for us, see handshakes.rs.
         } else if !conn.session.is_handshaken() {
             limit(conn.accepted_at, config.setup_timeout, Deadline::Setup)?;
             let timeout = config.handshake_timeout.min(self.role_time(conn).1);

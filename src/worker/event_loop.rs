@@ -257,6 +257,7 @@ impl EventLoop {
         let begun = clock();
         self.core.set_now(begun);
         self.core.ingress();
+        self.shake_hands();
         self.core.feed();
         let read = clock();
         self.core.egress();
@@ -278,6 +279,16 @@ impl EventLoop {
             self.core.publish_stats();
         }
         written
+    }
+
+    /// Goes on with handshakes, for as long as a turn has for them.
+    fn shake_hands(&mut self) {
+        let begun = clock();
+        while self.core.shake_hands() {
+            if clock().saturating_duration_since(begun) >= limits::HANDSHAKE_TURN {
+                return;
+            }
+        }
     }
 
     /// How long poll may sleep.

@@ -47,18 +47,22 @@ enum Halt {
 }
 
 impl<S: Transport> Core<S> {
-    /// Reads every connection on the ready list.
+    /// Reads every connection on the ready list, but for those within a handshake of TLS, which
+    /// have a time of their own: [`shake_hands`](Self::shake_hands).
     pub fn ingress(&mut self) {
         // Connections put on the list meanwhile are for the next turn.
         let mut ready = std::mem::take(&mut self.ready);
         for key in ready.drain(..) {
+            if self.queue_handshake(key) {
+                continue;
+            }
             self.contained(key, Step::Ingress, |core| core.read_conn(key));
         }
         ready.append(&mut self.ready);
         self.ready = ready;
     }
 
-    fn read_conn(&mut self, key: usize) {
+    pub(super) fn read_conn(&mut self, key: usize) {
         let Some(conn) = self.conns.get_mut(key) else {
             return;
         };

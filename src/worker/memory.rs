@@ -17,10 +17,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use log::warn;
+use smallvec::SmallVec;
 
 use super::conn::Conn;
 use super::core::Core;
-use super::table::{Source, Stream};
+use super::push::Push;
+use super::table::{Player, Source, Stream};
 use crate::limits;
 use crate::net::transport::Transport;
 
@@ -185,9 +187,23 @@ pub(super) fn conn_bytes<S: Transport>(conn: &Conn<S>) -> u64 {
         0
     };
     let ring = conn.ring.as_ref().map_or(0, |_| limits::RING_BYTES);
+    let lists = spilled(&conn.plays) + spilled(&conn.publications) + spilled(&conn.halves);
+    // The name is shared with the stream, or its own when it was refused.
+    let moving = conn.moving.as_ref().map_or(0, |its| {
+        size_of_val(&**its) + its.name.app.len() + its.name.stream.len() + its.name.query.len()
+    });
     let transport = conn.socket.held_bytes();
     let session = conn.session.memory_bytes();
-    (limits::CONNECTION_BYTES + transport + list + ring + session) as u64
+    (limits::CONNECTION_BYTES + transport + list + ring + session + lists + moving) as u64
+}
+
+/// Memory of a list of few that has become one of many.
+fn spilled<T, const N: usize>(list: &SmallVec<[T; N]>) -> usize {
+    if list.spilled() {
+        list.capacity() * size_of::<T>()
+    } else {
+        0
+    }
 }
 
 /// Pieces below this count for each player: they are copies, or not worth a look at who else has
@@ -221,8 +237,30 @@ pub(super) fn stream_bytes(stream: &Stream) -> u64 {
     };
     let flv = stream.flv.iter();
     let flv = flv.map(|log| log.held_bytes() + log.index_bytes());
-    log + stream.log.index_bytes() + flv.sum::<u64>()
+    log + stream.log.index_bytes() + flv.sum::<u64>() + stream_itself(stream) as u64
 }
+
+/// Memory of a stream besides its logs, also while somebody only waits for it: itself, its name
+/// here and in the registry, its players, and what is fetched and handed on.
+fn stream_itself(stream: &Stream) -> usize {
+    let lists = stream.players.capacity() * size_of::<Player>()
+        + stream.pushes.capacity() * size_of::<Push>()
+        + spilled(&stream.feeds);
+    let asked = stream.asked.as_ref().map_or(0, |_| NAME_BYTES);
+    let pull = stream
+        .pull
+        .as_ref()
+        .map_or(0, |pull| size_of_val(&**pull) + NAME_BYTES);
+    let pushes = stream.pushes.len() * NAME_BYTES;
+    STREAM_BYTES + 2 * stream.name.len() + lists + asked + pull + pushes
+}
+
+/// A stream and its places in the tables of the worker and of the registry, which grow by
+/// doubling.
+const STREAM_BYTES: usize = 2 * size_of::<Stream>() + 512;
+
+/// A name as it was asked for, without a long query.
+const NAME_BYTES: usize = 256;
 
 #[cfg(test)]
 mod tests {

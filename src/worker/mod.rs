@@ -40,6 +40,7 @@ mod fault;
 mod feed;
 pub mod fetches;
 mod form;
+mod handshakes;
 mod http;
 mod ingress;
 pub mod line;

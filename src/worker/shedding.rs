@@ -33,7 +33,7 @@ struct Holder {
 
 /// Whom a connection counts for: its address, or itself where the address says nothing about who
 /// it is.
-type Share = (Key, u64);
+pub(super) type Share = (Key, u64);
 
 impl<S: Transport> Core<S> {
     /// Frees the groups of pictures of streams that nobody plays, the largest first, until `bytes`
@@ -151,7 +151,7 @@ impl<S: Transport> Core<S> {
 }
 
 /// Whom a connection counts for.
-fn share_of<S>(conn: &Conn<S>) -> Share {
+pub(super) fn share_of<S>(conn: &Conn<S>) -> Share {
     let address = conn.peer.ip();
     let is_alone = address.is_unspecified() || conn.is_dialled;
     (Key::of(address), if is_alone { conn.id } else { 0 })
