@@ -62,6 +62,8 @@ pub struct Config {
     pub http_cors: Vec<String>,
     /// Names that pages and streams are asked for under; any when empty.
     pub http_host: Vec<String>,
+    /// Whether limits for one address hold for 127.0.0.1 and ::1, too.
+    pub limit_loopback: Switch,
     /// Bytes behind which a player jumps to the newest sync point; at most `log_bytes`.
     pub lag_max: usize,
     /// What to listen on without TLS; none twice unless its port is 0.
@@ -180,6 +182,7 @@ impl Config {
             http_cors: values.origins("http-cors")?,
             http_host: values.hosts("http-host")?,
             lag_max: values.number("lag-max")?,
+            limit_loopback: values.switch("limit-loopback")?,
             listen: values.listen("listen")?,
             listen_tls: values.addresses("listen-tls")?,
             log: values.log("log")?,

@@ -299,7 +299,7 @@ impl Client {
             self.unsent.extend_from_slice(out.pending());
             out.advance(out.pending().len());
         }
-        self.socket.flush_pending().map_err(|e| e.to_string())?;
+        self.socket.flush_pending().map_err(|error| lost(&error))?;
         if self.unsent.is_empty() {
             return Ok(());
         }
@@ -325,7 +325,7 @@ impl Client {
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error.to_string()),
+                Err(error) => return Err(lost(&error)),
             };
             self.bytes += count as u64;
             if let Role::Player(_) = self.role {
@@ -388,13 +388,11 @@ impl Client {
             Link::Session(session) => {
                 session.set_now(Duration::from_nanos(now_ns()));
                 while let Some(event) = session.next(input, &mut at).map_err(broken)? {
+                    check_refused(&event)?;
                     match (event, &mut self.role) {
                         (ClientEvent::Media(message), Role::Player(player)) => {
                             let message = (message.header.kind, &message.payload);
                             take_media(player, &mut self.state, self.begun_ns, desk, message);
-                        }
-                        (ClientEvent::Status { level, code, .. }, _) if level == "error" => {
-                            return Err(format!("refused: {code}"));
                         }
                         (ClientEvent::Status { code, .. }, role) => match (&*code, role) {
                             ("NetStream.Publish.Start", Role::Publisher(_)) => {
@@ -408,14 +406,6 @@ impl Client {
                             }
                             _ => {}
                         },
-                        (
-                            ClientEvent::Refused {
-                                code, description, ..
-                            },
-                            _,
-                        ) => {
-                            return Err(format!("refused: {code} {description}"));
-                        }
                         _ => {}
                     }
                 }
@@ -565,6 +555,30 @@ fn take_media(
     }
 }
 
+/// Whether the server has refused what was asked of it: its words.
+fn check_refused(event: &ClientEvent<'_>) -> Result<(), String> {
+    match event {
+        ClientEvent::Status {
+            level,
+            code,
+            description,
+            ..
+        } if level == "error" => Err(format!("refused: {code} {description}")),
+        ClientEvent::Refused {
+            code, description, ..
+        } => Err(format!("refused: {code} {description}")),
+        _ => Ok(()),
+    }
+}
+
+/// Why a connection is over for which the socket has this error.
+fn lost(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => "closed by the server".into(),
+        _ => error.to_string(),
+    }
+}
+
 /// As much as the socket takes.
 fn write(socket: &mut Stream, bytes: &[u8]) -> Result<usize, String> {
     match socket.write(bytes) {
@@ -577,7 +591,7 @@ fn write(socket: &mut Stream, bytes: &[u8]) -> Result<usize, String> {
         {
             Ok(0)
         }
-        Err(error) => Err(error.to_string()),
+        Err(error) => Err(lost(&error)),
     }
 }
 

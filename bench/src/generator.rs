@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use mio::{Events, Interest, Poll, Token};
 
+use crate::advice;
 use crate::client::{Client, Desk, Player, Publisher, Role, Seen, State};
 use crate::measure::{Usage, now_ns, usage};
 use crate::media::Media;
@@ -85,9 +86,10 @@ const SETTLE_NS: u64 = SECOND_NS;
 const SECOND_NS: u64 = 1_000_000_000;
 /// Not the number of a connection.
 const SCRAPER: Token = Token(usize::MAX - 1);
-/// Where connections come from; the kernel has some 28,000 ports for each address.
+/// Where connections come from; the kernel has some 28,000 ports for each address. The relay limits
+/// the first of them only with `--limit-loopback on`.
 const SOURCES: Sources = Sources {
-    first: Ipv4Addr::new(127, 0, 0, 2),
+    first: Ipv4Addr::LOCALHOST,
     connections: 8_000,
 };
 
@@ -399,7 +401,8 @@ impl Generator {
     /// Nobody is lost before the measurement, and nobody waits for ever.
     fn check_joining(&self, now: u64) -> Result<(), String> {
         if let Some(why) = &self.closed_why {
-            return Err(format!("{why} while the load was put on"));
+            let why = format!("{why} while the load was put on");
+            return Err(advice::with_advice(&why));
         }
         let (began, already) = self.phase_began;
         let due = (self.target() - already) as u64;

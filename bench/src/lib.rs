@@ -15,11 +15,13 @@
 //!         |
 //!   measure  report  flags      the kernel's figures, tables, command lines
 //!   url                         where servers are
+//!   advice                      what to change when a server refuses
 //!   certificate                 for relays with TLS
 //!   subcommand                  from a command line to how it ended
 //! ```
 
 pub mod abuse;
+mod advice;
 pub mod certificate;
 pub mod check;
 pub mod client;

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use tailwater::net::tls::ClientTls;
 
+use crate::advice;
 use crate::client::{Server, Wire};
 use crate::flags::{Flag, FlagError, Values, flag};
 use crate::generator::{Generator, Outcome};
@@ -334,8 +335,9 @@ pub(crate) fn measure_and_report(plan: Plan, values: &Values, command: &str) -> 
     }
     if let Some(why) = &outcome.closed_why {
         eprintln!(
-            "{} connections closed early; the first: {why}",
-            outcome.closed
+            "{} connections closed early; the first: {}",
+            outcome.closed,
+            advice::with_advice(why)
         );
     }
     Ok(())

@@ -50,6 +50,7 @@ fn the_defaults_are_the_documented_ones() {
         http_cors: Vec::new(),
         http_host: Vec::new(),
         lag_max: 4 << 20,
+        limit_loopback: Switch::Off,
         listen: vec![ListenAddr::Tcp("0.0.0.0:1935".parse().unwrap())],
         listen_tls: Vec::new(),
         log: None,
@@ -134,6 +135,7 @@ const BAD_TEXTS: &str = "
     app       | / | a//b | /a | a/ | .. | a/.b | a?b=c | live/_definst_
     cpus      | a | 0, | ,0 | 1-0 | 0- | -1 | 0,0 | 0-3,2 | 1024 | 0 - 1 | auto,0 | None
     gop-cache | yes | ON | 1
+    limit-loopback | yes | ON | 1
     http      | : | localhost | localhost:80 | 65536 | unix:/a | none
     http-host | https://a | a:80 | a b | a/b | *
     http-cors | tv.example | https:// | https://a/b | https://a b | **

@@ -53,6 +53,7 @@ impl Config {
         let word = |word: &str| vec![word.to_owned()];
         let rules = |rules: &[Rule]| shown_or_none(rules.iter().map(Rule::to_string));
         let paths = |paths: &[PathBuf]| paths.iter().map(|p| p.display().to_string()).collect();
+        let hosts = |hosts: &[AllowedHost]| shown_or_none(hosts.iter().map(AllowedHost::to_string));
         let switch = |switch: Switch| word(if switch.is_on() { "on" } else { "off" });
         match opt.name {
             "app" if self.app.is_empty() => word("*"),
@@ -65,6 +66,7 @@ impl Config {
             "grace" => time(self.grace),
             "handshake-timeout" => time(self.handshake_timeout),
             "lag-max" => size(self.lag_max),
+            "limit-loopback" => switch(self.limit_loopback),
             "listen" if self.listen.is_empty() => word("none"),
             "listen" => self.listen.iter().map(ListenAddr::to_string).collect(),
             "listen-tls" => addresses(&self.listen_tls),
@@ -93,9 +95,7 @@ impl Config {
             "push-strict" => switch(self.push_strict),
             "rcvbuf" => size(self.rcvbuf.unwrap_or(0)),
             "read-budget" => size(self.read_budget),
-            "redirect-allow" => {
-                shown_or_none(self.redirect_allow.iter().map(AllowedHost::to_string))
-            }
+            "redirect-allow" => hosts(&self.redirect_allow),
             "reconnect-to" => word(self.reconnect_to.as_deref().unwrap_or("same")),
             "send-timeout" => time(self.send_timeout),
             "setup-timeout" => time(self.setup_timeout),
@@ -190,6 +190,7 @@ http = 127.0.0.1:8080
 http-cors = https://tv.example
 http-cors = http://localhost:3000
 http-host = tv.example
+limit-loopback = on
 max-connections = 500
 max-per-address = 0
 max-streams = 7

@@ -416,6 +416,18 @@ pub const OPTIONS: &[Opt] = &[
         ..BLANK
     },
     Opt {
+        name: "limit-loopback",
+        hint: "WHEN",
+        accepts: ON_OFF,
+        default: "off",
+        category: Category::Limits,
+        meaning: "Have limits of one address hold for 127.0.0.1 and ::1 as well.",
+        note: "Programs of this machine come from there: a local load test, a whole fleet of \
+               encoders, or a proxy that does not name its clients. Other addresses are always \
+               limited.",
+        ..BLANK
+    },
+    Opt {
         name: "max-connections",
         hint: "N",
         accepts: count(0, 10_000_000),

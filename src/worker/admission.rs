@@ -16,7 +16,7 @@
 )]
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -34,6 +34,8 @@ pub struct Admission {
     /// Those of one address, while addresses are counted.
     newcomers_per_address: usize,
     per_address_max: Option<usize>,
+    /// 127.0.0.1 and ::1 are limited like any other address.
+    limits_loopback: bool,
     connections: AtomicUsize,
     newcomers: AtomicUsize,
     http_newcomers: AtomicUsize,
@@ -126,10 +128,19 @@ impl Admission {
             http_newcomers_max: newcomers_max - newcomers_max / limits::RTMP_NEWCOMERS_SHARE,
             newcomers_per_address: newcomers_max / limits::ADDRESS_NEWCOMERS_SHARE,
             per_address_max,
+            limits_loopback: true,
             connections: AtomicUsize::new(0),
             newcomers: AtomicUsize::new(0),
             http_newcomers: AtomicUsize::new(0),
             addresses: Mutex::default(),
+        }
+    }
+
+    /// The same with or without limits for what comes from 127.0.0.1 and ::1.
+    pub fn limiting_loopback(self, limits_loopback: bool) -> Self {
+        Self {
+            limits_loopback,
+            ..self
         }
     }
 
@@ -288,9 +299,11 @@ impl Admission {
     }
 
     /// How many connections may come from `address`. Peers of unix sockets have none, which is
-    /// written as 0.0.0.0, and no limit.
+    /// written as 0.0.0.0, and no limit; nor have the programs of this machine, unless asked for.
     fn limit_of(&self, address: IpAddr) -> Option<usize> {
-        self.per_address_max.filter(|_| !address.is_unspecified())
+        let is_own = !self.limits_loopback && is_own_loopback(address);
+        self.per_address_max
+            .filter(|_| !address.is_unspecified() && !is_own)
     }
 
     /// Open connections of the process.
@@ -319,6 +332,15 @@ impl Admission {
     }
 }
 
+/// Whether this is the address that programs of this machine have when they choose none: 127.0.0.1
+/// or ::1. Others of 127.0.0.0/8 are chosen, and may stand for many clients.
+fn is_own_loopback(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address == Ipv4Addr::LOCALHOST,
+        IpAddr::V6(address) => address == Ipv6Addr::LOCALHOST,
+    }
+}
+
 impl Entry {
     fn says_nothing(&self, now: Duration) -> bool {
         self.connections == 0 && self.publishes.is_full(now)
@@ -339,7 +361,6 @@ impl Addresses {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::Ipv4Addr;
 
     const NOW: Duration = Duration::ZERO;
     const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
@@ -478,6 +499,28 @@ mod tests {
         admission.leave(NOBODY, Some(RTMP), NOW);
         assert_eq!(admission.connections(), 99);
         assert!(admission.per_address().is_empty());
+    }
+
+    #[test]
+    fn regression_programs_of_this_machine_are_limited_only_when_asked_for() {
+        let own = ["127.0.0.1", "::1", "::ffff:127.0.0.1"];
+        for (limits_loopback, address, is_limited) in [
+            (false, own[0], false),
+            (false, own[1], false),
+            (false, own[2], false),
+            (false, "127.0.0.2", true),
+            (true, own[0], true),
+            (true, own[1], true),
+        ] {
+            let admission = Admission::new(1_000, Some(1)).limiting_loopback(limits_loopback);
+            let address: IpAddr = address.parse().unwrap();
+            assert_eq!(admission.enter(address, Protocol::Rtmp), Ok(()));
+            assert_eq!(
+                admission.enter(address, Protocol::Rtmp).is_err(),
+                is_limited,
+                "{address}"
+            );
+        }
     }
 
     #[test]

@@ -115,7 +115,8 @@ impl<S> Shared<S> {
             relay_id: 0,
             registry: Registry::new(config.max_streams),
             mailboxes: (0..workers).map(|_| Mailbox::default()).collect(),
-            admission: Admission::new(max_connections, config.max_per_address),
+            admission: Admission::new(max_connections, config.max_per_address)
+                .limiting_loopback(config.limit_loopback.is_on()),
             memory: (0..workers).map(|_| AtomicU64::new(0)).collect(),
             config,
             born: OnceLock::new(),

@@ -49,6 +49,8 @@ impl Relay {
         if !flags.contains(&"--max-per-address") {
             // All of a test's clients have one address.
             command.args(["--max-per-address", "0"]);
+        } else if !flags.contains(&"--limit-loopback") {
+            command.args(["--limit-loopback", "on"]);
         }
         command.args(flags);
         Self::start_command(&mut command, listen.len())
