@@ -2,7 +2,9 @@
 # What the scripts beside this file share: finding and installing the programs they need, and
 # starting and stopping the relay. Sourced, never run.
 #
-# need_build      cargo with rustfmt and clippy, and a C compiler to link with
+# check_rust      cargo of the version that Cargo.toml wants, for check_needs
+# need_build      cargo, and a C compiler to link with
+# need_checkers   rustfmt and clippy
 # need_ffmpeg     ffmpeg and ffprobe in PATH, with libx264
 # need_ffmpeg9    prints the path of an ffmpeg 9 that speaks Enhanced RTMP, kept in .cache/
 # need_clients    every client of the end-to-end tests: ffmpeg, rtmpdump, GStreamer, nginx-rtmp, ip,
@@ -90,7 +92,7 @@ install_packages() {
         has sudo || die "missing: $*. Installing needs root or sudo: apt-get install $*"
         as_root=(sudo)
     fi
-    say "installing $*"
+    say "installing $*; that takes a minute or two"
     log=$(mktemp)
     if ! "${as_root[@]}" sh -c "$INSTALL_AS_ROOT" tailwater-install "$@" &>"$log" </dev/null; then
         tail -n 20 "$log" >&2
@@ -126,16 +128,64 @@ must_have() {
     done
 }
 
+# problem TEXT: notes what keeps the script from working. end_on_problems tells all of them at once,
+# before anything is installed or built.
+problems=()
+problem() { problems+=("$*"); }
+
+end_on_problems() {
+    ((${#problems[@]} > 0)) || return 0
+    local text
+    for text in "${problems[@]}"; do say "error: $text"; done
+    exit 1
+}
+
+# check_rust: that cargo is there, and new enough.
+check_rust() {
+    local wanted found
+    wanted=$(awk -F'"' '/^rust-version/ { print $2; exit }' "$ROOT/Cargo.toml")
+    if ! has cargo || ! found=$(cargo --version 2>/dev/null | awk '{ print $2 }') ||
+        [[ -z $found ]]; then
+        problem "Rust $wanted or newer is needed, and there is no cargo; install it with rustup," \
+            "https://rustup.rs"
+    elif [[ $(printf '%s\n' "$wanted" "$found" | sort -V | head -n 1) != "$wanted" ]]; then
+        problem "Rust $wanted or newer is needed, and cargo is $found; try: rustup update"
+    fi
+}
+
+# check_install: that missing packages can be installed, if any are missing.
+check_install() {
+    ((${#missing[@]} > 0)) || return 0
+    if ! has apt-get; then
+        problem "missing: ${missing[*]}. They are installed by themselves on Debian only"
+    elif ((EUID != 0)) && ! has sudo; then
+        problem "missing: ${missing[*]}. Installing them needs root or sudo"
+    fi
+}
+
+# check_space DIR MEGABYTES: that so much is free there.
+check_space() {
+    local free dir=$1
+    while [[ ! -d $dir ]]; do dir=$(dirname "$dir"); done
+    free=$(df -Pm "$dir" | awk 'NR == 2 { print $4 }')
+    ((free >= $2)) || problem "$2 MB of space are needed in $1, and $free MB are free"
+}
+
 need_build() {
     want cc gcc libc6-dev
     install_missing
     must_have cc
-    has cargo || die "cargo is missing; install Rust with rustup (see rust-version in Cargo.toml)"
+    check_rust
+    end_on_problems
+}
+
+need_checkers() {
     local component
     for component in fmt clippy; do
         cargo "$component" --version >/dev/null 2>&1 ||
-            die "cargo $component does not work; try: rustup component add rustfmt clippy"
+            problem "cargo $component does not work; try: rustup component add rustfmt clippy"
     done
+    end_on_problems
 }
 
 # The package has both programs.
@@ -261,7 +311,8 @@ has_gst() {
 GST_ELEMENTS=(filesrc qtdemux flvdemux flvmux h264parse aacparse rtmp2sink rtmp2src
     x264enc voaacenc videotestsrc audiotestsrc)
 
-need_clients() {
+# Notes the packages of the clients that are missing.
+want_clients() {
     want_ffmpeg
     want rtmpdump rtmpdump
     want gst-launch-1.0 gstreamer1.0-tools
@@ -275,6 +326,10 @@ need_clients() {
     want curl curl
     want chromium chromium
     want systemd-analyze systemd
+}
+
+need_clients() {
+    want_clients
     install_missing
     must_have_ffmpeg
     must_have rtmpdump gst-launch-1.0 nginx haproxy ip openssl curl chromium systemd-analyze
@@ -345,6 +400,11 @@ start_relay() {
     done
     tail -n 20 "$dir/relay.log" >&2
     die "the relay did not listen on $address; its log ends above"
+}
+
+# port_or_any PORT: PORT where it is free, so that URLs stay the same from run to run, or else 0.
+port_or_any() {
+    if port_taken "$1"; then printf '0\n'; else printf '%s\n' "$1"; fi
 }
 
 # port_taken PORT: whether a TCP socket listens on it. Binding would not tell: relays may share
