@@ -627,6 +627,8 @@ pub const CLIENT_CODECS_MAX: usize = 16;
 /// Bytes of a `--config` file; a longer one is the wrong file, or a device that never ends.
 pub const CONFIG_FILE_BYTES_MAX: usize = MIB;
 
+// HTTP.
+
 /// Longest request line of HTTP. Longer ones are answered with 414.
 pub const HTTP_LINE_BYTES_MAX: usize = 8 * KIB;
 

@@ -1,5 +1,5 @@
 //! The process: sockets bound, workers started, signals waited for, figures printed.
-//! The only place that starts threads.
+//! The only place that starts threads, but for the log's and those that look up names.
 
 use std::fmt;
 use std::fs::File;

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use support::relay::Relay;
 use support::wire::{Film, Seen, Settings, Wire};
-use support::{SOON, now, wait_for};
+use support::{BUSY, SOON, now, wait_for};
 
 /// How long it took until the relay closed `stream`; what it sent is passed over.
 #[track_caller]
@@ -27,7 +27,7 @@ fn time_to_close(stream: &mut TcpStream) -> Duration {
 
 #[track_caller]
 fn assert_within(what: &str, took: Duration, least: u64, most: u64) {
-    let bounds = Duration::from_millis(least)..Duration::from_millis(most);
+    let bounds = Duration::from_millis(least)..Duration::from_millis(most) + BUSY;
     assert!(
         bounds.contains(&took),
         "{what} took {took:?}, not {bounds:?}"
@@ -91,7 +91,7 @@ fn a_silent_publisher_is_closed_and_its_players_with_it() {
     let seen = player.until_closed();
     let told = Seen::status("NetStream.Play.UnpublishNotify");
     assert!(seen.contains(&told), "{seen:?}");
-    relay.wait_log(&["role=publisher reason=publish_idle"]);
+    relay.wait_log(&["role=publisher ", "reason=publish_idle "]);
     // A player may be as silent as it likes.
     let last = film.group(1);
     lively.send_all(&last);
@@ -123,8 +123,10 @@ fn a_player_that_takes_nothing_is_closed() {
         publisher.send_all(&group);
         let last = group.last().unwrap();
         player.until_number(last.kind, last.number().unwrap());
-        let line = "role=player reason=send_timeout";
-        relay.log().contains(line).then(|| begun.elapsed())
+        let log = relay.log();
+        let mut lines = log.lines();
+        let is_it = |line: &str| line.contains("role=player ") && line.contains("=send_timeout ");
+        lines.any(is_it).then(|| begun.elapsed())
     });
     assert_within("the one that is stuck", took, 1_500, 8_000);
     assert_eq!(relay.log().matches("role=player").count(), 1, "only it");

@@ -116,7 +116,6 @@ impl<'a> Values<'a> {
         Ok(addresses)
     }
 
-    /// Addresses, unix sockets, or `none` alone.
     /// Addresses where a port alone is on loopback.
     pub(crate) fn admin(&self, name: &str) -> Result<Vec<SocketAddr>, ConfigError> {
         let mut addresses = self.addresses(name)?;
@@ -163,6 +162,7 @@ impl<'a> Values<'a> {
             .filter(|path| path.as_os_str() != "none"))
     }
 
+    /// Addresses, unix sockets, or `none` alone.
     pub(crate) fn listen(&self, name: &str) -> Result<Vec<ListenAddr>, ConfigError> {
         let (opt, values) = self.all(name);
         if let [only] = values.as_slice()

@@ -6,8 +6,8 @@
 //!     core       connections, streams, deadlines
 //!       ingress    sockets -> logs          the two files of the data path
 //!       egress     logs -> sockets
-//!       request    what clients ask for     leaves: they return and call nothing back
-//!       http       the same by HTTP
+//!       request    what clients ask for     from here on they call one another: a play may begin
+//!       http       the same by HTTP         a pull, and the end of a pull sends players away
 //!       streams    publishers and players come and go
 //!       feed       streams from and to other workers
 //!       deadlines  who is silent or slow for too long

@@ -77,11 +77,6 @@ fn players_of_an_edge_go_on_with_another_origin_when_theirs_is_cut_off() {
             .then_some(())
     });
     eprintln!("gap after a silent cut: {:?}", cut.elapsed());
-    assert!(
-        cut.elapsed() < Duration::from_secs(6),
-        "{:?}",
-        cut.elapsed()
-    );
     let last = film.group(2);
     send(&last);
     let number = last.last().and_then(Media::number).unwrap();

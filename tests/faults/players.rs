@@ -9,7 +9,7 @@ use crate::bystanders::{beside, opening, pictures};
 use crate::network::Network;
 use crate::support::relay::Relay;
 use crate::support::wire::{Film, Seen, Settings, Wire};
-use crate::support::{SOON, now, pause, wait_for};
+use crate::support::{BUSY, SOON, now, pause, wait_for};
 use crate::{raw, together};
 
 /// Players that never read a byte, not even of the handshake.
@@ -47,16 +47,19 @@ fn players_that_never_read_are_given_up_and_cost_little_memory() {
             most = most.max(relay.resident_bytes());
             (relay.stats().get("players") == Some(&2)).then_some(())
         });
-        relay.wait_log(&["role=player reason=send_timeout"]);
+        relay.wait_log(&["role=player ", "reason=send_timeout "]);
         let took = begun.elapsed();
-        assert!(took < Duration::from_secs(12), "given up after {took:?}");
+        assert!(
+            took < Duration::from_secs(3) + BUSY,
+            "given up after {took:?}"
+        );
         // Were it kept for each of them, --lag-max alone would come to 30 MiB.
         let grown = most.saturating_sub(before);
         assert!(grown < 24 << 20, "{grown} bytes for {DEAF} of them");
         drop(deaf);
     });
     let p99 = figures.p99();
-    assert!(p99 < Duration::from_secs(1), "others wait for {p99:?}");
+    assert!(p99 < BUSY, "others wait for {p99:?}");
     relay.wait_stat("connections", 0);
 }
 
@@ -161,7 +164,7 @@ fn peers_that_close_their_half_are_closed() {
         assert!(ended.is_ok(), "{ended:?}");
     }
     let took = asked.elapsed();
-    assert!(took < Duration::from_secs(3), "closed after {took:?}");
+    assert!(took < BUSY, "closed after {took:?}");
     relay.wait_stat("connections", 1);
     // A publisher, too, and its players with it.
     let mut player = Wire::play(relay.address(), "film");

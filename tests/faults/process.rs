@@ -15,7 +15,7 @@ use tailwater::rtmp::message::kind;
 use crate::bystanders::beside;
 use crate::support::relay::{BINARY, Relay};
 use crate::support::wire::{Film, Seen, Wire, media_of};
-use crate::support::{SOON, now, pause};
+use crate::support::{BUSY, SOON, now, pause};
 use crate::{raw, together};
 
 const STREAMS: usize = 4;
@@ -109,7 +109,10 @@ fn sigterm_under_load_tells_everybody_and_loses_nothing() {
         drop(churn.join());
         relay.ended(SOON);
         let took = asked.elapsed();
-        assert!(took < Duration::from_secs(8), "stopped after {took:?}");
+        assert!(
+            took < Duration::from_secs(5) + BUSY,
+            "stopped after {took:?}"
+        );
     });
 }
 
@@ -190,7 +193,7 @@ fn a_wall_clock_that_jumps_is_not_noticed() {
         idle
     });
     let p99 = figures.p99();
-    assert!(p99 < Duration::from_secs(1), "others wait for {p99:?}");
+    assert!(p99 < BUSY, "others wait for {p99:?}");
     // That the clock was moved at all shows in the log.
     let seen = years(&relay.log());
     for year in [this_year + 30, this_year - 30] {

@@ -13,12 +13,12 @@ use crate::support::packets::assert_list;
 use crate::support::publishers::{Program, Speed};
 use crate::support::relay::Relay;
 use crate::support::wire::{Film, Seen, Settings, Wire, media_of, signals_of};
-use crate::support::{SOON, now, pause, wait_for};
+use crate::support::{BUSY, SOON, now, pause, wait_for};
 use crate::{raw, together};
 use tailwater::rtmp::client::Action;
 
-/// The death of a process, or its reset, has to be known after so long.
-const AT_ONCE: Duration = Duration::from_secs(1);
+/// The death of a process, or its reset, has to be known long before `--publish-idle`, 15 s.
+const AT_ONCE: Duration = Duration::from_secs(5);
 
 /// Another publisher takes the name within a second of `death`, though names in use are refused,
 /// and the player goes on with it.
@@ -39,7 +39,7 @@ fn makes_way_after(relay: &Relay, mut player: Wire, death: impl FnOnce()) {
     let last = sent.last().unwrap();
     seen.extend(player.until_number(last.kind, last.number().unwrap()));
     let took = died.elapsed();
-    assert!(took < 3 * AT_ONCE, "the player goes on after {took:?}");
+    assert!(took < 2 * AT_ONCE, "the player goes on after {took:?}");
     let again = Seen::status("NetStream.Play.UnpublishNotify");
     assert!(!seen.contains(&again), "the player was sent away");
     assert!(!seen.iter().any(|seen| matches!(seen, Seen::Closed(_))));
@@ -140,7 +140,7 @@ fn a_publisher_behind_a_dead_link_is_given_up_and_another_takes_its_name() {
     let bounds = Duration::from_millis(1_500)..Duration::from_secs(6);
     assert!(bounds.contains(&took), "free after {took:?}");
     assert!(refusals > 0, "before that it is refused");
-    relay.wait_log(&["role=publisher reason=publish_idle"]);
+    relay.wait_log(&["role=publisher ", "reason=publish_idle "]);
 
     let mut film = Film::new("second", 0).numbered_from(1_000_000);
     let sent = opening(&mut film);
@@ -184,7 +184,10 @@ fn a_short_cut_of_the_network_costs_a_publisher_nothing() {
     ));
     assert_list("what was sent", &got, &sent);
     let took = begun.elapsed();
-    assert!(took < Duration::from_secs(8), "caught up after {took:?}");
+    assert!(
+        took < Duration::from_secs(8) + BUSY,
+        "caught up after {took:?}"
+    );
 }
 
 #[test]

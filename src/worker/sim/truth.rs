@@ -114,7 +114,7 @@ pub(super) const NUMBER_BYTES: usize = 8;
 const IS_HEADER: u32 = 1 << 31;
 
 /// Audio without video for so long counts as audio only.
-const VIDEO_GONE_MS: u32 = 5_000;
+const VIDEO_GONE_MS: u32 = 20_000;
 
 impl Truth {
     pub(super) fn line(&self, name: &str) -> Option<usize> {
