@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
+use support::http::Http;
 use support::media::{self, H264_AAC};
 use support::nginx::Nginx;
 use support::origin::{self, Behaviour, Origin, Script};
@@ -516,4 +517,26 @@ fn redirects_to_other_hosts_and_in_a_circle_are_refused() {
     player.until_status("NetStream.Play.StreamNotFound");
     edge.wait_log(&["redirect refused", "too many redirects"]);
     assert!(circle.asked().len() <= 16, "{:?}", circle.asked());
+}
+
+#[test]
+fn a_banned_stream_is_fetched_no_more() {
+    let origin = Relay::start(&[]);
+    let flags = ["--admin", "127.0.0.1:0", "--grace", "1", "--workers", "2"];
+    let edge = edge_of(&[origin.address()], &flags);
+    let mut film = Film::new("edge", 0);
+    let _publisher = publisher(&origin, "cam", &mut film);
+    let mut player = Wire::play(edge.address(), "cam");
+    player.until_number(kind::AUDIO, 4);
+    let mut http = Http::connect(edge.admin());
+    let path = "/api/v1/bans?stream=live/cam";
+    assert_eq!(http.request("PUT", path, "").status, 200);
+    player.until_closed();
+    edge.wait_stat("pulls", 0);
+    let mut again = Wire::play(edge.address(), "cam");
+    again.until_status("NetStream.Play.StreamNotFound");
+    assert_eq!(edge.stats()["pulls"], 0);
+    assert_eq!(http.request("DELETE", path, "").status, 200);
+    let mut free = Wire::play(edge.address(), "cam");
+    free.until_number(kind::AUDIO, 4);
 }
