@@ -483,6 +483,10 @@ pub const RETRY_FIRST: Duration = Duration::from_millis(500);
 pub const RETRY_MAX: Duration = Duration::from_secs(8);
 const _: () = assert!(RETRY_FIRST.as_millis() < RETRY_MAX.as_millis());
 
+/// Connections to targets that streams are handed on to may be one in so many of all. Whoever may
+/// publish makes as many as there are rules with each stream, and players are to get in as well.
+pub const PUSHES_SHARE: usize = 2;
+
 /// How long refusals of a target that has asked for a new connection do not count as such: it is
 /// about to stop, and so may be the one that it sends its clients to.
 pub const PUSH_MOVE_TIME: Duration = Duration::from_secs(30);

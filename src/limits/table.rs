@@ -778,6 +778,11 @@ pub const TABLE: &[Limit] = &[
         "doubles no more"
     ),
     limit!(
+        OneIn PUSHES_SHARE,
+        "Of all connections, those to targets of --push",
+        "called again later"
+    ),
+    limit!(
         Time PUSH_MOVE_TIME,
         "Refusals of a target that has asked for a new connection",
         "they count as refusals, for --push-strict too"

@@ -37,6 +37,9 @@ pub struct Admission {
     /// 127.0.0.1 and ::1 are limited like any other address.
     limits_loopback: bool,
     connections: AtomicUsize,
+    /// Those among them to targets that streams are handed on to, and how many these may be.
+    pushes: AtomicUsize,
+    pushes_max: usize,
     newcomers: AtomicUsize,
     http_newcomers: AtomicUsize,
     addresses: Mutex<Addresses>,
@@ -130,6 +133,8 @@ impl Admission {
             per_address_max,
             limits_loopback: true,
             connections: AtomicUsize::new(0),
+            pushes: AtomicUsize::new(0),
+            pushes_max: connections_max / limits::PUSHES_SHARE,
             newcomers: AtomicUsize::new(0),
             http_newcomers: AtomicUsize::new(0),
             addresses: Mutex::default(),
@@ -243,6 +248,29 @@ impl Admission {
     /// Such a connection has ended.
     pub(super) fn leave_dialled(&self) {
         self.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Counts a connection to a target that streams are handed on to; false when those have their
+    /// share, or when there are as many connections as there may be, and then nothing was counted.
+    pub(super) fn enter_push(&self) -> bool {
+        let has_room = self.pushes.fetch_add(1, Ordering::Relaxed) < self.pushes_max;
+        let may_enter = has_room && self.enter_dialled();
+        if !may_enter {
+            self.pushes.fetch_sub(1, Ordering::Relaxed);
+        }
+        may_enter
+    }
+
+    /// Such a connection has ended.
+    pub(super) fn leave_push(&self) {
+        self.pushes.fetch_sub(1, Ordering::Relaxed);
+        self.leave_dialled();
+    }
+
+    /// How many connections to such targets there are.
+    #[cfg(test)]
+    pub(super) fn pushes(&self) -> usize {
+        self.pushes.load(Ordering::Relaxed)
     }
 
     /// A connection from `address` is a newcomer no longer: it publishes or plays.

@@ -605,7 +605,9 @@ impl<S: Transport> Core<S> {
             let admission = &self.shared.admission;
             self.admins.retain(|&admin| admin != key);
             self.idle_http.remove(&conn.id);
-            if conn.is_dialled {
+            if conn.target.is_some() {
+                admission.leave_push();
+            } else if conn.is_dialled {
                 admission.leave_dialled();
             } else if !conn.is_admin {
                 admission.leave(counted, newcomer, self.uptime());

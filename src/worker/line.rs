@@ -251,8 +251,16 @@ impl<S: Transport> Core<S> {
             }
         };
         let place = self.target_of(index, task)?.place;
-        if !self.shared.admission.enter_dialled() {
-            self.line_failed(index, task, "there are too many connections");
+        let admission = &self.shared.admission;
+        let (may_enter, why) = match task {
+            Task::Pull => (admission.enter_dialled(), "there are --max-connections"),
+            Task::Push(_) => (
+                admission.enter_push(),
+                "pushes have their share of --max-connections, or there are as many",
+            ),
+        };
+        if !may_enter {
+            self.line_failed(index, task, why);
             return None;
         }
         let via = self.via_of(index, task);

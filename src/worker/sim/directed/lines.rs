@@ -228,3 +228,33 @@ fn regression_dead_push_targets_set_one_timer_a_stream() {
     stage.wait(S(5));
     stage.end();
 }
+
+#[test]
+fn pushes_have_a_share_of_all_connections() {
+    let mut lines = Lines::new(|config| {
+        let rule = |number| Rule::parse(&format!("rtmp://target{number}/app/{{stream}}")).unwrap();
+        config.push = (0..6).map(rule).collect();
+    });
+    lines.stage = Stage::with(lines.stage.shared.config.clone(), 20);
+    let publishers: Vec<usize> = (0..4)
+        .map(|number| lines.stage.publish(&format!("cam{number}")))
+        .collect();
+    lines.pass(12);
+    let admission = &lines.stage.shared.admission;
+    assert_eq!((admission.pushes(), admission.connections()), (10, 14));
+    assert!(lines.stage.gauges().push_failures > 14);
+    // Whoever plays finds room, and nobody who publishes has left.
+    let player = lines.stage.play("cam0");
+    assert!(!lines.stage.guests[player].gone);
+    assert!(publishers.iter().all(|&one| !lines.stage.guests[one].gone));
+    // Those of one that leaves are for the others.
+    leave(&mut lines.stage, publishers[0]);
+    lines.pass(40);
+    assert_eq!(lines.stage.shared.admission.pushes(), 10);
+    for guest in publishers.into_iter().skip(1).chain([player]) {
+        leave(&mut lines.stage, guest);
+    }
+    lines.pass(60);
+    assert_eq!(lines.stage.shared.admission.pushes(), 0);
+    lines.stage.end();
+}
