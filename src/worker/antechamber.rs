@@ -62,6 +62,13 @@ impl Antechamber {
         key
     }
 
+    /// How many came to the admin listener.
+    pub(super) fn admins(&self) -> usize {
+        let waiting = self.waiting.iter();
+        let admins = waiting.filter(|(_, waiting)| waiting.speaks.is_admin());
+        admins.count()
+    }
+
     /// The socket of a connection that waits, to be watched.
     pub(super) fn socket_mut(&mut self, key: usize) -> Option<&mut Socket> {
         self.waiting.get_mut(key).map(|waiting| &mut waiting.socket)

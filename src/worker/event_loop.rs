@@ -108,8 +108,8 @@ pub enum Speaks {
 }
 
 impl Speaks {
-    /// It is there for as long as the process is.
-    fn outlasts_drain(&self) -> bool {
+    /// It is there for as long as the process is, and whoever comes.
+    pub(super) fn is_admin(&self) -> bool {
         matches!(self, Self::Http(Plane::Admin))
     }
 }
@@ -237,7 +237,7 @@ impl EventLoop {
             if self.listen_until.is_some_and(|until| until <= now) {
                 self.listen_until = None;
                 // Those that stay come first, so that the others' tokens stay what they are.
-                self.listeners.retain(|l| l.door.speaks.outlasts_drain());
+                self.listeners.retain(|l| l.door.speaks.is_admin());
             }
             self.send_away_overdue(now);
             now = self.turn();
@@ -370,13 +370,13 @@ impl EventLoop {
                 }
                 Mail::Drain => {
                     let closing = self.listeners.iter();
-                    for listener in closing.filter(|l| !l.door.speaks.outlasts_drain()) {
+                    for listener in closing.filter(|l| !l.door.speaks.is_admin()) {
                         if let Err(error) = listener.door.acceptor.refuse_new() {
                             debug!("requests for connections cannot be dropped: {error}");
                         }
                     }
-                    for _ in self.antechamber.empty() {
-                        self.core.has_waited();
+                    for waiting in self.antechamber.empty() {
+                        self.has_waited(&waiting.speaks);
                     }
                     self.listen_until = Some(clock() + limits::LISTEN_ON);
                     let time = self.shared.config.drain + limits::LINGER;
@@ -439,7 +439,12 @@ impl EventLoop {
             self.admit(socket, peer, &speaks);
             return;
         }
-        if !self.core.may_wait() {
+        let may_wait = if speaks.is_admin() {
+            self.antechamber.admins() < limits::ADMIN_CONNECTIONS_MAX
+        } else {
+            self.core.may_wait()
+        };
+        if !may_wait {
             return;
         }
         let until = now + config.handshake_timeout;
@@ -480,7 +485,7 @@ impl EventLoop {
         let Some((mut waiting, heard)) = self.antechamber.hear(key, ended) else {
             return;
         };
-        self.core.has_waited();
+        self.has_waited(&waiting.speaks);
         match heard {
             Ok(()) => {
                 // It is watched as what it now is.
@@ -493,8 +498,16 @@ impl EventLoop {
 
     fn send_away_overdue(&mut self, now: Instant) {
         while let Some((waiting, reason)) = self.antechamber.overdue(now) {
-            self.core.has_waited();
+            self.has_waited(&waiting.speaks);
             self.core.turn_away(waiting.peer, &reason);
+        }
+    }
+
+    /// One that came to a listener of this kind waits no longer. Operators are not counted: they
+    /// come in when nobody else does.
+    fn has_waited(&self, speaks: &Speaks) {
+        if !speaks.is_admin() {
+            self.core.has_waited();
         }
     }
 

@@ -71,6 +71,18 @@ fn operators_come_in_when_nobody_else_does_and_are_bounded() {
 }
 
 #[test]
+fn regression_operators_behind_a_proxy_come_in_when_nobody_else_does() {
+    let flags = ["--max-connections", "20", "--proxy-protocol", "127.0.0.2"];
+    let relay = with_admin(&[&flags[..], &["--workers", "1"]].concat());
+    let _crowd: Vec<Wire> = (0..20)
+        .map(|number| Wire::publish(relay.address(), &format!("cam{number}")))
+        .collect();
+    let mut http = Http::over(open_from([127, 0, 0, 2], relay.admin()));
+    let client = "X-Forwarded-For: 203.0.113.1\r\n";
+    assert_eq!(http.request("GET", "/api/v1/config", client).status, 200);
+}
+
+#[test]
 fn regression_peers_without_the_token_do_not_keep_the_operator_out() {
     let dir = scratch("token");
     let file = dir.join("token");
