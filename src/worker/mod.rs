@@ -18,7 +18,8 @@
 //!     antechamber  connections of proxies before the client is known
 //!     listing      which rows a page of a list has
 //!     report       what others want to know; kicks and bans
-//!     mail, registry, admission, fetches, missing, queries, notes, pace, timers, table, conn, fault
+//!     mail, registry, admission, fetches, missing, queries, notes, pace, timers, table, conn,
+//!      fault
 //! ```
 //!
 //! A turn: letters, ingress, feed, egress, deadlines, post. Reading only appends; every player
