@@ -18,8 +18,8 @@
 //!     antechamber  connections of proxies before the client is known
 //!     listing      which rows a page of a list has
 //!     report       what others want to know; kicks and bans
-//!     mail, registry, admission, fetches, missing, queries, notes, pace, timers, table, conn,
-//!      fault
+//!     mail, registry, admission, notes, pace, timers, table, conn, fault
+//!     fetches, missing, queries: what players may have origins asked for
 //! ```
 //!
 //! A turn: letters, ingress, feed, egress, deadlines, post. Reading only appends; every player

@@ -9,7 +9,9 @@ use super::cable::Far;
 use super::judge::Judge;
 use super::relay::Relay;
 use super::world::World;
+use crate::limits;
 use crate::rtmp::message::kind;
+use crate::worker::core::Shared;
 use crate::worker::line::Task;
 
 /// A stream that a relay fetches for nobody, and what would explain that it is gone.
@@ -35,6 +37,7 @@ impl World {
         for (number, relay) in self.relays.iter().enumerate() {
             let verdict = self.check_workers(relay);
             let verdict = verdict.and_then(|()| check_once(relay));
+            let verdict = verdict.and_then(|()| check_totals(relay));
             if let Err(what) = verdict {
                 self.fail(&format!("relay {number}: {what}"));
             }
@@ -284,14 +287,43 @@ impl World {
                 admission.connections(),
                 admission.newcomers(),
                 admission.per_address().iter().sum(),
+                relay.shared.fetches.pending().0,
             ];
-            if left != [0; 5] {
+            if left != [0; 6] {
                 self.fail(&format!("relay {number} still counts {left:?}"));
             }
         }
         if !self.cables.is_empty() {
             self.fail(&format!("{} cables are left", self.cables.len()));
         }
+    }
+}
+
+/// What players make a relay do and remember is bounded, whatever they say.
+fn check_totals(relay: &Relay) -> Result<(), String> {
+    let Shared {
+        registry,
+        fetches,
+        missing,
+        queries,
+        ..
+    } = &*relay.shared;
+    let pending = fetches.pending().0;
+    let lines = relay.seats.iter().flat_map(|seat| &seat.core.streams);
+    let lines = lines.filter(|(_, stream)| stream.pull.is_some()).count();
+    if !relay.is_alive() {
+        return Ok(());
+    }
+    let names = registry.len();
+    let totals = [
+        ("connections to origins", pending, lines),
+        ("relays", registry.relays(), 60 * relay.seats.len() * names),
+        ("missing streams", missing.len(), limits::MISSING_MAX),
+        ("queries", queries.len()[0], limits::QUERIES_MAX),
+    ];
+    match totals.into_iter().find(|(_, count, most)| count > most) {
+        Some((what, count, most)) => Err(format!("{count} {what}, and {most} at most")),
+        None => Ok(()),
     }
 }
 

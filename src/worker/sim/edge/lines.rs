@@ -140,7 +140,8 @@ impl World {
         let core = &mut self.relays[relay].seats[worker].core;
         let asked = core.called.get(&id);
         let stream = asked.and_then(|(index, _)| core.streams.get(*index));
-        let stream = stream.and_then(|stream| self.truth.line(&stream.name));
+        let name = stream.map(|stream| stream.probe_of.as_ref().unwrap_or(&stream.name));
+        let stream = name.and_then(|name| self.truth.line(name));
         if refused {
             let error = io::ErrorKind::ConnectionRefused.into();
             core.dialled(id, address, Err(error));

@@ -14,7 +14,7 @@ struct Shape {
     sources: &'static [usize],
 }
 
-const SHAPES: [Shape; 10] = [
+const SHAPES: [Shape; 12] = [
     Shape {
         rules: &[("rtmp://r1", ""), ("", "")],
         sources: &[1],
@@ -38,6 +38,15 @@ const SHAPES: [Shape; 10] = [
     Shape {
         rules: &[("rtmp://f0,rtmp://r1", ""), ("", "rtmp://f1")],
         sources: &[1],
+    },
+    // Origins judge queries.
+    Shape {
+        rules: &[("rtmp://r1?{query}", ""), ("", "")],
+        sources: &[1],
+    },
+    Shape {
+        rules: &[("rtmp://f0?{query},rtmp://r1?{query}", ""), ("", "")],
+        sources: &[0, 1, 1],
     },
     // A circle.
     Shape {

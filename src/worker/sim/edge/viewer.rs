@@ -31,16 +31,17 @@ impl Viewer {
         name: &str,
         dials: u64,
         appetite: usize,
+        (query, via): (&str, String),
         now: Instant,
     ) -> Self {
         let request = ClientRequest {
             app: "live".to_owned(),
             tc_url: "rtmp://relay/live".to_owned(),
-            stream: name.trim_start_matches("live/").to_owned(),
+            stream: format!("{}{query}", name.trim_start_matches("live/")),
             action: Action::Play,
             handshake: Mode::Plain,
             chunk_size: 128,
-            via: String::new(),
+            via,
         };
         Self {
             wire: Rc::new(RefCell::new(Wire::new(16_384, 262_144))),

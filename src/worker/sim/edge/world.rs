@@ -273,7 +273,11 @@ impl World {
             self.encoder_comes(relay, stream);
         } else {
             let appetite = self.rng.pick(&[usize::MAX, usize::MAX, 3_000]);
-            self.viewer_comes(relay, stream, appetite);
+            let query = self.rng.pick(&["", "", "?t=1", "?t=2"]);
+            let relays = self.rng.pick(&[0, 0, 0, 1, 6, 7]);
+            let relays = (0..relays).map(|_| format!("{:016x}", self.rng.below(100)));
+            let said = (query, relays.collect::<Vec<_>>().join(","));
+            self.viewer_comes_with(relay, stream, appetite, said);
         }
     }
 
@@ -296,9 +300,20 @@ impl World {
     }
 
     pub(super) fn viewer_comes(&mut self, relay: usize, stream: usize, appetite: usize) {
+        self.viewer_comes_with(relay, stream, appetite, ("", String::new()));
+    }
+
+    /// A viewer that brings a query, and says that it has come through relays.
+    fn viewer_comes_with(
+        &mut self,
+        relay: usize,
+        stream: usize,
+        appetite: usize,
+        said: (&str, String),
+    ) {
         let name = &self.truth.lines[stream].name;
         let dials = self.dials[stream];
-        let viewer = Viewer::new((relay, stream), name, dials, appetite, self.now);
+        let viewer = Viewer::new((relay, stream), name, dials, appetite, said, self.now);
         let wire = viewer.wire.clone();
         let id = self.viewers.len();
         self.viewers.push(viewer);
