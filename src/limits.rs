@@ -256,6 +256,43 @@ pub const GOP_AGE_MAX: Duration = Duration::from_secs(20);
 // At 60 pictures and 47 AAC frames (48 kHz) a second, age is reached before count.
 const _: () = assert!(GOP_FRAMES_MAX as u64 >= GOP_AGE_MAX.as_secs() * (60 + 47));
 
+/// Sound without a coded picture for this long, by arrival, counts as sound alone: players may
+/// start at any of its messages. Until then the last key frame is the better start: radio with a
+/// still picture sends one every few seconds.
+pub const PICTURES_GONE: Duration = Duration::from_secs(20);
+const _: () = assert!(PICTURES_GONE.as_secs() >= GOP_AGE_MAX.as_secs());
+
+/// Pictures that come without a key frame for this long, from a new publisher or since its last
+/// key frame became too old for a start, go to everybody as they come: there may be none ever,
+/// and encoders that have them put them 1 to 10 s apart.
+pub const PICTURES_WAIT: Duration = Duration::from_secs(10);
+
+/// Stream time that a player waits for the next key frame (`--gop-cache off`, play2) before it
+/// starts with sound. Some groups are longer, and a second or two is the usual one.
+pub const KEY_FRAME_WAIT: Duration = Duration::from_secs(5);
+
+/// A timestamp that lies further back than this is a step, and its track goes on where the stream
+/// is. So does one whose timestamps do not move for so long. Jitter and reordered pictures stay
+/// below; a break of a second is seen.
+pub const CLOCK_STEP_MAX: Duration = Duration::from_secs(1);
+
+/// A timestamp that lies further ahead of the clock than this is a step as well. What comes faster
+/// than the clock may have pictures some seconds apart.
+pub const CLOCK_AHEAD_MAX: Duration = Duration::from_secs(10);
+const _: () = assert!(CLOCK_AHEAD_MAX.as_secs() > CLOCK_STEP_MAX.as_secs());
+
+/// Sound and pictures that begin further apart than this have clocks of their own. Encoders are
+/// behind by a few seconds with one of them, on one clock.
+pub const TRACKS_APART_MAX: Duration = Duration::from_secs(10);
+
+/// How far headers and data may be stamped ahead of media; beyond that they are put where media
+/// is.
+pub const DATA_AHEAD_MAX: Duration = Duration::from_secs(60);
+
+/// The longest silence of a track that counts when it goes on after a step: of a machine that
+/// slept, the players' time does not leap.
+pub const CLOCK_GAP_MAX: Duration = Duration::from_secs(60);
+
 // Memory of a worker.
 
 /// Bytes of one receive ring, and so of one read. A connection holds one only while it has

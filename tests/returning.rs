@@ -232,10 +232,17 @@ fn who_joins_while_the_publisher_is_away_starts_with_its_return() {
         let last = group.last().unwrap();
         (last.kind, last.number().unwrap())
     };
+    let is_sound = |media: &&Media| media.kind == kind::AUDIO;
+    let sound: Vec<Media> = undecodable.iter().filter(is_sound).cloned().collect();
     for player in &mut late {
         let got = media_of(&player.until_number(last, number));
+        // Sound may have come to it before the first key frame.
+        let is_early = |media: &&Media| !contents(&sound).contains(&media.at(0));
+        let got_later: Vec<Media> = got.iter().filter(is_early).cloned().collect();
         let wanted = [contents(&headers), contents(&group)].concat();
-        assert_list("a late player's media", &contents(&got), &wanted);
+        let ends = contents(&got_later).split_off(got_later.len() - group.len());
+        assert_list("a late player's media", &ends, &contents(&group));
+        assert!(got_later.iter().all(|media| wanted.contains(&media.at(0))));
         assert_time_goes_on(&got);
         // Metadata for a new player is at 0.
         assert_eq!(got[0].time, 0, "{:?}", got[0]);
@@ -243,7 +250,7 @@ fn who_joins_while_the_publisher_is_away_starts_with_its_return() {
     }
     for player in &mut early {
         let got = media_of(&player.until_number(last, number));
-        let wanted = [contents(&headers), contents(&undecodable), contents(&group)].concat();
+        let wanted = [contents(&headers), contents(&sound), contents(&group)].concat();
         assert_list("an early player's media", &contents(&got), &wanted);
         assert_time_goes_on(&got);
         assert!(got[0].time > 51_000, "time steps back: {:?}", got[0]);

@@ -362,17 +362,57 @@ pub const TABLE: &[Limit] = &[
     limit!(
         Bytes GOP_BYTES_MAX,
         "Group of pictures kept for new players, and `--log-bytes`",
-        "new players wait for the next key frame"
+        "new players start with sound and wait for the next key frame"
     ),
     limit!(
         Count GOP_FRAMES_MAX,
         "Messages in it",
-        "new players wait for the next key frame"
+        "new players start with sound and wait for the next key frame"
     ),
     limit!(
         Time GOP_AGE_MAX,
         "Time in it",
-        "new players wait for the next key frame"
+        "new players start with sound and wait for the next key frame"
+    ),
+    limit!(
+        Time PICTURES_GONE,
+        "Sound without pictures",
+        "players start at any sound"
+    ),
+    limit!(
+        Time PICTURES_WAIT,
+        "Pictures without a key frame to start at",
+        "players get pictures as they come"
+    ),
+    limit!(
+        Time KEY_FRAME_WAIT,
+        "Wait for the next key frame with `--gop-cache off`, or for play2",
+        "the player starts with sound"
+    ),
+    limit!(
+        Time CLOCK_STEP_MAX,
+        "Step back of a publisher's timestamps, and how long they stand still",
+        "the track goes on where the stream is"
+    ),
+    limit!(
+        Time CLOCK_AHEAD_MAX,
+        "Step ahead of a publisher's timestamps, less the time that has passed",
+        "the track goes on where the stream is"
+    ),
+    limit!(
+        Time TRACKS_APART_MAX,
+        "Sound and pictures apart when they begin",
+        "the later track begins where the stream is"
+    ),
+    limit!(
+        Time DATA_AHEAD_MAX,
+        "Headers and data ahead of media",
+        "stamped like the media"
+    ),
+    limit!(
+        Time CLOCK_GAP_MAX,
+        "Silence of a track that counts when its timestamps step",
+        "counts as this long"
     ),
     heading("Memory of a worker"),
     limit!(

@@ -34,10 +34,13 @@ pub struct Inspection {
     pub tracks: TrackSet,
     /// The message has the header of E-RTMP (FourCC codecs).
     pub enhanced: bool,
-    /// A player may start decoding video here: this is a key frame with data for track 0. Never
-    /// set for audio, where every `FrameKind::Audio` would qualify; a stream without video has
-    /// to go by that.
+    /// A player may start decoding video here: this is a key frame with data for
+    /// [`first_track`](Self::first_track). Never set for audio, where every `FrameKind::Audio`
+    /// would qualify; a stream without video has to go by that.
     pub sync: bool,
+    /// The lowest track that the message has data of; 0 when it is not a multitrack message.
+    /// E-RTMP v2 recommends track 0 for the default track and does not require it.
+    pub first_track: u8,
 }
 
 impl Inspection {
@@ -49,6 +52,7 @@ impl Inspection {
             tracks: TrackSet::DEFAULT,
             enhanced: false,
             sync,
+            first_track: 0,
         }
     }
 
@@ -512,6 +516,7 @@ fn walk_tracks(
     }
     let mut message = Inspection::enhanced(FrameKind::Empty, None);
     message.tracks = TrackSet::default();
+    let mut first_track = None;
     for _ in 0..TRACKS_MAX {
         if form == MANY_TRACKS_MANY_CODECS {
             codec = Some(Codec::of_four_cc(reader.take()?)?);
@@ -525,7 +530,7 @@ fn walk_tracks(
         reader.skip(body)?;
         let kind = kind_of(packet, codec?, body);
         message.tracks.insert(track);
-        message.sync |= track == 0 && kind == FrameKind::Keyframe;
+        message.sync |= kind == FrameKind::Keyframe;
         if message.codec.is_none() || track == 0 {
             message.codec = codec;
         }
@@ -538,6 +543,8 @@ fn walk_tracks(
         }
         if kind != FrameKind::Empty {
             message.kind = kind;
+            message.first_track =
+                *first_track.insert(first_track.map_or(track, |first: u8| first.min(track)));
         }
         if reader.rest() == 0 {
             return Some(message);
@@ -653,7 +660,7 @@ pub fn exercise(data: &[u8]) {
     for seen in [video, audio] {
         assert!(!seen.tracks.is_empty());
         assert!(!seen.sync || seen.kind == FrameKind::Keyframe);
-        assert!(!seen.sync || seen.tracks.contains(0));
+        assert!(!seen.sync || seen.tracks.contains(seen.first_track));
         assert!(seen.codec.is_none_or(|codec| codec.to_string().is_ascii()));
     }
     inspect_video(head, usize::MAX);

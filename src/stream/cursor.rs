@@ -1,18 +1,22 @@
 //! Where one player stands in a log. A cursor is all a player costs: no queue, no copy.
 //!
 //! ```text
-//!            sync point found                    too far behind, or trimmed away
+//!       sync point found, or none in sight       too far behind, or trimmed away
 //!   Await ---------------------> Live ------------------------------------------+
-//!     ^                           |  ^                                          |
-//!     | resume                    |  +--- newest sync point, headers first -----+
-//!     |                     pause |
-//!     +-------- Paused <----------+
+//!     ^                          |  ^                                           |
+//!     |                    pause |  +--- newest sync point, headers first ------+
+//!     | resume, place lost       v  | resume, place kept
+//!     +------------------------ Paused
 //! ```
+//!
+//! A player for which there is no sync point in the log starts at the live edge, with headers and
+//! sound, and with pictures from the next sync point on.
 //!
 //! A cursor is always at a message boundary; a message cut by a full socket is finished from
 //! the connection's own half-sent pieces before the cursor is asked again.
 
 use super::log::{StreamLog, SyncPoint};
+use crate::limits;
 use crate::rtmp::message::Timestamp;
 
 /// See the module text.
@@ -23,15 +27,16 @@ pub struct Cursor {
     /// How far back a seek went, in bytes, as far as that is not caught up with: it may be so
     /// much further behind than others.
     sought: u64,
+    is_paused: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// Waits for a sync point at or after `offset`.
-    Await,
+    /// Waits for a sync point at or after `offset`. With a time it waits for the next to come,
+    /// from that time on.
+    Await(Option<Timestamp>),
     /// Reads on from `offset`.
     Live,
-    Paused,
 }
 
 /// What a cursor can do now.
@@ -47,6 +52,8 @@ pub enum Place {
         sync: SyncPoint,
         /// Bytes of the log that this player will never see; 0 for one that has just come.
         skipped: u64,
+        /// There is no sync point here: pictures wait for the next.
+        without_pictures: bool,
     },
 }
 
@@ -62,14 +69,15 @@ pub enum StartAt {
 impl Cursor {
     /// A cursor for a player that joins `log`.
     pub fn new(log: &StreamLog, start: StartAt) -> Self {
-        let offset = match start {
-            StartAt::NewestSync => 0,
-            StartAt::NextSync => log.end(),
+        let (offset, since) = match start {
+            StartAt::NewestSync => (0, None),
+            StartAt::NextSync => (log.end(), log.last_timestamp()),
         };
         Self {
             offset,
-            state: State::Await,
+            state: State::Await(since),
             sought: 0,
+            is_paused: false,
         }
     }
 
@@ -79,43 +87,76 @@ impl Cursor {
             offset,
             state: State::Live,
             sought: 0,
+            is_paused: false,
         }
     }
 
     /// First byte of the log this cursor still needs; None when it needs none.
     pub fn needs_from(&self) -> Option<u64> {
+        (self.state == State::Live && !self.is_paused).then_some(self.offset)
+    }
+
+    /// Where the player stands; None before it has begun.
+    pub fn position(&self) -> Option<u64> {
         (self.state == State::Live).then_some(self.offset)
     }
 
     /// Finds out where to read. A cursor more than `lag_bytes` behind jumps to the newest sync
     /// point, if there is one ahead of it.
     pub fn settle(&mut self, log: &StreamLog, lag_bytes: u64) -> Place {
-        match self.state {
-            State::Paused => Place::Wait,
-            State::Await => match log.newest_sync() {
-                Some(sync) if sync.offset >= self.offset => self.start_at(sync, 0),
-                _ => Place::Wait,
-            },
-            State::Live => {
-                let lost = self.offset < log.base();
-                let behind = log.visible().saturating_sub(self.offset);
-                self.sought = self.sought.min(behind);
-                if !lost && behind <= lag_bytes.saturating_add(self.sought) {
-                    return Place::Follow(self.offset);
+        if self.is_paused {
+            return Place::Wait;
+        }
+        if let State::Await(since) = self.state {
+            return self.await_start(log, since);
+        }
+        let lost = self.offset < log.base();
+        let behind = log.visible().saturating_sub(self.offset);
+        self.sought = self.sought.min(behind);
+        if !lost && behind <= lag_bytes.saturating_add(self.sought) {
+            return Place::Follow(self.offset);
+        }
+        match log.newest_sync() {
+            Some(sync) if sync.offset > self.offset => {
+                let skipped = sync.offset - self.offset;
+                self.start_at(sync, skipped)
+            }
+            _ if lost => {
+                let stood = self.offset;
+                self.state = State::Await(None);
+                let mut place = self.await_start(log, None);
+                if let Place::Start { sync, skipped, .. } = &mut place {
+                    *skipped = sync.offset.saturating_sub(stood);
                 }
-                match log.newest_sync() {
-                    Some(sync) if sync.offset > self.offset => {
-                        let skipped = sync.offset - self.offset;
-                        self.start_at(sync, skipped)
-                    }
-                    _ if lost => {
-                        self.state = State::Await;
-                        self.offset = log.visible();
-                        Place::Wait
-                    }
-                    _ => Place::Follow(self.offset),
+                place
+            }
+            _ => Place::Follow(self.offset),
+        }
+    }
+
+    fn await_start(&mut self, log: &StreamLog, since: Option<Timestamp>) -> Place {
+        let newest = log.newest_sync();
+        let may_wait = newest.is_some();
+        if let Some(sync) = newest.filter(|sync| sync.offset >= self.offset) {
+            return self.start_at(sync, 0);
+        }
+        // Key frames come; for one that is far off a player does not go without sound.
+        let waited = since.zip(log.last_timestamp());
+        let waited = waited.map_or(0, |(since, last)| last.since(since));
+        let is_long =
+            u128::try_from(waited).is_ok_and(|waited| waited >= limits::KEY_FRAME_WAIT.as_millis());
+        match log.live_edge() {
+            Some(edge) if !may_wait || is_long => {
+                self.offset = edge.offset;
+                self.state = State::Live;
+                self.sought = 0;
+                Place::Start {
+                    sync: edge,
+                    skipped: 0,
+                    without_pictures: true,
                 }
             }
+            _ => Place::Wait,
         }
     }
 
@@ -128,21 +169,29 @@ impl Cursor {
 
     /// Stops reading.
     pub fn pause(&mut self) {
-        self.state = State::Paused;
+        self.is_paused = true;
     }
 
-    /// Reads again, live, from the newest sync point.
-    pub fn resume(&mut self) {
-        if self.state == State::Paused {
-            self.state = State::Await;
-            self.offset = 0;
+    /// Reads on where it stood, if the log still has that and it is not too far behind; else from
+    /// the next start.
+    pub fn resume(&mut self, log: &StreamLog, lag_bytes: u64) {
+        if !std::mem::take(&mut self.is_paused) || self.state != State::Live {
+            return;
+        }
+        let is_lost = self.offset < log.base();
+        let is_behind = log.visible().saturating_sub(self.offset) > lag_bytes;
+        let sync = log.newest_sync();
+        let is_ahead = sync.is_some_and(|sync| sync.offset > self.offset);
+        if is_lost || is_behind && is_ahead {
+            // A player that was paused is not one that is too slow: it skips nothing.
+            self.state = State::Await(None);
         }
     }
 
     /// Whether the player is paused.
     #[cfg(test)]
     pub fn is_paused(&self) -> bool {
-        self.state == State::Paused
+        self.is_paused
     }
 
     /// Goes to the sync point at or before `time`; None when the log does not reach back there.
@@ -151,6 +200,7 @@ impl Cursor {
         let sync = log.sync_before(time)?;
         self.offset = sync.offset;
         self.state = State::Live;
+        self.is_paused = false;
         self.sought = log.visible().saturating_sub(sync.offset);
         Some(sync)
     }
@@ -159,7 +209,11 @@ impl Cursor {
         self.offset = sync.offset;
         self.state = State::Live;
         self.sought = 0;
-        Place::Start { sync, skipped }
+        Place::Start {
+            sync,
+            skipped,
+            without_pictures: false,
+        }
     }
 }
 
@@ -226,7 +280,14 @@ mod tests {
         match place {
             Place::Wait => "wait".to_owned(),
             Place::Follow(offset) => format!("follow {offset}"),
-            Place::Start { sync, skipped } => format!("start {} skipped {skipped}", sync.offset),
+            Place::Start {
+                sync,
+                without_pictures: true,
+                ..
+            } => format!("sound {}", sync.offset),
+            Place::Start { sync, skipped, .. } => {
+                format!("start {} skipped {skipped}", sync.offset)
+            }
         }
     }
 
@@ -280,20 +341,48 @@ mod tests {
     }
 
     #[test]
-    fn a_player_waits_while_there_is_no_sync_point() {
+    fn a_player_waits_while_there_is_no_publisher() {
         let mut live = Live::new();
         let mut cursor = Cursor::new(&live.log, StartAt::NewestSync);
         check(&mut cursor, &live, "wait");
-        live.put(false);
-        check(&mut cursor, &live, "wait");
-        let key = live.append(true);
-        check(&mut cursor, &live, "wait");
-        live.log.flush();
+        let key = live.put(true);
         check(&mut cursor, &live, &format!("start {key} skipped 0"));
-        // The one there was has been given up, as when the publisher is away.
+        // The one there was is away.
         let mut late = Cursor::new(&live.log, StartAt::NewestSync);
-        live.log.forget_sync();
+        live.log.close_starts();
         check(&mut late, &live, "wait");
+        let edge = live.put(false) + 100;
+        check(&mut late, &live, &format!("sound {edge}"));
+    }
+
+    #[test]
+    fn regression_a_player_starts_without_a_sync_point() {
+        for start in [StartAt::NewestSync, StartAt::NextSync] {
+            let mut live = Live::new();
+            live.group();
+            live.log.forget_sync();
+            let mut cursor = Cursor::new(&live.log, start);
+            let edge = live.log.visible();
+            check(&mut cursor, &live, &format!("sound {edge}"));
+            check(&mut cursor, &live, &format!("follow {edge}"));
+        }
+    }
+
+    #[test]
+    fn regression_the_wait_for_the_next_sync_point_ends() {
+        let mut live = Live::new();
+        live.group();
+        let mut cursor = Cursor::new(&live.log, StartAt::NextSync);
+        // Time goes by the offset here.
+        let wait = u64::try_from(limits::KEY_FRAME_WAIT.as_millis()).unwrap();
+        let end = live.log.end() - 100 + wait;
+        while live.log.end() < end {
+            check(&mut cursor, &live, "wait");
+            live.put(false);
+        }
+        check(&mut cursor, &live, "wait");
+        live.put(false);
+        check(&mut cursor, &live, &format!("sound {}", live.log.visible()));
     }
 
     #[test]
@@ -370,42 +459,62 @@ mod tests {
         let mut cursor = Cursor::at(700);
         let skip = format!("start {newest} skipped {}", newest - 700);
         check(&mut cursor, &live, &skip);
-        // Without one it waits, and is not served what it cannot decode.
+        // Without one it is not served pictures that it cannot decode.
         let mut cursor = Cursor::at(700);
         live.log.forget_sync();
         live.log.trim(&mut live.pool, u64::MAX);
-        check(&mut cursor, &live, "wait");
-        assert_eq!(cursor.needs_from(), None);
-        live.put(false);
-        check(&mut cursor, &live, "wait");
-        let next = live.put(true);
-        check(&mut cursor, &live, &format!("start {next} skipped 0"));
+        check(&mut cursor, &live, &format!("sound {}", live.log.visible()));
     }
 
     #[test]
-    fn a_paused_player_needs_nothing_and_resumes_live() {
+    fn regression_a_paused_player_goes_on_where_it_stood() {
         let mut live = Live::new();
         let first = live.group();
         let mut cursor = Cursor::at(first + 400);
         cursor.pause();
         assert!(cursor.is_paused());
         assert_eq!(cursor.needs_from(), None);
-        let newest = live.group();
+        live.put(true);
         check(&mut cursor, &live, "wait");
-        cursor.resume();
+        cursor.resume(&live.log, LAG_BYTES);
         assert!(!cursor.is_paused());
-        check(&mut cursor, &live, &format!("start {newest} skipped 0"));
+        check(&mut cursor, &live, &format!("follow {}", first + 400));
         // One that was not paused stays where it is.
-        cursor.advance_to(newest + 200);
-        cursor.resume();
-        check(&mut cursor, &live, &format!("follow {}", newest + 200));
-        // Resumed while there is no sync point, it waits for one.
+        cursor.resume(&live.log, LAG_BYTES);
+        assert_eq!(cursor.needs_from(), Some(first + 400));
+        // Without a sync point ahead the log's own size is what counts.
+        let mut live = Live::new();
+        let first = live.group();
+        let mut cursor = Cursor::at(first + 400);
+        cursor.pause();
+        (0..30).for_each(|_| _ = live.put(false));
+        cursor.resume(&live.log, LAG_BYTES);
+        check(&mut cursor, &live, &format!("follow {}", first + 400));
+    }
+
+    #[test]
+    fn a_player_paused_for_long_goes_on_ahead() {
+        let mut live = Live::new();
+        let first = live.group();
+        let mut cursor = Cursor::at(first + 400);
+        cursor.pause();
+        let newest = live.group();
+        // Too far behind; and it has not skipped, as one that is too slow.
+        cursor.resume(&live.log, LAG_BYTES);
+        check(&mut cursor, &live, &format!("start {newest} skipped 0"));
+        // The log has lost its place, and has no other start.
+        let mut cursor = Cursor::at(first + 400);
         cursor.pause();
         live.log.forget_sync();
-        cursor.resume();
+        live.log.trim(&mut live.pool, u64::MAX);
+        cursor.resume(&live.log, LAG_BYTES);
+        check(&mut cursor, &live, &format!("sound {}", live.log.visible()));
+        // One that had not begun still waits.
+        let mut cursor = Cursor::new(&live.log, StartAt::NewestSync);
+        cursor.pause();
+        live.log.close_starts();
+        cursor.resume(&live.log, LAG_BYTES);
         check(&mut cursor, &live, "wait");
-        let next = live.put(true);
-        check(&mut cursor, &live, &format!("start {next} skipped 0"));
     }
 
     #[test]
@@ -500,8 +609,16 @@ mod tests {
                 prop_assert_eq!(Some(offset), stands);
                 offset
             }
-            Place::Start { sync, skipped } => {
-                prop_assert_eq!(log.sync_from(sync.offset).unwrap().offset, sync.offset);
+            Place::Start {
+                sync,
+                skipped,
+                without_pictures,
+            } => {
+                if without_pictures {
+                    prop_assert_eq!(sync.offset, log.visible());
+                } else {
+                    prop_assert_eq!(log.sync_from(sync.offset).unwrap().offset, sync.offset);
+                }
                 prop_assert!(skipped == 0 || stands.unwrap() + skipped == sync.offset);
                 // A player that reads never gets the same bytes twice.
                 prop_assert!(stands.is_none_or(|stands| sync.offset > stands));
@@ -541,7 +658,7 @@ mod tests {
                     Op::Forget => live.log.forget_sync(),
                     Op::Read(count) => read(&mut cursor, &live.log, count)?,
                     Op::Pause => cursor.pause(),
-                    Op::Resume => cursor.resume(),
+                    Op::Resume => cursor.resume(&live.log, LAG_BYTES),
                 }
             }
         }

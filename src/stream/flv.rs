@@ -229,10 +229,8 @@ impl FlvLog {
             self.taken = frame.end;
         }
         self.log.flush();
-        if source.newest_sync().is_none() {
-            // The publisher is away, or has sent no picture to start with for too long.
-            self.log.forget_sync();
-        }
+        // The publisher is away, or has sent no picture to start with for too long.
+        self.log.take_starts_of(source);
     }
 }
 

@@ -13,6 +13,8 @@ use super::block::BlockPool;
 use super::headers::{HeaderKind, Headers};
 use super::log::StreamLog;
 use super::metadata;
+use super::pictures::{Fate, Pictures};
+use super::timeline::{Timeline, Track};
 use crate::limits;
 use crate::limits::bucket::Bucket;
 use crate::rtmp::amf0::{Decoder, Limits, strip_amf3_prefix};
@@ -22,19 +24,12 @@ use crate::rtmp::media::{
 };
 use crate::rtmp::message::{HEAD_BYTES, Message, Payload, Timestamp, kind};
 
-/// Audio without a video message for so many milliseconds counts as audio only: players may
-/// start at any of its messages again. Until then the last key frame is the better start: radio
-/// with a still picture sends one every few seconds.
-const VIDEO_GONE_MS: i32 = 20_000;
-const _: () = assert!(VIDEO_GONE_MS as u128 >= limits::GOP_AGE_MAX.as_millis());
-
 /// See the module text.
 #[derive(Debug, Default)]
 pub struct Intake {
     headers: Arc<Headers>,
     timeline: Timeline,
-    /// When the last video message came, if any did.
-    last_video: Option<Timestamp>,
+    pictures: Pictures,
     video: Option<Codec>,
     audio: Option<Codec>,
     video_codecs: TrackCodecs,
@@ -73,13 +68,13 @@ impl Intake {
         // It does not answer for what the one before sent, nor pay for it.
         self.changes = Bucket::default();
         self.unkept = 0;
-        self.last_video = None;
+        self.pictures = Pictures::default();
         self.last_key = None;
         self.video = None;
         self.audio = None;
         self.video_codecs = TrackCodecs::default();
         self.audio_codecs = TrackCodecs::default();
-        self.timeline.begin(log.last_timestamp(), elapsed_ms);
+        self.timeline.begin(log.latest_timestamp(), elapsed_ms);
     }
 
     /// The time from now on, counted from any moment that stays the same.
@@ -149,14 +144,22 @@ impl Intake {
         let seen = inspect_video(head, payload.len());
         self.video = seen.codec.or(self.video);
         self.note_codecs(log, kind::VIDEO, &seen, head);
-        let time = self.timeline.map(time, is_coded(&seen));
-        self.last_video = Some(time);
-        self.counted.messages += 1;
-        self.counted.video_frames += u64::from(is_coded(&seen));
-        if seen.sync {
-            self.count_key(time);
+        let (time, fate) = if is_coded(&seen) {
+            self.counted.video_frames += 1;
+            let time = self.timeline.map_coded(Track::Pictures, time, self.now);
+            let has_start = log.has_picture_start();
+            (time, self.pictures.judge(&seen, time, has_start, self.now))
+        } else {
+            let time = self.timeline.map_other(Some(Track::Pictures), time);
+            (time, Fate::Relayed)
+        };
+        match fate {
+            Fate::Held => return,
+            Fate::KeyFrame => self.count_key(time),
+            Fate::Start | Fate::Relayed => {}
         }
-        log.append(pool, kind::VIDEO, time, seen.sync, payload);
+        self.counted.messages += 1;
+        log.append(pool, kind::VIDEO, time, fate != Fate::Relayed, payload);
         let header = match seen.kind {
             FrameKind::SequenceHeader => HeaderKind::VideoSequence,
             FrameKind::Metadata => HeaderKind::VideoMetadata,
@@ -188,13 +191,15 @@ impl Intake {
         let seen = inspect_audio(head, payload.len());
         self.audio = seen.codec.or(self.audio);
         self.note_codecs(log, kind::AUDIO, &seen, head);
-        let time = self.timeline.map(time, is_coded(&seen));
+        let is_coded = is_coded(&seen);
+        let time = if is_coded {
+            self.timeline.map_coded(Track::Sound, time, self.now)
+        } else {
+            self.timeline.map_other(Some(Track::Sound), time)
+        };
         self.counted.messages += 1;
-        self.counted.audio_frames += u64::from(is_coded(&seen));
-        let alone = self
-            .last_video
-            .is_none_or(|video| time.since(video) > VIDEO_GONE_MS);
-        let sync = alone && is_coded(&seen);
+        self.counted.audio_frames += u64::from(is_coded);
+        let sync = is_coded && self.pictures.sound_is_start(self.now);
         log.append(pool, kind::AUDIO, time, sync, payload);
         let header = match seen.kind {
             FrameKind::SequenceHeader => HeaderKind::AudioSequence,
@@ -246,7 +251,7 @@ impl Intake {
             _ => None,
         };
         let payload = Payload::from_slice(shortened.as_deref().unwrap_or(body));
-        let time = self.timeline.map(time, false);
+        let time = self.timeline.map_other(None, time);
         self.counted.messages += 1;
         log.append(pool, kind::DATA, time, false, &payload);
         if let Some(header) = header {
@@ -382,67 +387,6 @@ fn is_coded(seen: &Inspection) -> bool {
             | FrameKind::Unknown
     )
 }
-
-/// The stream's own time. A first publisher's stamps pass as they are. When a publisher comes
-/// back, its stamps are shifted so that time goes on for the players that stayed.
-#[derive(Debug, Default)]
-struct Timeline {
-    /// Added to what the publisher says.
-    shift: u32,
-    /// A returned publisher has sent no coded media yet: where its first is to be put.
-    resume_at: Option<Timestamp>,
-    /// No time before this one is given out; set while a publisher has returned.
-    floor: Option<Timestamp>,
-    /// The time of the last coded message of a publisher that has returned.
-    latest: Option<Timestamp>,
-}
-
-impl Timeline {
-    fn begin(&mut self, last: Option<Timestamp>, elapsed_ms: u32) {
-        self.shift = 0;
-        self.resume_at = last.map(|last| last.plus(elapsed_ms.max(1)));
-        self.floor = last;
-        self.latest = None;
-    }
-
-    fn map(&mut self, time: Timestamp, coded: bool) -> Timestamp {
-        match (self.resume_at, self.floor) {
-            // Metadata and sequence headers often come with time 0: they tell nothing about
-            // where media begins.
-            (Some(_), Some(floor)) if !coded => return floor,
-            (Some(resume_at), _) => {
-                self.shift = resume_at.0.wrapping_sub(time.0);
-                self.resume_at = None;
-                self.latest = Some(resume_at);
-            }
-            (None, _) => {}
-        }
-        let mapped = time.plus(self.shift);
-        if let (Some(latest), false) = (self.latest, coded) {
-            // And they come with time 0 at any time later, which the shift turns into anything.
-            let is_near = (0..AHEAD_MAX_MS).contains(&mapped.since(latest));
-            return if is_near { mapped } else { latest };
-        }
-        if let Some(floor) = self.floor
-            && mapped.since(floor) < 0
-        {
-            return floor;
-        }
-        // Audio may begin a little before the first picture; once time has moved on, the
-        // publisher's own order holds again.
-        let is_kept = |floor: &Timestamp| mapped.since(*floor) < FLOOR_KEPT_MS;
-        self.floor = self.floor.filter(is_kept);
-        self.latest = self.latest.map(|_| mapped);
-        mapped
-    }
-}
-
-/// How long after a publisher's return time is kept from stepping back, in milliseconds.
-const FLOOR_KEPT_MS: i32 = 60_000;
-
-/// How far headers and data of a publisher that has returned may lie ahead of its media, in
-/// milliseconds.
-const AHEAD_MAX_MS: i32 = 60_000;
 
 #[cfg(test)]
 mod tests;

@@ -44,6 +44,9 @@ pub use sharing::Snapshot;
 /// The message stream id in the log; the first createStream of every client gets it.
 pub const MSID: u32 = 1;
 
+/// Messages that are looked at for the time before a place.
+const TIMES_LOOKED_AT: usize = 16;
+
 /// One logged message in wire form, as the index knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame {
@@ -93,6 +96,8 @@ pub struct StreamLog {
     last_timestamp: Option<Timestamp>,
     /// Position in `frames` of the newest sync point, counted from the first frame ever.
     newest_sync: Option<u64>,
+    /// No player may start before the next message: the publisher is away.
+    is_closed: bool,
     /// The newest sync point at the last trim, and when a trim first met it.
     sync_seen: Option<(u64, Duration)>,
     /// The time as it was told last.
@@ -134,6 +139,7 @@ impl StreamLog {
             syncs: SyncPoints::default(),
             last_timestamp: None,
             newest_sync: None,
+            is_closed: false,
             sync_seen: None,
             now: Duration::ZERO,
             trimmed: 0,
@@ -181,6 +187,28 @@ impl StreamLog {
         self.last_timestamp
     }
 
+    /// The highest time of the newest message and of the newest audio and video message.
+    pub fn latest_timestamp(&self) -> Option<Timestamp> {
+        let newest_of = |kind| {
+            let mut frames = self.frames.iter().rev();
+            frames.find(|frame| frame.kind == kind)
+        };
+        let last = self.last_timestamp?;
+        let others = [newest_of(kind::AUDIO), newest_of(kind::VIDEO)];
+        let others = others.into_iter().flatten().map(|frame| frame.timestamp);
+        Some(others.fold(
+            last,
+            |last, time| if time.since(last) > 0 { time } else { last },
+        ))
+    }
+
+    /// Whether the newest sync point is a picture.
+    pub fn has_picture_start(&self) -> bool {
+        let index = self.newest_sync.and_then(|number| self.index_of(number));
+        let frame = index.and_then(|index| self.frames.get(index));
+        frame.is_some_and(|frame| frame.kind == kind::VIDEO)
+    }
+
     /// Appends one message; it becomes visible with the next flush. `sync`: a player may start
     /// at it.
     pub fn append(
@@ -223,9 +251,45 @@ impl StreamLog {
         frame
     }
 
-    /// Players that come from now on wait for the next sync point.
+    /// No player starts at the newest sync point any more.
     pub fn forget_sync(&mut self) {
         self.newest_sync = None;
+    }
+
+    /// The publisher is away: no player starts before the next message.
+    pub fn close_starts(&mut self) {
+        self.newest_sync = None;
+        self.is_closed = true;
+    }
+
+    /// Players start here as they do in `source`, of which this log is made.
+    pub(super) fn take_starts_of(&mut self, source: &Self) {
+        if source.newest_sync.is_none() {
+            self.newest_sync = None;
+        }
+        self.is_closed = source.is_closed;
+        self.last_timestamp = source.last_timestamp;
+    }
+
+    /// Where a player starts for which there is no sync point: behind all that is visible. None
+    /// while the publisher is away, and before there is anything.
+    pub fn live_edge(&self) -> Option<SyncPoint> {
+        let timestamp = self.last_timestamp.filter(|_| !self.is_closed)?;
+        Some(SyncPoint {
+            offset: self.visible,
+            timestamp,
+            headers: self.headers_at(self.visible),
+        })
+    }
+
+    /// The highest time of the messages just before `offset`, a message boundary; there are no
+    /// more than some tracks to take turns.
+    pub fn time_before(&self, offset: u64) -> Option<Timestamp> {
+        let end = self.frames.partition_point(|frame| frame.end <= offset);
+        let frames = self.frames.range(end.saturating_sub(TIMES_LOOKED_AT)..end);
+        let times = frames.map(|frame| frame.timestamp);
+        let latest = times.reduce(|last, time| if time.since(last) > 0 { time } else { last });
+        latest.or(self.last_timestamp)
     }
 
     /// Makes every whole message visible; true when there was one.
@@ -320,6 +384,7 @@ impl StreamLog {
 
     fn index(&mut self, frame: Frame) {
         self.last_timestamp = Some(frame.timestamp);
+        self.is_closed = false;
         self.frames.push_back(frame);
         if frame.sync {
             let position = self.trimmed + self.frames.len() as u64 - 1;

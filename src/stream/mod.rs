@@ -8,4 +8,6 @@ pub mod headers;
 pub mod intake;
 pub mod log;
 pub mod metadata;
+mod pictures;
 pub mod sync;
+mod timeline;

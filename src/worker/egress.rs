@@ -18,7 +18,7 @@ use super::core::Core;
 use super::fault::Midst;
 use super::form::{Gathered, gather};
 use super::table::{Form, Player, Stream, log_for};
-use crate::limits::{JUMP_BACKLOG_BYTES_MAX, SLICES_MAX, WRITES_PER_TURN};
+use crate::limits::{CLOCK_STEP_MAX, JUMP_BACKLOG_BYTES_MAX, SLICES_MAX, WRITES_PER_TURN};
 use crate::net::transport::Transport;
 use crate::rtmp::command::Status;
 use crate::rtmp::message::Timestamp;
@@ -293,12 +293,19 @@ impl<S: Transport> Core<S> {
         match player.cursor.settle(log, self.log_limits.lag_bytes) {
             Place::Wait => Ok(None),
             Place::Follow(offset) => Ok(Some(offset)),
-            Place::Start { sync, skipped } => {
+            Place::Start {
+                sync,
+                skipped,
+                without_pictures,
+            } => {
+                player.video.start(without_pictures);
+                player.lacks_audio_headers = false;
+                player.start_headers = without_pictures.then(|| sync.headers.clone());
                 let new = !std::mem::replace(&mut player.has_headers, true);
                 if skipped > 0 && self.cannot_keep_up(index, slot) {
                     return Err(Served::Gone);
                 }
-                if self.complete_switch(index, slot) {
+                if self.complete_switch(index, slot, sync.timestamp) {
                     return Err(Served::Gone);
                 }
                 let (stream, conn) = (&mut self.streams[index], &mut self.conns[key]);
@@ -314,8 +321,9 @@ impl<S: Transport> Core<S> {
                 let chunk_size = session.out_chunk_size();
                 let out = session.out().writer();
                 // ffmpeg takes metadata at any other time than 0 for a track of subtitles.
-                let metadata_at = if new { Timestamp(0) } else { sync.timestamp };
-                let (headers, time) = (sync.headers, sync.timestamp);
+                let time = sync.timestamp.plus(stream.players[slot].shift);
+                let metadata_at = if new { Timestamp(0) } else { time };
+                let headers = sync.headers;
                 match form {
                     Form::Play => headers.write(out, msid, metadata_at, time, chunk_size),
                     Form::Publish => {
@@ -385,7 +393,8 @@ impl<S: Transport> Core<S> {
                 let said = replies.pending().len();
                 gathered.copied.extend_from_slice(replies.pending());
                 replies.advance(said);
-                let reached = gather(&stream.log, player, offset, chunk_size, &mut gathered);
+                let log = log_for(&stream.log, &stream.flv, player.form);
+                let reached = gather(log, player, offset, chunk_size, &mut gathered);
                 self.faults.at(Midst::Egress);
                 gathered.end();
                 player.cursor.advance_to(reached);
@@ -394,9 +403,9 @@ impl<S: Transport> Core<S> {
         }
     }
 
-    /// A player that was to come over from another stream has reached a sync point here: it
-    /// leaves the other one. True when it is gone instead.
-    fn complete_switch(&mut self, index: usize, slot: usize) -> bool {
+    /// A player that was to come over from another stream starts here, at the time `begins` of
+    /// this one: it leaves the other one, and its time goes on. True when it is gone instead.
+    fn complete_switch(&mut self, index: usize, slot: usize, begins: Timestamp) -> bool {
         let player = &self.streams[index].players[slot];
         let (key, msid) = (player.conn, player.msid);
         let conn = &mut self.conns[key];
@@ -421,12 +430,28 @@ impl<S: Transport> Core<S> {
             .position(|p| p.msid == msid && p.stream != index);
         if let Some(old) = old {
             let play = conn.plays.remove(old);
+            let last = self.streams[play.stream].last_time_of(play.slot);
+            if let Some(last) = last {
+                self.streams[index].players[slot].shift = shift_after(last, begins);
+            }
             self.faults.at(Midst::Egress);
             self.remove_player(play.stream, play.slot);
         }
         self.settle_in(key);
         false
     }
+}
+
+/// What is added to the time of a stream that begins at `begins` for a player whose last message
+/// was at `last`, RTMP 1.0 section 7.2.2.2: play2 does not change the timeline. Renditions of one
+/// programme share it already.
+fn shift_after(last: Timestamp, begins: Timestamp) -> u32 {
+    let is_shared =
+        u128::try_from(begins.since(last)).is_ok_and(|gap| gap <= CLOCK_STEP_MAX.as_millis());
+    if is_shared {
+        return 0;
+    }
+    last.plus(1).0.wrapping_sub(begins.0)
 }
 
 /// Whether a player may be given more of the log, and jump. Each jump puts all headers of a

@@ -256,7 +256,7 @@ impl<S: Transport> Core<S> {
             Mail::Away { epoch, ended, .. } => {
                 if self.is_fed_in(index, epoch) {
                     self.streams[index].upstream.ended = ended;
-                    self.streams[index].log.forget_sync();
+                    self.streams[index].log.close_starts();
                 }
             }
             Mail::End { epoch, .. } => {

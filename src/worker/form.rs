@@ -1,15 +1,19 @@
 //! What a player gets that does not take the log as it is: without the halves it does not want,
-//! on a message stream of its own, or, when it is a server that a stream is handed on to, with
-//! metadata as encoders send it.
+//! without pictures that it could not decode, on a message stream of its own, on a timeline of its
+//! own, or, when it is a server that a stream is handed on to, with metadata as encoders send it.
+
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use smallvec::SmallVec;
 
 use super::table::{Form, Player, Video};
 use crate::limits::{FILTERED_BYTES, GATHERED_MESSAGE_BYTES};
-use crate::rtmp::message::{MessageHeader, Payload, kind};
+use crate::rtmp::message::{MessageHeader, Payload, Timestamp, kind};
 use crate::rtmp::reader::{ChunkReader, ReaderLimits};
 use crate::rtmp::writer::write_message;
+use crate::stream::flv;
+use crate::stream::headers::Headers;
 use crate::stream::log::{Frame, StreamLog};
 
 /// Puts together what a player with a form of its own gets from `offset` on: without the halves
@@ -28,47 +32,86 @@ pub(super) fn gather(
             break;
         }
         reached = frame.end;
-        if player.video == Video::AtSync && frame.sync && frame.kind == kind::VIDEO {
+        if player.video == Video::AtSync && frame.sync {
             player.video = Video::On;
             // Those that changed meanwhile were left out with the pictures.
-            let headers = log.headers_at(start).of(kind::VIDEO);
-            let mut encoded = Vec::new();
-            let time = frame.timestamp;
-            headers.write(&mut encoded, player.msid, time, time, chunk_size);
-            gathered.copied.extend_from_slice(&encoded);
+            let headers = log.headers_at(start);
+            let known = player.start_headers.take();
+            if !known.is_some_and(|known| Arc::ptr_eq(&known, &headers)) {
+                let headers = headers.of(kind::VIDEO);
+                let headers = encode_headers(&headers, player, frame.timestamp, chunk_size);
+                gathered.copied.extend_from_slice(&headers);
+            }
         }
         if is_wanted(player, &frame) {
             bytes += usize::try_from(frame.end - start).unwrap_or(usize::MAX);
-            let is_data = player.form == Form::Publish && frame.kind == kind::DATA;
-            match is_data.then(|| restore(log, start, frame.end, player.msid, chunk_size)) {
-                Some(Some(restored)) => gathered.copied.extend_from_slice(&restored),
-                _ => gathered.message(log, start, frame.end, player.msid),
+            match rewrite(log, (start, frame), player, chunk_size) {
+                Some(rewritten) => gathered.copied.extend_from_slice(&rewritten),
+                None => gathered.message(log, (start, frame), player),
             }
         }
     }
     reached
 }
 
-/// A data message of the log as an encoder would send it; None when it is the same.
-fn restore(log: &StreamLog, start: u64, end: u64, msid: u32, chunk_size: usize) -> Option<Vec<u8>> {
+/// Headers in the form a player gets them, stamped for a message at `time` of the stream.
+fn encode_headers(
+    headers: &Headers,
+    player: &Player,
+    time: Timestamp,
+    chunk_size: usize,
+) -> Vec<u8> {
+    let mut encoded = Vec::new();
+    let time = time.plus(player.shift);
+    match player.form {
+        Form::Play | Form::Publish => {
+            headers.write(&mut encoded, player.msid, time, time, chunk_size);
+        }
+        Form::Flv(framing) => flv::write_headers(headers, &mut encoded, framing, time, time),
+    }
+    encoded
+}
+
+/// A message of the log as a player is to get it, where its header alone does not tell that:
+/// metadata as an encoder would send it, and a time that takes more or less room. None for any
+/// other.
+fn rewrite(
+    log: &StreamLog,
+    (start, frame): (u64, Frame),
+    player: &Player,
+    chunk_size: usize,
+) -> Option<Vec<u8>> {
+    let timestamp = frame.timestamp.plus(player.shift);
+    let is_long = |time: Timestamp| time.0 >= EXTENDED_FROM;
+    let takes_other_room = player.shift != 0 && (is_long(timestamp) || is_long(frame.timestamp));
+    let is_metadata = player.form == Form::Publish && frame.kind == kind::DATA;
+    if !takes_other_room && !is_metadata {
+        return None;
+    }
     let mut wire = SmallVec::<[Bytes; 2]>::new();
-    log.share(start, end, &mut wire);
+    log.share(start, frame.end, &mut wire);
     let wire = wire.concat();
     let mut reader = ChunkReader::new(ReaderLimits::PUBLISHER);
     reader.set_chunk_size(chunk_size);
     let message = reader.next(&wire, &mut 0).ok()??;
+    let body = message.payload.to_vec();
     // Those that count behind it: it may be what they have it from.
-    let headers = log.headers_at(end);
-    let body = headers.data_to_publish(&message.payload.to_vec())?;
+    let headers = log.headers_at(frame.end);
+    let body = match is_metadata.then(|| headers.data_to_publish(&body)) {
+        Some(Some(restored)) => restored,
+        Some(None) if !takes_other_room => return None,
+        _ => body,
+    };
     let header = MessageHeader {
         len: body.len(),
-        msid,
+        msid: player.msid,
+        timestamp,
         ..message.header
     };
-    let mut restored = Vec::new();
+    let mut rewritten = Vec::new();
     let payload = Payload::from_slice(&body);
-    write_message(&mut restored, &header, &payload, chunk_size);
-    Some(restored)
+    write_message(&mut rewritten, &header, &payload, chunk_size);
+    Some(rewritten)
 }
 
 fn is_wanted(player: &Player, frame: &Frame) -> bool {
@@ -78,6 +121,9 @@ fn is_wanted(player: &Player, frame: &Frame) -> bool {
         _ => true,
     }
 }
+
+/// Times from here on take four bytes more in each chunk, RTMP 1.0 section 5.3.1.3.
+const EXTENDED_FROM: u32 = 0xFF_FFFF;
 
 /// Bytes of a type 0 chunk header up to and including the message stream id, RTMP 1.0 §5.3.1.2;
 /// all chunk stream ids in a log take one byte.
@@ -99,8 +145,10 @@ impl<'a> Gathered<'a> {
         }
     }
 
-    /// Adds the message at `[start, end)`, on message stream `msid`.
-    fn message(&mut self, log: &StreamLog, start: u64, end: u64, msid: u32) {
+    /// Adds the message that begins at `start`, on the message stream of the player and at its
+    /// time; tags have neither.
+    fn message(&mut self, log: &StreamLog, (start, frame): (u64, Frame), player: &Player) {
+        let end = frame.end;
         let is_small = end - start <= GATHERED_MESSAGE_BYTES as u64;
         let copied_to = if is_small {
             end
@@ -114,8 +162,15 @@ impl<'a> Gathered<'a> {
             self.copied.extend_from_slice(part);
         }
         let header = self.copied.get_mut(at..at + ADDRESSED_BYTES);
-        if let Some((_, id)) = header.and_then(<[u8]>::split_last_chunk_mut) {
-            *id = msid.to_le_bytes();
+        if let Some([_, time @ .., _, _, _, _, id0, id1, id2, id3]) = header
+            && !matches!(player.form, Form::Flv(_))
+        {
+            let ids = player.msid.to_le_bytes();
+            [*id0, *id1, *id2, *id3] = ids;
+            if player.shift != 0 {
+                let [_, stamp @ ..] = frame.timestamp.plus(player.shift).0.to_be_bytes();
+                time.copy_from_slice(&stamp);
+            }
         }
         if !is_small {
             self.end();

@@ -14,7 +14,8 @@ use super::mail::Mail;
 use super::memory::Pressure;
 use super::refusal::{Asked, Refused};
 use super::registry::Claim;
-use super::table::{Player, Source, Video};
+use super::session::Session;
+use super::table::{Player, Source, Video, log_for};
 use crate::config::Takeover;
 use crate::edge::hops::{self, HopError, Via};
 use crate::limits;
@@ -26,6 +27,7 @@ use crate::rtmp::message::{Timestamp, kind};
 use crate::rtmp::name::StreamName;
 use crate::rtmp::server::{MediaHalf, PublishKind, Request};
 use crate::stream::cursor::Cursor;
+use crate::stream::log::StreamLog;
 
 impl<S: Transport> Core<S> {
     /// Decides on one request of connection `key`.
@@ -465,16 +467,19 @@ impl<S: Transport> Core<S> {
         let Some((stream, slot)) = self.player_of(key, msid) else {
             return Flow::Continue;
         };
-        let cursor = &mut self.streams[stream].players[slot].cursor;
+        let stream = &mut self.streams[stream];
+        let player = &mut stream.players[slot];
+        let log = log_for(&stream.log, &stream.flv, player.form);
         let session = &mut self.conns[key].session;
         if paused {
-            cursor.pause();
+            player.cursor.pause();
             session.send_user_control(UserControl::StreamEof(msid));
             session.send_status(msid, Status::PauseNotify, "paused");
         } else {
-            cursor.resume();
+            player.cursor.resume(log, self.log_limits.lag_bytes);
             session.send_user_control(UserControl::StreamBegin(msid));
             session.send_status(msid, Status::UnpauseNotify, "live again");
+            write_audio_headers(&stream.log, player, session);
         }
         Flow::Continue
     }
@@ -487,13 +492,16 @@ impl<S: Transport> Core<S> {
         let stream = &mut streams[stream];
         let session = &mut conns[key].session;
         stream.log.flush();
-        match stream.players[slot].cursor.seek(&stream.log, time) {
+        let shift = stream.players[slot].shift;
+        let sought = Timestamp(time.0.wrapping_sub(shift));
+        match stream.players[slot].cursor.seek(&stream.log, sought) {
             Some(sync) => {
-                let place = format!("playing from {} ms", sync.timestamp.0);
+                let time = sync.timestamp.plus(shift);
+                let place = format!("playing from {} ms", time.0);
                 session.send_status(msid, Status::SeekNotify, &place);
                 session.send_status(msid, Status::PlayStart, &stream.name);
                 let chunk_size = session.out_chunk_size();
-                let (out, time) = (session.out().writer(), sync.timestamp);
+                let out = session.out().writer();
                 let player = &mut stream.players[slot];
                 // As where a player starts: at time 0 if these are its first.
                 let new = !std::mem::replace(&mut player.has_headers, true);
@@ -524,7 +532,10 @@ impl<S: Transport> Core<S> {
                 let before = player.video != Video::Off;
                 player.video = match (on, player.video) {
                     (false, _) => Video::Off,
-                    (true, Video::Off) => Video::AtSync,
+                    (true, Video::Off) => {
+                        player.start_headers = None;
+                        Video::AtSync
+                    }
                     (true, now) => now,
                 };
                 before
@@ -536,15 +547,9 @@ impl<S: Transport> Core<S> {
             session.send_status(msid, Status::PlayStart, &stream.name);
             // Sound goes on at once, and its header may have changed while it was off. Those of
             // video are sent where it comes back, at a sync point.
-            if let (MediaHalf::Audio, Some(offset)) = (half, player.cursor.needs_from()) {
-                let next = stream.log.frames_from(offset).next();
-                let time = next.map(|(_, frame)| frame.timestamp);
-                let time = time
-                    .or_else(|| stream.log.last_timestamp())
-                    .unwrap_or_default();
-                let chunk_size = session.out_chunk_size();
-                let headers = stream.log.headers_at(offset).of(kind::AUDIO);
-                headers.write(session.out().writer(), msid, time, time, chunk_size);
+            if half == MediaHalf::Audio {
+                player.lacks_audio_headers = true;
+                write_audio_headers(&stream.log, player, session);
             }
         }
         Flow::Continue
@@ -591,6 +596,24 @@ impl<S: Transport> Core<S> {
             .find(|play| play.msid == msid && !play.switching)?;
         Some((play.stream, play.slot))
     }
+}
+
+/// Writes the headers of sound to a player that has turned sound on and reads on where it stands.
+fn write_audio_headers(log: &StreamLog, player: &mut Player, session: &mut Session) {
+    let Some(offset) = player.cursor.needs_from() else {
+        // Paused, or about to start, with all headers.
+        return;
+    };
+    if !std::mem::take(&mut player.lacks_audio_headers) {
+        return;
+    }
+    let next = log.frames_from(offset).next();
+    let time = next.map(|(_, frame)| frame.timestamp);
+    let time = time.or_else(|| log.last_timestamp()).unwrap_or_default();
+    let time = time.plus(player.shift);
+    let chunk_size = session.out_chunk_size();
+    let headers = log.headers_at(offset).of(kind::AUDIO);
+    headers.write(session.out().writer(), player.msid, time, time, chunk_size);
 }
 
 /// Whether `app`, or the app it is an instance of, is served.

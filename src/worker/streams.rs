@@ -322,7 +322,7 @@ impl<S: Transport> Core<S> {
         };
         // Who joins now would start with a picture of the past and then see nothing.
         stream.log.flush();
-        stream.log.forget_sync();
+        stream.log.close_starts();
         self.mark_dirty(index);
         self.faults.at(Midst::Role);
         self.look_at_stream(index, until);

@@ -11,9 +11,11 @@ use super::pull::Pull;
 use super::push::Push;
 use crate::edge::hops::{Crowd, Marker, Via};
 use crate::limits;
+use crate::rtmp::message::Timestamp;
 use crate::rtmp::name::StreamName;
 use crate::stream::cursor::Cursor;
 use crate::stream::flv::{FlvLogs, Framing};
+use crate::stream::headers::Headers;
 use crate::stream::intake::Intake;
 use crate::stream::log::{LogLimits, StreamLog};
 
@@ -194,7 +196,11 @@ pub(super) struct Player {
     /// The client asked for NetStream.Play.Reset.
     pub(super) reset: bool,
     pub(super) audio: bool,
+    /// It has turned sound on while it was paused.
+    pub(super) lacks_audio_headers: bool,
     pub(super) video: Video,
+    /// The headers it was sent when it started without pictures.
+    pub(super) start_headers: Option<Arc<Headers>>,
     /// Since when skips are counted, and how many there were.
     pub(super) skips: Option<(Instant, usize)>,
     pub(super) form: Form,
@@ -202,6 +208,9 @@ pub(super) struct Player {
     pub(super) flv_start: FlvStart,
     /// It is counted among those of its stream by the relays it has come through.
     pub(super) is_counted: bool,
+    /// Added to the timestamps of the stream: the player came over from another one, and its time
+    /// goes on.
+    pub(super) shift: u32,
 }
 
 /// The header of a file says which kinds of media come: it is written when that is known, or after
@@ -237,6 +246,19 @@ pub(super) enum Video {
     AtSync,
 }
 
+impl Video {
+    /// The player starts, at a sync point or without one.
+    pub(super) fn start(&mut self, without_pictures: bool) {
+        if *self != Self::Off {
+            *self = if without_pictures {
+                Self::AtSync
+            } else {
+                Self::On
+            };
+        }
+    }
+}
+
 /// The log that players of this form read: that of chunks, unless there is one of tags for them.
 pub(super) fn log_for<'a>(log: &'a StreamLog, flv: &'a FlvLogs, form: Form) -> &'a StreamLog {
     match form {
@@ -255,11 +277,14 @@ impl Player {
             has_headers: false,
             reset,
             audio: true,
+            lacks_audio_headers: false,
             video: Video::On,
+            start_headers: None,
             skips: None,
             form: Form::Play,
             flv_start: FlvStart::Unplaced,
             is_counted: false,
+            shift: 0,
         }
     }
 
@@ -276,6 +301,7 @@ impl Player {
     /// Whether the player takes the log as it is.
     pub(super) fn is_plain(&self) -> bool {
         self.msid == crate::stream::log::MSID
+            && self.shift == 0
             && self.audio
             && self.video == Video::On
             && self.form != Form::Publish
@@ -363,6 +389,13 @@ impl Stream {
     pub(super) fn has_audience(&self) -> bool {
         let targets = self.pushes.iter().filter(|push| push.is_publishing);
         self.players.len() > targets.count()
+    }
+
+    /// The time of the last message that a player was sent, on its own timeline.
+    pub(super) fn last_time_of(&self, slot: usize) -> Option<Timestamp> {
+        let player = self.players.get(slot)?;
+        let time = self.log.time_before(player.cursor.position()?)?;
+        Some(time.plus(player.shift))
     }
 
     /// How long it has been without a publisher, in milliseconds.

@@ -89,11 +89,11 @@ fn enhanced_video_is_told_by_packet_type_and_four_cc() {
         97 00AA17 00BB03 68766331 26               | 12 | Keyframe hevc {0} enhanced sync
         97 FF0003 AABBCCDD 01 61763031 12          | 14 | Keyframe av1 {0} enhanced sync
         96 01 61763031 00 12                       |  8 | Keyframe av1 {0} enhanced sync
-        96 01 61763031 03 12                       |  8 | Keyframe av1 {3} enhanced
+        96 01 61763031 03 12                       |  8 | Keyframe av1 {3} enhanced sync
         97 00AA06 00 68766331 FF 01                | 11 | SequenceHeader hevc {255} enhanced
         96 11 76703039 00000001AA 01000002BBCC     |  0 | Keyframe vp9 {0, 1} enhanced sync
-        96 11 76703039 01000001AA 02000001BB       |  0 | Keyframe vp9 {1, 2} enhanced
-        96 11 76703039 00000000 01000001AA         |  0 | Keyframe vp9 {0, 1} enhanced
+        96 11 76703039 01000001AA 02000001BB       |  0 | Keyframe vp9 {1, 2} enhanced sync
+        96 11 76703039 00000000 01000001AA         |  0 | Keyframe vp9 {0, 1} enhanced sync
         96 11 76703039 00000001AA 01000000         |  0 | Keyframe vp9 {0, 1} enhanced sync
         96 21 6176303101000001AA 7670303900000001BB |  0 | Keyframe vp9 {0, 1} enhanced sync";
     check(inspect_video, cases);
@@ -236,7 +236,8 @@ proptest! {
         }
         let seen = inspect_video(&message, message.len());
         prop_assert_eq!((seen.kind, seen.tracks), (FrameKind::Keyframe, expected));
-        prop_assert_eq!(seen.sync, expected.contains(0));
+        prop_assert!(seen.sync);
+        prop_assert_eq!(Some(seen.first_track), expected.iter().next());
         prop_assert_eq!(inspect_video(&message, message.len() - 1).kind, FrameKind::Unknown);
     }
 }

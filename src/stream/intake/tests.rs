@@ -46,6 +46,12 @@ impl Desk {
         self.intake.begin_publish(&mut self.log, elapsed_ms);
     }
 
+    /// It is so many milliseconds later than when the worker began.
+    fn at(&mut self, now: u32) -> &mut Self {
+        self.intake.set_now(Duration::from_millis(now.into()));
+        self
+    }
+
     fn video(&mut self, time: u32, body: &[u8]) -> u32 {
         self.take(kind::VIDEO, time, body)
     }
@@ -290,15 +296,13 @@ fn players_start_at_key_frames_of_a_stream_with_video() {
     let mut desk = Desk::new();
     desk.video(0, AVC_HEADER);
     desk.audio(0, AAC_HEADER);
+    // Before the first picture sound is all there is.
     desk.audio(0, AAC);
     desk.video(0, AVC_KEY);
     desk.video(40, AVC_INTER);
     desk.audio(46, AAC);
     desk.video(80, AVC_KEY);
-    assert_eq!(
-        desk.syncs(),
-        [false, false, false, true, false, false, true]
-    );
+    assert_eq!(desk.syncs(), [false, false, true, true, false, false, true]);
     assert_eq!(desk.intake.video(), Some(Codec::Avc));
     assert_eq!(desk.intake.audio(), Some(Codec::Aac));
     assert_eq!(desk.intake.counted().key_frames, 2);
@@ -323,20 +327,48 @@ fn players_start_anywhere_in_a_stream_without_video() {
 #[test]
 fn players_start_at_audio_again_when_video_is_gone() {
     let mut desk = Desk::new();
-    desk.video(1_000, AVC_KEY);
-    let gone = 1_000 + VIDEO_GONE_MS.cast_unsigned();
+    desk.at(1_000).video(1_000, AVC_KEY);
+    let gone = 1_000 + u32::try_from(limits::PICTURES_GONE.as_millis()).unwrap();
     for (time, sync) in [
         (1_023, false),
         (gone, false),
         (gone + 1, true),
         (gone + 23, true),
     ] {
-        desk.audio(time, AAC);
+        desk.at(time).audio(time, AAC);
         assert_eq!(desk.got().pop().unwrap().2, sync, "at {time}");
     }
-    desk.video(gone + 40, AVC_INTER);
-    desk.audio(gone + 46, AAC);
-    assert!(!desk.got().pop().unwrap().2);
+    // Whoever has started there could not decode a picture without a key frame.
+    desk.at(gone + 40).video(gone + 40, AVC_INTER);
+    assert_eq!(desk.got().len(), 5);
+    desk.video(gone + 80, AVC_KEY);
+    desk.at(gone + 86).audio(gone + 86, AAC);
+    assert_eq!(desk.syncs()[5..], [true, false]);
+}
+
+#[test]
+fn regression_headers_and_empty_messages_are_no_pictures() {
+    let mut desk = Desk::new();
+    for time in (0..60_000).step_by(5_000) {
+        desk.at(time);
+        desk.video(time, AVC_HEADER);
+        desk.video(time, b"");
+        desk.audio(time, AAC);
+        assert!(desk.got().pop().unwrap().2, "at {time}");
+    }
+}
+
+#[test]
+fn regression_sound_stamped_ahead_is_no_start() {
+    let mut desk = Desk::new();
+    desk.video(0, AVC_KEY);
+    for time in (0..2_000).step_by(40) {
+        desk.at(time);
+        desk.audio(time + 9_000, AAC);
+        desk.audio(time + 90_000, AAC);
+        desk.video(time, AVC_INTER);
+    }
+    assert_eq!(desk.syncs().iter().filter(|sync| **sync).count(), 1);
 }
 
 #[test]
@@ -419,11 +451,12 @@ fn headers_of_several_tracks_stand_side_by_side() {
     let colour = [&[0x94][..], b"avc1", b"colorInfo"].concat();
     desk.video(80, &colour);
     assert_eq!(desk.headers(), [both, colour]);
-    // A key frame of track 1 is no place to start, one of track 0 is.
-    desk.video(90, &track(0x96, 0x01, 1, b"\0\0\0key"));
-    desk.video(90, &track(0x96, 0x01, 0, b"\0\0\0key"));
-    assert_eq!(desk.syncs()[5..], [false, true]);
-    assert_eq!(desk.intake.counted().key_frames, 1);
+    // A key frame of track 1 is a place to start while there is no track 0.
+    for id in [1, 0, 1] {
+        desk.video(90, &track(0x96, 0x01, id, b"\0\0\0key"));
+    }
+    assert_eq!(desk.syncs()[5..], [true, true, false]);
+    assert_eq!(desk.intake.counted().key_frames, 2);
 }
 
 #[test]
@@ -541,20 +574,11 @@ fn what_is_not_understood_is_relayed_as_it_came() {
 fn the_stamps_of_a_first_publisher_pass_unchanged() {
     let mut desk = Desk::new();
     assert_eq!(desk.data(0, &metadata(1.0)), 0);
-    // High, back, back to zero, across both wraps: what it means is not known here.
-    for time in [
-        900_000,
-        900_040,
-        899_000,
-        0,
-        0xFF_FFFF,
-        0x0100_0000,
-        u32::MAX,
-        5,
-    ] {
+    for time in [900_000, 900_040, 899_900] {
         assert_eq!(desk.video(time, AVC_KEY), time);
         assert_eq!(desk.audio(time, AAC), time);
-        assert_eq!(desk.video(0, AVC_HEADER), 0);
+        // Headers at time 0 are put where their track is.
+        assert!(desk.video(0, AVC_HEADER) >= 900_000);
     }
 }
 
@@ -589,7 +613,8 @@ fn check_return(last: u32, rows: &[(Sent, u32)]) {
     desk.video(last, AVC_KEY);
     desk.begin(500);
     for &(sent, expected) in rows {
-        assert_eq!(desk.send(sent), expected, "{sent:?}");
+        // The clock of the worker goes with it.
+        assert_eq!(desk.at(expected).send(sent), expected, "{sent:?}");
     }
 }
 
@@ -637,7 +662,7 @@ fn time_never_steps_back_behind_the_last_publisher() {
     // Its clock starts again right after it came.
     check_return(
         1_000,
-        &[(Key(90_000), 1_500), (Key(0), 1_000), (Key(90_040), 1_540)],
+        &[(Key(90_000), 1_500), (Key(0), 1_501), (Key(90_040), 1_540)],
     );
 }
 
@@ -664,14 +689,13 @@ fn headers_and_data_at_time_zero_are_put_where_media_is() {
 }
 
 #[test]
-fn the_order_of_a_publisher_holds_again_when_its_return_is_past() {
+fn a_clock_that_resets_long_after_the_return_goes_on() {
     let rows = [
         (Key(0), 1_500),
         (Key(70_000), 71_500),
-        // It has gone back by itself, far, and not behind its own beginning.
-        (Key(10), 1_510),
-        (VideoHeader(0), 1_510),
-        (Key(50), 1_550),
+        (Key(10), 71_540),
+        (VideoHeader(0), 71_540),
+        (Key(50), 71_580),
     ];
     check_return(1_000, &rows);
 }
@@ -683,7 +707,7 @@ fn a_publisher_that_has_returned_may_stay_for_weeks() {
         (Key(0), 1_500),
         (Key(0x7000_0000), 0x7000_0000 + 1_500),
         (Key(0x9000_0000), 0x9000_0000 + 1_500),
-        (Key(10), 1_510),
+        (Key(10), 0x9000_0000 + 1_540),
     ];
     check_return(1_000, &rows);
 }
@@ -724,7 +748,7 @@ fn a_publisher_that_returns_brings_its_own_headers() {
     assert!(desk.got().pop().unwrap().2, "no video came yet");
     desk.video(0, AVC_HEADER);
     desk.audio(23, AAC);
-    assert!(!desk.got().pop().unwrap().2);
+    assert!(desk.got().pop().unwrap().2, "a header is no video");
     assert_eq!(desk.headers(), [AAC_HEADER, AVC_HEADER]);
     // Key frames are counted for the stream, not for the publisher.
     desk.video(23, AVC_KEY);
@@ -758,4 +782,65 @@ fn a_publisher_may_return_again_and_again() {
     assert_eq!(desk.video(0, AVC_HEADER), 1_420);
     desk.begin(100);
     assert_eq!(desk.video(0, AVC_KEY), 1_520);
+}
+
+// Pictures without key frames.
+
+#[test]
+fn regression_pictures_wait_for_the_first_key_frame() {
+    let mut desk = Desk::new();
+    for round in 0..2 {
+        desk.begin(0);
+        desk.video(0, AVC_HEADER);
+        desk.video(0, AVC_INTER);
+        desk.audio(10, AAC);
+        desk.video(40, AVC_KEY);
+        desk.video(80, AVC_INTER);
+        let bodies = desk.bodies().split_off(4 * round);
+        assert_eq!(bodies, [AVC_HEADER, AAC, AVC_KEY, AVC_INTER]);
+        assert_eq!(desk.syncs()[4 * round..], [false, true, true, false]);
+    }
+}
+
+#[test]
+fn regression_pictures_come_though_none_is_a_key_frame() {
+    let wait = u32::try_from(limits::PICTURES_WAIT.as_millis()).unwrap();
+    let mut desk = Desk::new();
+    let mut send_at = |time: u32, body: &[u8]| {
+        desk.at(time).video(time, body);
+        desk.syncs()
+    };
+    assert!(send_at(0, AVC_INTER).is_empty());
+    assert!(send_at(wait - 1, AVC_INTER).is_empty());
+    assert_eq!(send_at(wait, AVC_INTER), [true]);
+    // The second slice of a picture is no start.
+    assert_eq!(send_at(wait, AVC_INTER), [true, false]);
+    assert_eq!(send_at(wait + 40, AVC_INTER)[2..], [true]);
+    // With a key frame they are a start no more.
+    assert_eq!(send_at(wait + 80, AVC_KEY)[3..], [true]);
+    assert_eq!(send_at(wait + 120, AVC_INTER)[4..], [false]);
+}
+
+#[test]
+fn regression_a_group_too_old_ends_in_pictures_as_they_come() {
+    let mut desk = Desk::new();
+    desk.video(0, AVC_KEY);
+    desk.at(1_000).video(1_000, AVC_INTER);
+    desk.log.forget_sync();
+    for (time, sync) in [(20_000, false), (29_999, false), (30_000, true)] {
+        desk.at(time).video(time, AVC_INTER);
+        assert_eq!(desk.syncs().pop(), Some(sync), "at {time}");
+    }
+}
+
+#[test]
+fn regression_a_picture_in_slices_has_one_start() {
+    let mut desk = Desk::new();
+    for time in [0, 40, 80] {
+        let slice = if time == 40 { AVC_INTER } else { AVC_KEY };
+        (0..3).for_each(|_| _ = desk.at(time).video(time, slice));
+    }
+    let expected = [true, false, false, false, false, false, true, false, false];
+    assert_eq!(desk.syncs(), expected);
+    assert_eq!(desk.intake.counted().key_frames, 2);
 }

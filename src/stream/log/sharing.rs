@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::segments::Segment;
 use super::{Frame, LogLimits, StreamLog};
+use crate::rtmp::message::Timestamp;
 use crate::stream::headers::Headers;
 
 /// A copy of a log's recent part by reference, for another worker.
@@ -18,6 +19,8 @@ pub struct Snapshot {
     first_start: u64,
     frames: Vec<Frame>,
     headers: Vec<(u64, Arc<Headers>)>,
+    last_timestamp: Option<Timestamp>,
+    is_closed: bool,
 }
 
 impl StreamLog {
@@ -101,6 +104,8 @@ impl StreamLog {
             headers: (self.headers.range(old..))
                 .map(|set| (set.from, set.headers.clone()))
                 .collect(),
+            last_timestamp: self.last_timestamp,
+            is_closed: self.is_closed,
         }
     }
 
@@ -117,6 +122,8 @@ impl StreamLog {
             log.index(frame);
             log.visible = frame.end;
         }
+        log.last_timestamp = snapshot.last_timestamp;
+        log.is_closed = snapshot.is_closed;
         for (from, headers) in snapshot.headers {
             log.set_headers_from(from, headers);
         }

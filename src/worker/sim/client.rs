@@ -541,7 +541,11 @@ impl Client {
                 {
                     let seed = truth.publications.len() + self.id;
                     let rng = &mut Rng::new(seed as u64);
-                    published.encoder = Some(Encoder::new(rng, published.publication, msid));
+                    let encoder = Encoder::new(rng, published.publication, msid);
+                    published.encoder = Some(match truth.is_plain {
+                        true => encoder.plain(),
+                        false => encoder,
+                    });
                 }
                 "NetStream.Publish.BadName" | "NetStream.Publish.Denied" => published.stop(truth),
                 _ => {}
@@ -612,6 +616,7 @@ impl Player {
                 self.switching = false;
                 self.begin_whole();
                 self.go_anywhere(truth, stream);
+                self.is_shifted = false;
             }
             "Play.StreamNotFound" | "Play.UnpublishNotify" | "Play.Stop" => {
                 self.playing = false;
@@ -625,7 +630,7 @@ impl Player {
             "Unpause.Notify" => {
                 let was_paused = std::mem::take(&mut self.paused);
                 if was_paused {
-                    self.go_anywhere(truth, self.stream);
+                    self.resume(truth);
                 }
             }
             "Seek.Notify" if description == "live" => {
@@ -648,7 +653,7 @@ impl Player {
                 } else {
                     self.begin_whole();
                     self.paused = false;
-                    self.go_anywhere(truth, stream);
+                    self.go_over(truth, stream);
                 }
             }
             "Play.Failed" => self.switching = false,

@@ -31,8 +31,23 @@ pub(super) struct Encoder {
     headers_at_zero: bool,
     group: usize,
     since_key: usize,
+    /// Track of the pictures, if they are multitrack messages.
+    track: Option<u8>,
+    clock: Clock,
+    /// Added to the time of sound and of pictures.
+    offsets: [u32; 2],
     /// Sent before anything else, in this order.
     first: VecDeque<Need>,
+}
+
+/// What the timestamps of an encoder do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Clock {
+    Steady,
+    /// The first frame is one of a clock before.
+    OldFrameFirst,
+    /// It starts anywhere else now and then.
+    Steps,
 }
 
 /// A message encoded, cut at its chunks.
@@ -70,21 +85,54 @@ impl Encoder {
             2 => rng.millis(0, 1 << 30),
             _ => 0,
         };
-        let group = rng.range(3, 60);
+        // None ever, or none for long.
+        let group = match rng.below(12) {
+            0 => usize::MAX,
+            1 => 3_000,
+            _ => rng.range(3, 60),
+        };
+        let enhanced = rng.chance(300);
+        let clock = match rng.below(10) {
+            0 => Clock::OldFrameFirst,
+            1 => Clock::Steps,
+            _ => Clock::Steady,
+        };
+        let old = if clock == Clock::OldFrameFirst {
+            3_000_000
+        } else {
+            0
+        };
+        let apart = if rng.chance(50) { 1_000_000 } else { old };
         Self {
+            track: (enhanced && rng.chance(300)).then(|| rng.pick(&[0, 1, 7])),
+            clock,
+            offsets: [apart, old],
             publication,
             msid,
             video,
             audio,
-            enhanced: rng.chance(300),
+            enhanced,
             amf3: rng.chance(200),
             large: rng.pick(&[0, 0, 0, 5, 30]),
             csids: rng.pick(&[[4, 6, 5], [4, 6, 3], [4, 4, 4], [10, 64, 320], [7, 5, 63]]),
             time,
             headers_at_zero: time < 1 << 30 && rng.chance(500),
             group,
-            since_key: group,
+            since_key: if group == usize::MAX { 0 } else { group },
             first,
+        }
+    }
+
+    /// The same encoder with key frames and one steady clock.
+    pub(super) fn plain(self) -> Self {
+        let group = self.group.min(60);
+        Self {
+            group,
+            since_key: group,
+            track: None,
+            clock: Clock::Steady,
+            offsets: [0, 0],
+            ..self
         }
     }
 
@@ -107,7 +155,14 @@ impl Encoder {
             let bytes = u32::try_from(*chunk_size).unwrap();
             Control::SetChunkSize(bytes).encode(out);
         }
-        self.time = self.time.wrapping_add(rng.millis(0, 40));
+        self.time = self.time.wrapping_add(rng.millis(1, 40));
+        if self.clock == Clock::Steps && rng.chance(20) {
+            let offset = rng.millis(0, 1 << 30);
+            self.offsets = [offset, offset];
+        }
+        if self.clock != Clock::Steady || self.offsets[0] != self.offsets[1] {
+            truth.publications[self.publication].is_unsteady = true;
+        }
         let draft = self.draft(rng, &truth.publications[self.publication]);
         let is_long = draft.kind == kind::VIDEO && draft.again.is_none() && draft.len > *chunk_size;
         if is_long && self.audio && self.csids[0] != self.csids[1] && rng.chance(300) {
@@ -116,9 +171,12 @@ impl Encoder {
         } else {
             self.send(truth, &draft, *chunk_size, out);
         }
+        if draft.coded && self.clock == Clock::OldFrameFirst {
+            self.offsets = [0, 0];
+        }
         if draft.key {
             self.since_key = 0;
-        } else if draft.header == Some(Need::Video) && rng.chance(700) {
+        } else if draft.header == Some(Need::Video) && self.group < 100 && rng.chance(700) {
             self.since_key = self.group;
         }
     }
@@ -160,15 +218,16 @@ impl Encoder {
     }
 
     fn video_frame(&mut self, rng: &mut Rng) -> Draft {
-        let key = self.since_key >= self.group || rng.chance(5);
+        let key = self.since_key >= self.group || self.group < 100 && rng.chance(5);
         self.since_key += 1;
         let frame = match key {
             true => 1,
             false => rng.pick(&[2, 2, 2, 3]),
         };
-        let head = match self.enhanced {
-            true => vec![0x80 | frame << 4 | 3, b'h', b'v', b'c', b'1'],
-            false => vec![frame << 4 | 7, 1, 0, 0, 0],
+        let head = match (self.enhanced, self.track) {
+            (true, Some(track)) => vec![0x86 | frame << 4, 3, b'h', b'v', b'c', b'1', track],
+            (true, None) => vec![0x80 | frame << 4 | 3, b'h', b'v', b'c', b'1'],
+            (false, _) => vec![frame << 4 | 7, 1, 0, 0, 0],
         };
         let mut len = self.len(rng, head.len());
         if !key && rng.chance(30) {
@@ -176,7 +235,8 @@ impl Encoder {
         }
         // Of the legacy form a header cut short is unknown, which counts as coded; one without a
         // body is not.
-        let coded = !matches!(len, 0 | 5);
+        let empty = if self.track.is_some() { 7 } else { 5 };
+        let coded = len != 0 && len != empty;
         self.frame(kind::VIDEO, head, len, coded, key)
     }
 
@@ -192,10 +252,11 @@ impl Encoder {
         self.frame(kind::AUDIO, head, len, len > 0, false)
     }
 
-    fn frame(&self, kind: u8, head: Vec<u8>, len: usize, coded: bool, key: bool) -> Draft {
+    fn frame(&self, media: u8, head: Vec<u8>, len: usize, coded: bool, key: bool) -> Draft {
+        let offset = self.offsets[usize::from(media != kind::AUDIO)];
         Draft {
-            kind,
-            time: self.time,
+            kind: media,
+            time: self.time.wrapping_add(offset),
             head,
             len,
             header: None,

@@ -71,6 +71,12 @@ pub(super) struct Player {
     /// It may be about to get another life of its stream.
     restarts: bool,
     last_time: Option<Timestamp>,
+    /// It has come over from another stream, on a timeline of its own.
+    pub(super) is_shifted: bool,
+    /// It was paused; it may have lost its place, and jumps once at most.
+    resumed: bool,
+    /// Time of the last coded audio and video message, and how many had that.
+    track_times: [Option<(Timestamp, usize)>; 2],
     /// The headers it has, publication and number of each.
     known: [Option<(u32, u32)>; 4],
     ahead: [Option<Ahead>; 4],
@@ -101,6 +107,9 @@ impl Player {
             loose: false,
             restarts: false,
             last_time: None,
+            is_shifted: false,
+            resumed: false,
+            track_times: [None; 2],
             known: [None; 4],
             ahead: [None; 4],
         }
@@ -114,6 +123,7 @@ impl Player {
         self.fresh = true;
         self.place = None;
         self.last_time = None;
+        self.track_times = [None; 2];
         self.seek.1 = None;
         self.loose = false;
         self.ahead = [None; 4];
@@ -122,6 +132,26 @@ impl Player {
             Some(last) => (last, truth.at(stream, last).entries.len()),
             None => (0, 0),
         };
+    }
+
+    /// It was told that it went over to another stream: its time goes on there.
+    pub(super) fn go_over(&mut self, truth: &Truth, stream: usize) {
+        let times = self.track_times;
+        self.go_anywhere(truth, stream);
+        self.track_times = times;
+        self.is_shifted = true;
+    }
+
+    /// It was paused and reads on: where it stood, or further ahead.
+    pub(super) fn resume(&mut self, truth: &Truth) {
+        match self.place {
+            Some(_) if !self.fresh => self.resumed = true,
+            _ => {
+                let times = self.track_times;
+                self.go_anywhere(truth, self.stream);
+                self.track_times = times;
+            }
+        }
     }
 
     /// It was told that it went over to the stream it plays: it goes on, or with another life
@@ -175,7 +205,8 @@ impl Player {
         }
         let time = message.header.timestamp;
         // Metadata that comes first of all is at 0, whatever the time is.
-        let is_open = |last: &Timestamp| self.restarts || self.fresh && last.0 == 0;
+        let is_free = self.is_timeless(truth);
+        let is_open = |last: &Timestamp| is_free || self.restarts || self.fresh && last.0 == 0;
         if let Some(last) = self.last_time.filter(|last| !is_open(last))
             && time.since(last) < 0
         {
@@ -184,7 +215,7 @@ impl Player {
         let mut head = [0; HEAD_BYTES];
         let head = message.payload.head(&mut head);
         let known = truth.identify(self.stream, message.header.kind, head);
-        if self.is_loose() {
+        if self.is_loose() || is_free || truth.was_late(self.stream) {
             self.take_loosely(truth, known, message)
         } else {
             self.take_strictly(truth, known, message)
@@ -208,8 +239,18 @@ impl Player {
             None => self.first_place(truth, message),
         };
         if let Some(place) = next {
-            if self.has_ahead() && !self.fresh {
+            // One that had pictures to wait for gets their headers before the first of them.
+            let comes_with_headers = truth.may_start(truth.entry(self.stream, place))
+                && message.header.kind == kind::VIDEO;
+            let may_jump = self.fresh || self.may_jump || self.resumed;
+            if self.has_ahead() && !may_jump && !comes_with_headers {
                 return Err(self.lost(truth, "headers ahead of no jump"));
+            }
+            if self.has_ahead() && !comes_with_headers || self.place.is_none() {
+                self.may_lack_pictures();
+            }
+            if !self.fresh {
+                self.ahead = [None; 4];
             }
             return self.follow(truth, place, message);
         }
@@ -238,7 +279,12 @@ impl Player {
             .and_then(|place| self.next_place(truth, place, message));
         let place = match (next, known) {
             (Some(place), _) => place,
-            _ if !self.fresh && !self.loose && !self.has_ahead() && !self.may_jump => {
+            _ if !self.fresh
+                && !self.loose
+                && !self.has_ahead()
+                && !self.may_jump
+                && !truth.was_late(self.stream) =>
+            {
                 return Err(self.lost(truth, "a gap, or a message nobody sent"));
             }
             // Too short to tell which one it is.
@@ -259,9 +305,17 @@ impl Player {
             let entry = &publication.entries[*seq];
             entry.sync || *seq < place.1 && !self.may_skip(entry)
         });
-        let is_start = start.is_some_and(|seq| publication.entries[seq].sync);
-        if next.is_none() && self.fresh && entry.coded && !is_start {
-            return Err(self.lost(truth, "a start where no player may start"));
+        let is_start = start.is_some_and(|seq| truth.may_start(&publication.entries[seq]));
+        let is_picture = entry.coded && entry.kind == kind::VIDEO;
+        if next.is_none() && self.fresh && !(is_picture && is_start) {
+            self.start_at(truth, place)?;
+        } else if self.has_ahead() && !is_picture {
+            self.may_lack_pictures();
+        }
+        let entry = truth.entry(self.stream, place);
+        let is_inter = entry.inter.is_some() && !entry.nameless;
+        if self.video == Half::AtSync && is_inter && !truth.may_start(entry) {
+            return Err(self.lost(truth, "video comes back without a key frame"));
         }
         self.arrive(truth, place, message)?;
         self.ahead = [None; 4];
@@ -307,8 +361,12 @@ impl Player {
     fn is_it(&self, publication: &Publication, entry: &Entry, message: &Message<'_>) -> bool {
         let time = message.header.timestamp;
         let shifted = |shift: u32| entry.time.wrapping_add(shift) == time.0;
-        let stays = self.last_time == Some(time);
+        // A picture that nobody got may have come in between.
+        let stays = self.last_time.is_some_and(|last| time.since(last) >= 0);
         // What comes before the media of a publisher that has returned stands still.
+        if self.is_shifted || publication.is_unsteady {
+            return entry.kind == message.header.kind && is_same(&message.payload, &entry.body);
+        }
         let is_still = entry.early && publication.shift != Some(0);
         let fits = match (entry.seen_at, publication.shift) {
             (Some(seen), _) => seen == time.0,
@@ -326,6 +384,7 @@ impl Player {
         }
         match entry.kind {
             kind::AUDIO => self.audio != Half::On,
+            kind::VIDEO if entry.optional => true,
             kind::VIDEO => match self.video {
                 Half::On => false,
                 Half::Off | Half::Either | Half::Back | Half::Unknown => true,
@@ -341,6 +400,41 @@ impl Player {
 
     fn is_loose(&self) -> bool {
         self.loose || self.has_filter()
+    }
+
+    /// Whether times say nothing about places.
+    fn is_timeless(&self, truth: &Truth) -> bool {
+        self.is_shifted || truth.is_unsteady(self.stream)
+    }
+
+    /// It starts somewhere. There may be no sync point, if it is no picture; then pictures come
+    /// from the next on.
+    fn start_at(&mut self, truth: &Truth, place: Place) -> Verdict {
+        let publication = truth.at(self.stream, place.0);
+        let entry = &publication.entries[place.1];
+        let has_video = publication
+            .entries
+            .iter()
+            .any(|entry| entry.kind == kind::VIDEO);
+        if entry.kind == kind::VIDEO && entry.coded {
+            if !truth.may_start(entry) {
+                return Err(self.lost(truth, "a start where no player may start"));
+            }
+        } else if self.video == Half::On && has_video {
+            // Where it could have started as well, nobody knows.
+            self.video = match truth.may_start(entry) {
+                true => Half::Unknown,
+                false => Half::AtSync,
+            };
+        }
+        Ok(())
+    }
+
+    /// It may have started without pictures just now.
+    fn may_lack_pictures(&mut self) {
+        if self.video == Half::On {
+            self.video = Half::Unknown;
+        }
     }
 
     fn has_ahead(&self) -> bool {
@@ -413,9 +507,7 @@ impl Player {
         if entry.kind != message.header.kind || !is_same(&message.payload, &entry.body) {
             return Err(self.lost(truth, "a message that was changed on the way"));
         }
-        if !entry.sync {
-            return Err(self.lost(truth, "a jump to where no player may start"));
-        }
+        self.start_at(truth, place)?;
         if let Some(before) = self.place
             && !self.fresh
         {
@@ -423,7 +515,7 @@ impl Player {
                 return Err(self.lost(truth, "a message again"));
             }
             let behind = truth.bytes_behind(self.stream, before);
-            if behind <= truth.lag_bytes && !self.may_jump {
+            if behind <= truth.lag_bytes && !self.may_jump && !self.resumed {
                 let why = format!("a jump by a player {behind} bytes behind at most");
                 return Err(self.lost(truth, &why) + &format!("; it goes to {place:?}"));
             }
@@ -452,7 +544,9 @@ impl Player {
             }
             // Metadata goes to a new player at time 0.
             let is_zero = index == Need::Metadata as usize && time == 0;
-            if entry.seen_at.is_some_and(|seen| seen != time) && !is_zero {
+            // Those of a start without pictures have the time of what came before it.
+            let is_it = |seen: u32| Timestamp(seen).since(Timestamp(time)) >= 0;
+            if entry.seen_at.is_some_and(|seen| !is_it(seen)) && !is_zero {
                 return Err(format!("headers at {time} go before {:?}", entry.seen_at));
             }
         }
@@ -506,6 +600,9 @@ impl Player {
     fn arrive(&mut self, truth: &mut Truth, place: Place, message: &Message<'_>) -> Verdict {
         let number = truth.at(self.stream, place.0).number;
         let time = message.header.timestamp;
+        let has_times = !self.is_timeless(truth);
+        self.judge_picture(truth, place)?;
+        self.judge_track(truth.entry(self.stream, place), time)?;
         let is_first = truth.lines[self.stream].order[0] == number;
         // Where such a one stands is not known well enough for others to be measured by it.
         let is_unsure = self.is_loose() || self.fresh;
@@ -513,6 +610,7 @@ impl Player {
         let entry = &mut publication.entries[place.1];
         if let Some(seen) = entry.seen_at
             && seen != time.0
+            && has_times
         {
             return Err(format!(
                 "{place:?} is at {seen} for some, not at {}",
@@ -520,7 +618,7 @@ impl Player {
             ));
         }
         let shift = time.0.wrapping_sub(entry.time);
-        if entry.coded || is_first {
+        if has_times && (entry.coded || is_first) {
             let expected = publication.shift.unwrap_or(shift);
             if shift != expected || is_first && shift != 0 {
                 return Err(format!(
@@ -529,7 +627,7 @@ impl Player {
             }
             publication.shift = Some(shift);
         }
-        if entry.coded || !is_unsure {
+        if has_times && (entry.coded || !is_unsure) {
             entry.seen_at = Some(time.0);
         }
         if let Some((need, tag)) = entry.header {
@@ -542,7 +640,13 @@ impl Player {
             _ => &[],
         };
         match entry.kind {
-            kind::VIDEO if entry.sync && self.video == Half::AtSync => self.video = Half::On,
+            kind::VIDEO
+                if entry.coded
+                    && !entry.nameless
+                    && matches!(self.video, Half::AtSync | Half::Unknown) =>
+            {
+                self.video = Half::On;
+            }
             kind::AUDIO if self.audio == Half::Back => self.audio = Half::On,
             _ => {}
         }
@@ -554,6 +658,7 @@ impl Player {
         }
         self.judge_known(number, &in_force, needs)?;
         self.is_new = false;
+        self.resumed = false;
         if std::mem::take(&mut self.restarts) {
             self.paused = false;
         }
@@ -562,17 +667,44 @@ impl Player {
         Ok(())
     }
 
-    /// What was turned off does not come; video comes back with a key frame.
+    /// A picture that needs others does not come before the key frame it needs, unless there has
+    /// been none for long.
+    fn judge_picture(&self, truth: &Truth, place: Place) -> Verdict {
+        let publication = truth.at(self.stream, place.0);
+        let entry = &publication.entries[place.1];
+        let is_held = entry.inter.is_some() && !entry.nameless && !truth.may_start(entry);
+        let had_key = publication.entries[..place.1]
+            .iter()
+            .any(|before| before.kind == kind::VIDEO && before.coded && before.sync);
+        match is_held && !had_key {
+            true => Err(self.lost(truth, "a picture before the first key frame")),
+            false => Ok(()),
+        }
+    }
+
+    /// The time of a track never steps back, and never stands still for long.
+    fn judge_track(&mut self, entry: &Entry, time: Timestamp) -> Verdict {
+        if !entry.coded {
+            return Ok(());
+        }
+        let before = &mut self.track_times[usize::from(entry.kind == kind::VIDEO)];
+        let (last, count) = before.unwrap_or((time, 0));
+        *before = Some((time, if last == time { count + 1 } else { 1 }));
+        match time.since(last) {
+            ..0 => Err(format!(
+                "time of {entry:?} steps back from {} to {}",
+                last.0, time.0
+            )),
+            0 if count > 50 => Err(format!("time stands still at {}", time.0)),
+            _ => Ok(()),
+        }
+    }
+
+    /// What was turned off does not come.
     fn judge_halves(&self, message: &Message<'_>) -> Verdict {
-        let mut head = [0; HEAD_BYTES];
-        let first = message.payload.head(&mut head).first().copied();
-        let is_key = first.is_some_and(|first| first >> 4 & 0x07 == 1);
         match message.header.kind {
             kind::AUDIO if self.audio == Half::Off => Err("audio that was turned off".to_owned()),
             kind::VIDEO if self.video == Half::Off => Err("video that was turned off".to_owned()),
-            kind::VIDEO if self.video == Half::AtSync && !is_key => {
-                Err("video comes back without a key frame".to_owned())
-            }
             _ => Ok(()),
         }
     }
@@ -598,7 +730,11 @@ impl Player {
                 !self.has_ahead() || behind <= truth.lag_bytes
             };
             let mut starts = entries.iter().enumerate().skip(first);
-            return match starts.any(|(seq, entry)| entry.sure && is_owed(seq)) {
+            let is_start = |entry: &Entry| {
+                let is_sound = entry.kind == kind::AUDIO && entry.coded;
+                entry.sure || is_sound && truth.starts_at_once && self.audio == Half::On
+            };
+            return match starts.any(|(seq, entry)| is_start(entry) && is_owed(seq)) {
                 true => Err(self.lost(truth, "it could have started")),
                 false => Ok(false),
             };
@@ -623,8 +759,23 @@ impl Player {
             .map(|at| truth.at(self.stream, at))
             .map(|known| (known.epoch, known.entries.len(), known.shift))
             .collect();
+        let next: Vec<_> = self.place.map_or(Vec::new(), |(at, seq)| {
+            let entries = truth.at(self.stream, at).entries.iter().skip(seq + 1);
+            let next = entries.take(6).map(|next| {
+                (
+                    next.kind,
+                    next.time,
+                    next.body.len(),
+                    next.coded,
+                    next.inter,
+                    next.optional,
+                )
+            });
+            next.collect()
+        });
         format!(
-            "{what}; {} is at {:?} (fresh {}, loose {}); epochs, messages and shifts {sent:?}",
+            "{what}; {} is at {:?} before {next:?} (fresh {}, loose {}); epochs, messages and \
+             shifts {sent:?}",
             line.name,
             self.place,
             self.fresh,

@@ -7,6 +7,7 @@
 use std::rc::Rc;
 
 use super::rng::fill;
+use crate::limits;
 use crate::rtmp::message::{MessageHeader, Payload, Timestamp, kind};
 use crate::rtmp::writer::encoded_len;
 use crate::stream::log::MSID;
@@ -37,6 +38,13 @@ pub(super) struct Entry {
     pub(super) early: bool,
     /// A player may start here.
     pub(super) sync: bool,
+    /// A coded picture that needs others; when its publication sent the last key frame before it,
+    /// or else its first picture.
+    pub(super) inter: Option<u64>,
+    /// No key frame has come before it, or none for long: nobody may get it.
+    pub(super) optional: bool,
+    /// Sound; when the last picture before it was sent, unless that could not go to players.
+    after_picture: Option<u64>,
     /// A player that waits has to start here.
     pub(super) sure: bool,
     pub(super) header: Option<(Need, u32)>,
@@ -57,9 +65,14 @@ pub(super) struct Publication {
     pub(super) headers: Vec<(Need, Rc<[u8]>)>,
     /// What is added to its times.
     pub(super) shift: Option<u32>,
-    /// It has sent pictures.
-    pictures: bool,
-    last_video: Option<u32>,
+    /// Its timestamps step, or its tracks are apart.
+    pub(super) is_unsteady: bool,
+    /// When it sent its first picture, its last key frame, and its last picture behind that.
+    first_picture: Option<u64>,
+    last_key: Option<u64>,
+    last_picture: Option<u64>,
+    /// Its messages were late, so that pictures may have waited for a key frame.
+    pub(super) was_late: bool,
     /// The last message that anybody got before the next publication.
     pub(super) closed_at: Option<usize>,
     /// The last message that anybody got.
@@ -86,6 +99,12 @@ pub(super) struct Truth {
     pub(super) lag_bytes: u64,
     pub(super) log_bytes: u64,
     pub(super) window_ms: u32,
+    /// Milliseconds since the world began.
+    pub(super) now: u64,
+    /// Players start at once, with sound if need be.
+    pub(super) starts_at_once: bool,
+    /// All encoders have key frames and one steady clock.
+    pub(super) is_plain: bool,
 }
 
 /// A place in a stream: index among its publications, index among the messages of that one.
@@ -114,7 +133,13 @@ pub(super) const NUMBER_BYTES: usize = 8;
 const IS_HEADER: u32 = 1 << 31;
 
 /// Audio without video for so long counts as audio only.
-const VIDEO_GONE_MS: u32 = 20_000;
+const PICTURES_GONE_MS: u64 = limits::PICTURES_GONE.as_secs() * 1_000;
+
+/// Pictures without a key frame for so long come all the same.
+const PICTURES_WAIT_MS: u64 = limits::PICTURES_WAIT.as_secs() * 1_000;
+
+/// A publication with less in between is never taken for one without pictures.
+const LATE_MS: u64 = 5_000;
 
 impl Truth {
     pub(super) fn line(&self, name: &str) -> Option<usize> {
@@ -130,8 +155,11 @@ impl Truth {
             entries: Vec::new(),
             headers: Vec::new(),
             shift: None,
-            pictures: false,
-            last_video: None,
+            is_unsteady: false,
+            first_picture: None,
+            last_key: None,
+            last_picture: None,
+            was_late: false,
             closed_at: None,
             seen_to: None,
             open: true,
@@ -150,14 +178,49 @@ impl Truth {
 
     /// Writes `draft` down as the next message of a publication; its body.
     pub(super) fn add(&mut self, publication: usize, draft: &Draft) -> Rc<[u8]> {
-        let chunk_size = self.chunk_size;
-        self.publications[publication].add(draft, chunk_size)
+        let (chunk_size, now) = (self.chunk_size, self.now);
+        self.publications[publication].add(draft, chunk_size, now)
+    }
+
+    /// Whether a player may start at `entry` as far as anybody can tell now.
+    pub(super) fn may_start(&self, entry: &Entry) -> bool {
+        let is_past = |since: u64, wait: u64| self.now >= since + wait;
+        entry.sync
+            || entry
+                .inter
+                .is_some_and(|since| is_past(since, PICTURES_WAIT_MS))
+            || entry
+                .after_picture
+                .is_some_and(|since| is_past(since, PICTURES_GONE_MS))
+    }
+
+    /// The machine stood still: what was sent may have come late.
+    pub(super) fn leap(&mut self) {
+        for publication in self.publications.iter_mut().filter(|one| one.open) {
+            publication.was_late = true;
+            for entry in &mut publication.entries {
+                entry.optional |= entry.inter.is_some();
+            }
+        }
+    }
+
+    /// Whether pictures of a stream may have waited for another key frame, which nobody can tell.
+    pub(super) fn was_late(&self, stream: usize) -> bool {
+        let mut order = self.lines[stream].order.iter();
+        order.any(|number| self.publications[*number as usize].was_late)
+    }
+
+    /// Whether what a player sees of a stream does not follow from the timestamps alone.
+    pub(super) fn is_unsteady(&self, stream: usize) -> bool {
+        let mut order = self.lines[stream].order.iter();
+        order.any(|number| self.publications[*number as usize].is_unsteady)
     }
 
     /// Which message of `stream` has this payload by its own account: place in the order, and
     /// its number.
     pub(super) fn identify(&self, stream: usize, kind: u8, body: &[u8]) -> Option<(usize, u32)> {
         let at = match kind {
+            kind::VIDEO if body.first()? & 0x8F == 0x86 => 7,
             kind::VIDEO => 5,
             kind::AUDIO if body.first()? >> 4 == 9 => 5,
             kind::AUDIO => 2,
@@ -209,7 +272,7 @@ impl Publication {
         (tag & IS_HEADER != 0).then_some((tag & !IS_HEADER) as usize)
     }
 
-    fn add(&mut self, draft: &Draft, chunk_size: usize) -> Rc<[u8]> {
+    fn add(&mut self, draft: &Draft, chunk_size: usize, now: u64) -> Rc<[u8]> {
         let seq = u32::try_from(self.entries.len()).unwrap();
         let mut in_force = self.in_force();
         let mut header = None;
@@ -229,17 +292,28 @@ impl Publication {
             }
             (None, _) => self.body(draft, seq),
         };
-        let (sync, sure) = match draft.kind {
-            kind::VIDEO => (draft.key, draft.key),
-            kind::AUDIO if draft.coded => {
-                (self.may_be_alone(draft.time), self.last_video.is_none())
+        let is_sound = draft.kind == kind::AUDIO && draft.coded;
+        let is_picture = draft.kind == kind::VIDEO && draft.coded;
+        let is_alone = is_sound && self.last_picture.is_none();
+        let (sync, sure) = (
+            draft.key || is_alone,
+            draft.key || is_alone && self.first_picture.is_none(),
+        );
+        self.was_late |= self.last_picture.is_some_and(|last| now > last + LATE_MS);
+        let mut inter = None;
+        if is_picture {
+            let first = *self.first_picture.get_or_insert(now);
+            if draft.key {
+                self.last_key = Some(now);
+            } else {
+                inter = Some(self.last_key.unwrap_or(first));
             }
-            _ => (false, false),
-        };
-        if draft.kind == kind::VIDEO {
-            self.last_video = Some(draft.time);
-            self.pictures |= draft.coded;
+            self.last_picture = self.last_key.map(|_| now);
         }
+        let optional = match self.last_key {
+            None => draft.kind == kind::VIDEO,
+            Some(_) => inter.is_some() && self.was_late,
+        };
         let message = MessageHeader {
             csid: 4,
             // The long form of a time takes four bytes more in every chunk; a bound is enough.
@@ -256,6 +330,9 @@ impl Publication {
             nameless: body.len() < draft.head.len() + NUMBER_BYTES,
             early: !draft.coded && self.entries.last().is_none_or(|last| last.early),
             sync,
+            inter,
+            optional,
+            after_picture: self.last_picture.filter(|_| is_sound),
             sure,
             header,
             in_force,
@@ -263,16 +340,6 @@ impl Publication {
             wire_bytes: encoded_len(&message, chunk_size) as u64,
         });
         body
-    }
-
-    /// Whether audio may stand for itself at `time`. A header of video does not count here,
-    /// though it does for the relay: how far it lies back on the stream's own time is another
-    /// matter when the publisher is one that has come back.
-    fn may_be_alone(&self, time: u32) -> bool {
-        !self.pictures
-            || self
-                .last_video
-                .is_none_or(|video| time.wrapping_sub(video) > VIDEO_GONE_MS)
     }
 
     fn body(&self, draft: &Draft, tag: u32) -> Rc<[u8]> {

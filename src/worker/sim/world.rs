@@ -15,6 +15,7 @@ use super::truth::{Line, Truth};
 use super::wire::SimSocket;
 use crate::rtmp::client::Action;
 use crate::stats::Gauges;
+use crate::stream::cursor::StartAt;
 use crate::worker::core::{Core, Shared};
 use crate::worker::mail::Mail;
 
@@ -70,6 +71,9 @@ impl World {
             lag_bytes: config.lag_max as u64,
             log_bytes: config.log_bytes as u64,
             window_ms: u32::try_from(config.window.as_millis()).unwrap(),
+            now: 0,
+            starts_at_once: config.start_at() == StartAt::NewestSync,
+            is_plain: false,
         };
         let now = Instant::now();
         #[expect(
@@ -109,7 +113,12 @@ impl World {
     pub(super) fn step(&mut self, step: usize) {
         self.step = step;
         self.calm = step / LOSS_STEPS % 2 == 1;
+        let before = self.now;
         self.pass_time();
+        if self.now > before + Duration::from_secs(5) {
+            self.truth.leap();
+        }
+        self.tell_truth();
         self.prepare_panic();
         if self.rng.chance(self.crowd) {
             self.come();
@@ -228,7 +237,13 @@ impl World {
         self.clients.push(client);
     }
 
+    fn tell_truth(&mut self) {
+        let now = self.now.duration_since(self.born).as_millis();
+        self.truth.now = u64::try_from(now).unwrap();
+    }
+
     pub(super) fn read(&mut self, client: usize, count: usize) -> bool {
+        self.tell_truth();
         let Self { clients, truth, .. } = self;
         match clients[client].read(truth, count) {
             Ok(moved) => moved,

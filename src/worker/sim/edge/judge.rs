@@ -19,6 +19,8 @@ pub(super) struct Judge {
     furthest: HashMap<u32, usize>,
     /// The publication that coded media comes from.
     flows: Option<u32>,
+    /// It has started without pictures, and none has come.
+    is_dark: bool,
     /// The headers it has, publication and number of each.
     known: [Option<(u32, u32)>; 4],
     last_time: Option<Timestamp>,
@@ -37,6 +39,7 @@ impl Judge {
             at: None,
             furthest: HashMap::new(),
             flows: None,
+            is_dark: false,
             known: [None; 4],
             last_time: None,
             dials,
@@ -65,7 +68,17 @@ impl Judge {
             let entries = &truth.publications[number as usize].entries;
             entries.get(seq).filter(|entry| is_it(entry))
         };
-        let next = self.at.map(|(number, seq)| (number, seq + 1));
+        let is_left_out = |place: &(u32, usize)| {
+            let entries = &truth.publications[place.0 as usize].entries;
+            let entry = entries.get(place.1);
+            self.is_dark && entry.is_some_and(|entry| entry.kind == kind::VIDEO)
+        };
+        let mut next = self.at.map(|(number, seq)| (number, seq + 1));
+        while let Some(place) = next.as_mut().filter(|place| entry(**place).is_none())
+            && is_left_out(place)
+        {
+            place.1 += 1;
+        }
         if let Some(place) = next.filter(|place| entry(*place).is_some()) {
             return self.follow(truth, place);
         }
@@ -122,10 +135,12 @@ impl Judge {
         if place.1 == 0 {
             return self.follow(truth, place);
         }
-        if !entry.sync {
+        let is_picture = entry.kind == kind::VIDEO && entry.coded;
+        if !entry.sync && is_picture {
             return Err(self.lost(truth, &format!("a start at {place:?}, where nobody may")));
         }
         self.judge_known(place.0, entry, &[0, 1, 2, 3])?;
+        self.is_dark = !entry.sync;
         let furthest = self.furthest.get(&place.0);
         self.again += u64::from(furthest.is_some_and(|furthest| place.1 <= *furthest));
         self.jumps += u64::from(self.flows == Some(place.0));
@@ -136,6 +151,12 @@ impl Judge {
         let entry = &truth.publications[place.0 as usize].entries[place.1];
         if let Some((need, tag)) = entry.header {
             self.known[need as usize] = Some((place.0, tag));
+        }
+        if entry.kind == kind::VIDEO && entry.coded {
+            if self.is_dark && !entry.sync && !entry.nameless {
+                return Err(self.lost(truth, "a picture before its key frame"));
+            }
+            self.is_dark = false;
         }
         if entry.coded {
             let needs: &[usize] = match entry.kind {

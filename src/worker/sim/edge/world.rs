@@ -108,6 +108,9 @@ impl World {
             lag_bytes: config.lag_max as u64,
             log_bytes: config.log_bytes as u64,
             window_ms: u32::try_from(config.window.as_millis()).unwrap(),
+            now: 0,
+            starts_at_once: true,
+            is_plain: true,
         };
         let relays = configs.into_iter();
         let relays = relays

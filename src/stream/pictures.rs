@@ -1,0 +1,155 @@
+//! Which pictures of a stream a player may start at, and which it could not decode.
+//!
+//! ```text
+//!                     key frame                no key frame among what is kept
+//!   Held -----------------------------> Keyed ---------------------------------> Aging
+//!    |                                    ^                                       |
+//!    | no key frame for a while           | key frame                 for a while |
+//!    +-----------------------------> AsTheyCome <---------------------------------+
+//! ```
+//!
+//! Pictures of a new publisher that come before its first key frame go to nobody. A stream that
+//! has no key frames, or marks none, or has them minutes apart, would so be without pictures for
+//! ever for those who join; after a while each of its pictures counts as a start.
+
+// A length of time; there is no clock here.
+use core::time::Duration;
+
+use crate::limits;
+use crate::rtmp::media::{FrameKind, Inspection};
+use crate::rtmp::message::Timestamp;
+
+/// See the module text.
+#[derive(Debug, Default)]
+pub(super) struct Pictures {
+    state: State,
+    /// The track that players go by, and when it came last.
+    track: Option<(u8, Duration)>,
+    /// When the last picture went to players.
+    last: Option<Duration>,
+    /// Time of the last picture of the track, and whether it was a key frame.
+    newest: Option<(Timestamp, bool)>,
+    /// Players may have started at sound since the last picture.
+    sound_alone: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum State {
+    /// No key frame has come; since when pictures come.
+    Held(Option<Duration>),
+    /// Players may start at the last key frame.
+    Keyed,
+    /// They may not any more, since then.
+    Aging(Duration),
+    /// They may start anywhere.
+    AsTheyCome,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self::Held(None)
+    }
+}
+
+/// What becomes of a picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// No player gets it.
+    Held,
+    /// Players that have begun get it.
+    Relayed,
+    /// They may start there as well, for want of key frames.
+    Start,
+    /// It is a key frame; they may start there.
+    KeyFrame,
+}
+
+impl Pictures {
+    /// What becomes of a coded picture that players see at `time` and that has come at `now`.
+    /// `has_start`: the log has a picture that players may start at.
+    pub(super) fn judge(
+        &mut self,
+        seen: &Inspection,
+        time: Timestamp,
+        has_start: bool,
+        now: Duration,
+    ) -> Fate {
+        let fate = if self.is_of_track(seen, now) {
+            // Some encoders send each slice of a picture in a message of its own.
+            let newest = self.newest.replace((time, seen.sync));
+            let is_same = newest.is_some_and(|(before, _)| before == time);
+            let is_slice = is_same && newest.is_some_and(|(_, was_key)| was_key);
+            if seen.sync {
+                self.state = State::Keyed;
+                if is_slice {
+                    Fate::Relayed
+                } else {
+                    Fate::KeyFrame
+                }
+            } else {
+                self.advance(has_start, now);
+                self.fate_of_inter(seen.kind, is_same)
+            }
+        } else {
+            // It counts for nothing, and with a key frame players can decode its track.
+            self.fate_of_inter(seen.kind, true)
+        };
+        if fate != Fate::Held {
+            self.last = Some(now);
+            self.sound_alone = false;
+        }
+        fate
+    }
+
+    /// Whether a player may start at sound that comes now: no picture has come for a while.
+    pub(super) fn sound_is_start(&mut self, now: Duration) -> bool {
+        let is_alone = self
+            .last
+            .is_none_or(|last| now.saturating_sub(last) > limits::PICTURES_GONE);
+        self.sound_alone |= is_alone;
+        is_alone
+    }
+
+    /// A picture that is no key frame comes.
+    fn advance(&mut self, has_start: bool, now: Duration) {
+        if self.sound_alone && !matches!(self.state, State::AsTheyCome | State::Held(_)) {
+            // Whoever has started at sound lacks the key frame it needs.
+            self.state = State::Held(None);
+        }
+        let is_long = |since| now.saturating_sub(since) >= limits::PICTURES_WAIT;
+        self.state = match self.state {
+            State::Held(None) => State::Held(Some(now)),
+            State::Keyed if !has_start => State::Aging(now),
+            State::Held(Some(since)) | State::Aging(since) if is_long(since) => State::AsTheyCome,
+            state => state,
+        };
+    }
+
+    fn fate_of_inter(&self, kind: FrameKind, is_same_picture: bool) -> Fate {
+        match self.state {
+            // What is unknown may be a key frame.
+            State::Held(_) if matches!(kind, FrameKind::Inter | FrameKind::Disposable) => {
+                Fate::Held
+            }
+            State::AsTheyCome if !is_same_picture => Fate::Start,
+            _ => Fate::Relayed,
+        }
+    }
+
+    /// Whether a message has the track that players go by: the lowest there is.
+    fn is_of_track(&mut self, seen: &Inspection, now: Duration) -> bool {
+        let is_gone = |at: Duration| now.saturating_sub(at) > limits::PICTURES_GONE;
+        match self.track {
+            // Cut short, it does not tell which track it is of.
+            track if seen.kind == FrameKind::Unknown => track.is_none_or(|(track, _)| track == 0),
+            Some((track, at)) if seen.first_track > track && !is_gone(at) => false,
+            before => {
+                if before.is_none_or(|(track, _)| track != seen.first_track) {
+                    self.newest = None;
+                }
+                self.track = Some((seen.first_track, now));
+                true
+            }
+        }
+    }
+}
