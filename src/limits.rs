@@ -205,6 +205,12 @@ const _: () = assert!(ACK_WINDOW_MIN <= ACK_WINDOW_DEFAULT);
 /// connection.
 pub const EARLY_MEDIA_BYTES_MAX: u64 = 1024 * 1024;
 
+/// Metadata and codec headers of an origin that are kept until its first media, ...
+pub const EARLY_HEADERS_MAX: usize = 64;
+
+/// ... and their bytes. The oldest are forgotten, and count as odd.
+pub const EARLY_HEADERS_BYTES_MAX: usize = MIB;
+
 // What is live.
 
 /// The longest sequence header that is kept for players who come later, in bytes. It holds

@@ -282,9 +282,10 @@ fn a_relay_does_not_fetch_from_itself() {
 }
 
 #[test]
-fn who_publishes_here_takes_the_place_of_the_origin() {
+fn with_takeover_a_publisher_takes_the_place_of_the_origin() {
     let origin = Relay::start(&[]);
-    let edge = edge_of(&[origin.address()], &["--workers", "2"]);
+    let flags = ["--workers", "2", "--takeover", "replace"];
+    let edge = edge_of(&[origin.address()], &flags);
     let mut film = Film::new("far", 0);
     let _far = publisher(&origin, "cam", &mut film);
     let mut player = Wire::play(edge.address(), "cam");
@@ -371,7 +372,7 @@ fn a_hostile_origin_costs_its_own_connection_and_nothing_else() {
         "--pull",
         &rules[1],
         "--pull-give-up",
-        "2",
+        "20",
     ]);
     let mut healthy = Wire::play(edge.address(), "cam");
     healthy.until_number(kind::AUDIO, 4);

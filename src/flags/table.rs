@@ -286,7 +286,9 @@ pub const OPTIONS: &[Opt] = &[
         default: "15 s",
         category: Category::Edge,
         meaning: "End a fetched stream when no server has sent any of it for this long.",
-        note: "Until then its players stay, and servers are asked again and again.",
+        note: "Counted from when all of its servers were asked. Until then its players stay, \
+               servers are asked again and again, and with --takeover refuse nobody can \
+               publish it.",
         ..BLANK
     },
     Opt {
@@ -305,10 +307,11 @@ pub const OPTIONS: &[Opt] = &[
         accepts: seconds(1, 60),
         default: "5 s",
         category: Category::Edge,
-        meaning: "Leave a server that does not answer, or sends nothing, for this long.",
-        note: "For each step to the next: finding its name, connecting, being answered, \
-               the first media, and whatever follows. A server that a stream is handed on to has \
-               as long to answer.",
+        meaning: "Ask the next server when one does not answer, or sends no media, for this long.",
+        note: "For each step to the next: finding its name, connecting, being answered, and the \
+               first media; all answers have twice as long together. When media stops later, \
+               others are asked beside the connection, which stays if it has media first. A \
+               server that a stream is handed on to has as long to answer.",
         ..BLANK
     },
     Opt {

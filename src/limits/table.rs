@@ -319,6 +319,16 @@ pub const TABLE: &[Limit] = &[
         "a smaller one is taken as this"
     ),
     limit!(
+        Count EARLY_HEADERS_MAX,
+        "Metadata and codec headers of an origin kept until its first media",
+        "the oldest are forgotten and count as odd events"
+    ),
+    limit!(
+        Bytes EARLY_HEADERS_BYTES_MAX,
+        "Bytes of them",
+        "the oldest are forgotten and count as odd events"
+    ),
+    limit!(
         Bytes EARLY_MEDIA_BYTES_MAX,
         "Media of a connection that does not publish, skipped and not kept",
         "closed: `unexpected`"

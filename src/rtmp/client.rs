@@ -98,6 +98,8 @@ pub struct ClientSession {
     handshake: Option<ClientHandshake>,
     link: Link,
     stage: Stage,
+    /// The server has accepted the publish or play.
+    is_accepted: bool,
 }
 
 /// How far the session has come: which answer it waits for.
@@ -117,6 +119,12 @@ const TRANSACTION_FC_PUBLISH: f64 = 3.0;
 const TRANSACTION_CREATE: f64 = 4.0;
 const TRANSACTION_PUBLISH: f64 = 5.0;
 
+/// Steps of a session, see [`ClientSession::steps`].
+pub const STEPS_MAX: u8 = 4;
+
+/// The codes that accept what was asked.
+const START_CODES: [&str; 2] = ["NetStream.Play.Start", "NetStream.Publish.Start"];
+
 /// `capsEx`: we connect anew when asked to; multitrack and ModEx are passed on.
 const CAPS_EX: f64 = 7.0;
 /// FourCC info: any codec can be forwarded.
@@ -133,6 +141,7 @@ impl ClientSession {
             handshake: Some(handshake),
             link,
             stage: Stage::Connecting,
+            is_accepted: false,
         }
     }
 
@@ -298,6 +307,17 @@ impl ClientSession {
         }
     }
 
+    /// How many of its steps the session has come: handshake, connect, createStream, and the
+    /// publish or play, which is the last of [`STEPS_MAX`].
+    pub fn steps(&self) -> u8 {
+        match self.stage {
+            _ if self.is_accepted => STEPS_MAX,
+            Stage::Asked(_) | Stage::Stopped => 3,
+            Stage::Creating => 2,
+            Stage::Connecting => u8::from(self.is_handshaken()),
+        }
+    }
+
     /// Sends a media message; only after `NetStream.Publish.Start`.
     pub fn send_media(&mut self, header: &MessageHeader, payload: &Payload<'_>) {
         let chunk_size = self.link.out_chunk_size();
@@ -428,7 +448,9 @@ impl ClientSession {
                     .and_then(|value| value.as_u32())
                     .unwrap_or(1);
                 self.stage = Stage::Asked(msid);
-                self.link.reader().set_limits(ReaderLimits::PUBLISHER);
+                if self.request.action == Action::Play {
+                    self.link.reader().set_limits(ReaderLimits::PUBLISHER);
+                }
                 self.send_action(msid);
                 Ok(None)
             }
@@ -447,13 +469,17 @@ impl ClientSession {
                     ex_code,
                 }))
             }
-            "onStatus" => Ok(Some(ClientEvent::Status {
-                msid: header.msid,
-                level: text("level"),
-                code: text("code"),
-                description: text("description"),
-                redirect,
-            })),
+            "onStatus" => {
+                let code = text("code");
+                self.is_accepted |= self.msid().is_some() && START_CODES.contains(&&*code);
+                Ok(Some(ClientEvent::Status {
+                    msid: header.msid,
+                    level: text("level"),
+                    code,
+                    description: text("description"),
+                    redirect,
+                }))
+            }
             // Results that nothing waits for, onBWDone and the like, and commands for a server.
             _ => {
                 self.link.count_glitch()?;

@@ -2,6 +2,7 @@
 //! No socket and no clock in here.
 
 pub mod block;
+pub mod content;
 pub mod cursor;
 pub mod flv;
 pub mod headers;

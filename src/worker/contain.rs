@@ -231,8 +231,9 @@ impl<S: Transport> Core<S> {
             conn.publications.retain(|publication| {
                 let stream = streams.get(publication.stream);
                 stream.is_some_and(|stream| {
-                    let line = stream.pull.as_ref().and_then(|pull| pull.line.conn());
-                    stream.source == Source::Publisher(key) || line == Some(key)
+                    let held = stream.pull.as_ref().and_then(|pull| pull.held.as_ref());
+                    stream.source == Source::Publisher(key)
+                        || held.is_some_and(|held| held.key == key)
                 })
             });
         }
@@ -281,6 +282,7 @@ impl<S: Transport> Core<S> {
             for task in pull.chain(pushes).collect::<Vec<_>>() {
                 self.mend_line(index, task);
             }
+            self.mend_held(index);
             self.look_at_stream(index, self.now);
         }
         let called: Vec<_> = self.called.iter().map(|(id, call)| (*id, *call)).collect();
@@ -293,7 +295,8 @@ impl<S: Transport> Core<S> {
         let errands = errands.filter_map(|(key, conn)| conn.errand.map(|errand| (key, errand)));
         for (key, errand) in errands.collect::<Vec<_>>() {
             let line = self.line(errand.stream, errand.task);
-            if line.map(|line| line.state) != Some(State::Up(key)) {
+            let is_line = line.is_some_and(|line| line.state == State::Up(key));
+            if !is_line && !self.is_held(key, errand.stream) {
                 self.conns[key].errand = None;
                 self.close(key, &CloseReason::Released);
             }
@@ -306,7 +309,7 @@ impl<S: Transport> Core<S> {
         };
         let (mut is_kept, mut has_player) = (true, false);
         match state {
-            State::Waiting(_) => {}
+            State::Idle | State::Waiting(_) => {}
             State::Calling(id) => is_kept = self.called.get(&id) == Some(&(index, task)),
             State::Up(key) => {
                 let conn = self.conns.get(key).filter(|conn| conn.closing.is_none());
@@ -321,14 +324,9 @@ impl<S: Transport> Core<S> {
         if let (false, Some(line)) = (is_kept, self.line(index, task)) {
             line.state = State::Waiting(until);
         }
-        let now = self.now;
         let stream = &mut self.streams[index];
         match task {
-            Task::Pull => {
-                if let (false, Some(pull)) = (is_kept, &mut stream.pull) {
-                    pull.dark_since.get_or_insert(now);
-                }
-            }
+            Task::Pull => {}
             Task::Push(rule) => {
                 let mut its = stream.pushes.iter_mut().filter(|push| push.rule == rule);
                 if let Some(push) = its.next() {
@@ -337,6 +335,38 @@ impl<S: Transport> Core<S> {
                     push.former = None;
                 }
             }
+        }
+    }
+
+    /// The connection that a stream is fetched by is one that both know of; without media by it the
+    /// search goes on.
+    fn mend_held(&mut self, index: usize) {
+        let (now, until) = (self.now, self.now + limits::RETRY_FIRST);
+        let Self { streams, conns, .. } = self;
+        let stream = &mut streams[index];
+        let Some(pull) = &mut stream.pull else {
+            return;
+        };
+        let conn = |key| {
+            conns
+                .get(key)
+                .filter(|conn: &&Conn<S>| conn.closing.is_none())
+        };
+        let errand = |key| conn(key).and_then(|conn| conn.errand);
+        let is_its =
+            |key| errand(key).is_some_and(|its| (its.stream, its.task) == (index, Task::Pull));
+        if pull.held.as_ref().is_some_and(|held| !is_its(held.key)) {
+            pull.held = None;
+        }
+        let held = pull.held.as_ref().map(|held| held.key);
+        if held.is_some() && pull.line.conn() == held {
+            pull.line.rest();
+        }
+        if held.is_none_or(|key| stream.source != Source::Publisher(key)) {
+            pull.dark_since.get_or_insert(now);
+        }
+        if pull.needs_search() && pull.line.state == State::Idle {
+            pull.line.state = State::Waiting(until);
         }
     }
 
@@ -372,6 +402,7 @@ impl<S: Transport> Core<S> {
         for player in &mut stream.players {
             player.cursor = Cursor::new(&stream.log, StartAt::NewestSync);
         }
+        let is_fetched = stream.pull.is_some();
         match stream.source {
             Source::Publisher(key) => {
                 if let Some(conn) = self.conns.get_mut(key) {
@@ -393,6 +424,10 @@ impl<S: Transport> Core<S> {
                     self.subscribe(index, Owner { worker, epoch });
                 }
             }
+        }
+        // Who waits for a pull waits for its end.
+        if is_fetched && self.streams.contains(index) {
+            self.refuse_all_waiting(index);
         }
     }
 

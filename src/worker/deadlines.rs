@@ -8,9 +8,9 @@ use super::conn::{CloseReason, Conn, Deadline};
 use super::contain::Step;
 use super::core::Core;
 use super::fault::Midst;
+use super::line::{Errand, Task};
 use super::refusal::{Asked, Refused};
 use super::session::Session;
-use super::table::Source;
 use super::timers::Timer;
 use crate::limits;
 use crate::net::transport::Transport;
@@ -115,13 +115,17 @@ impl<S: Transport> Core<S> {
                 Ok(())
             }
         };
-        if let Some(errand) = &conn.errand {
-            if !self.flows(key) {
-                limit(errand.since, config.pull_timeout, Deadline::Answer)?;
-            } else if conn.plays.is_empty() {
-                limit(conn.last_read, config.pull_timeout, Deadline::Answer)?;
+        if let Some(errand) = conn.errand {
+            let timeout = config.pull_timeout;
+            if self.may_stay(key, errand) {
+                limit(conn.last_read, timeout, Deadline::Answer)?;
                 let last_said = conn.last_read.max(conn.last_ping);
-                ask_at = Some(last_said + config.pull_timeout / 2);
+                ask_at = Some(last_said + timeout / 2);
+            } else if conn.plays.is_empty() {
+                limit(errand.since, timeout, Deadline::Answer)?;
+                if !errand.is_accepted() {
+                    limit(conn.accepted_at, timeout * 2, Deadline::Answer)?;
+                }
             }
         } else if conn.in_ready && conn.socket.is_handshaking() {
             // It waits for us, see handshakes.rs.
@@ -147,15 +151,12 @@ impl<S: Transport> Core<S> {
             return Err(CloseReason::Protocol(ProtocolError::StalePartial));
         }
         if let Some(publication) = conn.publications.first() {
+            // How long an origin may be without media is for its pull to say.
             if conn.errand.is_none() {
                 limit(conn.last_read, config.publish_idle, Deadline::PublishIdle)?;
+                let last_media = self.streams[publication.stream].meter.last_media;
+                limit(last_media, limits::MEDIA_IDLE, Deadline::MediaIdle)?;
             }
-            let last_media = self.streams[publication.stream].meter.last_media;
-            let patience = match conn.errand {
-                Some(_) => config.pull_give_up,
-                None => limits::MEDIA_IDLE,
-            };
-            limit(last_media, patience, Deadline::MediaIdle)?;
         }
         if is_answered || conn.plays.iter().any(|play| play.wait_until.is_none()) {
             if let Some(since) = conn.blocked_since {
@@ -190,17 +191,24 @@ impl<S: Transport> Core<S> {
         let wait = match (conn.plays.is_empty(), config.pull.is_empty()) {
             (true, _) => Duration::ZERO,
             (false, true) => config.play_wait.max(limits::FEED_WAIT),
-            (false, false) => config.play_wait.max(config.pull_give_up),
+            (false, false) => {
+                let rules = (0..config.pull.len()).map(|rule| self.pull_wait(rule));
+                config.play_wait.max(rules.max().unwrap_or_default())
+            }
         };
         config.setup_timeout + wait
     }
 
-    /// Whether media flows on a connection to another server.
-    fn flows(&self, key: usize) -> bool {
-        let conn = &self.conns[key];
-        let mut comes_in = conn.publications.iter();
-        !conn.plays.is_empty()
-            || comes_in.any(|its| self.streams[its.stream].source == Source::Publisher(key))
+    /// Whether the connection to an origin may stay although it sends no media: as long as it says
+    /// that it is there. It is the one that the stream comes by, or there is no other origin.
+    fn may_stay(&self, key: usize, errand: Errand) -> bool {
+        let pull = self.streams.get(errand.stream);
+        let pull = pull.and_then(|stream| stream.pull.as_ref());
+        pull.filter(|_| errand.task == Task::Pull)
+            .is_some_and(|pull| match &pull.held {
+                Some(held) => held.key == key,
+                None => errand.is_accepted() && pull.has_one_origin(),
+            })
     }
 
     /// Who publishes or waits to play and is about to be closed is told so.
@@ -243,7 +251,8 @@ impl<S: Transport> Core<S> {
             return;
         };
         let quiet_since = conn.last_read.max(conn.last_ping);
-        let open = !conn.plays.is_empty() || !conn.publications.is_empty();
+        let is_asked = conn.errand.is_some_and(Errand::is_accepted);
+        let open = !conn.plays.is_empty() || !conn.publications.is_empty() || is_asked;
         if open && conn.closing.is_none() && now.saturating_duration_since(quiet_since) >= interval
         {
             conn.last_ping = now;

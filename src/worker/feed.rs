@@ -90,6 +90,11 @@ impl<S: Transport> Core<S> {
             snapshot: Box::new(stream.log.snapshot()),
         };
         self.outbound.push((feed.worker, mail));
+        if let Source::Away { ended, .. } = stream.source {
+            let (name, epoch) = (stream.name.clone(), stream.epoch);
+            let mail = Mail::Away { name, epoch, ended };
+            self.outbound.push((feed.worker, mail));
+        }
     }
 
     /// Sends every other worker what is new since the last turn.
@@ -250,6 +255,7 @@ impl<S: Transport> Core<S> {
                     self.pacer.work().fanned_out += (frames.len() * stream.players.len()) as u64;
                     self.feed_is_back(index);
                     self.mark_dirty(index);
+                    self.tell_relays_of_begin(index);
                 }
                 drop(receipt);
             }
@@ -257,6 +263,7 @@ impl<S: Transport> Core<S> {
                 if self.is_fed_in(index, epoch) {
                     self.streams[index].upstream.ended = ended;
                     self.streams[index].log.close_starts();
+                    self.tell_relays_of_end(index);
                 }
             }
             Mail::End { epoch, .. } => {
@@ -374,6 +381,7 @@ impl<S: Transport> Core<S> {
         std::mem::swap(&mut stream.log, &mut log);
         log.recycle(&mut self.blocks);
         stream.source = Source::Fed { worker: from };
+        stream.is_end_told = false;
         stream.upstream = Upstream {
             changes,
             ..Upstream::default()

@@ -24,6 +24,7 @@ use crate::net::ring::Ring;
 use crate::net::transport::Transport;
 use crate::rtmp::command::Status;
 use crate::rtmp::message::kind;
+use crate::stream::content::is_content;
 
 /// What became of a connection that was served.
 #[derive(Debug, PartialEq, Eq)]
@@ -112,13 +113,19 @@ impl<S: Transport> Core<S> {
         if let Some(reason) = self.count_unkept(key) {
             return Some(reason);
         }
+        if self.conns[key].errand.is_some() {
+            self.note_steps(key);
+        }
         let publication = *self.conns[key].publications.first()?;
         let stream = &self.streams[publication.stream];
-        if stream.source != Source::Publisher(key)
-            && stream.meter.has_media
-            && let Err(reason) = self.pull_is_live(key, publication.stream)
-        {
-            return Some(reason);
+        if let Some(pull) = &stream.pull {
+            if stream.source != Source::Publisher(key) {
+                if let Err(reason) = self.pull_is_live(key, publication.stream) {
+                    return Some(reason);
+                }
+            } else if pull.dark_since.is_some() && stream.meter.last_media == self.now {
+                self.pull_resumed(publication.stream);
+            }
         }
         let conn = &mut self.conns[key];
         let stream = &mut self.streams[publication.stream];
@@ -221,10 +228,20 @@ impl<S: Transport> Core<S> {
                         let msid = message.header.msid;
                         let publication = conn.publications.iter().find(|p| p.msid == msid);
                         let Some(index) = publication.map(|publication| publication.stream) else {
+                            if conn.errand.is_some() {
+                                let is_content = is_content(&message, &mut self.scratch);
+                                let (header, body) = (message.header, message.payload.to_vec());
+                                flow = self.early_message(key, header, body, is_content);
+                            }
                             continue;
                         };
                         let stream = &mut self.streams[index];
-                        if matches!(message.header.kind, kind::AUDIO | kind::VIDEO) {
+                        let is_media = match stream.pull {
+                            // Of an origin that repeats headers nothing comes.
+                            Some(_) => is_content(&message, &mut self.scratch),
+                            None => matches!(message.header.kind, kind::AUDIO | kind::VIDEO),
+                        };
+                        if is_media {
                             stream.meter.last_media = self.now;
                             stream.meter.has_media = true;
                         }

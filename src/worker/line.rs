@@ -31,7 +31,7 @@ use crate::edge::redirect::{RedirectError, Target};
 use crate::limits;
 use crate::logging::quoted;
 use crate::net::transport::Transport;
-use crate::rtmp::client::{Action, ClientRequest, ClientSession};
+use crate::rtmp::client::{Action, ClientRequest, ClientSession, STEPS_MAX};
 use crate::rtmp::handshake::Mode;
 
 /// Something for the event loop to do.
@@ -79,11 +79,22 @@ pub(super) struct Errand {
     pub(super) task: Task,
     /// When it last came a step further; it may not stand still for long.
     pub(super) since: Instant,
+    /// How many steps it has come, see [`ClientSession::steps`].
+    pub(super) steps: u8,
+}
+
+impl Errand {
+    /// Whether the server has accepted what it was asked.
+    pub(super) fn is_accepted(self) -> bool {
+        self.steps >= STEPS_MAX
+    }
 }
 
 /// Where a line to another server stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
+    /// Not to be called.
+    Idle,
     /// To be called at this time.
     Waiting(Instant),
     /// Called under this id.
@@ -128,8 +139,31 @@ impl Line {
     pub(super) fn conn(&self) -> Option<usize> {
         match self.state {
             State::Up(key) => Some(key),
-            State::Waiting(_) | State::Calling(_) => None,
+            State::Idle | State::Waiting(_) | State::Calling(_) => None,
         }
+    }
+
+    /// When it was called last.
+    pub(super) fn called_at(&self) -> Instant {
+        self.called_at
+    }
+
+    /// It is not to be called; where it stood.
+    pub(super) fn rest(&mut self) -> State {
+        (self.redirect, self.redirects) = (None, 0);
+        self.slot = None;
+        std::mem::replace(&mut self.state, State::Idle)
+    }
+
+    /// It goes to `target` in place of its server.
+    pub(super) fn redirect_to(&mut self, target: Target) {
+        self.redirect = Some(Box::new(target));
+        self.redirects += 1;
+    }
+
+    /// Whether it goes to somewhere else than its server.
+    pub(super) fn is_redirected(&self) -> bool {
+        self.redirect.is_some()
     }
 }
 
@@ -284,6 +318,7 @@ impl<S: Transport> Core<S> {
             stream: index,
             task,
             since: self.now,
+            steps: 0,
         };
         let mut conn = Conn::dialled(conn_id, socket, address, session, errand, self.now);
         let stream = &self.streams[index].name;
@@ -302,14 +337,14 @@ impl<S: Transport> Core<S> {
     }
 
     /// The server that a line goes to, and what the stream is called there.
-    fn target_of(&self, index: usize, task: Task) -> Option<Target> {
+    pub(super) fn target_of(&self, index: usize, task: Task) -> Option<Target> {
         let stream = self.streams.get(index)?;
         let config = &self.shared.config;
         let (rule, server, name, line) = match task {
             Task::Pull => {
                 let pull = stream.pull.as_ref()?;
                 let rule = &config.pull[pull.rule];
-                (rule, pull.server(), &pull.name, &pull.line)
+                (rule, pull.server, &pull.name, &pull.line)
             }
             Task::Push(rule) => {
                 let push = stream.pushes.iter().find(|push| push.rule == rule)?;
@@ -322,19 +357,16 @@ impl<S: Transport> Core<S> {
         }
     }
 
-    /// The server of a line redirects to the URL `to`, and asks for no more than that: where it
-    /// leads, if that may be followed. A redirect that may not is logged. `for_stream`: it answers
-    /// play or publish.
+    /// The server at `from`, which a line of the stream goes to, redirects to the URL `to`: where
+    /// that leads, if it may be followed. One that may not is logged. `for_stream`: it answers play
+    /// or publish.
     pub(super) fn redirected(
         &mut self,
-        index: usize,
-        task: Task,
+        (index, task): (usize, Task),
+        from: &Target,
         to: &str,
         for_stream: bool,
     ) -> Result<Target, RedirectError> {
-        let Some(from) = self.target_of(index, task) else {
-            return Err(RedirectError::Invalid);
-        };
         let redirects = self.line(index, task).map_or(0, |line| line.redirects);
         let config = &self.shared.config;
         let target = from.resolve(to, for_stream);
@@ -366,11 +398,13 @@ impl<S: Transport> Core<S> {
         let Some(Errand { stream, task, .. }) = self.conns[key].errand else {
             return Flow::Continue;
         };
-        match self.redirected(stream, task, to, for_stream) {
+        let Some(from) = self.target_of(stream, task) else {
+            return Flow::Continue;
+        };
+        match self.redirected((stream, task), &from, to, for_stream) {
             Ok(target) => {
                 if let Some(line) = self.line(stream, task) {
-                    line.redirect = Some(Box::new(target));
-                    line.redirects += 1;
+                    line.redirect_to(target);
                 }
                 self.conns[key].errand = None;
                 self.call(stream, task);
@@ -409,15 +443,26 @@ impl<S: Transport> Core<S> {
 
     /// What the server on connection `key` says.
     pub(super) fn answered(&mut self, key: usize, answer: Answer) -> Flow {
-        let now = self.now;
-        let Some(errand) = &mut self.conns[key].errand else {
+        let Some(errand) = self.conns[key].errand else {
             return Flow::Continue;
         };
-        errand.since = now;
-        let errand = *errand;
         match errand.task {
             Task::Pull => self.pull_answered(key, errand.stream, answer),
             Task::Push(rule) => self.push_answered(key, errand.stream, rule, answer),
+        }
+    }
+
+    /// Writes down whether the server on connection `key` has come a step further. Each step counts
+    /// once; whatever else a server says does not.
+    pub(super) fn note_steps(&mut self, key: usize) {
+        let now = self.now;
+        let conn = &mut self.conns[key];
+        let (Some(errand), Some(client)) = (&mut conn.errand, conn.session.client()) else {
+            return;
+        };
+        let steps = client.steps();
+        if steps > errand.steps {
+            (errand.steps, errand.since) = (steps, now);
         }
     }
 
@@ -430,18 +475,26 @@ impl<S: Transport> Core<S> {
         }
         if self.draining {
             if task == Task::Pull {
-                self.pull_lost_in_drain(stream);
+                self.pull_lost_in_drain(stream, key);
             }
             return;
         }
-        let line = self.line(stream, task);
-        if line.is_none_or(|line| line.state != State::Up(key)) {
-            return;
-        }
-        if self.conns[key].bytes_in == 0 && self.call_next_address(stream, task) {
-            return;
-        }
+        let Errand { stream, task, .. } = errand;
         let why = format!("{}: {reason}", self.conns[key].peer);
+        if task == Task::Pull && self.is_held(key, stream) {
+            return self.pull_lost(stream, &why);
+        }
+        let (now, timeout) = (self.now, self.shared.config.pull_timeout);
+        let Some(line) = self.line(stream, task) else {
+            return;
+        };
+        if line.state != State::Up(key) {
+            return;
+        }
+        let has_time = line.called_at + timeout * 2 > now;
+        if self.conns[key].bytes_in == 0 && has_time && self.call_next_address(stream, task) {
+            return;
+        }
         self.line_failed(stream, task, &why);
     }
 
@@ -457,11 +510,11 @@ impl<S: Transport> Core<S> {
         }
     }
 
-    /// Gives up a line of the stream `index` for good: its connection ends, its call is not waited
-    /// for.
-    pub(super) fn hang_up(&mut self, index: usize, line: &Line) {
-        match line.state {
-            State::Waiting(_) => {}
+    /// Gives up a line of the stream `index` that stands at `state` for good: its connection ends,
+    /// its call is not waited for.
+    pub(super) fn hang_up(&mut self, index: usize, state: State) {
+        match state {
+            State::Idle | State::Waiting(_) => {}
             State::Calling(id) => {
                 self.called.remove(&id);
             }

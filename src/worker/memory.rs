@@ -237,7 +237,9 @@ pub(super) fn stream_bytes(stream: &Stream) -> u64 {
     };
     let flv = stream.flv.iter();
     let flv = flv.map(|log| log.held_bytes() + log.index_bytes());
-    log + stream.log.index_bytes() + flv.sum::<u64>() + stream_itself(stream) as u64
+    let pull = stream.pull.as_ref().map_or(0, |pull| pull.early_bytes());
+    let itself = stream_itself(stream) + pull;
+    log + stream.log.index_bytes() + flv.sum::<u64>() + itself as u64
 }
 
 /// Memory of a stream besides its logs, also while somebody only waits for it: itself, its name

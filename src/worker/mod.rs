@@ -13,7 +13,7 @@
 //!       deadlines  who is silent or slow for too long
 //!       contain    what a panic costs    memory   what there is too much of
 //!       audit      what mail has not brought about
-//!       line       servers that are called: pull, push
+//!       line       servers that are called: pull, changeover, push
 //!       places     who may come in, by HTTP as well, and who gives way
 //!     antechamber  connections of proxies before the client is known
 //!     listing      which rows a page of a list has
@@ -29,6 +29,7 @@ pub mod admission;
 mod antechamber;
 mod audit;
 pub mod bans;
+mod changeover;
 pub mod conn;
 mod contain;
 pub mod core;

@@ -2,18 +2,23 @@
 //! had been published there: once for the process, however many workers and players want it.
 //!
 //! ```text
-//!            first play                    media                     line lost
-//!   Nobody ------------> Pulling ------------------> Publisher ------------------> Away
-//!      ^                    |                            ^    media again           |
-//!      |  nobody has it     |                            +--------------------------+
-//!      +--------------------+                            |                          |
-//!      +-- nobody wants it for --pull-linger ------------+                          |
-//!      +-- no media for --pull-give-up ---------------------------------------------+
+//!            first play                    media                   no media
+//!   Nobody ------------> Pulling ------------------> Publisher ----------------> searching, beside
+//!      ^                    |                            ^    media again          | what is open
+//!      |  nobody has it     |                            +-------------------------+
+//!      +--------------------+                            |                         |
+//!      +-- nobody wants it for --pull-linger ------------+                         |
+//!      +-- no media for --pull-give-up since all origins were asked ---------------+
 //! ```
 //!
-//! Origins are asked in the order of their hash for the stream; each that fails or does not have
-//! it makes room for the next, and after the last there is a pause. Only [`Core::check_pull`],
-//! from a timer, ends a pull: the rest writes down what happened.
+//! A pull has two connections at most: the one that the stream comes by (`held`), and the one of
+//! the search for an origin that has it (`line`). The search goes on while there is no media, or
+//! while the origin has asked to be left (E-RTMP v2 "Reconnect Request"). It goes through the
+//! origins in the order of their hash for the stream, each of which has `--pull-timeout` for each
+//! step; after the last there is a pause. Media alone ends it: on the connection of the search the
+//! stream goes over to that one, see changeover.rs.
+//!
+//! Only [`Core::check_pull`], from a timer, ends a pull: the rest writes down what happened.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -22,16 +27,17 @@ use std::time::{Duration, Instant};
 use log::{Level, debug, info, log, warn};
 
 use super::admission::Key;
-use super::conn::{CloseReason, Publication};
+use super::changeover::{Early, Held};
+use super::conn::CloseReason;
 use super::core::{Core, NO_ADDRESS, Shared};
 use super::fault::Midst;
 use super::ingress::Flow;
 use super::line::{Line, State, Task};
 use super::mail::Mail;
 use super::memory::Pressure;
-use super::registry::{Claim, WorkerSet};
+use super::registry::Claim;
 use super::session::Answer;
-use super::table::{Form, Meter, Source, Tally};
+use super::table::{Form, Source, Tally};
 use super::timers::Timer;
 use crate::edge::hops::Crowd;
 use crate::edge::{backoff, order};
@@ -48,13 +54,22 @@ pub(super) struct Pull {
     /// The stream, with the query of the player that asked first.
     pub(super) name: StreamName,
     /// The address of that player, while addresses are counted.
-    asker: Option<Key>,
+    pub(super) asker: Option<Key>,
+    /// The search for an origin that has the stream; idle while one sends media.
     pub(super) line: Line,
+    /// What the origin that is asked has sent ahead of its first media.
+    pub(super) early: Early,
+    /// The connection that the stream comes by, or came by last, while it is open.
+    pub(super) held: Option<Held>,
+    /// The origin that is asked, by its index in the rule.
+    pub(super) server: usize,
     /// The origins in the order in which they are asked.
     order: Vec<usize>,
-    /// Which of them is asked.
-    at: usize,
-    /// How many were asked since the last pause, ...
+    /// Place in `order` of the one to be asked next.
+    next: usize,
+    /// Origins still to be asked before the next pause, ...
+    left: usize,
+    /// ... those that were asked since the last, ...
     tried: usize,
     /// ... and how many of them do not have the stream.
     missing: usize,
@@ -66,22 +81,104 @@ pub(super) struct Pull {
     tries: usize,
     /// Since when there is no media; None while there is.
     pub(super) dark_since: Option<Instant>,
+    /// Since when there is no media although all origins were asked.
+    pub(super) all_asked: Option<Instant>,
     /// Since when nobody wants it.
     pub(super) idle_since: Option<Instant>,
     /// When an origin first said that its publisher has ended it; None while there is media.
-    over_since: Option<Instant>,
+    pub(super) over_since: Option<Instant>,
 }
 
 impl Pull {
-    /// Index of the origin that is asked, in the rule.
-    pub(super) fn server(&self) -> usize {
-        self.order[self.at]
+    /// The stream `name`, fetched by `rule` from `order` from `begin_at` on.
+    fn new(
+        (rule, name): (usize, StreamName),
+        asker: Option<Key>,
+        order: Vec<usize>,
+        (begin_at, now): (Instant, Instant),
+    ) -> Self {
+        let mut pull = Self {
+            rule,
+            name,
+            asker,
+            line: Line::new(begin_at),
+            early: Early::default(),
+            held: None,
+            server: order[0],
+            order,
+            next: 0,
+            left: 0,
+            tried: 0,
+            missing: 0,
+            is_missing: false,
+            is_accepted: false,
+            tries: 0,
+            dark_since: Some(now),
+            all_asked: None,
+            idle_since: None,
+            over_since: None,
+        };
+        pull.begin_round();
+        pull
     }
 
-    /// Goes on to the next origin.
-    fn turn_away(&mut self) {
-        self.tried += 1;
-        self.at = (self.at + 1) % self.order.len();
+    /// Whether an origin is to be looked for.
+    pub(super) fn needs_search(&self) -> bool {
+        let is_left = |held: &Held| held.leaving.is_some();
+        self.dark_since.is_some() || self.held.as_ref().is_some_and(is_left)
+    }
+
+    /// Bytes kept of what its connections have sent ahead of media.
+    pub(super) fn early_bytes(&self) -> usize {
+        let held = self.held.as_ref().map_or(0, Held::early_bytes);
+        self.early.bytes() + held
+    }
+
+    /// Whether there is one origin, so that nothing is won by leaving it.
+    pub(super) fn has_one_origin(&self) -> bool {
+        self.order.len() == 1
+    }
+
+    /// Begins with all origins anew. That of the open connection is not asked. If it wants to be
+    /// left, where it sends us is asked first; or itself, last.
+    fn begin_round(&mut self) {
+        self.left = self.order.len();
+        (self.tried, self.missing) = (0, 0);
+        let Some(held) = &self.held else {
+            return;
+        };
+        let (server, leaving) = (held.server, held.leaving.as_ref());
+        if let Some(to) = leaving.and_then(|leaving| leaving.to.clone()) {
+            self.line.redirect_to(to);
+            self.server = server;
+        }
+        self.ask_after(server);
+    }
+
+    /// Goes on behind `server`.
+    fn ask_after(&mut self, server: usize) {
+        let at = self.order.iter().position(|its| *its == server);
+        self.next = (at.unwrap_or(0) + 1) % self.order.len();
+    }
+
+    /// The origin to be asked next in this round.
+    fn next_origin(&mut self) -> Option<usize> {
+        while self.left > 0 {
+            let server = self.order[self.next];
+            self.left -= 1;
+            self.next = (self.next + 1) % self.order.len();
+            let held = self.held.as_ref().filter(|held| held.server == server);
+            if held.is_none_or(Held::may_be_asked) {
+                return Some(server);
+            }
+        }
+        None
+    }
+
+    /// Asks `server` later: the last that [`next_origin`](Self::next_origin) gave.
+    fn put_back(&mut self) {
+        self.left += 1;
+        self.next = (self.next + self.order.len() - 1) % self.order.len();
     }
 }
 
@@ -141,22 +238,8 @@ impl<S: Transport> Core<S> {
         stream.intake.count_anew();
         stream.source = Source::Pulling;
         let begin_at = self.now + wait;
-        stream.pull = Some(Box::new(Pull {
-            rule,
-            name: *name,
-            asker,
-            line: Line::new(begin_at),
-            order,
-            at: 0,
-            tried: 0,
-            missing: 0,
-            is_missing: false,
-            is_accepted: false,
-            tries: 0,
-            dark_since: Some(self.now),
-            idle_since: None,
-            over_since: None,
-        }));
+        let pull = Pull::new((rule, *name), asker, order, (begin_at, self.now));
+        stream.pull = Some(Box::new(pull));
         // Once the player is in its place: it may be told at once that there is no such stream.
         self.look_at_stream(index, begin_at);
         true
@@ -186,63 +269,127 @@ impl<S: Transport> Core<S> {
         }
     }
 
+    /// Looks for an origin that has the stream, unless that is under way. Those who look again and
+    /// again, since no origin lasts, do so ever more slowly.
+    pub(super) fn search(&mut self, index: usize) {
+        let dice = self.next_seed(index as u64);
+        let now = self.now;
+        let Some(pull) = &mut self.streams[index].pull else {
+            return;
+        };
+        if pull.line.state == State::Idle {
+            pull.begin_round();
+            let wait = match pull.line.failures {
+                0 => Duration::ZERO,
+                failures => backoff::delay(failures, dice),
+            };
+            pull.line.state = State::Waiting(now.max(pull.line.called_at() + wait));
+        }
+        self.look_at_stream(index, now);
+    }
+
+    /// Nobody is looked for any more.
+    pub(super) fn end_search(&mut self, index: usize) {
+        let Some(pull) = &mut self.streams[index].pull else {
+            return;
+        };
+        pull.early = Early::default();
+        let state = pull.line.rest();
+        self.faults.at(Midst::Line);
+        self.hang_up(index, state);
+    }
+
     /// Calls the next origin that may have the stream, or waits before they are asked again.
     fn ask_origin(&mut self, index: usize) {
         let now = self.uptime();
+        let pull = self.streams[index].pull.as_ref();
+        if pull.is_some_and(|pull| pull.tried == 0) {
+            self.take_query(index);
+        }
+        let name = self.missing_name(index);
         loop {
-            let stream = &mut self.streams[index];
-            let is_new = stream.source == Source::Pulling;
-            let Some(pull) = &mut stream.pull else {
+            let Some(pull) = &mut self.streams[index].pull else {
                 return;
             };
-            let asker = pull.asker;
             pull.is_missing = false;
-            if pull.tried == pull.order.len() {
-                let all_lack_it = pull.missing == pull.tried;
-                let over_since = pull.over_since.filter(|_| all_lack_it && !is_new);
-                pull.tried = 0;
-                pull.missing = 0;
-                pull.is_missing = all_lack_it;
-                let wait = if let Some(since) = over_since {
-                    let until = since + limits::UNPUBLISH_GRACE;
-                    if until <= self.now {
-                        return self.end_pull(index);
-                    }
-                    self.pull_is_over(index);
-                    until - self.now
-                } else if all_lack_it {
-                    self.missing_wait(index)
-                } else {
-                    let dice = self.next_seed(index as u64);
-                    backoff::delay(self.failures(index, Task::Pull), dice)
+            if !pull.line.is_redirected() {
+                let Some(server) = pull.next_origin() else {
+                    return self.pause_search(index);
                 };
-                self.wait_to_ask(index, wait);
-                if all_lack_it && is_new {
-                    self.shorten_waits(index);
+                let held = pull.held.as_ref().filter(|held| held.server == server);
+                let leaving = held.and_then(|held| held.leaving.as_ref());
+                if let Some(at) = leaving.map(|leaving| leaving.again_at)
+                    && at > self.now
+                {
+                    pull.put_back();
+                    pull.line.state = State::Waiting(at);
+                    return;
                 }
-                return;
+                pull.server = server;
+                let missing = &self.shared.missing;
+                if missing.wait(&name, server, pull.asker, now).is_some() {
+                    pull.tried += 1;
+                    pull.missing += 1;
+                    continue;
+                }
             }
-            let (server, is_first) = (pull.server(), pull.tried == 0);
-            if is_first {
-                self.take_query(index);
-            }
-            let name = self.missing_name(index);
-            if self
-                .shared
-                .missing
-                .wait(&name, server, asker, now)
-                .is_none()
+            return self.ask_server(index);
+        }
+    }
+
+    /// Calls the origin whose turn it is, once it may be called.
+    fn ask_server(&mut self, index: usize) {
+        if let Err(wait) = self.take_slot(index) {
+            if let Some(pull) = &mut self.streams[index].pull
+                && !pull.line.is_redirected()
             {
-                match self.take_slot(index) {
-                    Ok(()) => self.call(index, Task::Pull),
-                    Err(wait) => self.wait_to_ask(index, wait),
-                }
-                return;
+                pull.put_back();
             }
-            if let Some(pull) = &mut self.streams[index].pull {
-                pull.turn_away();
-                pull.missing += 1;
+            return self.wait_to_ask(index, wait);
+        }
+        let now = self.now;
+        if let Some(pull) = &mut self.streams[index].pull {
+            pull.tried += 1;
+            pull.early = Early::default();
+            if pull.left == 0 {
+                pull.all_asked.get_or_insert(now);
             }
+        }
+        self.call(index, Task::Pull);
+    }
+
+    /// All origins were asked, and are again after a while.
+    fn pause_search(&mut self, index: usize) {
+        let missing_wait = self.missing_wait(index);
+        let dice = self.next_seed(index as u64);
+        let failures = self.failures(index, Task::Pull);
+        let stream = &mut self.streams[index];
+        let is_new = stream.source == Source::Pulling;
+        let Some(pull) = &mut stream.pull else {
+            return;
+        };
+        pull.all_asked.get_or_insert(self.now);
+        let all_lack_it = pull.tried > 0 && pull.missing == pull.tried && pull.held.is_none();
+        let is_in_vain = pull.tried == 0 && pull.held.is_some();
+        let over_since = pull.over_since.filter(|_| all_lack_it && !is_new);
+        pull.begin_round();
+        pull.is_missing = all_lack_it;
+        if let Some(since) = over_since {
+            let until = since + limits::UNPUBLISH_GRACE;
+            if until <= self.now {
+                return self.end_pull(index);
+            }
+            self.pull_is_over(index);
+            return self.wait_to_ask(index, until - self.now);
+        }
+        pull.line.state = match all_lack_it {
+            // There is no other: it goes on when the connection is lost.
+            _ if is_in_vain => State::Idle,
+            true => State::Waiting(self.now + missing_wait),
+            false => State::Waiting(self.now + backoff::delay(failures, dice)),
+        };
+        if all_lack_it && is_new {
+            self.shorten_waits(index);
         }
     }
 
@@ -270,7 +417,7 @@ impl<S: Transport> Core<S> {
 
     /// What the stream is called where it is remembered that origins do not have it: with the
     /// query that they were asked with, if they are asked with one.
-    fn missing_name(&self, index: usize) -> Arc<str> {
+    pub(super) fn missing_name(&self, index: usize) -> Arc<str> {
         let stream = &self.streams[index];
         match &stream.pull {
             Some(pull) if stream.probe_of.is_none() && self.is_by_query(&pull.name.app) => {
@@ -281,7 +428,8 @@ impl<S: Transport> Core<S> {
         }
     }
 
-    /// Each round of a stream that is fetched by query takes one that was accepted, the newest first.
+    /// Each round of a stream that is fetched by query takes one that was accepted, the newest
+    /// first.
     fn take_query(&mut self, index: usize) {
         let stream = &mut self.streams[index];
         if stream.probe_of.is_none()
@@ -302,7 +450,7 @@ impl<S: Transport> Core<S> {
         };
         // What players have had already comes before what nobody may ever have.
         let is_first = pull.line.failures == 0 || stream.source != Source::Pulling;
-        let server = &self.shared.config.pull[pull.rule].servers[pull.server()];
+        let server = &self.shared.config.pull[pull.rule].servers[pull.server];
         pull.line.slot = None;
         let fetches = &self.shared.fetches;
         pull.line.slot = Some(fetches.dial(pull.asker, &server.authority, is_first, now)?);
@@ -321,16 +469,24 @@ impl<S: Transport> Core<S> {
         }
     }
 
-    /// The origin goes while the relay stops: nobody is asked for the stream any more.
-    pub(super) fn pull_lost_in_drain(&mut self, index: usize) {
+    /// The origin on connection `key` goes while the relay stops: nobody is asked for the stream
+    /// any more.
+    pub(super) fn pull_lost_in_drain(&mut self, index: usize, key: usize) {
         let now = self.now;
-        if let Some(stream) = self.streams.get_mut(index)
-            && let Some(pull) = &mut stream.pull
-        {
-            pull.dark_since.get_or_insert(now);
-            pull.line.state = State::Waiting(now);
-            self.look_at_stream(index, now);
+        let pull = self.streams.get_mut(index);
+        let Some(pull) = pull.and_then(|stream| stream.pull.as_mut()) else {
+            return;
+        };
+        if pull.held.as_ref().is_some_and(|held| held.key != key) {
+            return;
         }
+        pull.held = None;
+        pull.dark_since.get_or_insert(now);
+        self.end_search(index);
+        if let Some(line) = self.line(index, Task::Pull) {
+            line.state = State::Waiting(now);
+        }
+        self.look_at_stream(index, now);
     }
 
     /// No origin has the stream: who waits for it does so no longer than for one that may be
@@ -428,39 +584,50 @@ impl<S: Transport> Core<S> {
         }
     }
 
-    /// What an origin says.
+    /// What an origin says on connection `key`.
     pub(super) fn pull_answered(&mut self, key: usize, index: usize, answer: Answer) -> Flow {
-        let is_playing = !self.conns[key].publications.is_empty();
-        let (code, description) = match answer {
-            Answer::Other => return Flow::Continue,
+        let (is_held, is_asked) = (self.is_held(key, index), self.is_asked(key));
+        match answer {
+            Answer::Other => Flow::Continue,
+            Answer::Ended => self.publisher_ended(key, index),
             Answer::Refused {
                 redirect: Some(to), ..
-            } => return self.follow_redirect(key, &to, false),
+            } => self.follow_redirect(key, &to, is_asked),
             Answer::Refused { why, is_loop, .. } => {
                 // It waits for the stream itself, through this relay: it does not have it.
                 if is_loop && let Some(pull) = &mut self.streams[index].pull {
                     pull.missing += 1;
                 }
-                return refused(&why);
+                refused(&why)
+            }
+            Answer::Status { code, redirect, .. } if code == RECONNECT_REQUEST => {
+                match redirect {
+                    redirect if is_held => self.reconnect_asked(index, redirect.as_deref()),
+                    Some(to) => self.follow_redirect(key, &to, false),
+                    // Another one has it as well.
+                    None => refused(&code),
+                }
             }
             Answer::Status {
-                code,
-                redirect: Some(to),
-                ..
-            } if !is_playing => {
-                // Servers may refuse play with a code that is about connect.
-                let session = self.conns[key].session.client();
-                let is_asked = session.is_some_and(|client| client.msid().is_some());
-                let for_stream = is_asked && !code.ends_with("ReconnectRequest");
-                return self.follow_redirect(key, &to, for_stream);
-            }
+                redirect: Some(to), ..
+            } if !is_held => self.follow_redirect(key, &to, is_asked),
             Answer::Status {
                 code, description, ..
-            } => (code, description),
-        };
-        match code.as_str() {
+            } => self.pull_status(index, &code, &description),
+        }
+    }
+
+    /// Whether the origin on connection `key` was asked for the stream, and not only for a
+    /// connection.
+    fn is_asked(&mut self, key: usize) -> bool {
+        let client = self.conns[key].session.client();
+        client.is_some_and(|client| client.msid().is_some())
+    }
+
+    fn pull_status(&mut self, index: usize, code: &str, description: &str) -> Flow {
+        match code {
             "NetStream.Play.Start" => {
-                self.pull_accepted(key, index);
+                self.query_accepted(index);
                 Flow::Continue
             }
             "NetStream.Play.StreamNotFound" | "NetStream.Play.Failed" => {
@@ -468,10 +635,12 @@ impl<S: Transport> Core<S> {
                 let name = self.missing_name(index);
                 if let Some(pull) = &mut self.streams[index].pull {
                     pull.missing += 1;
-                    let (server, asker) = (pull.server(), pull.asker);
-                    self.shared.missing.remember(name, server, asker, now);
+                    if !pull.line.is_redirected() {
+                        let missing = &self.shared.missing;
+                        missing.remember(name, pull.server, pull.asker, now);
+                    }
                 }
-                refused(&code)
+                refused(code)
             }
             "NetStream.Play.UnpublishNotify" | "NetStream.Play.Complete" => {
                 if let Some(pull) = &mut self.streams[index].pull {
@@ -480,8 +649,6 @@ impl<S: Transport> Core<S> {
                 }
                 Flow::Close(CloseReason::StreamEnded)
             }
-            // It is about to stop, or says where to go instead: another one has it as well.
-            "NetConnection.Connect.ReconnectRequest" => refused(&code),
             _ if code.starts_with("NetConnection.Connect.") || code.ends_with(".Failed") => {
                 refused(&format!("{code} {description}"))
             }
@@ -489,112 +656,73 @@ impl<S: Transport> Core<S> {
         }
     }
 
-    /// Media may come from here on; the stream is live with the first of it.
-    fn pull_accepted(&mut self, key: usize, index: usize) {
-        let conn = &mut self.conns[key];
-        let Some(msid) = conn.session.client().and_then(|client| client.msid()) else {
-            return;
-        };
-        if !conn.publications.is_empty() || !self.query_accepted(index) {
-            return;
-        }
-        let conn = &mut self.conns[key];
-        conn.publications.push(Publication {
-            msid,
-            stream: index,
-        });
-        self.faults.at(Midst::Line);
-        self.new_publishers.push(key);
-        let bytes_in = conn.bytes_in;
-        let stream = &mut self.streams[index];
-        let away_ms = stream.away_ms(self.now);
-        stream.intake.begin_publish(&mut stream.log, away_ms);
-        stream.meter = Meter::new(self.now, bytes_in);
-    }
-
-    /// The first media of connection `key` has come: the stream is live, here and where other
-    /// workers have players of it.
-    ///
-    /// # Errors
-    /// There are too many streams.
-    #[cold]
-    pub(super) fn pull_is_live(&mut self, key: usize, index: usize) -> Result<(), CloseReason> {
-        let name = self.streams[index].name.clone();
-        let missing_name = self.missing_name(index);
-        let Some(pull) = &mut self.streams[index].pull else {
-            return Ok(());
-        };
-        let claim = self.shared.registry.claim(&name, self.worker, true);
-        let readers = match claim {
-            Claim::Own { readers, .. } => readers,
-            Claim::Full => {
-                self.gauges.refused_fetches += 1;
-                return Err(CloseReason::Refused("there are too many streams".into()));
-            }
-            Claim::Elsewhere { .. } => WorkerSet::default(),
-        };
-        self.shared.missing.forget(&missing_name, pull.server());
-        self.shared.fetches.succeeded(pull.asker);
-        pull.line.slot = None;
-        pull.dark_since = None;
-        pull.over_since = None;
-        self.shared.registry.forget_end(&name);
-        pull.line.failures = 0;
-        (pull.tried, pull.missing) = (0, 0);
-        let server = &self.shared.config.pull[pull.rule].servers[pull.server()];
-        let conn = &mut self.conns[key];
-        conn.has_published = true;
-        info!(
-            "conn={} pull stream={} from={} peer={} worker={}",
-            conn.id,
-            quoted(&name),
-            server.authority,
-            conn.peer,
-            self.worker
-        );
-        let stream = &mut self.streams[index];
-        stream.tally.gaps += u64::from(matches!(stream.source, Source::Away { .. }));
-        stream.source = Source::Publisher(key);
-        self.faults.at(Midst::Line);
-        self.publishers += 1;
-        for worker in readers.iter() {
-            self.add_feed(index, worker);
-        }
-        self.start_players(index);
-        self.mark_dirty(index);
-        Ok(())
-    }
-
-    /// The line to an origin is lost, or never came about.
+    /// The origin that is asked is lost, or was never reached: the next one is.
     pub(super) fn pull_failed(&mut self, index: usize, why: &str) {
-        self.gauges.pull_failures += 1;
         let now = self.now;
-        let last_media = self.streams[index].meter.last_media;
         let Some(pull) = &mut self.streams[index].pull else {
             return;
         };
-        let server = &self.shared.config.pull[pull.rule].servers[pull.server()];
+        let server = pull.server;
+        pull.line.state = State::Waiting(now);
+        pull.line.slot = None;
+        self.faults.at(Midst::Line);
+        self.note_failure(index, server, Level::Info, why);
+        self.look_at_stream(index, now);
+    }
+
+    /// The connection that the stream came by is lost: another origin may have it.
+    pub(super) fn pull_lost(&mut self, index: usize, why: &str) {
+        let now = self.now;
+        let stream = &mut self.streams[index];
+        let last_media = stream.meter.last_media;
+        let Some(pull) = &mut stream.pull else {
+            return;
+        };
+        let Some(held) = pull.held.take() else {
+            return;
+        };
+        self.faults.at(Midst::Line);
         let level = if pull.dark_since.is_none() {
             Level::Warn
         } else {
             Level::Info
         };
-        pull.dark_since.get_or_insert(last_media);
-        pull.turn_away();
-        pull.line.state = State::Waiting(now);
-        pull.line.slot = None;
-        self.faults.at(Midst::Line);
-        if self.notes.allow("pull_failed", level, now) {
-            let name = &self.streams[index].name;
+        let since = *pull.dark_since.get_or_insert(last_media);
+        if pull.has_one_origin() {
+            pull.all_asked.get_or_insert(since);
+        }
+        pull.line.failures = match held.has_lasted(now) {
+            true => 0,
+            false => pull.line.failures.saturating_add(1),
+        };
+        let is_idle = pull.line.state == State::Idle;
+        self.search(index);
+        if let (true, Some(pull)) = (is_idle, &mut self.streams[index].pull) {
+            // It has had its turn.
+            pull.ask_after(held.server);
+            pull.left -= 1;
+            pull.tried = 1;
+            pull.missing = usize::from(pull.over_since.is_some());
+        }
+        self.note_failure(index, held.server, level, why);
+    }
+
+    fn note_failure(&mut self, index: usize, server: usize, level: Level, why: &str) {
+        self.gauges.pull_failures += 1;
+        let stream = &self.streams[index];
+        let Some(pull) = &stream.pull else {
+            return;
+        };
+        if self.notes.allow("pull_failed", level, self.now) {
+            let server = &self.shared.config.pull[pull.rule].servers[server];
             log!(
                 level,
                 "pull failed stream={} from={} why={}",
-                quoted(name),
+                quoted(&stream.name),
                 server.authority,
                 quoted(why)
             );
         }
-        self.look_at_stream(index, now);
     }
 
     /// Goes on with a pull whose time has come, or ends it.
@@ -602,56 +730,114 @@ impl<S: Transport> Core<S> {
         if self.end_probe(index) {
             return;
         }
-        let now = self.now;
-        let (linger, give_up) = {
-            let config = &self.shared.config;
-            let linger = if self.draining {
-                Duration::ZERO
-            } else {
-                config.pull_linger
-            };
-            (linger, config.pull_give_up)
+        if !self.is_pull_wanted(index) {
+            let name = quoted(&self.streams[index].name);
+            debug!("stream={name} is wanted no longer");
+            return self.end_pull(index);
+        }
+        self.check_media(index);
+        let Some(pull) = &self.streams[index].pull else {
+            return;
         };
-        let stream = &self.streams[index];
+        let give_up = self.shared.config.pull_give_up;
+        if pull
+            .all_asked
+            .is_some_and(|since| since + give_up <= self.now)
+        {
+            info!(
+                "stream={} over: no origin sends it",
+                quoted(&self.streams[index].name)
+            );
+            return self.end_pull(index);
+        }
+        match pull.line.state {
+            State::Waiting(_) if self.draining => return self.end_pull(index),
+            State::Waiting(until) if until <= self.now => self.ask_origin(index),
+            State::Calling(_) => self.check_call(index, Task::Pull),
+            State::Waiting(_) | State::Idle | State::Up(_) => {}
+        }
+        self.arm_pull(index);
+    }
+
+    /// Whether somebody wants the stream, or has until a moment ago.
+    fn is_pull_wanted(&mut self, index: usize) -> bool {
+        let stream = &mut self.streams[index];
+        let Some(pull) = &mut stream.pull else {
+            return true;
+        };
         let (_, mut readers) = self.shared.registry.look_up(&stream.name);
         readers.remove(self.worker);
-        let is_wanted = !stream.players.is_empty() || !readers.is_empty();
+        if !stream.players.is_empty() || !readers.is_empty() {
+            pull.idle_since = None;
+            return true;
+        }
+        let since = *pull.idle_since.get_or_insert(self.now);
+        let is_over = self.draining || since + self.shared.config.pull_linger <= self.now;
+        // Nothing is fetched anew for nobody.
+        !is_over && pull.held.is_some()
+    }
+
+    /// An origin that has sent no media for `--pull-timeout` may have lost it, whatever else it
+    /// says: others are asked beside it.
+    fn check_media(&mut self, index: usize) {
+        let stream = &mut self.streams[index];
+        let last_media = stream.meter.last_media;
+        let Some(pull) = &mut stream.pull else {
+            return;
+        };
+        let is_late = last_media + self.shared.config.pull_timeout <= self.now;
+        if pull.dark_since.is_none() && is_late {
+            self.lose_media(index, last_media);
+        }
+    }
+
+    /// There is no media since `since`: other origins are asked.
+    pub(super) fn lose_media(&mut self, index: usize, since: Instant) {
+        let now = self.now;
         let stream = &mut self.streams[index];
         let Some(pull) = &mut stream.pull else {
             return;
         };
-        let state = pull.line.state;
-        if is_wanted {
-            pull.idle_since = None;
-        } else {
-            let until = *pull.idle_since.get_or_insert(now) + linger;
-            // Nothing is fetched anew for nobody.
-            if until <= now || pull.dark_since.is_some() {
-                debug!("stream={} is wanted no longer", quoted(&stream.name));
-                return self.end_pull(index);
-            }
-            self.look_at_stream(index, until);
+        if pull.dark_since.is_some() {
+            return;
         }
-        let Some(pull) = &self.streams[index].pull else {
+        pull.dark_since = Some(since);
+        if pull.has_one_origin() {
+            pull.all_asked = Some(since);
+        }
+        if now >= pull.line.called_at() + limits::RETRY_MAX {
+            pull.line.failures = 0;
+        }
+        debug!(
+            "stream={} has no media: others are asked",
+            quoted(&stream.name)
+        );
+        self.search(index);
+    }
+
+    /// The pull is looked at again when something is due next.
+    fn arm_pull(&mut self, index: usize) {
+        let config = &self.shared.config;
+        let Some(stream) = self.streams.get(index) else {
             return;
         };
-        if let Some(since) = pull.dark_since {
-            let until = since + give_up;
-            if until <= now {
-                info!(
-                    "stream={} over: no origin sends it",
-                    quoted(&self.streams[index].name)
-                );
-                return self.end_pull(index);
-            }
-            self.look_at_stream(index, until);
-        }
-        match state {
-            State::Waiting(_) if self.draining => self.end_pull(index),
-            State::Waiting(until) if until > now => self.look_at_stream(index, until),
-            State::Waiting(_) => self.ask_origin(index),
-            State::Calling(_) => self.check_call(index, Task::Pull),
-            State::Up(_) => {}
+        let Some(pull) = &stream.pull else {
+            return;
+        };
+        let due = match pull.line.state {
+            State::Waiting(until) => Some(until),
+            State::Calling(_) => Some(pull.line.called_at() + config.pull_timeout),
+            State::Idle | State::Up(_) => None,
+        };
+        let media_due = match pull.dark_since {
+            None => Some(stream.meter.last_media + config.pull_timeout),
+            Some(_) => None,
+        };
+        let over = pull.all_asked.map(|since| since + config.pull_give_up);
+        let idle = pull.idle_since.map(|since| since + config.pull_linger);
+        let times = [due, media_due, over, idle];
+        if let Some(at) = times.into_iter().flatten().min() {
+            self.look_at_stream(index, at);
         }
     }
 
@@ -667,9 +853,6 @@ impl<S: Transport> Core<S> {
             }
         } else {
             self.end_stream(index);
-            if self.streams.contains(index) {
-                self.refuse_all_waiting(index);
-            }
         }
     }
 
@@ -681,7 +864,7 @@ impl<S: Transport> Core<S> {
         };
         let is_pulling = stream.source == Source::Pulling;
         self.faults.at(Midst::Line);
-        self.hang_up(index, &pull.line);
+        self.hang_up_pull(index, &pull);
         if is_pulling {
             let stream = &mut self.streams[index];
             stream.source = Source::Nobody;
@@ -694,6 +877,22 @@ impl<S: Transport> Core<S> {
             }
             self.shared.registry.release(&name, self.worker);
         }
+    }
+
+    /// Both connections of a pull are given up.
+    pub(super) fn hang_up_pull(&mut self, index: usize, pull: &Pull) {
+        self.hang_up(index, pull.line.state);
+        if let Some(held) = &pull.held {
+            self.hang_up(index, State::Up(held.key));
+        }
+    }
+
+    /// How long a play may wait for a stream that is fetched by `rule`: until all origins were
+    /// asked and it is given up. Who waits is told sooner when the pull ends.
+    pub(super) fn pull_wait(&self, rule: usize) -> Duration {
+        let config = &self.shared.config;
+        let origins = u32::try_from(config.pull[rule].servers.len()).unwrap_or(u32::MAX);
+        config.pull_give_up + config.pull_timeout * TIMEOUTS_OF_AN_ORIGIN * origins
     }
 
     /// Another worker that was asked for the stream does not have it: whoever waits for it is
@@ -713,11 +912,11 @@ impl<S: Transport> Core<S> {
         self.refuse_all_waiting(index);
     }
 
-    /// No play waits for the stream any longer.
+    /// Plays that wait for the stream wait no longer.
     pub(super) fn refuse_all_waiting(&mut self, index: usize) {
-        let players = self.streams[index].players.iter();
-        let players: Vec<_> = players.map(|player| (player.conn, player.msid)).collect();
-        for (key, msid) in players {
+        let waiting = self.streams[index].players.iter();
+        let waiting: Vec<_> = waiting.map(|player| (player.conn, player.msid)).collect();
+        for (key, msid) in waiting {
             self.refuse_waiting(key, msid, index);
         }
     }
@@ -744,7 +943,14 @@ impl<S: Transport> Core<S> {
     }
 }
 
-fn refused(why: &str) -> Flow {
+/// So often `--pull-timeout` an origin may take until its first media: for its name, twice until
+/// it has accepted play, and for media.
+const TIMEOUTS_OF_AN_ORIGIN: u32 = 4;
+
+/// E-RTMP v2 "Reconnect Request".
+const RECONNECT_REQUEST: &str = "NetConnection.Connect.ReconnectRequest";
+
+pub(super) fn refused(why: &str) -> Flow {
     let why: String = why.chars().take(200).collect();
     Flow::Close(CloseReason::Refused(why.trim().into()))
 }

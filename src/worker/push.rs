@@ -98,7 +98,7 @@ impl<S: Transport> Core<S> {
                 State::Waiting(until) if until > now => self.look_at_stream(index, until),
                 State::Waiting(_) => self.call(index, Task::Push(push.rule)),
                 State::Calling(_) => self.check_call(index, Task::Push(push.rule)),
-                State::Up(_) => {}
+                State::Idle | State::Up(_) => {}
             }
         }
     }
@@ -112,7 +112,7 @@ impl<S: Transport> Core<S> {
         answer: Answer,
     ) -> Flow {
         let (is_error, code, why, redirect) = match answer {
-            Answer::Other => return Flow::Continue,
+            Answer::Other | Answer::Ended => return Flow::Continue,
             Answer::Refused { why, redirect, .. } => (true, String::new(), why, redirect),
             Answer::Status {
                 is_error,
@@ -205,7 +205,11 @@ impl<S: Transport> Core<S> {
         let is_publishing = push.is_publishing;
         let task = Task::Push(rule);
         // An empty reference leads to where the connection is.
-        let target = match self.redirected(index, task, to.unwrap_or_default(), false) {
+        let Some(from) = self.target_of(index, task) else {
+            return Flow::Continue;
+        };
+        let to_url = to.unwrap_or_default();
+        let target = match self.redirected((index, task), &from, to_url, false) {
             Ok(target) => target,
             // It is served for as long as it is there.
             Err(_) if is_publishing => return Flow::Continue,
@@ -410,7 +414,7 @@ impl<S: Transport> Core<S> {
             };
             match conn.filter(is_its) {
                 Some(conn) => conn.errand = None,
-                None => self.hang_up(index, &push.line),
+                None => self.hang_up(index, push.line.state),
             }
         }
     }

@@ -88,7 +88,7 @@ reasons! {
     Memory, "memory", "the relay is short of memory";
     /// The connection does something else already.
     OwnConnection, "own_connection", "publish this stream on a connection of its own";
-    /// Somebody publishes the stream.
+    /// Somebody publishes the stream, or it comes from an origin.
     InUse, "in_use", "the stream is being published";
     /// Nobody publishes the stream.
     NotFound, "not_found", "no such stream";

@@ -152,7 +152,11 @@ impl<S: Transport> Core<S> {
         self.faults.at(Midst::Role);
         let index = self.stream_for(&stream_name);
         if self.streams[index].pull.is_some() {
-            // Whoever publishes here needs no origin.
+            let has_media = self.streams[index].source != Source::Pulling;
+            if has_media && self.shared.config.takeover == Takeover::Refuse {
+                return self.refuse_publish(key, msid, &name, Refused::InUse);
+            }
+            // Otherwise who asks for a name would keep it from its publisher.
             self.give_way(index);
         }
         if let Source::Publisher(old) = self.streams[index].source {
@@ -399,10 +403,12 @@ impl<S: Transport> Core<S> {
         let (peer, via) = (self.conns[key].peer.ip(), self.conns[key].via.as_deref());
         // Nobody is asked for a player whose chain of relays is as long as they may be.
         let may_ask = via.is_none_or(Via::may_go_on) || stream.pull.is_some();
-        let may_pull = !is_live && may_ask && self.pull_rule(asked.judged_app()).is_some();
+        let rule = self.pull_rule(asked.judged_app());
+        let rule = rule.filter(|_| !is_live && may_ask);
+        let may_pull = rule.is_some();
         let mut wait = self.patience(key, index);
-        if may_pull {
-            wait = wait.max(self.shared.config.pull_give_up);
+        if let Some(rule) = rule {
+            wait = wait.max(self.pull_wait(rule));
             let stream = &mut self.streams[index];
             let asked = || Box::new(asked.clone());
             stream.asked.get_or_insert_with(asked);
@@ -460,7 +466,7 @@ impl<S: Transport> Core<S> {
         let registry = &self.shared.registry;
         registry.set_published(&stream.name);
         self.faults.at(Midst::Line);
-        self.hang_up(index, &pull.line);
+        self.hang_up_pull(index, &pull);
     }
 
     fn pause(&mut self, key: usize, msid: u32, paused: bool) -> Flow {

@@ -73,6 +73,8 @@ pub(super) enum Answer {
         /// The URL that it redirects to.
         redirect: Option<String>,
     },
+    /// What is played has no publisher any more (StreamEOF, RTMP 1.0 §7.1.7).
+    Ended,
     /// Nothing that has to be acted on.
     Other,
 }
@@ -297,6 +299,7 @@ fn answer(event: ClientEvent<'_>) -> Answer {
             description,
             redirect,
         },
+        ClientEvent::Control(UserControl::StreamEof(_)) => Answer::Ended,
         ClientEvent::Connected { .. } | ClientEvent::Control(_) | ClientEvent::Media(_) => {
             Answer::Other
         }

@@ -21,10 +21,11 @@ use super::fault::Midst;
 use super::mail::Mail;
 use super::registry::WorkerSet;
 use super::session::Session;
-use super::table::{FlvStart, Form, Meter, Source, Stream, Tally};
+use super::table::{FlvStart, Form, Meter, Player, Source, Stream, Tally};
 use crate::limits;
 use crate::logging::quoted;
 use crate::net::transport::Transport;
+use crate::rtmp::control::UserControl;
 use crate::stream::cursor::{Cursor, StartAt};
 use crate::stream::flv;
 
@@ -75,6 +76,7 @@ impl<S: Transport> Core<S> {
         self.faults.at(Midst::Role);
         self.publishers += 1;
         stream.epoch = epoch;
+        self.tell_relays_of_begin(index);
         for worker in readers.iter() {
             self.add_feed(index, worker);
             self.faults.at(Midst::Role);
@@ -152,6 +154,10 @@ impl<S: Transport> Core<S> {
             conn.peer,
             self.worker
         );
+        if stream.is_end_told && self.is_relay(key) {
+            let session = &mut self.conns[key].session;
+            session.send_user_control(UserControl::StreamEof(msid));
+        }
         self.settle_in(key);
         // Nobody tells that a socket takes no more: it has to be looked at.
         let time = if only_head {
@@ -325,7 +331,8 @@ impl<S: Transport> Core<S> {
         stream.log.close_starts();
         self.mark_dirty(index);
         self.faults.at(Midst::Role);
-        self.look_at_stream(index, until);
+        // At once, for the relays that play it.
+        self.look_at_stream(index, self.now);
         self.tell_feeds(index, |name, epoch| Mail::Away { name, epoch, ended });
         if ended {
             self.note_end(index, grace);
@@ -344,7 +351,12 @@ impl<S: Transport> Core<S> {
     /// Does what is due for a stream: its lines are called, it ends when its publisher has not
     /// come back. Sets its timer for what is due next.
     pub(super) fn check_stream(&mut self, index: usize) {
-        let stream = &self.streams[index];
+        if let Source::Away { .. } = self.streams[index].source {
+            self.tell_relays_of_end(index);
+        }
+        let Some(stream) = self.streams.get(index) else {
+            return;
+        };
         if stream.pull.is_some() {
             return self.check_pull(index);
         }
@@ -361,6 +373,56 @@ impl<S: Transport> Core<S> {
                 self.end_stream(index);
             }
             Source::Nobody | Source::Fed { .. } | Source::Pulling => {}
+        }
+    }
+
+    /// Relays that play the stream are told that its publisher has gone (StreamEOF, RTMP 1.0
+    /// §7.1.7): they may have it from elsewhere, and need not wait until it is clear that nothing
+    /// comes. Nobody else is told: players take it for the end. Those that have not been sent all
+    /// there is find out by themselves.
+    pub(super) fn tell_relays_of_end(&mut self, index: usize) {
+        let stream = &mut self.streams[index];
+        if std::mem::replace(&mut stream.is_end_told, true) {
+            return;
+        }
+        let has_relay = |core: &mut Self| {
+            let players = core.streams[index].players.iter();
+            let keys: Vec<usize> = players.map(|player| player.conn).collect();
+            keys.into_iter().any(|key| core.is_relay(key))
+        };
+        if !has_relay(self) {
+            return;
+        }
+        self.round(index);
+        self.tell_relays(index, UserControl::StreamEof);
+    }
+
+    /// They are told that the next one has come.
+    pub(super) fn tell_relays_of_begin(&mut self, index: usize) {
+        if std::mem::take(&mut self.streams[index].is_end_told) {
+            self.tell_relays(index, UserControl::StreamBegin);
+        }
+    }
+
+    fn tell_relays(&mut self, index: usize, event: fn(u32) -> UserControl) {
+        let Some(stream) = self.streams.get(index) else {
+            return;
+        };
+        let has_all = |player: &&Player| {
+            let visible = stream.log.visible();
+            player.started
+                && player
+                    .cursor
+                    .needs_from()
+                    .is_none_or(|from| from >= visible)
+        };
+        let players = stream.players.iter().filter(has_all);
+        let players: Vec<_> = players.map(|player| (player.conn, player.msid)).collect();
+        for (key, msid) in players {
+            if self.is_relay(key) {
+                self.conns[key].session.send_user_control(event(msid));
+                self.wake(key);
+            }
         }
     }
 

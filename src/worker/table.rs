@@ -59,6 +59,8 @@ pub(super) struct Stream {
     pub(super) crowd: Crowd<Option<Key>>,
     /// ... and what the registry was told of that.
     pub(super) marker: Marker,
+    /// Relays that play it were told that its publisher has gone.
+    pub(super) is_end_told: bool,
 }
 
 /// What the publisher of a stream sends, for deadlines and `--publish-bitrate-max`.
@@ -360,6 +362,7 @@ impl Stream {
             via: Via::default(),
             crowd: Crowd::default(),
             marker: Marker::default(),
+            is_end_told: false,
         }
     }
 

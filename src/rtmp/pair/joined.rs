@@ -330,10 +330,10 @@ fn a_client_lives_with_what_servers_say_beside_the_answers() {
         // A second result changes nothing, nor do commands for a server.
         .call("_result", 4.0, &[N(9.0)])
         .on(6, "publish", &[S("yours"), S("live")])
-        // xiu and livego send media on message stream 0.
-        .audio(0, 4, b"up");
+        // A target has nothing to send.
+        .audio(6, 4, b"up");
     let sent = [&ASKED[..], &["PingResponse 4", "publish@6 5"]].concat();
-    check_client(&server, &["connected 3", "= audio 0 @4, 2 bytes"], &sent);
+    check_client(&server, &["connected 3"], &sent);
     // A result without a number.
     let server = welcoming().call("_result", 4.0, &[]);
     check_client(
@@ -361,11 +361,15 @@ fn a_client_tells_refusals_of_any_form() {
 
 /// How a client that plays ends which is sent `wire`, and how many bytes it has sent.
 fn ends(wire: &[u8]) -> (Option<&'static str>, usize) {
+    ends_as(Action::Play, wire)
+}
+
+fn ends_as(action: Action, wire: &[u8]) -> (Option<&'static str>, usize) {
     let request = ClientRequest {
         app: "live".to_owned(),
         tc_url: "rtmp://localhost/live".to_owned(),
         stream: "cam".to_owned(),
-        action: Action::Play,
+        action,
         handshake: Mode::Plain,
         chunk_size: 4_096,
         via: String::new(),
@@ -442,6 +446,28 @@ fn media_a_server_sends_before_it_is_asked_is_dropped_within_a_budget() {
     assert_eq!(ends(&early.wire).0, None);
     let more = early.message(6, kind::VIDEO, 1, 0, &[0x27; 60_000]);
     assert_eq!(ends(&more.wire).0, Some("unexpected"));
+}
+
+#[test]
+fn regression_a_target_may_not_send_media_without_end() {
+    let pieces = usize::try_from(limits::EARLY_MEDIA_BYTES_MAX).unwrap() / 60_000 + 1;
+    let asked = welcoming().call("_result", 4.0, &[N(1.0)]);
+    let sent = (0..pieces).fold(asked, |script, _| {
+        script.message(6, kind::VIDEO, 1, 0, &[0x27; 60_000])
+    });
+    assert_eq!(ends_as(Action::Publish, &sent.wire).0, Some("unexpected"));
+    assert_eq!(ends_as(Action::Play, &sent.wire).0, None);
+}
+
+#[test]
+fn a_player_takes_media_on_any_message_stream() {
+    // xiu and livego send it on message stream 0.
+    let server = welcoming()
+        .call("_result", 4.0, &[N(6.0)])
+        .audio(0, 4, b"up");
+    let mut pair = Pair::new(Action::Play, Mode::Plain, "live", "cam", Cuts::Whole);
+    pair.feed_client(&server.wire);
+    assert_eq!(pair.lines(), ["connected 3", "= audio 0 @4, 2 bytes"]);
 }
 
 #[test]

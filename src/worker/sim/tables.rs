@@ -58,7 +58,9 @@ pub(super) fn check_idle(core: &Relay, now: Instant) -> Result<(), String> {
     let next = core.next_deadline();
     let comes = |at: Instant| next.is_some_and(|next| next <= at.max(now));
     for (_, stream) in &core.streams {
+        // That of a pull is judged by what the pull waits for.
         if let Source::Away { until, .. } = stream.source
+            && stream.pull.is_none()
             && core.timers.at(stream.armed).is_none_or(|at| at > until)
         {
             return Err(format!("nobody sees the end of {}", stream.name));
@@ -133,7 +135,8 @@ pub(super) fn check_tables(core: &Relay) -> Result<(), String> {
             let source = stream.map(|stream| stream.source);
             let pull = stream.and_then(|stream| stream.pull.as_ref());
             // What an origin has accepted is the source once there is media.
-            let is_fetched = pull.is_some_and(|pull| pull.line.state == State::Up(key));
+            let held = pull.and_then(|pull| pull.held.as_ref());
+            let is_fetched = held.is_some_and(|held| held.key == key);
             if source != Some(Source::Publisher(key)) && !is_fetched {
                 return Err(format!(
                     "{publication:?} of {key}: the source is {source:?}"
@@ -245,6 +248,7 @@ pub(super) fn check_lines(core: &Relay, now: Instant, is_idle: bool) -> Result<(
         let pushes = pushes.map(|push| (Task::Push(push.rule), &push.line));
         for (task, line) in pull.chain(pushes) {
             let is_known = match line.state {
+                State::Idle => check_idle_line(stream),
                 State::Waiting(until) => {
                     let is_for =
                         matches!(stream.source, Source::Publisher(_)) || task == Task::Pull;
@@ -273,6 +277,10 @@ pub(super) fn check_lines(core: &Relay, now: Instant, is_idle: bool) -> Result<(
             continue;
         };
         let stream = core.streams.get(stream);
+        let held = stream.and_then(|stream| stream.pull.as_ref()?.held.as_ref());
+        if task == Task::Pull && held.is_some_and(|held| held.key == key) {
+            continue;
+        }
         let line = stream.and_then(|stream| match task {
             Task::Pull => stream.pull.as_ref().map(|pull| &pull.line),
             Task::Push(rule) => {
@@ -287,6 +295,12 @@ pub(super) fn check_lines(core: &Relay, now: Instant, is_idle: bool) -> Result<(
         }
     }
     Ok(())
+}
+
+/// Nobody is looked for only while a pull has media, or nothing but the connection it has.
+fn check_idle_line(stream: &Stream) -> bool {
+    let pull = stream.pull.as_ref();
+    pull.is_some_and(|pull| !pull.needs_search() || pull.held.is_some() && pull.has_one_origin())
 }
 
 /// What a worker still has that it should not when everybody has gone, if anything.

@@ -51,7 +51,14 @@ impl World {
         self.check_lingering();
         for (at, viewer) in self.viewers.iter().enumerate() {
             let config = &self.relays[viewer.relay].config;
-            let most = config.pull_give_up.max(config.play_wait) + Duration::from_secs(25);
+            let origins = config
+                .pull
+                .iter()
+                .map(|rule| rule.servers.len())
+                .sum::<usize>();
+            let asking = config.pull_timeout * 4 * u32::try_from(origins).unwrap();
+            let most = (config.pull_give_up + asking).max(config.play_wait);
+            let most = most + Duration::from_secs(25);
             let waits = !viewer.gone && !viewer.is_playing && viewer.heard.is_empty();
             if waits && self.now.duration_since(viewer.came_at) > most + Duration::from_secs(5) {
                 self.fail(&format!("viewer {at} is told nothing"));
@@ -98,7 +105,7 @@ impl World {
             let is_over = |since: Option<std::time::Instant>, most: Duration| {
                 since.is_some_and(|since| since + most + LATE < self.now)
             };
-            if is_over(pull.dark_since, relay.config.pull_give_up) {
+            if is_over(pull.all_asked, relay.config.pull_give_up) {
                 return Err(format!("{} is not given up", stream.name));
             }
             if is_over(pull.idle_since, relay.config.pull_linger) {
@@ -344,10 +351,13 @@ fn check_once(relay: &Relay) -> Result<(), String> {
     for (_, stream) in streams.filter(|(_, stream)| stream.pull.is_some()) {
         *owners.entry(&stream.name).or_default() += 1;
     }
-    match pulls
-        .into_iter()
-        .chain(owners)
-        .find(|(_, count)| *count > 1)
+    // One that has it, and one that is asked beside it.
+    let pulls = pulls.into_iter().map(|(name, count)| (name, count, 2));
+    let owners = owners.into_iter().map(|(name, count)| (name, count, 1));
+    let mut all = pulls.chain(owners);
+    match all
+        .find(|(_, count, most)| count > most)
+        .map(|(name, count, _)| (name, count))
     {
         Some((name, count)) => Err(format!("{name} is fetched {count} times")),
         None => Ok(()),

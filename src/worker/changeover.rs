@@ -1,0 +1,404 @@
+//! How a stream that is fetched goes over from one connection to another: to the origin that has
+//! media first, beside whatever is open.
+//!
+//! ```text
+//!   asked: headers are kept --first media--> held: the stream comes by it --StreamEOF, silence--+
+//!      ^                                         ^                                              |
+//!      |  others are asked beside it             +--- it has media again before any other ------+
+//!      +----------------------------------------------------------------------------------------+
+//! ```
+//!
+//! Metadata and codec headers ahead of the first media are kept with the connection: no answer to
+//! play is needed for them, nor for media.
+
+use std::time::Instant;
+
+use log::info;
+
+use super::conn::{CloseReason, Publication};
+use super::core::Core;
+use super::fault::Midst;
+use super::ingress::Flow;
+use super::line::{Errand, State, Task};
+use super::pull::refused;
+use super::registry::{Claim, WorkerSet};
+use super::table::{Meter, Source};
+use crate::edge::backoff;
+use crate::edge::redirect::Target;
+use crate::limits;
+use crate::logging::quoted;
+use crate::net::transport::Transport;
+use crate::rtmp::message::{Message, MessageHeader, Payload};
+
+/// The connection that a stream comes by, or came by last.
+#[derive(Debug)]
+pub(super) struct Held {
+    /// Its slab key.
+    pub(super) key: usize,
+    /// The origin, by its index in the rule.
+    pub(super) server: usize,
+    /// Where it goes to, which is somewhere else after a redirect.
+    target: Target,
+    /// When the stream went over to it.
+    since: Instant,
+    /// The origin has asked to be left.
+    pub(super) leaving: Option<Leaving>,
+    /// What it has sent ahead of the media of its next publisher.
+    early: Early,
+}
+
+/// Where to go instead of an origin that has asked to be left.
+#[derive(Debug)]
+pub(super) struct Leaving {
+    /// Where it has sent us, ...
+    pub(super) to: Option<Target>,
+    /// ... or else when it may be asked again itself: another relay may listen there by then.
+    pub(super) again_at: Instant,
+}
+
+impl Held {
+    /// Whether the search may come to this origin again.
+    pub(super) fn may_be_asked(&self) -> bool {
+        self.leaving
+            .as_ref()
+            .is_some_and(|leaving| leaving.to.is_none())
+    }
+
+    /// Whether the stream has come by it for so long that the next search begins as the first.
+    pub(super) fn has_lasted(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.since) >= limits::RETRY_MAX
+    }
+
+    /// Bytes kept for its next publisher.
+    pub(super) fn early_bytes(&self) -> usize {
+        self.early.bytes
+    }
+}
+
+/// Metadata and codec headers ahead of the first media of an origin, in their order.
+#[derive(Debug, Default)]
+pub(super) struct Early {
+    messages: Vec<(MessageHeader, Vec<u8>)>,
+    bytes: usize,
+}
+
+impl Early {
+    /// Keeps a message. False when there is too much, and the oldest are forgotten.
+    fn keep(&mut self, header: MessageHeader, body: Vec<u8>) -> bool {
+        let is_it = |kept: &(MessageHeader, Vec<u8>)| kept.0.kind == header.kind && kept.1 == body;
+        if self.messages.iter().any(is_it) {
+            return true;
+        }
+        let most = limits::EARLY_HEADERS_BYTES_MAX;
+        let mut has_room = true;
+        while !self.messages.is_empty()
+            && (self.bytes + body.len() > most || self.messages.len() >= limits::EARLY_HEADERS_MAX)
+        {
+            self.bytes -= self.messages.remove(0).1.len();
+            has_room = false;
+        }
+        if body.len() > most {
+            return false;
+        }
+        self.bytes += body.len();
+        self.messages.push((header, body));
+        has_room
+    }
+
+    /// Bytes that are kept.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+impl<S: Transport> Core<S> {
+    /// Whether the stream `index` comes, or came last, by connection `key`.
+    pub(super) fn is_held(&self, key: usize, index: usize) -> bool {
+        let pull = self.streams.get(index).and_then(|its| its.pull.as_ref());
+        let held = pull.and_then(|pull| pull.held.as_ref());
+        held.is_some_and(|held| held.key == key)
+    }
+
+    /// An origin sends a message by which nothing comes yet: the first that is content begins the
+    /// stream, others are kept until then.
+    #[cold]
+    pub(super) fn early_message(
+        &mut self,
+        key: usize,
+        header: MessageHeader,
+        body: Vec<u8>,
+        is_content: bool,
+    ) -> Flow {
+        let Some(Errand {
+            stream: index,
+            task: Task::Pull,
+            ..
+        }) = self.conns[key].errand
+        else {
+            return Flow::Continue;
+        };
+        let Some(pull) = &mut self.streams[index].pull else {
+            return Flow::Continue;
+        };
+        let early = match &mut pull.held {
+            Some(held) if held.key == key => &mut held.early,
+            _ if pull.line.state == State::Up(key) => &mut pull.early,
+            _ => return Flow::Continue,
+        };
+        if is_content {
+            let mut messages = std::mem::take(early).messages;
+            messages.push((header, body));
+            self.change_over(key, index, &messages);
+            return Flow::Continue;
+        }
+        if early.keep(header, body) {
+            return Flow::Continue;
+        }
+        match self.conns[key].session.count_glitches(1) {
+            Ok(()) => Flow::Continue,
+            Err(error) => Flow::Close(CloseReason::Protocol(error)),
+        }
+    }
+
+    /// The stream comes by connection `key` from here on, `messages` first; it is live with them
+    /// when they have been read, see [`pull_is_live`](Self::pull_is_live).
+    fn change_over(&mut self, key: usize, index: usize, messages: &[(MessageHeader, Vec<u8>)]) {
+        let Some(msid) = self.conns[key].session.client().and_then(|its| its.msid()) else {
+            return;
+        };
+        if !self.query_accepted(index) {
+            return;
+        }
+        if !self.is_held(key, index) {
+            self.hold_asked(key, index);
+        } else {
+            self.end_search(index);
+        }
+        self.faults.at(Midst::Line);
+        let conn = &mut self.conns[key];
+        conn.publications.push(Publication {
+            msid,
+            stream: index,
+        });
+        self.faults.at(Midst::Line);
+        self.new_publishers.push(key);
+        let bytes_in = conn.bytes_in;
+        let uptime = self.uptime();
+        let stream = &mut self.streams[index];
+        let away_ms = stream.away_ms(self.now);
+        stream.intake.set_now(uptime);
+        stream.intake.begin_publish(&mut stream.log, away_ms);
+        stream.meter = Meter::new(self.now, bytes_in);
+        stream.meter.has_media = true;
+        for (header, body) in messages {
+            let header = *header;
+            let payload = Payload::from_slice(body);
+            let message = Message { header, payload };
+            let (log, blocks) = (&mut stream.log, &mut self.blocks);
+            stream.intake.take(log, blocks, &mut self.scratch, &message);
+        }
+        self.gauges.messages_in += messages.len() as u64;
+        self.mark_dirty(index);
+    }
+
+    /// The connection of the search becomes the one that the stream comes by, in place of the one
+    /// that it came by before.
+    fn hold_asked(&mut self, key: usize, index: usize) {
+        let Some(target) = self.target_of(index, Task::Pull) else {
+            return;
+        };
+        let now = self.now;
+        let Some(pull) = &mut self.streams[index].pull else {
+            return;
+        };
+        let held = Held {
+            key,
+            server: pull.server,
+            target,
+            since: now,
+            leaving: None,
+            early: Early::default(),
+        };
+        let before = pull.held.replace(held);
+        pull.line.rest();
+        self.faults.at(Midst::Line);
+        if let Some(before) = before {
+            if !before.has_lasted(now)
+                && let Some(pull) = &mut self.streams[index].pull
+            {
+                pull.line.failures = pull.line.failures.saturating_add(1);
+            }
+            self.leave_origin(index, &before);
+        }
+    }
+
+    /// The stream comes by the connection `before` no longer. Unlike the end of a publisher this
+    /// is told to nobody: another goes on at once.
+    fn leave_origin(&mut self, index: usize, before: &Held) {
+        let Some(conn) = self.conns.get_mut(before.key) else {
+            return;
+        };
+        conn.publications.retain(|its| its.stream != index);
+        self.faults.at(Midst::Line);
+        let stream = &mut self.streams[index];
+        if stream.source == Source::Publisher(before.key) {
+            stream.source = Source::Away {
+                since: stream.meter.last_media,
+                until: self.now,
+                ended: false,
+            };
+            self.publishers -= 1;
+        }
+        self.faults.at(Midst::Line);
+        self.hang_up(index, State::Up(before.key));
+    }
+
+    /// The first media of connection `key` has been read: the stream is live, here and where other
+    /// workers have players of it.
+    ///
+    /// # Errors
+    /// There are too many streams.
+    #[cold]
+    pub(super) fn pull_is_live(&mut self, key: usize, index: usize) -> Result<(), CloseReason> {
+        let name = self.streams[index].name.clone();
+        let missing_name = self.missing_name(index);
+        let Some(pull) = &mut self.streams[index].pull else {
+            return Ok(());
+        };
+        let Some(held) = &pull.held else {
+            return Ok(());
+        };
+        let claim = self.shared.registry.claim(&name, self.worker, true);
+        let readers = match claim {
+            Claim::Own { readers, .. } => readers,
+            Claim::Full => {
+                self.gauges.refused_fetches += 1;
+                return Err(CloseReason::Refused("there are too many streams".into()));
+            }
+            Claim::Elsewhere { .. } => WorkerSet::default(),
+        };
+        self.shared.missing.forget(&missing_name, held.server);
+        self.shared.fetches.succeeded(pull.asker);
+        self.shared.registry.forget_end(&name);
+        pull.over_since = None;
+        pull.dark_since = None;
+        pull.all_asked = None;
+        let conn = &mut self.conns[key];
+        conn.has_published = true;
+        info!(
+            "conn={} pull stream={} from={} peer={} worker={}",
+            conn.id,
+            quoted(&name),
+            held.target.authority,
+            conn.peer,
+            self.worker
+        );
+        let stream = &mut self.streams[index];
+        stream.tally.gaps += u64::from(matches!(stream.source, Source::Away { .. }));
+        stream.source = Source::Publisher(key);
+        self.faults.at(Midst::Line);
+        self.publishers += 1;
+        for worker in readers.iter() {
+            self.add_feed(index, worker);
+        }
+        self.tell_relays_of_begin(index);
+        self.start_players(index);
+        self.mark_dirty(index);
+        let timeout = self.shared.config.pull_timeout;
+        self.look_at_stream(index, self.now + timeout);
+        Ok(())
+    }
+
+    /// Media has come again by the connection that the stream comes by: it stays.
+    #[cold]
+    pub(super) fn pull_resumed(&mut self, index: usize) {
+        let Some(pull) = &mut self.streams[index].pull else {
+            return;
+        };
+        pull.dark_since = None;
+        pull.all_asked = None;
+        if !pull.needs_search() {
+            self.end_search(index);
+        }
+        let timeout = self.shared.config.pull_timeout;
+        self.look_at_stream(index, self.now + timeout);
+    }
+
+    /// The origin on connection `key` says that the publisher has gone (StreamEOF). Others are
+    /// asked at once; it stays connected, and its next publisher may be first.
+    pub(super) fn publisher_ended(&mut self, key: usize, index: usize) -> Flow {
+        if self.is_held(key, index) {
+            let publications = &mut self.conns[key].publications;
+            let is_its = |its: &Publication| its.stream == index;
+            if let Some(at) = publications.iter().position(is_its) {
+                publications.remove(at);
+                self.faults.at(Midst::Line);
+                self.publisher_left(index, false);
+            }
+            self.lose_media(index, self.now);
+            return Flow::Continue;
+        }
+        self.note_steps(key);
+        let is_started = self.conns[key].errand.is_some_and(Errand::is_accepted);
+        let target = self.target_of(index, Task::Pull);
+        let now = self.now;
+        let (Some(pull), Some(target)) = (&mut self.streams[index].pull, target) else {
+            return Flow::Continue;
+        };
+        if !is_started || pull.has_one_origin() || pull.line.state != State::Up(key) {
+            return Flow::Continue;
+        }
+        if pull.held.is_some() {
+            return refused("it has no publisher");
+        }
+        pull.held = Some(Held {
+            key,
+            server: pull.server,
+            target,
+            since: now,
+            leaving: None,
+            early: std::mem::take(&mut pull.early),
+        });
+        pull.line.rest();
+        pull.line.state = State::Waiting(now);
+        self.look_at_stream(index, now);
+        Flow::Continue
+    }
+
+    /// The origin that the stream comes by asks to connect anew, to the URL `to` or to where it
+    /// is. E-RTMP v2 "Reconnect Request". It is served on until another connection has media.
+    pub(super) fn reconnect_asked(&mut self, index: usize, to: Option<&str>) -> Flow {
+        let dice = self.next_seed(index as u64);
+        let now = self.now;
+        let Some(pull) = &mut self.streams[index].pull else {
+            return Flow::Continue;
+        };
+        let Some(held) = &mut pull.held else {
+            return Flow::Continue;
+        };
+        if held.leaving.is_some() {
+            return Flow::Continue;
+        }
+        pull.line.failures = match held.has_lasted(now) {
+            true => 0,
+            false => pull.line.failures.saturating_add(1),
+        };
+        let from = held.target.clone();
+        let to = match to.map(|to| self.redirected((index, Task::Pull), &from, to, false)) {
+            Some(Ok(target)) => Some(target),
+            Some(Err(_)) => {
+                self.gauges.pull_failures += 1;
+                None
+            }
+            None => None,
+        };
+        if let Some(pull) = &mut self.streams[index].pull
+            && let Some(held) = &mut pull.held
+        {
+            let again_at = now + backoff::delay(2, dice);
+            held.leaving = Some(Leaving { to, again_at });
+        }
+        self.search(index);
+        Flow::Continue
+    }
+}
