@@ -92,7 +92,7 @@ fn regression_players_start_without_any_key_frame() {
         media.extend(moment(Key::No, number));
         media
     });
-    relay.wait_log(&["publish stream=live/film"]);
+    relay.wait_stat("publishers", 1);
     let begun = now();
     let mut players = relay.on_each_worker(2, || Wire::play(relay.address(), "film"));
     for player in &mut players {
