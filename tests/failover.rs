@@ -184,7 +184,7 @@ fn an_origin_whose_media_returns_first_stays() {
     let other = Relay::start(&[]);
     let origins = [first.address(), other.address()];
     let stream = stream_of_the_first(&origins);
-    let edge = edge_of(&origins, &["--pull-timeout", "2"]);
+    let edge = edge_of(&origins, &["--pull-timeout", "4"]);
     let mut player = Wire::play(edge.address(), &stream);
     player.until_number(kind::AUDIO, 4);
     // Several rounds, in which the other one does not have it.
