@@ -288,9 +288,8 @@ impl<S: Transport> Core<S> {
             }
             Inquiry::ClientKeys(wanted) => Told::ClientKeys(self.client_keys(wanted)),
             Inquiry::Clients(ids) => {
-                let conns = self.conns.iter();
                 let is_asked = |conn: &&Conn<S>| ids.binary_search(&conn.id).is_ok();
-                let conns = conns.map(|(_, conn)| conn).filter(is_asked);
+                let conns = self.clients().filter(is_asked);
                 Told::Clients(conns.map(|conn| self.client_report(conn)).collect())
             }
             Inquiry::Kick(id, ban) => Told::Kicked(self.kick(*id, *ban)),
@@ -361,6 +360,12 @@ impl<S: Transport> Core<S> {
         }
     }
 
+    /// All connections but those to the admin port.
+    fn clients(&self) -> impl Iterator<Item = &Conn<S>> {
+        let conns = self.conns.iter().map(|(_, conn)| conn);
+        conns.filter(|conn| !conn.is_admin)
+    }
+
     fn client_keys(&self, wanted: &WantedClients) -> Vec<ClientKey> {
         let stream = match &wanted.stream {
             None => None,
@@ -373,8 +378,7 @@ impl<S: Transport> Core<S> {
             conn.plays.iter().any(|play| play.stream == index)
                 || conn.publications.iter().any(|its| its.stream == index)
         };
-        let conns = self.conns.iter().map(|(_, conn)| conn);
-        let found = conns.filter(|conn| {
+        let found = self.clients().filter(|conn| {
             conn.closing.is_none()
                 && stream.is_none_or(|index| uses(conn, index))
                 && wanted.role.is_none_or(|role| role_of(conn) == role)
@@ -559,7 +563,8 @@ impl<S: Transport> Core<S> {
     /// that long: the names; None when it is not here.
     fn kick(&mut self, id: u64, ban: Option<Duration>) -> Option<Vec<Arc<str>>> {
         let mut conns = self.conns.iter();
-        let (key, conn) = conns.find(|(_, conn)| conn.id == id && conn.closing.is_none())?;
+        let is_it = |conn: &Conn<S>| conn.id == id && conn.closing.is_none() && !conn.is_admin;
+        let (key, conn) = conns.find(|(_, conn)| is_it(conn))?;
         let mut banned = Vec::new();
         if let Some(time) = ban {
             let streams = conn.publications.iter().map(|its| its.stream);

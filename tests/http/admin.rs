@@ -255,6 +255,8 @@ fn figures_leave_out_the_requests_that_ask_for_them() {
         assert_eq!(http.get("/api/v1/workers").status, 200);
     }
     drop(Http::connect(relay.admin()));
+    let clients = http.get("/api/v1/clients").text();
+    assert!(clients.contains("\"total\":0"), "{clients}");
     let text = http.get("/metrics").text();
     let value = |name: &str| {
         let line = text.lines().find(|line| line.starts_with(name));
@@ -264,7 +266,7 @@ fn figures_leave_out_the_requests_that_ask_for_them() {
     assert_eq!(value("tailwater_connections_accepted_total"), 0.0);
     assert_eq!(value("tailwater_received_bytes_total"), 0.0);
     assert_eq!(value("tailwater_sent_bytes_total"), 0.0);
-    assert_eq!(value("tailwater_admin_requests_total"), 11.0);
+    assert_eq!(value("tailwater_admin_requests_total"), 12.0);
     assert!(value("tailwater_admin_connections") >= 1.0);
     assert!(value("tailwater_admin_received_bytes_total") > 100.0);
     assert!(value("tailwater_admin_sent_bytes_total") > 1_000.0);
