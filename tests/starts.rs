@@ -175,7 +175,7 @@ fn regression_time_goes_on_whatever_the_clock_does() {
         number += 5;
     };
     let mut flv: Option<FlvPlayer> = None;
-    // A reset, a jump, another reset within the minute; then a return with a frame of the old clock.
+    // A reset, a jump, a reset within the minute; then a return with a frame of the old clock.
     for step in [
         0,
         0_u32.wrapping_sub(500_000),
