@@ -307,7 +307,7 @@ pub const OPTIONS: &[Opt] = &[
         accepts: seconds(1, 60),
         default: "5 s",
         category: Category::Edge,
-        meaning: "Ask the next server when one does not answer, or sends no media, for this long.",
+        meaning: "Ask the next server when one does not answer or send media for this long.",
         note: "For each step to the next: finding its name, connecting, being answered, and the \
                first media; all answers have twice as long together. When media stops later, \
                others are asked beside the connection, which stays if it has media first. A \
