@@ -1,5 +1,5 @@
-//! Workers: one thread, one event loop, one set of connections and streams each. Nothing is
-//! shared between them but mail and the registry.
+//! Workers: one thread, one event loop, one set of connections and streams each. They share mail,
+//! the registry and tables of what clients may do, all with locks that the data path never takes.
 //!
 //! ```text
 //!   event_loop   poll, sockets, clock: the only file here that knows mio
@@ -11,14 +11,16 @@
 //!       streams    publishers and players come and go
 //!       feed       streams from and to other workers
 //!       deadlines  who is silent or slow for too long
-//!       contain    what a panic costs    memory   what there is too much of
+//!       contain    what a panic costs
+//!       memory     how much is held: shedding closes the largest, stalled bounds who does not read
 //!       audit      what mail has not brought about
-//!       line       servers that are called: pull, changeover, push
+//!       line       servers that are called: pull, changeover, probe, push
 //!       places     who may come in, by HTTP as well, and who gives way
 //!     antechamber  connections of proxies before the client is known
 //!     listing      which rows a page of a list has
 //!     report       what others want to know; kicks and bans
-//!     mail, registry, admission, notes, pace, timers, table, conn, fault
+//!     mail, registry, admission, bans, handshakes, ended, refusal, notes, pace, timers, table,
+//!     conn, session, form, fault
 //!     fetches, missing, queries: what players may have origins asked for
 //! ```
 //!
