@@ -369,24 +369,29 @@ fn expected_name(name: &str, dashes: &str) -> String {
     }
 }
 
-/// How many letters must be added, removed or changed to make one word the other.
+/// How many letters must be added, removed, changed or swapped with their neighbour to make one
+/// word the other.
 fn distance(one: &str, other: &str) -> usize {
     let other: Vec<char> = other.chars().collect();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
+    let mut rows = [Vec::new(), (0..=other.len()).collect::<Vec<_>>()];
+    let mut letter_before = None;
     for (i, letter) in one.chars().enumerate() {
-        let mut diagonal = i;
-        let mut left = i + 1;
-        for (above, wanted) in row.iter_mut().skip(1).zip(&other) {
-            let changed = diagonal + usize::from(letter != *wanted);
-            diagonal = *above;
-            left = changed.min(diagonal + 1).min(left + 1);
-            *above = left;
+        let [above_that, above] = &rows;
+        let mut row = vec![i + 1];
+        for (j, wanted) in other.iter().enumerate() {
+            let changed = above[j] + usize::from(letter != *wanted);
+            let mut least = changed.min(above[j + 1] + 1).min(row[j] + 1);
+            let is_swapped = j > 0 && other[j - 1] == letter && letter_before == Some(*wanted);
+            if is_swapped && letter != *wanted {
+                least = least.min(above_that[j - 1] + 1);
+            }
+            row.push(least);
         }
-        if let Some(first) = row.first_mut() {
-            *first = i + 1;
-        }
+        let [_, above] = rows;
+        rows = [above, row];
+        letter_before = Some(letter);
     }
-    row.last().copied().unwrap_or_default()
+    rows[1].last().copied().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -484,6 +489,7 @@ mod tests {
                 Some("handshake-timeout"),
             ),
             ("--chunksize", "--chunksize", Some("chunk-size")),
+            ("--puhs", "--puhs", Some("push")),
             ("-listen", "-listen", Some("listen")),
             ("-listen=1935", "-listen", Some("listen")),
             ("--qqqqqqqq", "--qqqqqqqq", None),
@@ -597,7 +603,11 @@ mod tests {
             ("abc", "adc", 1),
             ("pace", "pase", 1),
             ("workers", "worker", 1),
-            ("ping", "pnig", 2),
+            ("ping", "pnig", 1),
+            ("push", "puhs", 1),
+            ("push", "cpus", 2),
+            ("aab", "aba", 1),
+            ("abc", "ca", 3),
         ] {
             assert_eq!(distance(one, other), letters, "{one} {other}");
         }
