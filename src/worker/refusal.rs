@@ -183,6 +183,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_readme_has_a_row_for_each_reason() {
+        let readme = include_str!("../../README.md");
+        let (_, rows) = readme.split_once("\n### Refused requests\n").unwrap();
+        let (rows, _) = rows.split_once("\n### ").unwrap();
+        let code = |row: &'static str| Some(row.strip_prefix("| `")?.split_once('`')?.0);
+        let mut documented: Vec<&str> = rows.lines().filter_map(code).collect();
+        let mut codes: Vec<&str> = Refused::ALL.iter().map(|reason| reason.code()).collect();
+        documented.sort_unstable();
+        codes.sort_unstable();
+        assert_eq!(documented, codes);
+    }
+
+    #[test]
     fn each_refusal_is_counted_in_its_place() {
         let mut refusals = Refusals::new();
         for asked in Refusals::ASKED {
