@@ -128,21 +128,19 @@ const _: () = assert!(COMMAND_AMF_NODES_MAX <= AMF_NODES_MAX);
 const _: () = assert!(COMMAND_AMF_NODES_MAX > AMF_DEPTH_MAX as u32);
 
 /// Message streams one connection may have open; a further `createStream` gets `_error`.
-/// Clients use one, Flash players that call `createStream` repeatedly a few.
+/// Clients use one, Flash players that call `createStream` repeatedly a few, encoders that
+/// publish several bit rates on one connection one for each. Each may publish.
 pub const MESSAGE_STREAMS_MAX: usize = 8;
 
 /// Plays of one connection at one time; a further one gets `NetStream.Play.Failed`. Players have
 /// one, or a second that they go over to.
 pub const PLAYS_MAX: usize = 4;
-
-/// Publishes of one connection at one time; a further one gets `NetStream.Publish.BadName`.
-pub const PUBLISHES_MAX: usize = 1;
-const _: () = assert!(PLAYS_MAX + PUBLISHES_MAX <= MESSAGE_STREAMS_MAX);
+const _: () = assert!(PLAYS_MAX <= MESSAGE_STREAMS_MAX);
 
 /// play, play2 and publish commands of one connection. Players that pause with closeStream and
 /// play again (JW Player, Flowplayer) are driven by a hand.
 pub const STREAM_COMMANDS: Rate = Rate::new(20, 60, 20);
-const _: () = assert!(STREAM_COMMANDS.burst() as usize >= PLAYS_MAX + PUBLISHES_MAX);
+const _: () = assert!(STREAM_COMMANDS.burst() as usize >= PLAYS_MAX + MESSAGE_STREAMS_MAX);
 
 /// pause, seek, receiveAudio and receiveVideo commands of one connection: a hand that drags along
 /// a time bar.

@@ -488,7 +488,7 @@ pub const OPTIONS: &[Opt] = &[
         },
         default: "200 Mbit/s",
         category: Category::Limits,
-        meaning: "A publisher that sends more than this, over 10 s, is closed.",
+        meaning: "A publisher that sends more than this of one stream, over 10 s, is closed.",
         note: "The default is several times what encoders send in 4K. A file that is published \
                as fast as the network goes exceeds it. 0 sets no limit.",
         ..BLANK

@@ -235,18 +235,13 @@ pub const TABLE: &[Limit] = &[
     ),
     limit!(
         Count MESSAGE_STREAMS_MAX,
-        "Message streams of a connection",
+        "Message streams of a connection, each of which may publish",
         "`_error`"
     ),
     limit!(
         Count PLAYS_MAX,
         "Plays of a connection",
         "NetStream.Play.Failed"
-    ),
-    limit!(
-        Count PUBLISHES_MAX,
-        "Publishes of a connection",
-        "NetStream.Publish.BadName"
     ),
     limit!(
         Rate STREAM_COMMANDS,

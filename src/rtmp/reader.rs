@@ -152,7 +152,13 @@ impl ChunkReader {
         self.chunk_size = bytes.max(1);
     }
 
-    /// Bytes of audio, video and data that came while nobody read them, since somebody last did.
+    /// Counts audio, video or data of `len` bytes that was read and is for no publish.
+    pub fn count_skipped_media(&mut self, len: usize) {
+        self.skipped_media += len as u64;
+    }
+
+    /// Bytes of audio, video and data that came while nobody read them, since a publish was last
+    /// accepted.
     pub fn skipped_media(&self) -> u64 {
         self.skipped_media
     }

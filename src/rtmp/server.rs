@@ -147,8 +147,6 @@ pub struct ServerSession {
     streams: SmallVec<[MessageStream; 1]>,
     /// close was asked: every message stream is being ended.
     closing: bool,
-    /// What is published, so that FCUnpublish can name it.
-    published: Option<Box<str>>,
     /// A request with a name that nothing can have, which ended the connection.
     refused: Option<Box<RefusedName>>,
 }
@@ -190,10 +188,22 @@ enum Phase {
     Rejected,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct MessageStream {
     id: u32,
     role: Role,
+    /// What it publishes, so that FCUnpublish can name it.
+    published: Option<Box<str>>,
+}
+
+impl MessageStream {
+    fn idle(id: u32) -> Self {
+        Self {
+            id,
+            role: Role::Idle,
+            published: None,
+        }
+    }
 }
 
 /// What a message stream is used for.
@@ -223,7 +233,6 @@ impl ServerSession {
             client: Box::default(),
             streams: SmallVec::new(),
             closing: false,
-            published: None,
             refused: None,
         }
     }
@@ -281,6 +290,7 @@ impl ServerSession {
                         return Ok(Some(Event::Media(Message { header, payload })));
                     } else {
                         self.link.count_glitch()?;
+                        self.link.reader().count_skipped_media(header.len);
                     }
                 }
             }
@@ -520,15 +530,19 @@ impl ServerSession {
         self.link.out_chunk_size()
     }
 
-    /// The publishing message stream that media on `msid` belongs to: that one, or the only one
-    /// there is, since some clients send everything on message stream 0.
+    /// The publishing message stream that media on `msid` belongs to: that one; or, of a message
+    /// stream that is not there, the only one that publishes, since some clients send everything
+    /// on message stream 0.
     fn publishing(&self, msid: u32) -> Option<u32> {
-        const { assert!(limits::PUBLISHES_MAX == 1, "there is one at most") };
-        let publishing = |stream: &&MessageStream| stream.role == Role::Publishing;
-        let only = self.streams.iter().find(publishing)?.id;
         match self.role(msid) {
-            Some(Role::Publishing) | None => Some(only),
+            Some(Role::Publishing) => Some(msid),
             Some(_) => None,
+            None => {
+                let publishing = |stream: &&MessageStream| stream.role == Role::Publishing;
+                let mut publishing = self.streams.iter().filter(publishing);
+                let only = publishing.next()?.id;
+                publishing.next().is_none().then_some(only)
+            }
         }
     }
 
@@ -542,15 +556,27 @@ impl ServerSession {
     fn set_role(&mut self, msid: u32, role: Role) {
         if let Some(stream) = self.streams.iter_mut().find(|stream| stream.id == msid) {
             let before = std::mem::replace(&mut stream.role, role);
+            if role == Role::Idle {
+                stream.published = None;
+            }
             if before == Role::Publishing && role != Role::Publishing {
                 self.publish_ended();
             }
         }
     }
 
-    /// A connection that publishes no more has no need of a publisher's limits.
+    /// A connection on which nothing publishes any more has no need of a publisher's limits.
     fn publish_ended(&mut self) {
-        self.link.reader().set_limits(ReaderLimits::UNAUTHORISED);
+        let publishing = |stream: &MessageStream| stream.role == Role::Publishing;
+        if !self.streams.iter().any(publishing) {
+            self.link.reader().set_limits(ReaderLimits::UNAUTHORISED);
+        }
+    }
+
+    /// Whether any message stream other than `msid` publishes or plays, or is about to.
+    fn has_other_role(&self, msid: u32) -> bool {
+        let mut others = self.streams.iter().filter(|stream| stream.id != msid);
+        others.any(|stream| stream.role != Role::Idle)
     }
 
     /// How many message streams other than `msid` have one of `roles`.
@@ -560,36 +586,32 @@ impl ServerSession {
     }
 
     fn playing(&mut self, msid: u32) -> Result<Option<u32>, ProtocolError> {
-        let stream = self.stream_meant(msid)?;
-        Ok(stream.and_then(|stream| (stream.role == Role::Playing).then_some(stream.id)))
+        let id = self.stream_meant(msid)?;
+        Ok(id.filter(|id| self.role(*id) == Some(Role::Playing)))
     }
 
     /// The message stream that a command on `msid` is about; a command about none is odd.
-    fn stream_meant(&mut self, msid: u32) -> Result<Option<MessageStream>, ProtocolError> {
-        let stream = self.stream_or_only(msid);
-        if stream.is_none() {
+    fn stream_meant(&mut self, msid: u32) -> Result<Option<u32>, ProtocolError> {
+        let id = self.stream_or_only(msid);
+        if id.is_none() {
             self.link.count_glitch()?;
         }
-        Ok(stream)
+        Ok(id)
     }
 
     /// The message stream `msid`; for commands sent on message stream 0 the only one there is.
-    fn stream_or_only(&self, msid: u32) -> Option<MessageStream> {
+    fn stream_or_only(&self, msid: u32) -> Option<u32> {
         match (msid, &self.streams[..]) {
-            (0, [only]) => Some(*only),
-            _ => self
-                .streams
-                .iter()
-                .find(|stream| stream.id == msid)
-                .copied(),
+            (0, [only]) => Some(only.id),
+            _ => self.role(msid).map(|_| msid),
         }
     }
 
     /// The message stream that a publish or play on `msid` means. Defective clients play at
     /// once without createStream, or on message stream 0: they get one made for them.
     fn stream_for_role(&mut self, msid: u32) -> Result<u32, ProtocolError> {
-        if let Some(stream) = self.stream_or_only(msid) {
-            return Ok(stream.id);
+        if let Some(id) = self.stream_or_only(msid) {
+            return Ok(id);
         }
         let id = if msid == 0 {
             self.free_id()
@@ -598,10 +620,7 @@ impl ServerSession {
         };
         match id {
             Some(id) if self.streams.len() < limits::MESSAGE_STREAMS_MAX => {
-                self.streams.push(MessageStream {
-                    id,
-                    role: Role::Idle,
-                });
+                self.streams.push(MessageStream::idle(id));
                 Ok(id)
             }
             _ => Err(ProtocolError::Unexpected {

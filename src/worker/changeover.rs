@@ -182,13 +182,12 @@ impl<S: Transport> Core<S> {
         });
         self.faults.at(Midst::Line);
         self.new_publishers.push(key);
-        let bytes_in = conn.bytes_in;
         let uptime = self.uptime();
         let stream = &mut self.streams[index];
         let away_ms = stream.away_ms(self.now);
         stream.intake.set_now(uptime);
         stream.intake.begin_publish(&mut stream.log, away_ms);
-        stream.meter = Meter::new(self.now, bytes_in);
+        stream.meter = Meter::new(self.now);
         stream.meter.has_media = true;
         for (header, body) in messages {
             let header = *header;

@@ -18,7 +18,7 @@ use super::session::Session;
 use crate::edge::hops::Via;
 use crate::http::HttpError;
 use crate::http::websocket::CloseCode;
-use crate::limits::{SLICES_MAX, TLS_WORDS_CHARS};
+use crate::limits::{self, SLICES_MAX, TLS_WORDS_CHARS};
 use crate::net::proxy::ProxyError;
 use crate::net::ring::Ring;
 use crate::net::transport::Transport;
@@ -85,7 +85,7 @@ pub struct Conn<S> {
     pub(super) blocked_since: Option<Instant>,
     /// Since when data waits all the time, whether some is taken or not, and `bytes_out` then.
     pub(super) lagging: Option<(Instant, u64)>,
-    /// Since when the bytes of its last publish were counted, and `bytes_in` then: the next
+    /// Since when the bytes of a publish that has ended were counted, and how many came: the next
     /// publish goes on with that.
     pub(super) metered: Option<(Instant, u64)>,
     /// Where its timer is, see timers.rs; none while it is acted on.
@@ -240,6 +240,23 @@ impl<S: Transport> Conn<S> {
     /// The socket, to be watched or no longer.
     pub fn socket_mut(&mut self) -> &mut S {
         &mut self.socket
+    }
+
+    /// Whether any message stream but `msid` publishes, plays or waits to play.
+    pub(super) fn has_other_role(&self, msid: u32) -> bool {
+        let mut publishes = self.publications.iter();
+        publishes.any(|publication| publication.msid != msid)
+            || self.plays.iter().any(|play| play.msid != msid)
+    }
+
+    /// Keeps what was counted of a publish that has ended, unless more is kept of another one.
+    pub(super) fn keep_metered(&mut self, since: Instant, bytes: u64, now: Instant) {
+        let is_recent =
+            |since: Instant| now.saturating_duration_since(since) < limits::BITRATE_TIME;
+        let kept = self.metered.filter(|(since, _)| is_recent(*since));
+        if kept.is_none_or(|(_, kept)| kept <= bytes) {
+            self.metered = Some((since, bytes));
+        }
     }
 
     /// Whether anything waits besides what a log has.

@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::conn::{CloseReason, Conn, Deadline};
+use super::conn::{CloseReason, Conn, Deadline, Publication};
 use super::contain::Step;
 use super::core::Core;
 use super::fault::Midst;
@@ -64,6 +64,7 @@ impl<S: Transport> Core<S> {
             return;
         }
         self.count_progress(key);
+        self.end_silent_publishes(key);
         match self.deadline(key) {
             Ok(next) => {
                 self.tidy(key);
@@ -75,6 +76,30 @@ impl<S: Transport> Core<S> {
                 self.close(key, &reason);
                 self.faults.at(Midst::Deadline);
             }
+        }
+    }
+
+    /// Ends the publishes of which no media has come for too long, when the connection is used for
+    /// something else as well; otherwise it is to end with them.
+    fn end_silent_publishes(&mut self, key: usize) {
+        let now = self.now;
+        loop {
+            let conn = &self.conns[key];
+            if conn.errand.is_some() {
+                return;
+            }
+            let is_silent = |publication: &&Publication| {
+                let last_media = self.streams[publication.stream].meter.last_media;
+                now.saturating_duration_since(last_media) >= limits::MEDIA_IDLE
+            };
+            let silent = conn.publications.iter().filter(is_silent).count();
+            let is_all = silent == conn.publications.len() && conn.plays.is_empty();
+            let silent = conn.publications.iter().find(is_silent);
+            let Some(index) = silent.map(|silent| silent.stream).filter(|_| !is_all) else {
+                return;
+            };
+            let reason = CloseReason::TimedOut(Deadline::MediaIdle);
+            self.end_publication(index, Status::PublishIdle, &reason.to_string(), &reason);
         }
     }
 
@@ -150,10 +175,10 @@ impl<S: Transport> Core<S> {
         {
             return Err(CloseReason::Protocol(ProtocolError::StalePartial));
         }
-        if let Some(publication) = conn.publications.first() {
-            // How long an origin may be without media is for its pull to say.
-            if conn.errand.is_none() {
-                limit(conn.last_read, config.publish_idle, Deadline::PublishIdle)?;
+        // How long an origin may be without media is for its pull to say.
+        if conn.errand.is_none() && !conn.publications.is_empty() {
+            limit(conn.last_read, config.publish_idle, Deadline::PublishIdle)?;
+            for publication in &conn.publications {
                 let last_media = self.streams[publication.stream].meter.last_media;
                 limit(last_media, limits::MEDIA_IDLE, Deadline::MediaIdle)?;
             }

@@ -108,7 +108,8 @@ impl<S: Transport> Core<S> {
         }
     }
 
-    /// What a publisher has sent is counted; a reason to close it when it was too much.
+    /// What a publisher has sent is counted, for each of its streams; a reason to close it when it
+    /// was too much.
     fn check_publisher(&mut self, key: usize) -> Option<CloseReason> {
         if let Some(reason) = self.count_unkept(key) {
             return Some(reason);
@@ -116,36 +117,48 @@ impl<S: Transport> Core<S> {
         if self.conns[key].errand.is_some() {
             self.note_steps(key);
         }
-        let publication = *self.conns[key].publications.first()?;
-        let stream = &self.streams[publication.stream];
-        if let Some(pull) = &stream.pull {
-            if stream.source != Source::Publisher(key) {
-                if let Err(reason) = self.pull_is_live(key, publication.stream) {
-                    return Some(reason);
+        for at in 0..self.conns[key].publications.len() {
+            let index = self.conns[key].publications[at].stream;
+            let stream = &self.streams[index];
+            if let Some(pull) = &stream.pull {
+                if stream.source != Source::Publisher(key) {
+                    if let Err(reason) = self.pull_is_live(key, index) {
+                        return Some(reason);
+                    }
+                } else if pull.dark_since.is_some() && stream.meter.last_media == self.now {
+                    self.pull_resumed(index);
                 }
-            } else if pull.dark_since.is_some() && stream.meter.last_media == self.now {
-                self.pull_resumed(publication.stream);
+            }
+            let meter = &mut self.streams[index].meter;
+            if meter.is_exceeded(self.now, self.bitrate_bytes) {
+                self.refuse_publications(key, "more bits a second than are taken here");
+                return Some(CloseReason::Bitrate);
             }
         }
+        None
+    }
+
+    /// Tells a publisher that none of its publishes goes on.
+    fn refuse_publications(&mut self, key: usize, why: &str) {
         let conn = &mut self.conns[key];
-        let stream = &mut self.streams[publication.stream];
-        let most = self.bitrate_bytes;
-        if !stream.meter.is_exceeded(self.now, conn.bytes_in, most) {
-            return None;
+        for publication in conn.publications.clone() {
+            let status = Status::PublishDenied;
+            conn.session.reject(publication.msid, status, why);
         }
-        let why = "more bits a second than are taken here";
-        conn.session
-            .reject(publication.msid, Status::PublishDenied, why);
         self.wake(key);
-        Some(CloseReason::Bitrate)
     }
 
     /// Headers of a publisher that came too fast to be kept count as odd; a reason to close it
     /// when there were too many.
     fn count_unkept(&mut self, key: usize) -> Option<CloseReason> {
         let conn = &mut self.conns[key];
-        let publication = conn.publications.first()?;
-        let unkept = self.streams[publication.stream].intake.take_unkept();
+        let mut unkept = 0;
+        for publication in &conn.publications {
+            unkept += self.streams[publication.stream].intake.take_unkept();
+        }
+        if unkept == 0 {
+            return None;
+        }
         self.gauges.unkept_headers += unkept;
         let counted = conn.session.count_glitches(unkept);
         counted.err().map(CloseReason::Protocol)
@@ -245,6 +258,7 @@ impl<S: Transport> Core<S> {
                             stream.meter.last_media = self.now;
                             stream.meter.has_media = true;
                         }
+                        stream.meter.count(message.payload.len());
                         stream.intake.take(
                             &mut stream.log,
                             &mut self.blocks,

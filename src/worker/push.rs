@@ -276,16 +276,9 @@ impl<S: Transport> Core<S> {
 
     /// With `--push-strict` a publisher stands or falls with its targets.
     fn close_publisher(&mut self, index: usize) {
-        let Source::Publisher(publisher) = self.streams[index].source else {
-            return;
-        };
         let why = "a server that the stream is handed on to refuses it";
-        let conn = &mut self.conns[publisher];
-        for publication in conn.publications.clone() {
-            let status = Status::PublishDenied;
-            conn.session.reject(publication.msid, status, why);
-        }
-        self.close(publisher, &CloseReason::Rejected(why));
+        let reason = CloseReason::Rejected(why);
+        self.end_publication(index, Status::PublishDenied, why, &reason);
     }
 
     /// The target takes the stream: it becomes a player.

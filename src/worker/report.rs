@@ -471,8 +471,8 @@ impl<S: Transport> Core<S> {
     fn client_report(&self, conn: &Conn<S>) -> ClientReport {
         let lag = self.lag(conn);
         let path = conn.socket.path();
-        let publication = conn.publications.first();
-        let intake = publication.and_then(|its| Some(&self.streams.get(its.stream)?.intake));
+        let published = conn.publications.iter();
+        let intakes = published.filter_map(|its| Some(&self.streams.get(its.stream)?.intake));
         let uses = conn.publications.iter().map(|its| its.stream);
         let streams = uses.chain(conn.plays.iter().map(|play| play.stream));
         let streams = streams.filter_map(|index| Some(self.streams.get(index)?.name.clone()));
@@ -495,8 +495,8 @@ impl<S: Transport> Core<S> {
             skips: conn.skips,
             skipped_bytes: conn.skipped_bytes,
             software,
-            video_codec: intake.and_then(|its| Some(its.video()?.four_cc())),
-            audio_codec: intake.and_then(|its| Some(its.audio()?.four_cc())),
+            video_codec: intakes.clone().find_map(|its| Some(its.video()?.four_cc())),
+            audio_codec: intakes.clone().find_map(|its| Some(its.audio()?.four_cc())),
             capabilities,
         }
     }
@@ -581,47 +581,50 @@ impl<S: Transport> Core<S> {
     /// Ends those here that a new ban is for: connections from an address, but for operators and
     /// those that this relay has opened, or what brings a stream. How many.
     fn close_banned(&mut self, target: &BanTarget) -> u64 {
-        let keys: Vec<usize> = match target {
-            BanTarget::Network(_) => {
-                let is_banned = |conn: &Conn<S>| {
-                    let is_theirs = !conn.is_admin && !conn.is_dialled && conn.closing.is_none();
-                    is_theirs && bans::is_from(target, conn.peer.ip())
-                };
-                let conns = self.conns.iter().filter(|(_, conn)| is_banned(conn));
-                conns.map(|(key, _)| key).collect()
-            }
-            BanTarget::Stream(name) => {
-                let index = self.by_name.get(name).copied();
-                let Some(index) = index.filter(|index| self.streams.contains(*index)) else {
-                    return 0;
-                };
-                let source = self.streams[index].source;
-                if self.streams[index].pull.is_some() {
-                    self.contained(NOBODY, Step::Other, |core| core.give_way(index));
-                }
-                match source {
-                    Source::Publisher(key) => vec![key],
-                    _ => Vec::new(),
-                }
-            }
+        if let BanTarget::Stream(name) = target {
+            let index = self.by_name.get(name).copied();
+            let index = index.filter(|index| self.streams.contains(*index));
+            return index.map_or(0, |index| self.close_banned_stream(name, index).into());
+        }
+        let is_banned = |conn: &Conn<S>| {
+            let is_theirs = !conn.is_admin && !conn.is_dialled && conn.closing.is_none();
+            is_theirs && bans::is_from(target, conn.peer.ip())
         };
+        let conns = self.conns.iter().filter(|(_, conn)| is_banned(conn));
+        let keys: Vec<usize> = conns.map(|(key, _)| key).collect();
         let mut closed = 0;
         for key in keys {
             let Some(conn) = self.conns.get(key).filter(|conn| conn.closing.is_none()) else {
                 continue;
             };
-            let now = self.uptime();
-            let why = match target {
-                BanTarget::Network(_) => self.shared.bans.of_address(conn.peer.ip(), now),
-                BanTarget::Stream(name) => self.shared.bans.of_stream(name, now),
-            };
             // It may have been lifted meanwhile.
-            if let Some(why) = why {
+            if let Some(why) = self.shared.bans.of_address(conn.peer.ip(), self.uptime()) {
                 self.end_client(key, &why);
                 closed += 1;
             }
         }
         closed
+    }
+
+    /// Ends the publish or fetch of a stream that a new ban is for; whether a publish has ended.
+    fn close_banned_stream(&mut self, name: &str, index: usize) -> bool {
+        let stream = &self.streams[index];
+        if stream.pull.is_some() {
+            self.contained(NOBODY, Step::Other, |core| core.give_way(index));
+            return false;
+        }
+        let Source::Publisher(key) = stream.source else {
+            return false;
+        };
+        // It may have been lifted meanwhile.
+        let Some(why) = self.shared.bans.of_stream(name, self.uptime()) else {
+            return false;
+        };
+        self.contained(key, Step::Other, |core| {
+            let status = Status::PublishDenied;
+            core.end_publication(index, status, &why, &CloseReason::Kicked);
+        });
+        true
     }
 
     fn end_client(&mut self, key: usize, why: &str) {

@@ -123,6 +123,9 @@ impl<S: Transport> Core<S> {
             conn.session.reject(msid, Status::PublishDenied, &why);
             conn.asked = Some(stream_name);
             self.note_refused(key, (Asked::Publish, &name), reason, &why);
+            if reason == Refused::Banned && self.conns[key].has_other_role(msid) {
+                return Flow::Continue;
+            }
             return Flow::Close(CloseReason::Rejected(reason.words()));
         }
         let has_memory = self.pressure < Pressure::NoStreams;
@@ -163,7 +166,9 @@ impl<S: Transport> Core<S> {
             if self.shared.config.takeover == Takeover::Refuse || old == key {
                 return self.refuse_publish(key, msid, &name, Refused::InUse);
             }
-            self.take_over(old, &stream_name);
+            let why = "another publisher has taken the stream over";
+            let reason = CloseReason::TakenOver(stream_name.clone());
+            self.end_publication(index, Status::PublishBadName, why, &reason);
         }
         self.faults.at(Midst::Role);
         self.accept_publish(key, msid, index, kind);
@@ -238,19 +243,54 @@ impl<S: Transport> Core<S> {
         let conn = &mut self.conns[key];
         conn.asked = Some(name.key().into());
         conn.session.reject(msid, status, why);
+        if conn.has_other_role(msid) {
+            return Flow::Continue;
+        }
         // Encoders hang when they are refused without a close.
         Flow::Close(CloseReason::Rejected(why))
     }
 
-    /// The publisher `old` gives way to a new one.
-    fn take_over(&mut self, old: usize, name: &Arc<str>) {
-        let conn = &mut self.conns[old];
-        for publication in conn.publications.clone() {
-            let why = "another publisher has taken the stream over";
-            conn.session
-                .reject(publication.msid, Status::PublishBadName, why);
+    /// Ends the publish of a stream that is published here, and tells its connection, which ends
+    /// with it unless it has another role.
+    pub(super) fn end_publication(
+        &mut self,
+        index: usize,
+        status: Status,
+        why: &str,
+        reason: &CloseReason,
+    ) {
+        let Source::Publisher(key) = self.streams[index].source else {
+            return;
+        };
+        let conn = &mut self.conns[key];
+        let mut publications = conn.publications.iter();
+        let Some(at) = publications.position(|publication| publication.stream == index) else {
+            return;
+        };
+        let msid = conn.publications[at].msid;
+        conn.session.reject(msid, status, why);
+        if !conn.has_other_role(msid) {
+            return self.close(key, reason);
         }
-        self.close(old, &CloseReason::TakenOver(name.clone()));
+        if self.notes.allow("publish ended", Level::Info, self.now) {
+            let (id, peer, code) = (conn.id, conn.peer, reason.code());
+            let stream = quoted(&self.streams[index].name);
+            info!("conn={id} publish ended stream={stream} peer={peer} reason={code}");
+        }
+        self.drop_publication(key, at, false);
+        self.wake(key);
+    }
+
+    /// Connection `key` publishes a stream no more, which it has `ended` itself or not.
+    fn drop_publication(&mut self, key: usize, at: usize, ended: bool) {
+        let conn = &mut self.conns[key];
+        let stream = conn.publications.remove(at).stream;
+        self.faults.at(Midst::Role);
+        let conn = &mut self.conns[key];
+        conn.idle_since = self.now;
+        let meter = &self.streams[stream].meter;
+        conn.keep_metered(meter.since, meter.bytes, self.now);
+        self.publisher_left(stream, ended);
     }
 
     pub(super) fn play(&mut self, key: usize, msid: u32, name: &StreamName, reset: bool) -> Flow {
@@ -277,6 +317,9 @@ impl<S: Transport> Core<S> {
         let conn = &mut self.conns[key];
         conn.asked = Some(name.key().into());
         conn.session.reject(msid, status, why);
+        if conn.has_other_role(msid) {
+            return Flow::Continue;
+        }
         Flow::Close(CloseReason::Rejected(why))
     }
 
@@ -575,22 +618,15 @@ impl<S: Transport> Core<S> {
                 self.conns[key].idle_since = self.now;
             }
         }
-        let publications = &mut self.conns[key].publications;
-        if let Some(index) = publications
-            .iter()
-            .position(|publication| publication.msid == msid)
-        {
-            let stream = publications.remove(index).stream;
-            self.faults.at(Midst::Role);
-            let conn = &mut self.conns[key];
-            conn.idle_since = self.now;
-            let entry = &self.streams[stream];
-            conn.metered = Some((entry.meter.since, entry.meter.bytes_in));
+        let conn = &self.conns[key];
+        let mut publications = conn.publications.iter();
+        if let Some(at) = publications.position(|publication| publication.msid == msid) {
             if self.notes.allow("unpublish", Level::Info, self.now) {
-                let (id, peer, stream) = (conn.id, conn.peer, quoted(&entry.name));
+                let stream = &self.streams[conn.publications[at].stream];
+                let (id, peer, stream) = (conn.id, conn.peer, quoted(&stream.name));
                 info!("conn={id} unpublish stream={stream} peer={peer}");
             }
-            self.publisher_left(stream, true);
+            self.drop_publication(key, at, true);
         }
     }
 

@@ -66,11 +66,11 @@ impl<S: Transport> Core<S> {
         }
         stream.intake.begin_publish(&mut stream.log, away_ms);
         let conn = &self.conns[key];
-        stream.meter = Meter::new(self.now, conn.bytes_in);
-        if let Some((since, bytes_in)) = conn.metered
+        stream.meter = Meter::new(self.now);
+        if let Some((since, bytes)) = conn.metered
             && self.now.saturating_duration_since(since) < limits::BITRATE_TIME
         {
-            (stream.meter.since, stream.meter.bytes_in) = (since, bytes_in);
+            (stream.meter.since, stream.meter.bytes) = (since, bytes);
         }
         stream.source = Source::Publisher(key);
         self.faults.at(Midst::Role);

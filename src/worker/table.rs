@@ -68,34 +68,41 @@ pub(super) struct Stream {
 pub(super) struct Meter {
     /// Since when bytes are counted, ...
     pub(super) since: Instant,
-    /// ... and how many the connection had received then.
-    pub(super) bytes_in: u64,
+    /// ... and how many have come.
+    pub(super) bytes: u64,
     /// When audio or video came last.
     pub(super) last_media: Instant,
     /// Whether any has come.
     pub(super) has_media: bool,
 }
 
+/// Bytes of the header of a message in chunks, RTMP 1.0 §5.3.1.
+const MESSAGE_HEADER_BYTES: usize = 12;
+
 impl Meter {
-    /// For a connection that has received `bytes_in` bytes so far.
-    pub(super) fn new(now: Instant, bytes_in: u64) -> Self {
+    pub(super) fn new(now: Instant) -> Self {
         Self {
             since: now,
-            bytes_in,
+            bytes: 0,
             last_media: now,
             has_media: false,
         }
     }
 
-    /// Whether a connection that has received `bytes_in` bytes by now has sent more than `most`
-    /// within [`limits::BITRATE_TIME`]. Above that, counting begins anew.
-    pub(super) fn is_exceeded(&mut self, now: Instant, bytes_in: u64, most: u64) -> bool {
-        if bytes_in.saturating_sub(self.bytes_in) <= most {
+    /// Counts a message with `len` bytes of payload, and its header.
+    pub(super) fn count(&mut self, len: usize) {
+        self.bytes += (len + MESSAGE_HEADER_BYTES) as u64;
+    }
+
+    /// Whether more than `most` bytes have come within [`limits::BITRATE_TIME`]. Above that,
+    /// counting begins anew.
+    pub(super) fn is_exceeded(&mut self, now: Instant, most: u64) -> bool {
+        if self.bytes <= most {
             return false;
         }
         let elapsed = now.saturating_duration_since(self.since);
         self.since = now;
-        self.bytes_in = bytes_in;
+        self.bytes = 0;
         elapsed < limits::BITRATE_TIME
     }
 }
@@ -348,7 +355,7 @@ impl Stream {
             log: StreamLog::new(limits),
             flv: FlvLogs::default(),
             intake: Intake::default(),
-            meter: Meter::new(now, 0),
+            meter: Meter::new(now),
             tally: Tally::new(now),
             players: Vec::new(),
             feeds: SmallVec::new(),

@@ -550,13 +550,18 @@ impl Wire {
         }
     }
 
-    /// Sends a media message.
+    /// Sends a media message on the message stream that publishes.
     pub(crate) fn send(&mut self, media: &Media) {
+        self.send_on(self.session.msid().unwrap_or(1), media);
+    }
+
+    /// Sends a media message on message stream `msid`.
+    pub(crate) fn send_on(&mut self, msid: u32, media: &Media) {
         let header = MessageHeader {
             csid: if media.kind == kind::AUDIO { 4 } else { 6 },
             timestamp: Timestamp(media.time),
             kind: media.kind,
-            msid: self.session.msid().unwrap_or(1),
+            msid,
             len: media.payload.len(),
         };
         let payload = Payload::from_slice(&media.payload);

@@ -208,28 +208,7 @@ fn a_connection_plays_so_many_streams_at_one_time() {
 }
 
 #[test]
-fn a_connection_publishes_one_stream_at_one_time() {
-    let second = |script: Script, name| {
-        let script = script.call("createStream", 0.0, &[]);
-        script.on(2, "publish", &[S(name), S("live")])
-    };
-    let refused = "onStatus@2 error NetStream.Publish.BadName";
-    let script = second(Script::publishing(), "more").audio(1, 5, b"on");
-    check_publishing(&script, &[refused, "= audio 1 @5, 2 bytes"]);
-    // One that is being decided on counts as well, one that has ended does not.
-    let waiting = Script::with_stream().on(1, "publish", &[S("later")]);
-    let asked = "? publish 1 live/later Live";
-    check_stream(&second(waiting, "more"), &[asked, refused]);
-    let stopped = Script::publishing().on(1, "closeStream", &[]);
-    let expected = [
-        "onStatus@1 NetStream.Unpublish.Success",
-        "? stop 1",
-        "? publish 2 live/more Live",
-        "StreamBegin 2",
-        "onStatus@2 NetStream.Publish.Start",
-    ];
-    check_publishing(&second(stopped, "more"), &expected);
-    // To publish and to play are two things.
+fn to_publish_and_to_play_are_two_things() {
     let script = Script::publishing()
         .call("createStream", 0.0, &[])
         .on(2, "play", &[S("later")]);

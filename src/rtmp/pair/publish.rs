@@ -266,3 +266,86 @@ fn an_encoder_of_the_fmle_family_gets_all_its_answers() {
     ];
     check_open(&script, &expected);
 }
+
+/// Publishing `live/low`, `live/mid` and `live/high` on message streams 1, 2 and 3.
+fn publishing_three() -> Script {
+    let mut script = Script::open();
+    for (msid, name) in [(1, "low"), (2, "mid"), (3, "high")] {
+        script = script
+            .call("createStream", 0.0, &[])
+            .on(msid, "publish", &[S(name), S("live")]);
+    }
+    script
+}
+
+fn check_publishing_three(script: &Script, expected: &[&str]) {
+    let mut all = Vec::new();
+    for (msid, name) in [(1, "low"), (2, "mid"), (3, "high")] {
+        all.push(format!("? publish {msid} live/{name} Live"));
+        all.push(format!("StreamBegin {msid}"));
+        all.push(format!("onStatus@{msid} NetStream.Publish.Start"));
+    }
+    let mut all: Vec<&str> = all.iter().map(String::as_str).collect();
+    all.extend(expected);
+    check_open(script, &all);
+}
+
+#[test]
+fn each_message_stream_publishes_its_own() {
+    let long: &[u8] = &[0x27; 300_000];
+    let script = publishing_three()
+        .audio(2, 10, b"two")
+        .audio(1, 10, b"one")
+        .audio(3, 20, b"three")
+        // It could be of any of them.
+        .audio(0, 30, b"zero")
+        .audio(9, 30, b"nine")
+        .call("FCUnpublish", 0.0, &[S("mid")])
+        .audio(2, 40, b"late")
+        // Those that go on have the limits of publishers.
+        .message(6, kind::VIDEO, 3, 50, long)
+        .on(1, "closeStream", &[])
+        .audio(0, 60, b"only");
+    let expected = [
+        "= audio 2 @10, 3 bytes",
+        "= audio 1 @10, 3 bytes",
+        "= audio 3 @20, 5 bytes",
+        "onFCUnpublish 0 NetStream.Unpublish.Success mid",
+        "onStatus@2 NetStream.Unpublish.Success",
+        "? stop 2",
+        "= video 3 @50, 300000 bytes",
+        "onStatus@1 NetStream.Unpublish.Success",
+        "? stop 1",
+        "= audio 3 @60, 4 bytes",
+    ];
+    check_publishing_three(&script, &expected);
+}
+
+#[test]
+fn a_bad_name_ends_no_other_publish() {
+    let script = Script::publishing()
+        .call("createStream", 0.0, &[])
+        .on(2, "publish", &[S("../etc")])
+        .on(2, "play", &[S("../etc")])
+        .audio(1, 10, b"on");
+    let expected = [
+        "onStatus@2 error NetStream.Publish.BadName",
+        "onStatus@2 error NetStream.Play.StreamNotFound",
+        "= audio 1 @10, 2 bytes",
+    ];
+    check_publishing(&script, &expected);
+}
+
+#[test]
+fn media_that_nobody_publishes_is_bounded_beside_a_publish() {
+    let piece = 256 * 1024;
+    let pieces = usize::try_from(limits::EARLY_MEDIA_BYTES_MAX).unwrap() / piece;
+    let mut script = Script::publishing()
+        .call("createStream", 0.0, &[])
+        .control(Control::SetChunkSize(1 << 20));
+    for _ in 0..pieces {
+        script = script.message(6, kind::VIDEO, 2, 0, &vec![0x27; piece]);
+    }
+    check_publishing(&script, &[]);
+    check_publishing(&script.audio(2, 0, b"!"), &["! unexpected"]);
+}

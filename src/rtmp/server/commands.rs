@@ -79,7 +79,7 @@ impl ServerSession {
                 Ok(Some(Request::Connect))
             }
             Err(error) => {
-                self.refuse_name("connect", bytes("app").unwrap_or_default());
+                self.keep_refused("connect", bytes("app").unwrap_or_default());
                 self.reject_connect(&error.to_string());
                 Err(ProtocolError::Name(error))
             }
@@ -125,11 +125,11 @@ impl ServerSession {
                 };
                 let on = flag(0).unwrap_or(true);
                 // May come before play, and then holds for it.
-                let known = self.stream_meant(msid)?.map(|stream| stream.id);
+                let known = self.stream_meant(msid)?;
                 return Ok(known.map(|msid| Request::Receive { msid, half, on }));
             }
             "closeStream" => {
-                let msid = self.stream_or_only(msid).map_or(msid, |stream| stream.id);
+                let msid = self.stream_or_only(msid).unwrap_or(msid);
                 return self.stop(msid, Keep::Stream);
             }
             "deleteStream" => {
@@ -199,10 +199,7 @@ impl ServerSession {
         let transaction = if is_answered { transaction } else { 0.0 };
         match self.free_id() {
             Some(id) => {
-                self.streams.push(MessageStream {
-                    id,
-                    role: Role::Idle,
-                });
+                self.streams.push(MessageStream::idle(id));
                 self.result(transaction, |amf| _ = amf.number(f64::from(id)));
             }
             None => self.call_error(
@@ -229,12 +226,6 @@ impl ServerSession {
                 .send_status(msid, Status::Failed, "the message stream is in use");
             return Ok(None);
         }
-        let roles = [Role::PublishAsked, Role::Publishing];
-        if self.others(msid, roles) >= limits::PUBLISHES_MAX {
-            let why = "the connection publishes already, and one stream is all it may";
-            self.link.send_status(msid, Status::PublishBadName, why);
-            return Ok(None);
-        }
         let raw = command.argument(0).and_then(|value| value.as_bytes());
         // The type may be missing, and Wirecast writes it in capitals.
         let kind = match command.argument(1).and_then(|value| value.as_str()) {
@@ -245,14 +236,16 @@ impl ServerSession {
         match self.stream_name(raw) {
             Ok(name) => {
                 self.set_role(msid, Role::PublishAsked);
-                self.published = Some(name.key().into());
+                let mut streams = self.streams.iter_mut();
+                if let Some(stream) = streams.find(|stream| stream.id == msid) {
+                    stream.published = Some(name.key().into());
+                }
                 Ok(Some(Request::Publish { msid, name, kind }))
             }
             Err(error) => {
-                self.refuse_name("publish", raw.unwrap_or_default());
                 self.link
                     .send_status(msid, Status::PublishBadName, &error.to_string());
-                Err(ProtocolError::Name(error))
+                self.refuse_name(msid, "publish", raw, error)
             }
         }
     }
@@ -286,10 +279,9 @@ impl ServerSession {
                 Ok(Some(Request::Play { msid, name, reset }))
             }
             Err(error) => {
-                self.refuse_name("play", name.unwrap_or_default());
                 self.link
                     .send_status(msid, Status::PlayStreamNotFound, &error.to_string());
-                Err(ProtocolError::Name(error))
+                self.refuse_name(msid, "play", name, error)
             }
         }
     }
@@ -316,8 +308,25 @@ impl ServerSession {
         }
     }
 
+    /// Refuses a publish or play on `msid` for its name, of which the client has been told: the
+    /// connection ends, unless another of its message streams is in use.
+    fn refuse_name(
+        &mut self,
+        msid: u32,
+        request: &'static str,
+        raw: Option<&[u8]>,
+        error: NameError,
+    ) -> Result<Option<Request>, ProtocolError> {
+        if self.has_other_role(msid) {
+            self.link.count_glitch()?;
+            return Ok(None);
+        }
+        self.keep_refused(request, raw.unwrap_or_default());
+        Err(ProtocolError::Name(error))
+    }
+
     /// Keeps the name of a request that is refused for it.
-    fn refuse_name(&mut self, request: &'static str, raw: &[u8]) {
+    fn keep_refused(&mut self, request: &'static str, raw: &[u8]) {
         let nowhere = AppName::default();
         let name = name::shown(self.app.as_deref().unwrap_or(&nowhere), raw);
         self.refused = Some(Box::new(RefusedName { request, name }));
@@ -370,18 +379,13 @@ impl ServerSession {
     fn stop_named(&mut self, name: Option<Value<'_>>) -> Result<Option<Request>, ProtocolError> {
         let raw = name.and_then(|name| name.as_bytes());
         let name = self.stream_name(raw).ok();
-        let roles = [Role::PublishAsked, Role::Publishing];
-        let publishing = self
-            .streams
-            .iter()
-            .find(|stream| roles.contains(&stream.role));
-        match (name, publishing) {
-            (Some(name), Some(&MessageStream { id, .. }))
-                if self.published.as_deref() == Some(&*name.key()) =>
-            {
-                self.stop(id, Keep::Stream)
-            }
-            _ => Ok(None),
+        let Some(key) = name.as_ref().map(StreamName::key) else {
+            return Ok(None);
+        };
+        let publishes_it = |stream: &&MessageStream| stream.published.as_deref() == Some(&*key);
+        match self.streams.iter().find(publishes_it).map(|its| its.id) {
+            Some(id) => self.stop(id, Keep::Stream),
+            None => Ok(None),
         }
     }
 

@@ -239,6 +239,12 @@ impl Stage {
 
     /// A publisher sends one message of `len` bytes.
     fn send(&mut self, guest: usize, message_kind: u8, head: &[u8], len: usize) {
+        let msid = self.guests[guest].session.msid().unwrap_or(1);
+        self.send_on(guest, msid, message_kind, head, len);
+    }
+
+    /// The same on message stream `msid`.
+    fn send_on(&mut self, guest: usize, msid: u32, message_kind: u8, head: &[u8], len: usize) {
         let time = self.now.duration_since(self.born).as_millis();
         let mut body = head.to_vec();
         body.resize(len.max(head.len()), 0);
@@ -247,7 +253,7 @@ impl Stage {
             csid: 6,
             timestamp: Timestamp(u32::try_from(time).unwrap()),
             kind: message_kind,
-            msid: guest.session.msid().unwrap_or(1),
+            msid,
             len: body.len(),
         };
         guest

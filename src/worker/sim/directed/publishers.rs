@@ -51,6 +51,61 @@ fn a_publisher_may_send_so_many_bits_and_no_more() {
     stage.end();
 }
 
+/// Guest `guest` publishes another stream, on message stream `msid`.
+fn publish_another(stage: &mut Stage, guest: usize, msid: u32, name: &str) {
+    let session = &mut stage.guests[guest].session;
+    session.send_command(0, |amf| _ = amf.string("createStream").number(9.0).null());
+    session.send_command(msid, |amf| {
+        amf.string("publish").number(0.0).null().string(name);
+    });
+    stage.settle();
+}
+
+#[test]
+fn bits_are_counted_for_each_publish() {
+    // Two streams of 60,000 bytes a second each, where 100,000 are allowed.
+    for (len, is_closed) in [(600, false), (1_050, true)] {
+        let mut stage = Stage::new(|config| config.publish_bitrate_max = Some(800_000));
+        let source = stage.publish("low");
+        publish_another(&mut stage, source, 2, "high");
+        stage.pass(S(30), |stage| {
+            for _ in 0..25 {
+                stage.send_on(source, 1, kind::VIDEO, INTER, 600 - 12);
+                stage.send_on(source, 2, kind::VIDEO, INTER, len - 12);
+            }
+        });
+        let mut heard = vec!["Publish.Start", "Publish.Start"];
+        if is_closed {
+            heard.extend(["Publish.Denied", "Publish.Denied", "end"]);
+        }
+        stage.check_heard(source, &heard);
+        stage.end();
+    }
+}
+
+#[test]
+fn a_publish_without_media_ends_alone() {
+    let mut stage = Stage::new(|config| config.grace = S(1));
+    let source = stage.publish("low");
+    publish_another(&mut stage, source, 2, "high");
+    let player = stage.play("high");
+    let low = |stage: &mut Stage| stage.send_on(source, 1, kind::AUDIO, SOUND, 20);
+    stage.pass(limits::MEDIA_IDLE - S(1), low);
+    stage.check_heard(source, &["Publish.Start"; 2]);
+    stage.pass(S(15), low);
+    let idle = ["Publish.Start", "Publish.Start", "Publish.Idle"];
+    stage.check_heard(source, &idle);
+    let told = [&PLAYS[..], &["Play.UnpublishNotify", "end"]].concat();
+    stage.check_heard(player, &told);
+    assert_eq!((stage.core.publishers, stage.core.streams.len()), (1, 1));
+    // With the last one the connection ends.
+    stage.pass(limits::MEDIA_IDLE + S(11), |stage| {
+        stage.send_on(source, 1, kind::DATA, b"\x02\x00\x0AonCuePoint", 20);
+    });
+    stage.check_heard(source, &[&idle[..], &["Publish.Idle", "end"]].concat());
+    stage.end();
+}
+
 #[test]
 fn no_more_streams_are_published_than_there_may_be() {
     let mut stage = Stage::new(|config| config.max_streams = Some(2));
