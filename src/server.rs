@@ -336,15 +336,20 @@ fn load_token(config: &Config) -> Result<Option<Token>, StartError> {
     }
 }
 
-/// Whom to trust in connections to rtmps:// URLs, if there are any.
+/// Whom to trust in connections to rtmps:// URLs, if there may be any: a redirect can lead from
+/// rtmp:// to one. For that alone a system without certificates is no error.
 fn load_client_tls(config: &Config) -> Result<Option<ClientTls>, StartError> {
     let rules = config.pull.iter().chain(&config.push);
-    let mut servers = rules.flat_map(|rule| &rule.servers);
-    if !servers.any(|server| server.tls) {
+    let mut servers = rules.flat_map(|rule| &rule.servers).peekable();
+    if servers.peek().is_none() && config.tls_ca.is_empty() {
         return Ok(None);
     }
-    let tls = ClientTls::new(&config.tls_ca).map_err(StartError::Tls)?;
-    Ok(Some(tls))
+    let is_needed = !config.tls_ca.is_empty() || servers.any(|server| server.tls);
+    match ClientTls::new(&config.tls_ca) {
+        Ok(tls) => Ok(Some(tls)),
+        Err(_) if !is_needed => Ok(None),
+        Err(error) => Err(StartError::Tls(error)),
+    }
 }
 
 /// Waits for the signal to stop, which is given back. SIGHUP has certificates and keys read

@@ -8,8 +8,11 @@
 
 mod support;
 
+use std::process::Command;
+
 use support::certificates::Authority;
-use support::relay::Relay;
+use support::origin::{self, Origin, Script};
+use support::relay::{BINARY, Relay};
 use support::wire::{Film, Wire, media_of};
 use support::{SOON, scratch, wait_for};
 use tailwater::rtmp::message::kind;
@@ -77,4 +80,35 @@ fn a_server_whose_certificate_is_not_right_is_not_used() {
             (!target.log().contains("publish stream=\"live/other\"")).then_some(())
         });
     }
+}
+
+#[test]
+fn regression_redirects_lead_from_rtmp_to_rtmps() {
+    let authority = Authority::new(&scratch("redirected"));
+    let ca = authority.path().display().to_string();
+    let good = server(&authority, "a.example", 2);
+    let mut film = Film::new("film", 0);
+    let mut publisher = Wire::publish(good.address(), "cam");
+    publisher.send_all(&film.headers_again(0));
+    publisher.send_all(&film.group(4));
+    let to = format!("rtmps://{}/live", good.tls_address());
+    let plain = Origin::scripted(Script {
+        connect: origin::redirect(&to, true),
+        ..Script::default()
+    });
+    let rule = format!("rtmp://{}", plain.address());
+    let edge = Relay::start(&["--pull", &rule, "--tls-ca", &ca, "--pull-give-up", "9"]);
+    let mut player = Wire::play(edge.address(), "cam");
+    player.until_number(kind::AUDIO, 4);
+}
+
+#[test]
+fn regression_certificates_to_trust_are_always_read() {
+    let ended = Command::new(BINARY)
+        .args(["--listen", "127.0.0.1:0", "--tls-ca", "/no/such.pem"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(1), "{said}");
+    assert!(said.contains("/no/such.pem"), "{said}");
 }

@@ -566,7 +566,10 @@ impl EventLoop {
     fn dial(&mut self, id: u64, address: SocketAddr, tls: Option<String>) {
         let sockets = &self.sockets;
         let name = tls.as_ref().map(|host| {
-            let name = sockets.tls.as_ref().and_then(|tls| tls.name(host));
+            let Some(tls) = &sockets.tls else {
+                return Err(io::Error::other("no certificates to trust; give --tls-ca"));
+            };
+            let name = tls.name(host);
             name.ok_or_else(|| io::Error::other("no name that a certificate can have"))
         });
         let dialled = match name.transpose() {
