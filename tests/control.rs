@@ -555,3 +555,31 @@ fn send_across(sender: &mut Wire, receiver: &mut Wire, film: &mut Film) {
     let sent: Vec<Media> = sent.iter().map(|media| media.on(2)).collect();
     assert_list("what the other end sent", &got, &sent);
 }
+
+#[test]
+fn turning_on_what_is_on_is_answered() {
+    let relay = relay(&[]);
+    let mut film = Film::new("film", 0);
+    let (mut publisher, mut players) = begin(&relay, &mut film);
+    for player in &mut players {
+        for name in ["receiveAudio", "receiveVideo"] {
+            player.command(name, true);
+            player.until_status("NetStream.Seek.Notify");
+            player.until_status("NetStream.Play.Start");
+        }
+        for code in ["NetStream.Pause.Notify"; 2] {
+            player.command("pause", true);
+            player.until_status(code);
+        }
+        for code in ["NetStream.Unpause.Notify"; 2] {
+            player.command("pause", false);
+            player.until_status(code);
+        }
+    }
+    // Nothing is sent again, and nothing is left out.
+    let more = film.more(3);
+    publisher.send_all(&more);
+    for player in &mut players {
+        player.expect("what comes next", &more);
+    }
+}

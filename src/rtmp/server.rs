@@ -92,7 +92,7 @@ pub enum Request {
     },
     /// receiveAudio or receiveVideo.
     Receive {
-        /// The message stream, which is playing or will be.
+        /// The message stream, which is playing or is about to.
         msid: u32,
         /// Which half.
         half: MediaHalf,
@@ -194,6 +194,9 @@ struct MessageStream {
     role: Role,
     /// What it publishes, so that FCUnpublish can name it.
     published: Option<Box<str>>,
+    /// receiveAudio and receiveVideo, said while nothing plays, have turned off for the next play.
+    audio_off: bool,
+    video_off: bool,
 }
 
 impl MessageStream {
@@ -202,6 +205,8 @@ impl MessageStream {
             id,
             role: Role::Idle,
             published: None,
+            audio_off: false,
+            video_off: false,
         }
     }
 }
@@ -398,10 +403,15 @@ impl ServerSession {
         self.link.oldest_begun()
     }
 
-    /// Bytes of memory behind the session: what is incomplete, what waits to be sent, and what
-    /// is kept for reuse.
+    /// Bytes of memory behind the session: what is incomplete, what waits to be sent, what is
+    /// kept for reuse, and its message streams.
     pub fn memory_bytes(&self) -> usize {
-        self.link.memory_bytes()
+        let names = self.streams.iter().filter_map(|its| its.published.as_ref());
+        let mut bytes = self.link.memory_bytes() + names.map(|name| name.len()).sum::<usize>();
+        if self.streams.spilled() {
+            bytes += self.streams.capacity() * size_of::<MessageStream>();
+        }
+        bytes
     }
 
     /// Gives back memory kept for reuse; for connections that have gone quiet.
@@ -480,6 +490,16 @@ impl ServerSession {
         }
         self.link
             .send_status(msid, Status::PlayStart, &format!("playing {name}"));
+    }
+
+    /// Whether the play that begins on `msid` is to receive audio, and video. Asked for once: the
+    /// next play there receives both, unless the client turns one off again.
+    pub fn take_halves(&mut self, msid: u32) -> (bool, bool) {
+        let stream = self.streams.iter_mut().find(|stream| stream.id == msid);
+        stream.map_or((true, true), |stream| {
+            let audio = !std::mem::take(&mut stream.audio_off);
+            (audio, !std::mem::take(&mut stream.video_off))
+        })
     }
 
     /// Playing on `msid` ends because its stream is over.

@@ -25,7 +25,7 @@ use crate::net::transport::Transport;
 use crate::rtmp::client::ClientSession;
 use crate::rtmp::error::ProtocolError;
 use crate::rtmp::name::StreamName;
-use crate::rtmp::server::{MediaHalf, PublishKind};
+use crate::rtmp::server::PublishKind;
 use crate::stats::TargetGauges;
 
 /// See the module text.
@@ -70,8 +70,6 @@ pub struct Conn<S> {
     pub(super) is_newcomer: bool,
     /// The stream it asked for last, whatever came of it: for the log.
     pub(super) asked: Option<Arc<str>>,
-    /// What receiveAudio and receiveVideo turned off or on before play, which then takes it.
-    pub(super) halves: SmallVec<[(u32, MediaHalf, bool); 1]>,
     /// A publish that the worker which has the stream decides on.
     pub(super) moving: Option<Box<MovingPublish>>,
     /// Set when the connection is being closed: drop it then at the latest.
@@ -177,7 +175,6 @@ impl<S: Transport> Conn<S> {
             has_played: false,
             is_newcomer: true,
             asked: None,
-            halves: SmallVec::new(),
             moving: None,
             closing: None,
             idle_since: now,

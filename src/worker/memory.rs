@@ -187,7 +187,7 @@ pub(super) fn conn_bytes<S: Transport>(conn: &Conn<S>) -> u64 {
         0
     };
     let ring = conn.ring.as_ref().map_or(0, |_| limits::RING_BYTES);
-    let lists = spilled(&conn.plays) + spilled(&conn.publications) + spilled(&conn.halves);
+    let lists = spilled(&conn.plays) + spilled(&conn.publications);
     // The name is shared with the stream, or its own when it was refused.
     let moving = conn.moving.as_ref().map_or(0, |its| {
         size_of_val(&**its) + its.name.app.len() + its.name.stream.len() + its.name.query.len()

@@ -404,14 +404,11 @@ impl<S: Transport> Core<S> {
         player.form = self.conns[key].session.form();
         // A switching player has had metadata, and its time goes on.
         player.has_headers = switching;
-        self.conns[key].halves.retain(|&mut (of, half, on)| {
-            match half {
-                _ if of != msid => return true,
-                MediaHalf::Audio => player.audio = on,
-                MediaHalf::Video => player.video = if on { Video::On } else { Video::Off },
-            }
-            false
-        });
+        if let Some(session) = self.conns[key].session.server() {
+            let (audio, video) = session.take_halves(msid);
+            player.audio = audio;
+            player.video = if video { Video::On } else { Video::Off };
+        }
         let slot = stream.players.len();
         stream.players.push(player);
         self.faults.at(Midst::Role);
@@ -564,13 +561,6 @@ impl<S: Transport> Core<S> {
 
     fn receive_half(&mut self, key: usize, msid: u32, half: MediaHalf, on: bool) -> Flow {
         let Some((stream, slot)) = self.player_of(key, msid) else {
-            let halves = &mut self.conns[key].halves;
-            halves.retain(|(of, which, _)| (*of, *which) != (msid, half));
-            if halves.len() >= 2 * limits::MESSAGE_STREAMS_MAX {
-                // Of a message stream that is gone: there are no more than that.
-                halves.remove(0);
-            }
-            halves.push((msid, half, on));
             return Flow::Continue;
         };
         let stream = &mut self.streams[stream];
@@ -590,13 +580,14 @@ impl<S: Transport> Core<S> {
                 before
             }
         };
-        if on && !before && player.started {
+        if on && player.started {
+            // Also when it was on, RTMP 1.0 §7.2.2.4 and §7.2.2.5.
             let session = &mut self.conns[key].session;
             session.send_status(msid, Status::SeekNotify, "live");
             session.send_status(msid, Status::PlayStart, &stream.name);
             // Sound goes on at once, and its header may have changed while it was off. Those of
             // video are sent where it comes back, at a sync point.
-            if half == MediaHalf::Audio {
+            if half == MediaHalf::Audio && !before {
                 player.lacks_audio_headers = true;
                 write_audio_headers(&stream.log, player, session);
             }

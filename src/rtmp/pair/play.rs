@@ -136,12 +136,13 @@ fn pause_is_for_what_plays() {
         for msid in [1, 0] {
             check_playing(&Script::playing().on(msid, name, arguments), &[expected]);
         }
-        check_stream(&Script::with_stream().on(1, name, arguments), &[]);
-        check_publishing(&Script::publishing().on(1, name, arguments), &[]);
+        let failed = "onStatus@1 error NetStream.Failed";
+        check_stream(&Script::with_stream().on(1, name, arguments), &[failed]);
+        check_publishing(&Script::publishing().on(1, name, arguments), &[failed]);
         let waiting = Script::with_stream().on(1, "play", &[S("later")]);
         check_stream(
             &waiting.on(1, name, arguments),
-            &["? play 1 live/later reset"],
+            &["? play 1 live/later reset", failed],
         );
     }
 }
@@ -159,7 +160,8 @@ fn seek_is_for_what_plays() {
     for (arguments, position) in rows {
         let expected = format!("? seek 1 {position}");
         check_playing(&Script::playing().on(1, "seek", arguments), &[&expected]);
-        check_publishing(&Script::publishing().on(1, "seek", arguments), &[]);
+        let failed = "onStatus@1 error NetStream.Seek.Failed";
+        check_publishing(&Script::publishing().on(1, "seek", arguments), &[failed]);
     }
 }
 
@@ -174,7 +176,6 @@ fn halves_are_turned_off_before_and_after() {
         .on(0, "receiveAudio", &[N(1.0)])
         .on(1, "receiveAudio", &[]);
     let expected = [
-        "? receive 1 Video false",
         "? play 1 live/cam",
         "StreamBegin 1",
         "onStatus@1 NetStream.Play.Start",
@@ -184,6 +185,25 @@ fn halves_are_turned_off_before_and_after() {
         "? receive 1 Audio true",
     ];
     check_stream(&script, &expected);
+}
+
+#[test]
+fn regression_a_new_message_stream_has_both_halves() {
+    let off = |script: Script| script.on(1, "receiveAudio", &[B(false)]);
+    let halves = |script: &Script| {
+        let mut server = Server::new();
+        server.feed(&script.wire, false);
+        server.session.take_halves(1)
+    };
+    assert_eq!(halves(&off(Script::with_stream())), (false, true));
+    // Its id is given anew, and what was said of the old one is not true of it.
+    let script = off(Script::with_stream())
+        .call("deleteStream", 0.0, &[N(1.0)])
+        .call("createStream", 3.0, &[]);
+    assert_eq!(halves(&script), (true, true));
+    // One that publishes and then plays.
+    let script = off(Script::publishing()).on(1, "closeStream", &[]);
+    assert_eq!(halves(&script), (false, true));
 }
 
 #[test]
@@ -230,6 +250,7 @@ fn what_ends_it_from_this_side_is_told() {
         "onStatus@1 NetStream.Pause.Notify",
         "StreamEof 1",
         "onStatus@1 NetStream.Play.UnpublishNotify",
+        "onStatus@1 error NetStream.Failed",
         "? play 1 live/missing reset",
         "onStatus@1 error NetStream.Play.StreamNotFound",
     ];

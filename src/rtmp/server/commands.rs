@@ -106,15 +106,13 @@ impl ServerSession {
             "play2" => return self.play2(command, msid),
             "pause" | "pauseRaw" => {
                 let paused = flag(0).unwrap_or(true);
-                return Ok(self
-                    .playing(msid)?
-                    .map(|msid| Request::Pause { msid, paused }));
+                let playing = self.playing_or(msid, Status::Failed)?;
+                return Ok(playing.map(|msid| Request::Pause { msid, paused }));
             }
             "seek" => {
                 let position_ms = milliseconds(command.argument(0));
-                return Ok(self
-                    .playing(msid)?
-                    .map(|msid| Request::Seek { msid, position_ms }));
+                let playing = self.playing_or(msid, Status::SeekFailed)?;
+                return Ok(playing.map(|msid| Request::Seek { msid, position_ms }));
             }
             "receiveAudio" | "receiveVideo" => {
                 let audio = command.name == "receiveAudio";
@@ -124,9 +122,7 @@ impl ServerSession {
                     MediaHalf::Video
                 };
                 let on = flag(0).unwrap_or(true);
-                // May come before play, and then holds for it.
-                let known = self.stream_meant(msid)?;
-                return Ok(known.map(|msid| Request::Receive { msid, half, on }));
+                return self.receive(msid, half, on);
             }
             "closeStream" => {
                 let msid = self.stream_or_only(msid).unwrap_or(msid);
@@ -145,6 +141,42 @@ impl ServerSession {
                 return self.stop_named(command.argument(0));
             }
             _ => self.call(command)?,
+        }
+        Ok(None)
+    }
+
+    /// The message stream of a command that is for one that plays; a client whose message stream
+    /// does not is told with `failed`, RTMP 1.0 §7.2.2.7 and §7.2.2.8.
+    fn playing_or(&mut self, msid: u32, failed: Status) -> Result<Option<u32>, ProtocolError> {
+        let Some(msid) = self.stream_meant(msid)? else {
+            return Ok(None);
+        };
+        let plays = self.role(msid) == Some(Role::Playing);
+        if !plays {
+            self.link
+                .send_status(msid, failed, "nothing plays on this message stream");
+        }
+        Ok(plays.then_some(msid))
+    }
+
+    /// receiveAudio and receiveVideo. They may come before play, and then hold for it.
+    fn receive(
+        &mut self,
+        msid: u32,
+        half: MediaHalf,
+        on: bool,
+    ) -> Result<Option<Request>, ProtocolError> {
+        let Some(msid) = self.stream_meant(msid)? else {
+            return Ok(None);
+        };
+        let stream = self.streams.iter_mut().find(|stream| stream.id == msid);
+        match (stream, half) {
+            (Some(stream), _) if matches!(stream.role, Role::PlayAsked | Role::Playing) => {
+                return Ok(Some(Request::Receive { msid, half, on }));
+            }
+            (Some(stream), MediaHalf::Audio) => stream.audio_off = !on,
+            (Some(stream), MediaHalf::Video) => stream.video_off = !on,
+            (None, _) => {}
         }
         Ok(None)
     }

@@ -2,9 +2,8 @@
 
 use super::*;
 use crate::config::Pace;
-use crate::limits;
 use crate::rtmp::name::stream_name;
-use crate::rtmp::server::{MediaHalf, Request};
+use crate::rtmp::server::Request;
 use crate::stream::block::BlockPool;
 use crate::stream::log::StreamLog;
 use crate::worker::mail::{InFlight, Mail, Receipt};
@@ -270,20 +269,4 @@ fn who_plays_goes_over_to_no_other_stream_while_memory_is_short() {
     stage.check_heard(player, &told);
     assert_eq!((stage.core.players, stage.guests[player].media), (1, 1));
     stage.end();
-}
-
-#[test]
-fn what_is_turned_off_before_a_play_is_remembered_for_as_many_streams_as_there_may_be() {
-    let mut stage = Stage::new(|_| {});
-    stage.publish("cam");
-    let (key, _) = stage.core.conns.iter().next().unwrap();
-    for msid in 2..100 {
-        for half in [MediaHalf::Audio, MediaHalf::Video] {
-            let on = false;
-            stage.core.request(key, Request::Receive { msid, half, on });
-        }
-    }
-    let halves = &stage.core.conns[key].halves;
-    assert_eq!(halves.len(), 2 * limits::MESSAGE_STREAMS_MAX);
-    assert_eq!(halves.last(), Some(&(99, MediaHalf::Video, false)));
 }
