@@ -536,23 +536,35 @@ fn a_connection_publishes_and_plays() {
     let relay = relay(&[]);
     let mut mine = Film::new("mine", 0);
     let mut theirs = Film::new("theirs", 0).numbered_from(1_000);
-    let mut wire = Wire::publish(relay.address(), "mine");
-    play_on_second(&mut wire, "theirs");
-    let mut peer = Wire::publish(relay.address(), "theirs");
-    play_on_second(&mut peer, "mine");
+    let mut wire = Wire::play(relay.address(), "theirs");
+    publish_on_second(&mut wire, "mine");
+    let mut peer = Wire::play(relay.address(), "mine");
+    publish_on_second(&mut peer, "theirs");
     send_across(&mut wire, &mut peer, &mut mine);
     send_across(&mut peer, &mut wire, &mut theirs);
 }
 
-/// What `sender` publishes comes out on message stream 2 of `receiver`.
+/// createStream, then publish of `stream` on what that gives.
+#[track_caller]
+fn publish_on_second(wire: &mut Wire, stream: &str) {
+    wire.command(0, |amf| _ = amf.string("createStream").number(9.0).null());
+    wire.command(2, |amf| {
+        amf.string("publish").number(0.0).null().string(stream);
+    });
+    let started = Seen::Status(2, "NetStream.Publish.Start".to_owned());
+    wire.until("start of the publish", |seen| *seen == started);
+}
+
+/// What `sender` publishes on message stream 2 comes out on 1 of `receiver`.
 #[track_caller]
 fn send_across(sender: &mut Wire, receiver: &mut Wire, film: &mut Film) {
     let mut sent = film.headers.clone();
     sent.extend(film.group(4));
-    sender.send_all(&sent);
+    for media in &sent {
+        sender.send_on(2, media);
+    }
     let last = sent.last().unwrap();
     let got = media_of(&receiver.until_number(last.kind, last.number().unwrap()));
-    let sent: Vec<Media> = sent.iter().map(|media| media.on(2)).collect();
     assert_list("what the other end sent", &got, &sent);
 }
 
