@@ -274,6 +274,7 @@ impl<S: Transport> Core<S> {
     pub(super) fn search(&mut self, index: usize) {
         let dice = self.next_seed(index as u64);
         let now = self.now;
+        let pause_max = self.search_pause_max();
         let Some(pull) = &mut self.streams[index].pull else {
             return;
         };
@@ -281,7 +282,7 @@ impl<S: Transport> Core<S> {
             pull.begin_round();
             let wait = match pull.line.failures {
                 0 => Duration::ZERO,
-                failures => backoff::delay(failures, dice),
+                failures => backoff::delay(failures, dice).min(pause_max),
             };
             pull.line.state = State::Waiting(now.max(pull.line.called_at() + wait));
         }
@@ -358,11 +359,19 @@ impl<S: Transport> Core<S> {
         self.call(index, Task::Pull);
     }
 
+    /// How long a search pauses at most: an origin that is lost and comes back is asked some times
+    /// before the stream is given up, however many others have failed meanwhile.
+    fn search_pause_max(&self) -> Duration {
+        let pause = self.shared.config.pull_give_up / SEARCHES_BEFORE_GIVE_UP;
+        pause.max(limits::RETRY_FIRST)
+    }
+
     /// All origins were asked, and are again after a while.
     fn pause_search(&mut self, index: usize) {
         let missing_wait = self.missing_wait(index);
         let dice = self.next_seed(index as u64);
         let failures = self.failures(index, Task::Pull);
+        let backoff = backoff::delay(failures, dice).min(self.search_pause_max());
         let stream = &mut self.streams[index];
         let is_new = stream.source == Source::Pulling;
         let Some(pull) = &mut stream.pull else {
@@ -386,7 +395,7 @@ impl<S: Transport> Core<S> {
             // There is no other: it goes on when the connection is lost.
             _ if is_in_vain => State::Idle,
             true => State::Waiting(self.now + missing_wait),
-            false => State::Waiting(self.now + backoff::delay(failures, dice)),
+            false => State::Waiting(self.now + backoff),
         };
         if all_lack_it && is_new {
             self.shorten_waits(index);
@@ -946,6 +955,10 @@ impl<S: Transport> Core<S> {
 /// So often `--pull-timeout` an origin may take until its first media: for its name, twice until
 /// it has accepted play, and for media.
 const TIMEOUTS_OF_AN_ORIGIN: u32 = 4;
+
+/// So often are origins asked again, at least, before the stream is given up; fewer if they take
+/// their time.
+const SEARCHES_BEFORE_GIVE_UP: u32 = 3;
 
 /// E-RTMP v2 "Reconnect Request".
 const RECONNECT_REQUEST: &str = "NetConnection.Connect.ReconnectRequest";

@@ -16,9 +16,11 @@
 mod cable;
 mod checks;
 mod directed;
+mod hostile;
 mod judge;
 mod lines;
 mod relay;
+mod script;
 mod server;
 mod topology;
 mod viewer;
@@ -29,6 +31,9 @@ use world::World;
 
 /// Seeds tried when nothing else is said.
 const SEEDS: u64 = 128;
+
+/// The same of worlds with hostile origins.
+const HOSTILE_SEEDS: u64 = 48;
 
 /// Steps between two times at which everything may come to rest.
 const REST_EVERY: usize = 1_000;
@@ -66,4 +71,9 @@ fn whatever_happens_between_relays_streams_arrive_and_nothing_is_left_behind() {
         ("messages handed on", tally.handed),
         ("panics half-way", tally.panics),
     ]);
+}
+
+#[test]
+fn viewers_have_an_honest_origin_whatever_hostile_ones_do() {
+    try_seeds(hostile::live, HOSTILE_SEEDS);
 }

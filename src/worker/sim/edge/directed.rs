@@ -1,10 +1,15 @@
 //! Two relays that fetch from each other, and what becomes of those who wait for a stream that
-//! neither has. What happens when everything comes together is for the simulation around it.
+//! neither has; and an edge between hostile origins, one kind at a time. What happens when
+//! everything comes together is for the simulation around it.
 
 use std::time::Duration;
 
 use super::super::Trace;
 use super::super::rng::Rng;
+use super::cable::Cable;
+use super::hostile::{self, Watch};
+use super::script::Script;
+use super::server::Temper;
 use super::world::World;
 use crate::config::Config;
 use crate::edge::rule::Rule;
@@ -118,6 +123,123 @@ fn regression_what_is_left_of_a_stream_does_not_go_round_and_round() {
         assert_eq!(heard(&world), [(OVER, true); 2], "seed {seed}");
         let again = world.viewers.iter().map(|viewer| viewer.judge.again);
         assert_eq!(again.sum::<u64>(), 0, "seed {seed}");
+        world.end();
+    }
+}
+
+/// Both hostile origins of an edge do the same; whoever waits for the stream has it from the honest
+/// one, in whatever order they are asked.
+#[track_caller]
+fn check_script(script: Script) {
+    for stream in 0..hostile::NAMES {
+        let config = Config {
+            pull_timeout: S(1),
+            ..Config::default()
+        };
+        let rng = Rng::new(stream as u64);
+        let mut world = hostile::world(rng, Trace::default(), config);
+        world.tempers = [Temper::Plays(script); 2];
+        let mut watch = Watch::begin(&mut world, stream);
+        watch.pass(&mut world, S(20));
+        world.viewer_comes(0, stream, usize::MAX);
+        watch.pass(&mut world, S(20));
+        world.end();
+    }
+}
+
+#[test]
+fn a_silent_origin_is_left() {
+    check_script(Script::Silent);
+}
+
+#[test]
+fn an_origin_that_only_answers_pings_is_left() {
+    check_script(Script::Pings);
+}
+
+#[test]
+fn an_origin_that_says_stream_begin_and_sends_nothing_is_left() {
+    check_script(Script::Begins);
+}
+
+#[test]
+fn an_origin_that_sends_statuses_and_no_media_is_left() {
+    check_script(Script::Statuses);
+}
+
+#[test]
+fn an_origin_that_sends_metadata_and_no_media_is_left() {
+    check_script(Script::Metadata);
+}
+
+#[test]
+fn an_origin_whose_media_stops_is_left() {
+    check_script(Script::Stops);
+}
+
+#[test]
+fn headers_ahead_of_play_start_come_to_players() {
+    check_script(Script::HeadersFirst);
+}
+
+#[test]
+fn media_without_play_start_comes_to_players() {
+    check_script(Script::NoStart);
+}
+
+#[test]
+fn a_reconnect_request_with_media_leads_to_another_origin() {
+    for to in [None, Some("rtmp://r1/live"), Some("rtmp://f9/live")] {
+        check_script(Script::Reconnect(to));
+    }
+}
+
+#[test]
+fn a_reconnect_request_without_media_leads_to_another_origin() {
+    for to in [None, Some("rtmp://r1/live"), Some("rtmp://f9/live")] {
+        check_script(Script::ReconnectOnly(to));
+    }
+}
+
+#[test]
+fn redirects_lead_to_an_origin_or_are_left() {
+    for to in ["rtmp://r1/live", "rtmp://f9/live", "rtmp://f0/live"] {
+        check_script(Script::RedirectConnect(to));
+        check_script(Script::RedirectPlay(to));
+    }
+}
+
+#[test]
+fn an_origin_that_closes_at_once_is_left() {
+    check_script(Script::Closes);
+}
+
+#[test]
+fn a_new_clock_within_a_connection_never_steps_back() {
+    for is_told in [true, false] {
+        check_script(Script::NewClock { is_told });
+    }
+}
+
+/// The line to the honest origin is lost again and again, which makes pauses longer, and the
+/// stream is given up soon.
+#[test]
+fn regression_an_origin_lost_and_back_is_asked_before_giving_up() {
+    for stream in 0..hostile::NAMES {
+        let config = Config {
+            pull_timeout: S(1),
+            pull_give_up: S(3),
+            ..Config::default()
+        };
+        let rng = Rng::new(stream as u64);
+        let mut world = hostile::world(rng, Trace::default(), config);
+        world.tempers = [Temper::Plays(Script::Closes); 2];
+        let mut watch = Watch::begin(&mut world, stream);
+        for _ in 0..4 {
+            watch.pass(&mut world, S(5));
+            world.cables.iter_mut().for_each(Cable::cut);
+        }
+        watch.pass(&mut world, S(5));
         world.end();
     }
 }

@@ -24,6 +24,8 @@ pub(super) struct Judge {
     /// The headers it has, publication and number of each.
     known: [Option<(u32, u32)>; 4],
     last_time: Option<Timestamp>,
+    /// The same of sound, of pictures and of the rest.
+    track_times: [Option<Timestamp>; 3],
     /// Lines that had been dialled for the stream when it began.
     pub(super) dials: u64,
     /// Starts at messages it had before.
@@ -42,6 +44,7 @@ impl Judge {
             is_dark: false,
             known: [None; 4],
             last_time: None,
+            track_times: [None; 3],
             dials,
             again: 0,
             jumps: 0,
@@ -56,13 +59,7 @@ impl Judge {
         time: Timestamp,
         body: &[u8],
     ) -> Result<(), String> {
-        // Metadata that comes first of all is at 0, whatever the time is.
-        if let Some(last) = self.last_time.filter(|_| self.flows.is_some())
-            && time.since(last) < 0
-        {
-            return Err(format!("time steps back from {} to {}", last.0, time.0));
-        }
-        self.last_time = Some(time);
+        self.judge_time(truth, message_kind, time)?;
         let is_it = |entry: &Entry| entry.kind == message_kind && *entry.body == *body;
         let entry = |(number, seq): (u32, usize)| {
             let entries = &truth.publications[number as usize].entries;
@@ -103,6 +100,33 @@ impl Judge {
                 }
             }
         }
+    }
+
+    /// Time never steps back; where the clock of a publisher has stepped, sound and pictures find
+    /// the new one each by itself.
+    fn judge_time(
+        &mut self,
+        truth: &Truth,
+        message_kind: u8,
+        time: Timestamp,
+    ) -> Result<(), String> {
+        let track = match message_kind {
+            kind::AUDIO => 0,
+            kind::VIDEO => 1,
+            _ => 2,
+        };
+        let last = match truth.is_unsteady(self.stream) {
+            true => self.track_times[track],
+            false => self.last_time,
+        };
+        // Metadata that comes first of all is at 0, whatever the time is.
+        if let Some(last) = last.filter(|_| self.flows.is_some())
+            && time.since(last) < 0
+        {
+            return Err(format!("time steps back from {} to {}", last.0, time.0));
+        }
+        (self.last_time, self.track_times[track]) = (Some(time), Some(time));
+        Ok(())
     }
 
     fn take_header(

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::super::wire::{End, SimSocket, Wire};
 use super::cable::{Cable, Far};
+use super::script::FORBIDDEN;
 use super::server::{Server, Temper};
 use super::world::World;
 use crate::worker::line::Callee;
@@ -56,6 +57,9 @@ impl World {
     }
 
     fn find(&mut self, relay: usize, worker: usize, id: u64, host: String) {
+        if host == FORBIDDEN {
+            self.fail("a redirect to a host that no rule names is followed");
+        }
         if self.rng.chance(400) {
             let found = self.addresses(&host);
             let core = &mut self.relays[relay].seats[worker].core;
@@ -228,7 +232,7 @@ impl World {
                 && !connecting
             {
                 let handed = server.handed;
-                match server.act(&cable.near, &self.truth, time, count) {
+                match server.act(&cable.near, &mut self.truth, time, count) {
                     Ok(did) => moved |= did,
                     Err(what) => self.fail(&format!("a server that takes streams: {what}")),
                 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::super::truth::Truth;
 use super::super::wire::{End, Wire};
 use super::judge::Judge;
+use super::script::{Actor, Script};
 use crate::rtmp::amf0::Encoder as Amf;
 use crate::rtmp::command::Status;
 use crate::rtmp::message::{Message, kind};
@@ -26,6 +27,8 @@ pub(super) enum Temper {
     Stalls,
     /// Closes when it is asked.
     HangsUp,
+    /// A hostile origin.
+    Plays(Script),
 }
 
 /// One connection to it.
@@ -33,6 +36,8 @@ pub(super) struct Server {
     temper: Temper,
     session: ServerSession,
     judge: Option<Judge>,
+    /// Of a hostile origin.
+    actor: Option<Actor>,
     /// It reads no more.
     stalled: bool,
     pub(super) is_gone: bool,
@@ -46,15 +51,22 @@ impl Server {
             temper,
             session: ServerSession::new(seed),
             judge: None,
+            actor: match temper {
+                Temper::Plays(script) => Some(Actor::new(script)),
+                _ => None,
+            },
             stalled: false,
             is_gone: false,
             handed: 0,
         }
     }
 
-    /// It reads on.
+    /// It reads on; a hostile origin closes.
     pub(super) fn wake(&mut self) {
         self.stalled = false;
+        if self.actor.is_some() {
+            self.actor = Some(Actor::new(Script::Closes));
+        }
         self.temper = Temper::Takes;
     }
 
@@ -67,7 +79,7 @@ impl Server {
     pub(super) fn act(
         &mut self,
         near: &Rc<RefCell<Wire>>,
-        truth: &Truth,
+        truth: &mut Truth,
         time: Duration,
         count: usize,
     ) -> Result<bool, String> {
@@ -85,7 +97,10 @@ impl Server {
             wire.client_took(count);
             (input, wire.relay_fin && wire.to_client.is_empty())
         };
-        self.decode(&input, truth)?;
+        self.decode(&input, truth, time)?;
+        if let Some(actor) = &mut self.actor {
+            self.is_gone |= !actor.act(&mut self.session, truth, time);
+        }
         let mut wire = near.borrow_mut();
         let out = self.session.out();
         let sent = wire.client_send(out.pending(), usize::MAX);
@@ -97,7 +112,7 @@ impl Server {
         Ok(!input.is_empty() || sent > 0 || is_over)
     }
 
-    fn decode(&mut self, input: &[u8], truth: &Truth) -> Result<(), String> {
+    fn decode(&mut self, input: &[u8], truth: &mut Truth, time: Duration) -> Result<(), String> {
         let mut at = 0;
         loop {
             let event = self.session.next(input, &mut at);
@@ -108,14 +123,22 @@ impl Server {
                     let judge = self.judge.as_mut().ok_or("media without a publish")?;
                     take(judge, truth, &message)?;
                 }
-                Some(Event::Request(request)) => self.answer(request, truth)?,
+                Some(Event::Request(request)) => self.answer(request, truth, time)?,
             }
         }
         let ended = self.session.end_input(input, at);
         ended.map_err(|error| format!("it cannot answer the relay: {error}"))
     }
 
-    fn answer(&mut self, request: Request, truth: &Truth) -> Result<(), String> {
+    fn answer(
+        &mut self,
+        request: Request,
+        truth: &mut Truth,
+        time: Duration,
+    ) -> Result<(), String> {
+        if let Some(actor) = &mut self.actor {
+            return actor.answer(&mut self.session, truth, request, time);
+        }
         let settings = WireSettings {
             chunk_size: 4_096,
             window_ack: 1 << 20,
