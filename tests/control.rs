@@ -339,6 +339,11 @@ fn play2_goes_over_at_a_key_frame_of_the_other_stream() {
     other_publisher.send_all(&group);
     let mut wanted = other.headers_again(group[0].time);
     wanted.extend(group);
+    // The time of the player goes on, RTMP 1.0 section 7.2.2.2.
+    let begins = wanted[0].time;
+    let goes_on = old.last().unwrap().time + 1;
+    let shifted = |media: &Media| media.at(media.time.wrapping_sub(begins).wrapping_add(goes_on));
+    let wanted: Vec<Media> = wanted.iter().map(shifted).collect();
     for player in &mut players {
         let seen = player.until_status("NetStream.Play.TransitionComplete");
         player.compare("before the change", &seen, &[]);
@@ -348,6 +353,7 @@ fn play2_goes_over_at_a_key_frame_of_the_other_stream() {
     publisher.settle();
     let more = other.more(3);
     other_publisher.send_all(&more);
+    let more: Vec<Media> = more.iter().map(shifted).collect();
     for player in &mut players {
         player.expect("the other one alone", &more);
     }
