@@ -315,6 +315,18 @@ pub const MESSAGES_PER_TURN: usize = 2048;
 pub const REQUEST_MESSAGES: usize = 64;
 const _: () = assert!(REQUEST_MESSAGES < MESSAGES_PER_TURN);
 
+/// Bytes parsed in one turn for all connections that bring no media; those that have some share
+/// them. Many that send commands at the same moment then delay the media of others by no more
+/// than a few do.
+pub const COMMANDS_TURN_BYTES: usize = 2 * MIB;
+
+/// Messages of them in one turn.
+pub const COMMANDS_TURN_MESSAGES: usize = 32 * 1024;
+
+/// Bytes that are parsed for each of them in any case: a connect with all that follows.
+pub const COMMANDS_BYTES_LEAST: usize = 2 * KIB;
+const _: () = assert!(COMMANDS_TURN_BYTES > EVENTS_PER_POLL * COMMANDS_BYTES_LEAST / 2);
+
 /// Empty rings a worker keeps for the next connections that have bytes, 1 MiB together.
 pub const RINGS_KEPT: usize = 16;
 

@@ -441,6 +441,21 @@ pub const TABLE: &[Limit] = &[
         "the rest is parsed in the next turn"
     ),
     limit!(
+        Bytes COMMANDS_TURN_BYTES,
+        "Bytes parsed in a turn for all connections that bring no media",
+        "the rest is parsed in the next turn"
+    ),
+    limit!(
+        Count COMMANDS_TURN_MESSAGES,
+        "Messages of them in a turn",
+        "the rest is parsed in the next turn"
+    ),
+    limit!(
+        Bytes COMMANDS_BYTES_LEAST,
+        "Bytes of each of them in any case",
+        "the rest is parsed in the next turn"
+    ),
+    limit!(
         Count RINGS_KEPT,
         "Spare rings",
         "given back"

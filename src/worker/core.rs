@@ -148,6 +148,8 @@ pub struct Core<S> {
     pub(super) scratch: Vec<u8>,
     /// Connections that may have something to read.
     pub(super) ready: Vec<usize>,
+    /// How many of these a turn began with: they share what it may cost.
+    pub(super) turn_share: usize,
     /// Connections that have something to send or may send again.
     pub(super) woken: Vec<usize>,
     /// Streams with something new, for players and for other workers.
@@ -250,6 +252,7 @@ impl<S: Transport> Core<S> {
             blocks: BlockPool::default(),
             scratch: Vec::new(),
             ready: Vec::new(),
+            turn_share: 1,
             woken: Vec::new(),
             dirty: Vec::new(),
             overfull: Vec::new(),

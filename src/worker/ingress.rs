@@ -26,6 +26,24 @@ use crate::rtmp::command::Status;
 use crate::rtmp::message::kind;
 use crate::stream::content::is_content;
 
+/// What may be parsed for one connection in the rest of a turn.
+#[derive(Clone, Copy, Debug)]
+struct Quota {
+    bytes: usize,
+    messages: usize,
+}
+
+impl Quota {
+    fn is_left(self) -> bool {
+        self.bytes > 0 && self.messages > 0
+    }
+
+    /// The front of `input` that may be parsed.
+    fn part_of(self, input: &[u8]) -> &[u8] {
+        &input[..input.len().min(self.bytes)]
+    }
+}
+
 /// What became of a connection that was served.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Flow {
@@ -53,6 +71,7 @@ impl<S: Transport> Core<S> {
     pub fn ingress(&mut self) {
         // Connections put on the list meanwhile are for the next turn.
         let mut ready = std::mem::take(&mut self.ready);
+        self.turn_share = ready.len().max(1);
         for key in ready.drain(..) {
             if self.queue_handshake(key) {
                 continue;
@@ -164,17 +183,35 @@ impl<S: Transport> Core<S> {
         counted.err().map(CloseReason::Protocol)
     }
 
+    /// What may be parsed for connection `key` in this turn. Those that bring no media share what
+    /// they may have together, so that the media of others waits no longer for many of them.
+    fn quota(&self, key: usize) -> Quota {
+        let conn = &self.conns[key];
+        if !conn.publications.is_empty() || conn.errand.is_some() {
+            return Quota {
+                bytes: usize::MAX,
+                messages: limits::MESSAGES_PER_TURN,
+            };
+        }
+        let share = |of: usize, least| (of / self.turn_share).max(least);
+        let messages = share(limits::COMMANDS_TURN_MESSAGES, limits::REQUEST_MESSAGES);
+        Quota {
+            bytes: share(limits::COMMANDS_TURN_BYTES, limits::COMMANDS_BYTES_LEAST),
+            messages: messages.min(limits::MESSAGES_PER_TURN),
+        }
+    }
+
     /// Parses what is in the ring and reads more, until the socket is empty or the budget is.
     fn read_into(&mut self, key: usize, ring: &mut Ring) -> Halt {
         let mut bytes_left = self.shared.config.read_budget;
-        let mut messages_left = limits::MESSAGES_PER_TURN;
+        let mut quota = self.quota(key);
         loop {
-            match self.parse(key, ring, &mut messages_left) {
+            match self.parse(key, ring, &mut quota) {
                 Flow::Continue => {}
                 Flow::Move(worker) => return Halt::Move(worker),
                 Flow::Close(reason) => return Halt::Close(reason),
             }
-            if bytes_left == 0 || messages_left == 0 {
+            if bytes_left == 0 || !quota.is_left() {
                 return Halt::Budget;
             }
             let conn = &mut self.conns[key];
@@ -226,14 +263,14 @@ impl<S: Transport> Core<S> {
         }
     }
 
-    /// Parses the ring; it is empty afterwards unless the budget ran out.
-    fn parse(&mut self, key: usize, ring: &mut Ring, messages_left: &mut usize) -> Flow {
-        while (!ring.is_empty() || self.conns[key].session.has_more()) && *messages_left > 0 {
-            let input = ring.front();
+    /// Parses the ring; it is empty afterwards unless the quota ran out.
+    fn parse(&mut self, key: usize, ring: &mut Ring, quota: &mut Quota) -> Flow {
+        while (!ring.is_empty() || self.conns[key].session.has_more()) && quota.is_left() {
+            let input = quota.part_of(ring.front());
             let mut at = 0;
             let mut flow = Flow::Continue;
-            while flow == Flow::Continue && *messages_left > 0 {
-                *messages_left -= 1;
+            while flow == Flow::Continue && quota.messages > 0 {
+                quota.messages -= 1;
                 let conn = &mut self.conns[key];
                 match conn.session.next(input, &mut at) {
                     Ok(None) => break,
@@ -273,7 +310,7 @@ impl<S: Transport> Core<S> {
                         self.mark_dirty(index);
                     }
                     Ok(Some(Incoming::Request(request))) => {
-                        *messages_left = messages_left.saturating_sub(limits::REQUEST_MESSAGES);
+                        quota.messages = quota.messages.saturating_sub(limits::REQUEST_MESSAGES);
                         // Before it ends a publish, which then nobody answers for.
                         flow = match self.count_unkept(key) {
                             Some(reason) => Flow::Close(reason),
@@ -282,7 +319,7 @@ impl<S: Transport> Core<S> {
                     }
                     Ok(Some(Incoming::Answer(answer))) => flow = self.answered(key, answer),
                     Ok(Some(Incoming::Http(request))) => {
-                        *messages_left = messages_left.saturating_sub(limits::REQUEST_MESSAGES);
+                        quota.messages = quota.messages.saturating_sub(limits::REQUEST_MESSAGES);
                         flow = self.http_request(key, &request);
                     }
                     Err(reason) => flow = Flow::Close(reason),
@@ -291,6 +328,7 @@ impl<S: Transport> Core<S> {
             self.faults.at(Midst::Ingress);
             let ended = self.conns[key].session.end_input(input, at);
             ring.consume(at);
+            quota.bytes -= at;
             if let (Flow::Continue, Err(error)) = (&flow, ended) {
                 flow = Flow::Close(CloseReason::Protocol(error));
             }

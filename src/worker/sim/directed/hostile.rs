@@ -60,6 +60,32 @@ fn shedding_survives_a_publisher_whose_socket_fails_as_another_stream_ends() {
     assert!(stage.gauges().shed > 0);
 }
 
+#[test]
+fn regression_many_who_send_commands_share_a_turn() {
+    let mut stage = Stage::new(|_| {});
+    let come = |number| stage.come_from([10, 0, 1, number], Action::Play, "cam");
+    let guests: Vec<usize> = (0..100).map(come).collect();
+    // Acknowledgements, which the session deals with itself.
+    let said = [2, 0, 0, 0, 0, 0, 4, 3, 0, 0, 0, 0, 0, 0, 0, 0].repeat(2_500);
+    let unread = |stage: &Stage| {
+        let rings = stage.core.conns.iter();
+        rings.filter(|(_, conn)| conn.ring.is_some()).count()
+    };
+    let say = |stage: &mut Stage, guests: &[usize]| {
+        for &guest in guests {
+            let mut wire = stage.guests[guest].wire.borrow_mut();
+            assert_eq!(wire.client_send(&said, said.len()), said.len());
+        }
+        stage.turn();
+    };
+    say(&mut stage, &guests[..1]);
+    assert_eq!(unread(&stage), 0, "who is alone is read at once");
+    say(&mut stage, &guests);
+    assert_eq!(unread(&stage), guests.len());
+    stage.settle();
+    assert_eq!((unread(&stage), stage.core.conns.len()), (0, guests.len()));
+}
+
 /// The memory behind the sessions of all players.
 fn session_bytes(stage: &Stage) -> usize {
     let players = stage.core.conns.iter().filter(|(_, c)| !c.plays.is_empty());
