@@ -52,6 +52,7 @@ fn who_waits_is_answered_when_the_stream_begins_or_when_it_has_not() {
     assert!(waiting.iter().all(|&guest| stage.got(guest).is_empty()));
     assert_eq!(stage.flv_logs(), [false; 2]);
     let source = stage.publish("cam");
+    stage.send(source, kind::AUDIO, SOUND, 10);
     stage.key_frame(source, 100);
     stage.key_frame(source, 100);
     for (guest, head) in waiting.into_iter().zip(["HTTP/1.1 200 ", "HTTP/1.1 101 "]) {
@@ -109,6 +110,9 @@ fn a_log_of_tags_is_there_while_somebody_reads_it_and_is_counted() {
     stage.key_frame(source, 200_000);
     for round in 0..3 {
         assert_eq!(stage.flv_logs(), [false; 2], "{round}");
+        // Both kinds come: nobody waits to know that.
+        stage.send(source, kind::AUDIO, SOUND, 10);
+        stage.settle();
         let before = stage.held();
         let plain = stage.ask(PLAIN);
         assert_eq!(stage.flv_logs(), [true, false]);
@@ -161,8 +165,11 @@ fn a_panic_while_logs_of_tags_are_made_costs_a_connection_or_the_stream_and_noth
             let (source, other) = (stage.publish("cam"), stage.publish("other"));
             let elsewhere = stage.ask(&PLAIN.replace("cam", "other"));
             let rtmp = stage.play("cam");
-            stage.key_frame(source, 1_000);
-            stage.key_frame(other, 1_000);
+            for source in [source, other] {
+                stage.key_frame(source, 1_000);
+                stage.send(source, kind::AUDIO, SOUND, 10);
+            }
+            stage.settle();
             stage.core.faults.arm(midst, after);
             let guests = [PLAIN, WEBSOCKET].map(|request| stage.ask(request));
             for _ in 0..3 {
@@ -184,6 +191,8 @@ fn a_panic_while_logs_of_tags_are_made_costs_a_connection_or_the_stream_and_noth
                     stage.guests[rtmp].gone || more == 1,
                     "{midst:?} after {after}"
                 );
+                stage.send(source, kind::AUDIO, SOUND, 10);
+                stage.settle();
                 let new = stage.ask(PLAIN);
                 assert_eq!(stage.pictures(new, 1_000), 1, "{midst:?} after {after}");
             }
