@@ -13,7 +13,13 @@ use crate::worker::table::{Player, Source, Stream};
 type Relay = Core<SimSocket>;
 
 /// The longest message in a log: 200 KiB in chunks of 128 bytes with a header of five each.
-const MESSAGE_BYTES_MAX: u64 = 220 * 1_024;
+const MESSAGE_BYTES_MAX: usize = 220 * 1_024;
+
+/// Replies that wait: those that a peer may have waiting, and the headers of a start.
+const REPLY_BYTES_MAX: usize = limits::OUT_BYTES_MAX + limits::HEADERS_BYTES_MAX;
+
+/// What a socket took the first part of: replies, messages that are gathered, and one more.
+const HALF_SENT_BYTES_MAX: usize = REPLY_BYTES_MAX + limits::FILTERED_BYTES + MESSAGE_BYTES_MAX;
 
 /// How late a deadline may be seen when a worker has its turns.
 const LATE: Duration = Duration::from_millis(10);
@@ -196,10 +202,60 @@ pub(super) fn check_timers(core: &Relay) -> Result<(), String> {
     Ok(())
 }
 
+/// Whatever a worker has waiting is of a connection or a stream that it has.
+pub(super) fn check_queues(core: &Relay) -> Result<(), String> {
+    let (conns, streams) = (core.conns.len(), core.streams.len());
+    let lines = core.streams.iter().map(|(_, stream)| {
+        let of_pull = usize::from(stream.pull.is_some());
+        of_pull + stream.pushes.len()
+    });
+    let lines: usize = lines.sum();
+    // What comes of a call is told between two turns; a stream may have ended with it.
+    let letters_max = core.shared.mailboxes.len() * (streams + conns + 1);
+    let totals = [
+        ("names", core.by_name.len(), streams),
+        ("letters", core.outbound.len(), letters_max),
+        ("calls", core.calls.len(), lines),
+        ("calls without an answer", core.called.len(), lines),
+        ("new publishers", core.new_publishers.len(), 0),
+        (
+            "requests without an answer",
+            core.asked_by_http.len(),
+            conns,
+        ),
+        ("admins", core.admins.len(), conns),
+        ("newcomers by HTTP", core.idle_http.len(), conns),
+    ];
+    if let Some(what) = beyond(&totals) {
+        return Err(what);
+    }
+    for (key, conn) in &core.conns {
+        let half_sent: usize = conn.half_sent.iter().map(|piece| piece.len()).sum();
+        let pending = [
+            (
+                "bytes of replies",
+                conn.session.pending().len(),
+                REPLY_BYTES_MAX,
+            ),
+            ("bytes half-sent", half_sent, HALF_SENT_BYTES_MAX),
+        ];
+        if let Some(what) = beyond(&pending) {
+            return Err(format!("{what}, of {key}"));
+        }
+    }
+    Ok(())
+}
+
+/// The first of these counts that is more than it may be, in words.
+pub(super) fn beyond(totals: &[(&str, usize, usize)]) -> Option<String> {
+    let found = totals.iter().find(|(_, count, most)| count > most);
+    found.map(|(what, count, most)| format!("{count} {what}, and {most} at most"))
+}
+
 pub(super) fn check_memory(core: &Relay) -> Result<(), String> {
     for (_, stream) in &core.streams {
         let held = stream.log.held_bytes();
-        let most = core.log_limits.bytes + MESSAGE_BYTES_MAX + limits::BLOCK_BYTES as u64;
+        let most = core.log_limits.bytes + (MESSAGE_BYTES_MAX + limits::BLOCK_BYTES) as u64;
         if !stream.dirty && held > most {
             return Err(format!("the log of {} holds {held} bytes", stream.name));
         }

@@ -73,6 +73,7 @@ impl World {
             tables::check_tables(core)
                 .and_then(|()| tables::check_memory(core))
                 .and_then(|()| tables::check_timers(core))
+                .and_then(|()| tables::check_queues(core))
                 .and_then(|()| tables::check_registry(core))
                 .and_then(|()| tables::check_lines(core, self.now, is_idle))
                 .and_then(|()| match is_idle {
@@ -328,10 +329,7 @@ fn check_totals(relay: &Relay) -> Result<(), String> {
         ("missing streams", missing.len(), limits::MISSING_MAX),
         ("queries", queries.len()[0], limits::QUERIES_MAX),
     ];
-    match totals.into_iter().find(|(_, count, most)| count > most) {
-        Some((what, count, most)) => Err(format!("{count} {what}, and {most} at most")),
-        None => Ok(()),
-    }
+    tables::beyond(&totals).map_or(Ok(()), Err)
 }
 
 /// A relay fetches each stream once at a time.
