@@ -4,6 +4,7 @@ use super::tables;
 use super::truth::Truth;
 use super::world::World;
 use crate::limits;
+use crate::worker::registry::WorkerSet;
 use crate::worker::table::Source;
 
 impl World {
@@ -38,6 +39,7 @@ impl World {
             let verdict = tables::check_tables(&seat.core)
                 .and_then(|()| tables::check_memory(&seat.core))
                 .and_then(|()| tables::check_timers(&seat.core))
+                .and_then(|()| tables::check_queues(&seat.core))
                 .and_then(|()| tables::check_registry(&seat.core))
                 .and_then(|()| match self.has_reason(worker) {
                     true => Ok(()),
@@ -160,16 +162,22 @@ impl World {
             let Some(owner) = owner else { continue };
             readers.remove(owner);
             let core = &self.workers[owner].core;
-            let feeds = &core.streams[core.by_name[&name]].feeds;
-            let mut fed: Vec<usize> = feeds.iter().map(|feed| feed.worker).collect();
-            fed.sort_unstable();
-            if fed != readers.iter().collect::<Vec<_>>() {
+            let stream = &core.streams[core.by_name[&name]];
+            let mut fed = WorkerSet::default();
+            stream.feeds.iter().for_each(|feed| fed.insert(feed.worker));
+            // Who comes once its publisher has ended it is fed when there is another.
+            let is_for_all = stream.may_begin();
+            if fed.iter().any(|to| !readers.contains(to)) || is_for_all && fed != readers {
                 return Err(format!("{name} is fed to {fed:?}, and read by {readers:?}"));
             }
             for reader in readers.iter() {
                 let core = &self.workers[reader].core;
                 let source = core.streams[core.by_name[&name]].source;
-                if source != (Source::Fed { worker: owner }) {
+                let expected = match fed.contains(reader) {
+                    true => Source::Fed { worker: owner },
+                    false => Source::Nobody,
+                };
+                if source != expected {
                     return Err(format!("{name} comes to {reader} from {source:?}"));
                 }
             }
