@@ -2,7 +2,9 @@
 //!
 //! The next message of the publication it is in, always. Another one only where a player may
 //! start, and with the headers that count there; or the first of a publication. How often that
-//! was is counted, since lines that are called anew are the only reason. Time never steps back.
+//! was is counted, since lines that are called anew are the only reason. Time never steps back,
+//! and a picture that needs others comes only behind the key frame, unless there has been none
+//! for so long that each picture is a place to start at.
 
 use std::collections::HashMap;
 
@@ -21,6 +23,8 @@ pub(super) struct Judge {
     flows: Option<u32>,
     /// It has started without pictures, and none has come.
     is_dark: bool,
+    /// The publication of which it has had a key frame, and every message since.
+    keyed: Option<u32>,
     /// The headers it has, publication and number of each.
     known: [Option<(u32, u32)>; 4],
     last_time: Option<Timestamp>,
@@ -42,6 +46,7 @@ impl Judge {
             furthest: HashMap::new(),
             flows: None,
             is_dark: false,
+            keyed: None,
             known: [None; 4],
             last_time: None,
             track_times: [None; 3],
@@ -68,7 +73,7 @@ impl Judge {
         let is_left_out = |place: &(u32, usize)| {
             let entries = &truth.publications[place.0 as usize].entries;
             let entry = entries.get(place.1);
-            self.is_dark && entry.is_some_and(|entry| entry.kind == kind::VIDEO)
+            self.is_dark && entry.is_some_and(|entry| entry.kind == kind::VIDEO && !entry.sync)
         };
         let mut next = self.at.map(|(number, seq)| (number, seq + 1));
         while let Some(place) = next.as_mut().filter(|place| entry(**place).is_none())
@@ -160,13 +165,14 @@ impl Judge {
             return self.follow(truth, place);
         }
         let is_picture = entry.kind == kind::VIDEO && entry.coded;
-        if !entry.sync && is_picture {
+        if is_picture && !truth.may_start(entry) {
             return Err(self.lost(truth, &format!("a start at {place:?}, where nobody may")));
         }
         // Headers of pictures that change before the first picture come with that.
         let needs: &[usize] = if entry.sync { &[0, 1, 2, 3] } else { &[0, 3] };
         self.judge_known(place.0, entry, needs)?;
         self.is_dark = !entry.sync;
+        self.keyed = None;
         let furthest = self.furthest.get(&place.0);
         self.again += u64::from(furthest.is_some_and(|furthest| place.1 <= *furthest));
         self.jumps += u64::from(self.flows == Some(place.0));
@@ -178,8 +184,13 @@ impl Judge {
         if let Some((need, tag)) = entry.header {
             self.known[need as usize] = Some((place.0, tag));
         }
-        if entry.kind == kind::VIDEO && entry.coded {
-            // With a key frame, or for want of one; the other simulation judges that.
+        // One that is cut short does not tell what it is.
+        if entry.kind == kind::VIDEO && entry.coded && !entry.nameless {
+            let is_start = truth.may_start(entry);
+            if self.keyed != Some(place.0) && !is_start {
+                return Err(self.lost(truth, &format!("{place:?} comes without its key frame")));
+            }
+            self.keyed = Some(place.0);
             self.is_dark = false;
         }
         if entry.coded {

@@ -147,6 +147,7 @@ impl World {
         self.step = step;
         self.calm = self.rate == 0;
         self.pass_time();
+        self.tell_truth();
         self.mishaps();
         if self.rng.chance(self.crowd) {
             self.come();
@@ -192,6 +193,11 @@ impl World {
             _ => rng.millis(500, 4_000),
         };
         self.now += Duration::from_millis(u64::from(millis));
+    }
+
+    fn tell_truth(&mut self) {
+        let now = self.now.duration_since(self.born).as_millis();
+        self.truth.now = u64::try_from(now).unwrap();
     }
 
     fn leap(&mut self) {
@@ -423,6 +429,7 @@ impl World {
         let until = self.now + time;
         while self.now < until {
             self.now += pace;
+            self.tell_truth();
             what(self);
             for _ in 0..50 {
                 if !self.flow() {
