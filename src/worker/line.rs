@@ -287,10 +287,13 @@ impl<S: Transport> Core<S> {
         let place = self.target_of(index, task)?.place;
         let admission = &self.shared.admission;
         let (may_enter, why) = match task {
-            Task::Pull => (admission.enter_dialled(), "there are --max-connections"),
+            Task::Pull => (
+                admission.enter_dialled(),
+                "too many connections, see --max-connections",
+            ),
             Task::Push(_) => (
                 admission.enter_push(),
-                "pushes have their share of --max-connections, or there are as many",
+                "too many connections, pushes have half of --max-connections",
             ),
         };
         if !may_enter {

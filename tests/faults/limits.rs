@@ -11,7 +11,7 @@ use tailwater::rtmp::client::Action;
 use crate::bystanders::{beside, pictures};
 use crate::network::Network;
 use crate::support::relay::Relay;
-use crate::support::wire::{Film, Seen, Settings, Wire};
+use crate::support::wire::{Film, Seen, Settings, Wire, signals_of};
 use crate::support::{SOON, now, pause, wait_for};
 use crate::{raw, together};
 
@@ -236,7 +236,8 @@ fn check_shed(relay: &Relay, players: &mut [Wire]) {
         (relay.stats()["shed"] > 0).then_some(())
     });
     for player in players {
-        assert_eq!(player.settle(), [], "a player of what holds little");
+        let signals = signals_of(&player.settle());
+        assert_eq!(signals, [], "a player of what holds little");
     }
 }
 
