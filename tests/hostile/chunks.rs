@@ -306,6 +306,7 @@ fn many() -> Vec<Case> {
         }
     }
     let video_max = u32::try_from(limits::VIDEO_MESSAGE_BYTES_MAX).expect("small");
+    let data_max = u32::try_from(limits::DATA_MESSAGE_BYTES_MAX).expect("small");
     let most = u32::try_from(limits::PARTIAL_MESSAGES_MAX).expect("small");
     let allowed = case("C7", "as many pictures begun as may be", State::Publishing);
     cases.push(
@@ -316,7 +317,7 @@ fn many() -> Vec<Case> {
     for (kind, len) in [
         (VIDEO, video_max),
         (AUDIO, 1 << 20),
-        (DATA, 1 << 18),
+        (DATA, data_max),
         (99, 0xFF_FFFF),
     ] {
         for count in [most + 1, 17, 65, 1_000, 65_500] {
@@ -332,7 +333,7 @@ fn many() -> Vec<Case> {
     for (kind, len) in [
         (VIDEO, video_max),
         (AUDIO, 1 << 20),
-        (DATA, 1 << 18),
+        (DATA, data_max),
         (COMMAND, 1 << 18),
     ] {
         let name = format!("a message of type {kind} one byte too long");

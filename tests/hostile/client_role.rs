@@ -301,7 +301,7 @@ fn chunks() -> Vec<Case> {
     }
     for (kind, len) in [
         (DATA, 0xFF_FFFF),
-        (DATA, (256 << 10) + 1),
+        (DATA, (2 << 20) + 1),
         (COMMAND, 0xFF_FFFF),
         (AUDIO, (1 << 20) + 1),
         (VIDEO, (8 << 20) + 1),
