@@ -32,9 +32,8 @@ pub(super) enum Track {
 #[derive(Debug, Default)]
 pub(super) struct Timeline {
     tracks: [Clock; 2],
-    /// How far the stream was ahead of the arrival of its messages at most, since its publisher
-    /// began: the time of players less that of the worker. None before the first coded message.
-    lead: Option<u32>,
+    /// None before the first coded message since the publisher began.
+    pace: Option<Pace>,
     /// The publisher has returned: where its first coded message is put, ...
     resume_at: Option<Timestamp>,
     /// ... and the time before which nothing is put until that is past.
@@ -45,6 +44,18 @@ pub(super) struct Timeline {
     newest: Option<Timestamp>,
     /// The track of the newest coded message.
     current: usize,
+}
+
+/// How the stream goes beside the clock of the worker. Times wrap within weeks, so this counts from
+/// one message to the next.
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    /// The time of the last coded message, ...
+    time: Timestamp,
+    /// ... when it came, in milliseconds of the worker, ...
+    came_at: i64,
+    /// ... and how much further ahead of the clock the stream was at most, in milliseconds.
+    behind: i64,
 }
 
 /// The clock of one track.
@@ -59,9 +70,9 @@ struct Clock {
     /// The highest time that players have seen, ...
     highest: Timestamp,
     /// ... when it came, in milliseconds of the worker, ...
-    moved_at: u32,
+    moved_at: i64,
     /// ... and since when messages come that are no later.
-    still_since: Option<u32>,
+    still_since: Option<i64>,
 }
 
 const STEP_MAX_MS: i32 = millis(limits::CLOCK_STEP_MAX);
@@ -99,7 +110,7 @@ impl Timeline {
     /// The time players see for a coded message of `track` that is stamped `time` and has come at
     /// `now`.
     pub(super) fn map_coded(&mut self, track: Track, time: Timestamp, now: Duration) -> Timestamp {
-        let (own, now) = (track as usize, wrapped_millis(now));
+        let (own, now) = (track as usize, since_start(now));
         let is_first = !self.tracks[own].has_begun;
         if is_first {
             self.begin_track(own, time, now);
@@ -120,8 +131,12 @@ impl Timeline {
         } else if !is_first {
             clock.still_since.get_or_insert(now);
         }
-        let lead = mapped.0.wrapping_sub(now);
-        self.lead = Some(self.lead.map_or(lead, |most| later_of(most, lead)));
+        let ahead = self.pace.map_or(0, |pace| pace.ahead(mapped, now));
+        self.pace = Some(Pace {
+            time: mapped,
+            came_at: now,
+            behind: (-ahead).max(0),
+        });
         self.current = own;
         self.newest = Some(mapped);
         mapped
@@ -139,7 +154,7 @@ impl Timeline {
         let Some(newest) = self.newest else {
             return time;
         };
-        if self.lead.is_none() {
+        if self.pace.is_none() {
             // No coded media has come.
             let is_first = self.floor.is_none();
             let is_back = time.since(newest) < -STEP_MAX_MS;
@@ -158,12 +173,12 @@ impl Timeline {
     }
 
     /// The first coded message of a track since the publisher began.
-    fn begin_track(&mut self, own: usize, time: Timestamp, now: u32) {
+    fn begin_track(&mut self, own: usize, time: Timestamp, now: i64) {
         let other = self.tracks[1 - own];
         let clock = &mut self.tracks[own];
         clock.has_begun = true;
         clock.moved_at = now;
-        let Some(lead) = self.lead else {
+        let Some(pace) = self.pace else {
             clock.shift = self.resume_at.map_or(0, |at| at.0.wrapping_sub(time.0));
             clock.former_shift = clock.shift;
             if self.resume_at.is_none() {
@@ -174,7 +189,7 @@ impl Timeline {
         // Encoders send sound ahead of pictures or behind them by seconds, on one clock.
         let mapped = time.plus(other.shift);
         let is_same_clock = mapped.since(other.highest) >= -APART_MAX_MS
-            && ahead_of(mapped, lead, now) <= APART_MAX_MS;
+            && pace.ahead(mapped, now) <= i64::from(APART_MAX_MS);
         clock.shift = if is_same_clock {
             other.shift
         } else {
@@ -188,7 +203,7 @@ impl Timeline {
     }
 
     /// The timestamp of a track has stepped: it gets another shift.
-    fn step(&mut self, own: usize, time: Timestamp, now: u32) {
+    fn step(&mut self, own: usize, time: Timestamp, now: i64) {
         let (clock, other) = (self.tracks[own], self.tracks[1 - own]);
         let shift = if clock.former_shift != clock.shift
             && time.plus(clock.former_shift).since(clock.highest) > 0
@@ -223,49 +238,46 @@ impl Timeline {
                 other.shift = other.shift.wrapping_add(behind);
             }
         }
-        self.lead = self.lead.map(|lead| lead.wrapping_add(behind));
+        if let Some(pace) = &mut self.pace {
+            pace.time = pace.time.plus(behind);
+        }
     }
 
     /// Whether `time` with this shift goes on where a track is: not behind what has come of it,
     /// not ahead of the clock, and not at the same time for long.
-    fn fits(&self, track: usize, shift: u32, time: Timestamp, now: u32) -> bool {
+    fn fits(&self, track: usize, shift: u32, time: Timestamp, now: i64) -> bool {
         let clock = &self.tracks[track];
         let mapped = time.plus(shift);
         let step = mapped.since(clock.highest);
-        let still_since = clock.still_since.unwrap_or(now);
-        let still_for = now.wrapping_sub(still_since).cast_signed();
+        let still_for = now - clock.still_since.unwrap_or(now);
         step >= -STEP_MAX_MS
-            && (step > 0 || still_for <= STEP_MAX_MS)
-            && (self.lead).is_none_or(|lead| ahead_of(mapped, lead, now) <= AHEAD_MAX_MS)
+            && (step > 0 || still_for <= i64::from(STEP_MAX_MS))
+            && (self.pace).is_none_or(|pace| pace.ahead(mapped, now) <= i64::from(AHEAD_MAX_MS))
+    }
+}
+
+impl Pace {
+    /// How far a message at `mapped` is ahead of where the stream may be at `now`, in milliseconds.
+    fn ahead(&self, mapped: Timestamp, now: i64) -> i64 {
+        i64::from(mapped.since(self.time)) - (now - self.came_at) - self.behind
     }
 }
 
 impl Clock {
     /// The time of a message that comes now, by the clock of the worker.
-    fn expected(&self, now: u32) -> Timestamp {
-        let elapsed = now.wrapping_sub(self.moved_at);
+    fn expected(&self, now: i64) -> Timestamp {
+        let elapsed = u32::try_from(now - self.moved_at).unwrap_or(GAP_MAX_MS);
         self.highest.plus(elapsed.clamp(1, GAP_MAX_MS))
     }
 }
 
-/// How far a message at `mapped` is ahead of where the stream may be at `now`, in milliseconds.
-fn ahead_of(mapped: Timestamp, lead: u32, now: u32) -> i32 {
-    mapped.0.wrapping_sub(now).wrapping_sub(lead).cast_signed()
-}
-
 fn later(one: Timestamp, other: Timestamp) -> Timestamp {
-    Timestamp(later_of(one.0, other.0))
+    if one.since(other) > 0 { one } else { other }
 }
 
-/// The later of two times that wrap.
-fn later_of(one: u32, other: u32) -> u32 {
-    let is_later = one.wrapping_sub(other).cast_signed() > 0;
-    if is_later { one } else { other }
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "it wraps like timestamps")]
-fn wrapped_millis(now: Duration) -> u32 {
-    now.as_millis() as u32
+/// Milliseconds of the worker, which do not wrap.
+fn since_start(now: Duration) -> i64 {
+    i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -50,6 +50,37 @@ fn a_steady_clock_passes_unchanged() {
 }
 
 #[test]
+fn regression_days_of_silence_are_no_step() {
+    const DAY_MS: u64 = 24 * 3_600 * 1_000;
+    for days in [1, 12, 13, 24, 25, 26, 49, 50, 51, 1_000] {
+        let mut timeline = Timeline::default();
+        for silence in 0..5 {
+            let (now, time) = (
+                silence * days * DAY_MS,
+                u32::try_from(silence).unwrap() * 80,
+            );
+            check_from(
+                &mut timeline,
+                &[
+                    (now, P, time, time),
+                    (now + 1, S, time + 10, time + 10),
+                    (now + 40, P, time + 40, time + 40),
+                ],
+            );
+        }
+    }
+}
+
+#[test]
+fn regression_a_clock_that_stands_still_does_after_days() {
+    let mut timeline = Timeline::default();
+    let now = 25 * 24 * 3_600 * 1_000;
+    check_from(&mut timeline, &[(0, P, 5, 5), (10, P, 5, 5)]);
+    let mapped = timeline.map_coded(P, Timestamp(5), Duration::from_millis(now));
+    assert!(mapped.0 > 5, "{mapped:?}");
+}
+
+#[test]
 fn a_stream_faster_than_the_clock_passes_unchanged() {
     let mut timeline = Timeline::default();
     for time in (0..600_000).step_by(40) {
