@@ -118,7 +118,7 @@ pub struct StreamLog {
 pub struct SyncPoint {
     /// Offset of its first message.
     pub offset: u64,
-    /// The time of that message.
+    /// The time of that message, or of the last if it has not come.
     pub timestamp: Timestamp,
     /// What has to be sent before it.
     pub headers: Arc<Headers>,
@@ -274,7 +274,11 @@ impl StreamLog {
     /// Where a player starts for which there is no sync point: behind all that is visible. None
     /// while the publisher is away, and before there is anything.
     pub fn live_edge(&self) -> Option<SyncPoint> {
-        let timestamp = self.last_timestamp.filter(|_| !self.is_closed)?;
+        let last = self.last_timestamp.filter(|_| !self.is_closed)?;
+        // Nothing that follows is earlier, as far as it is here.
+        let unflushed = self.frames.iter().rev();
+        let unflushed = unflushed.take_while(|frame| frame.end > self.visible);
+        let timestamp = unflushed.map(|frame| frame.timestamp).fold(last, earlier);
         Some(SyncPoint {
             offset: self.visible,
             timestamp,
@@ -447,6 +451,10 @@ pub(super) fn csid_of(message_kind: u8) -> u32 {
         kind::VIDEO => 6,
         _ => 5,
     }
+}
+
+fn earlier(one: Timestamp, other: Timestamp) -> Timestamp {
+    if other.since(one) < 0 { other } else { one }
 }
 
 #[cfg(test)]

@@ -73,6 +73,26 @@ fn nothing_is_visible_before_a_flush() {
 }
 
 #[test]
+fn regression_the_live_edge_is_not_later_than_what_follows() {
+    let (mut log, mut pool) = (StreamLog::new(LIMITS), BlockPool::default());
+    let check = |log: &StreamLog, offset, time| {
+        let edge = log.live_edge().unwrap();
+        assert_eq!((edge.offset, edge.timestamp), (offset, Timestamp(time)));
+    };
+    assert!(log.live_edge().is_none());
+    put(&mut log, &mut pool, 5, false, b"abc");
+    check(&log, 0, 5);
+    log.flush();
+    check(&log, 15, 5);
+    for time in [20, 10, 500] {
+        put(&mut log, &mut pool, time, false, b"abc");
+    }
+    check(&log, 15, 10);
+    log.flush();
+    check(&log, log.end(), 500);
+}
+
+#[test]
 fn headers_are_those_in_force_where_a_player_starts() {
     let (mut log, mut pool) = (StreamLog::new(LIMITS), BlockPool::default());
     let marks: Vec<Arc<Headers>> = (0..3).map(headers).collect();
