@@ -62,6 +62,8 @@ pub(super) struct Player {
     pub(super) may_jump: bool,
     /// The last message it got.
     place: Option<Place>,
+    /// The last one that was no header: headers behind it may be those ahead of a jump.
+    jumps_from: Option<Place>,
     /// It may go on anywhere.
     fresh: bool,
     /// How much had been sent when it was last allowed to go anywhere.
@@ -102,6 +104,7 @@ impl Player {
             seek: (None, None),
             may_jump: false,
             place: None,
+            jumps_from: None,
             fresh: true,
             fresh_from: (0, 0),
             loose: false,
@@ -122,6 +125,7 @@ impl Player {
         }
         self.fresh = true;
         self.place = None;
+        self.jumps_from = None;
         self.last_time = None;
         self.track_times = [None; 2];
         self.seek.1 = None;
@@ -457,7 +461,8 @@ impl Player {
     fn leave(&self, truth: &mut Truth, before: Place, next: Place) -> Verdict {
         let epoch = truth.at(self.stream, next.0).epoch;
         // It may be a jump as well as a step.
-        let is_open = self.may_jump || truth.entry(self.stream, next).sync;
+        let entry = truth.entry(self.stream, next);
+        let is_open = self.may_jump || entry.sync || self.may_be_ahead(truth, entry);
         let number = truth.at(self.stream, before.0).number as usize;
         let old = &mut truth.publications[number];
         if is_open || old.epoch != epoch || next.0 != before.0 + 1 {
@@ -472,6 +477,14 @@ impl Player {
             ));
         }
         Ok(())
+    }
+
+    /// Whether a header in its place may as well be one ahead of a jump: those that a publication
+    /// begins with are also those that count at its first key frame.
+    fn may_be_ahead(&self, truth: &Truth, entry: &Entry) -> bool {
+        let is_far = |from| truth.bytes_behind(self.stream, from) > truth.lag_bytes;
+        entry.header.is_some()
+            && (self.may_jump || self.resumed || self.jumps_from.is_some_and(is_far))
     }
 
     /// A header that may come before a jump.
@@ -514,7 +527,8 @@ impl Player {
             if place <= before && !self.restarts {
                 return Err(self.lost(truth, "a message again"));
             }
-            let behind = truth.bytes_behind(self.stream, before);
+            let from = self.jumps_from.unwrap_or(before);
+            let behind = truth.bytes_behind(self.stream, from);
             if behind <= truth.lag_bytes && !self.may_jump && !self.resumed {
                 let why = format!("a jump by a player {behind} bytes behind at most");
                 return Err(self.lost(truth, &why) + &format!("; it goes to {place:?}"));
@@ -611,7 +625,8 @@ impl Player {
         self.judge_track(truth.entry(self.stream, place), time)?;
         let is_first = truth.lines[self.stream].order[0] == number;
         // Where such a one stands is not known well enough for others to be measured by it.
-        let is_unsure = self.is_loose() || self.fresh;
+        let is_ahead = self.may_be_ahead(truth, truth.entry(self.stream, place));
+        let is_unsure = self.is_loose() || self.fresh || is_ahead;
         let publication = &mut truth.publications[number as usize];
         let entry = &mut publication.entries[place.1];
         if let Some(seen) = entry.seen_at
@@ -639,6 +654,10 @@ impl Player {
         if let Some((need, tag)) = entry.header {
             self.known[need as usize] = Some((number, tag));
         }
+        if entry.header.is_none() {
+            self.jumps_from = Some(place);
+            self.resumed = false;
+        }
         let in_force = entry.in_force;
         let needs: &[usize] = match (entry.kind, entry.coded) {
             (kind::VIDEO, true) => &[Need::Video as usize, Need::VideoMetadata as usize],
@@ -664,7 +683,6 @@ impl Player {
         }
         self.judge_known(number, &in_force, needs)?;
         self.is_new = false;
-        self.resumed = false;
         if std::mem::take(&mut self.restarts) {
             self.paused = false;
         }
