@@ -12,6 +12,7 @@ use super::line::{Errand, Task};
 use super::refusal::{Asked, Refused};
 use super::session::Session;
 use super::timers::Timer;
+use crate::http::websocket::CloseCode;
 use crate::limits;
 use crate::net::transport::Transport;
 use crate::rtmp::command::Status;
@@ -325,6 +326,14 @@ impl<S: Transport> Core<S> {
             }
             let why = Refused::NotFound.words();
             self.note_refused(key, (Asked::Play, &name), Refused::NotFound, &why);
+            if self.draining
+                && let Some(http) = self.conns[key].session.http()
+            {
+                // Another relay may have the stream, or get it.
+                http.end(CloseCode::GoingAway, "the relay stops");
+                self.close(key, &CloseReason::Shutdown);
+                return true;
+            }
             let conn = &mut self.conns[key];
             conn.session
                 .reject(play.msid, Status::PlayStreamNotFound, why);
