@@ -166,6 +166,9 @@ fn short_of_memory_players_are_told_to_come_later() {
         publisher.send(&Media::avc_header(0));
         publisher.send(&Media::picture(Key::Yes, 0, 0, 1_000));
     }
+    // What nobody plays would be freed.
+    let play = |number| Wire::play(relay.address(), &format!("film{number}"));
+    let _players: Vec<Wire> = (0..8).map(play).collect();
     let mut number = 1;
     let mut refused = false;
     let until = now() + 2 * SOON;
