@@ -95,7 +95,7 @@ pub struct BanReport {
 /// A part of a list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Page {
-    /// Rows at most; 1 to [`limits::PAGE_ROWS_MAX`].
+    /// Rows at most; 1 to `limits::PAGE_ROWS_MAX`.
     pub limit: usize,
     /// Rows left out before.
     pub offset: usize,
@@ -522,7 +522,7 @@ pub struct WorkerReport {
     /// What was handed on to each target of `--push`.
     pub targets: Vec<TargetReport>,
     /// Its streams that were ever published, the oldest lives first, at most
-    /// [`limits::METRIC_STREAMS_MAX`]; only in answer to [`Inquiry::Metrics`].
+    /// `limits::METRIC_STREAMS_MAX`; only in answer to [`Inquiry::Metrics`].
     pub streams: Vec<StreamReport>,
     /// All others of them, as if they were one.
     pub others: StreamReport,

@@ -156,7 +156,7 @@ pub struct ServerSession {
 pub struct RefusedName {
     /// The command: `connect`, `publish` or `play`.
     pub request: &'static str,
-    /// What was asked for, as [`name::shown`] gives it.
+    /// What was asked for, as `name::shown` gives it.
     pub name: String,
 }
 

@@ -310,7 +310,7 @@ pub struct Kinds {
     pub audio: bool,
     /// Pictures do.
     pub video: bool,
-    /// Nothing else is to be expected: both come, or one has come alone for [`KIND_MS`].
+    /// Nothing else is to be expected: both come, or one has come alone for `KIND_MS`.
     pub is_certain: bool,
 }
 
