@@ -33,6 +33,25 @@ pub mod limits {
     pub const WORKERS_MAX: usize = 64;
     /// The most bans there may be.
     pub const BANS_MAX: usize = 4;
+    /// The most names of ended streams that are remembered.
+    pub const ENDED_MAX: usize = 4;
+}
+
+/// What an edge says of the relays that play there is no part of the models.
+pub mod edge {
+    /// Chains of relays.
+    pub mod hops {
+        /// The relays that play a stream on one worker.
+        #[derive(Clone, Debug, Default, PartialEq, Eq)]
+        pub struct Marker;
+
+        impl Marker {
+            /// Those of several workers together.
+            pub fn merged<'a>(_: impl Iterator<Item = &'a Self>) -> Self {
+                Self
+            }
+        }
+    }
 }
 
 /// What is asked and told is no part of the models.

@@ -1,5 +1,7 @@
 //! The files that are modelled.
 
+#[path = "../../src/worker/ended.rs"]
+pub mod ended;
 #[path = "../../src/worker/mail.rs"]
 pub mod mail;
 #[path = "../../src/worker/registry.rs"]
