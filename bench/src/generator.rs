@@ -533,8 +533,8 @@ mod tests {
                 .of(local, index)
                 .map(|address| address.ip().to_string())
         };
-        assert_eq!(of(0).as_deref(), Some("127.0.0.2"));
-        assert_eq!(of(17_999).as_deref(), Some("127.0.0.4"));
+        assert_eq!(of(0).as_deref(), Some("127.0.0.1"));
+        assert_eq!(of(17_999).as_deref(), Some("127.0.0.3"));
         assert_eq!(SOURCES.of("192.0.2.1:1935".parse().unwrap(), 0), None);
     }
 }
