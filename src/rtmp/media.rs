@@ -95,6 +95,17 @@ pub enum FrameKind {
     Unknown,
 }
 
+impl FrameKind {
+    /// Whether the message has coded audio or video, as far as can be told: a header, a command or
+    /// silence has none.
+    pub fn is_coded(self) -> bool {
+        matches!(
+            self,
+            Self::Keyframe | Self::Inter | Self::Disposable | Self::Audio | Self::Unknown
+        )
+    }
+}
+
 /// A codec, by FourCC or by number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(

@@ -2,9 +2,7 @@
 //! data are, metadata and codec headers are not. A server that repeats those sends nothing.
 
 use crate::rtmp::amf0::{Decoder, Limits, strip_amf3_prefix};
-use crate::rtmp::media::{
-    FrameKind, inspect_audio, inspect_video, needs_whole_audio, needs_whole_video,
-};
+use crate::rtmp::media::{inspect_audio, inspect_video, needs_whole_audio, needs_whole_video};
 use crate::rtmp::message::{HEAD_BYTES, Message, kind};
 
 /// Handlers of data messages that describe a stream, or that servers send at its start.
@@ -37,14 +35,7 @@ pub fn is_content(message: &Message<'_>, scratch: &mut Vec<u8>) -> bool {
         kind::DATA | kind::DATA_AMF3 => return is_content_data(header.kind, head),
         _ => return false,
     };
-    matches!(
-        seen.kind,
-        FrameKind::Keyframe
-            | FrameKind::Inter
-            | FrameKind::Disposable
-            | FrameKind::Audio
-            | FrameKind::Unknown
-    )
+    seen.kind.is_coded()
 }
 
 /// The same of a data message that begins so: its handler is in the first bytes.

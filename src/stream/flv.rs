@@ -18,7 +18,7 @@ use super::block::BlockPool;
 use super::headers::Headers;
 use super::log::{Frame, LogLimits, StreamLog};
 use crate::http::websocket::{self, opcode};
-use crate::rtmp::media::{FrameKind, inspect_audio, inspect_video};
+use crate::rtmp::media::{inspect_audio, inspect_video};
 use crate::rtmp::message::{HEAD_BYTES, Timestamp, kind};
 use crate::rtmp::writer::Sink;
 
@@ -381,16 +381,7 @@ fn is_coded(log: &StreamLog, start: u64, frame: Frame) -> bool {
         true => inspect_video(&head, chunks.len),
         false => inspect_audio(&head, chunks.len),
     };
-    !matches!(
-        seen.kind,
-        FrameKind::SequenceHeader
-            | FrameKind::SequenceEnd
-            | FrameKind::ChannelConfig
-            | FrameKind::Metadata
-            | FrameKind::Command
-            | FrameKind::Silence
-            | FrameKind::Empty
-    )
+    seen.kind.is_coded()
 }
 
 #[cfg(test)]

@@ -144,7 +144,7 @@ impl Intake {
         let seen = inspect_video(head, payload.len());
         self.video = seen.codec.or(self.video);
         self.note_codecs(log, kind::VIDEO, &seen, head);
-        let (time, fate) = if is_coded(&seen) {
+        let (time, fate) = if seen.kind.is_coded() {
             self.counted.video_frames += 1;
             let time = self.timeline.map_coded(Track::Pictures, time, self.now);
             let has_start = log.has_picture_start();
@@ -191,7 +191,7 @@ impl Intake {
         let seen = inspect_audio(head, payload.len());
         self.audio = seen.codec.or(self.audio);
         self.note_codecs(log, kind::AUDIO, &seen, head);
-        let is_coded = is_coded(&seen);
+        let is_coded = seen.kind.is_coded();
         let time = if is_coded {
             self.timeline.map_coded(Track::Sound, time, self.now)
         } else {
@@ -375,17 +375,6 @@ fn needs_codec(seen: &Inspection) -> bool {
 /// The next value of a data message, when it is a string.
 fn name<'a>(decoder: &mut Decoder<'a>) -> Option<&'a [u8]> {
     decoder.next().ok().flatten()?.as_bytes()
-}
-
-fn is_coded(seen: &Inspection) -> bool {
-    matches!(
-        seen.kind,
-        FrameKind::Keyframe
-            | FrameKind::Inter
-            | FrameKind::Disposable
-            | FrameKind::Audio
-            | FrameKind::Unknown
-    )
 }
 
 #[cfg(test)]

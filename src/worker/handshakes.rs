@@ -22,6 +22,8 @@ pub(super) struct Handshakes {
     by_share: HashMap<Share, Waiting>,
     /// Those of them that have any waiting, in the order of their turns.
     order: VecDeque<Share>,
+    /// With so many addresses, those that say nothing any more are looked for.
+    sweep_at: usize,
     /// None may go on before, because all have gone on as often as they may.
     pub(super) due: Option<Instant>,
 }
@@ -58,9 +60,10 @@ impl Handshakes {
             }
             return next;
         }
-        if self.by_share.len() > limits::ADDRESSES_KEPT {
+        if self.by_share.len() >= self.sweep_at.max(limits::ADDRESSES_KEPT) {
             let says_nothing = |its: &Waiting| its.conns.is_empty() && its.steps.is_full(now);
             self.by_share.retain(|_, its| !says_nothing(its));
+            self.sweep_at = 2 * self.by_share.len();
         }
         None
     }

@@ -822,7 +822,7 @@ fn regression_pictures_come_though_none_is_a_key_frame() {
 }
 
 #[test]
-fn regression_a_group_too_old_ends_in_pictures_as_they_come() {
+fn regression_a_group_too_old_makes_every_picture_a_start() {
     let mut desk = Desk::new();
     desk.video(0, AVC_KEY);
     desk.at(1_000).video(1_000, AVC_INTER);

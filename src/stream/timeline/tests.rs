@@ -121,7 +121,7 @@ fn regression_a_clock_that_jumps_ahead_goes_on_at_once() {
 }
 
 #[test]
-fn regression_an_old_frame_before_a_reset_does_not_stop_time() {
+fn regression_an_old_frame_first_does_not_stop_time() {
     check_return(&[
         (0, P, 1_000_000, 8_500),
         (0, P, 0, 8_501),
@@ -181,7 +181,7 @@ fn regression_a_clock_that_stands_still_is_taken_along() {
 }
 
 #[test]
-fn a_silence_that_ends_in_a_step_counts_for_a_minute_at_most() {
+fn a_silence_before_a_step_counts_a_minute_at_most() {
     check(&[(0, P, 90_000, 90_000), (3_000, P, 0, 93_000)]);
     check(&[
         (0, P, 90_000, 90_000),
