@@ -158,7 +158,7 @@ impl Marker {
 /// The players of a stream by what they say of relays, each with an address of the kind `A`.
 /// Changed by one when one comes or goes.
 #[derive(Debug)]
-pub struct Crowd<A> {
+pub struct ViaCounts<A> {
     /// Players that come through no relay.
     direct: usize,
     /// By how many players each way was taken, the shortest first.
@@ -167,7 +167,7 @@ pub struct Crowd<A> {
     ids: BTreeMap<A, BTreeMap<u64, usize>>,
 }
 
-impl<A: Ord> Default for Crowd<A> {
+impl<A: Ord> Default for ViaCounts<A> {
     fn default() -> Self {
         Self {
             direct: 0,
@@ -177,7 +177,7 @@ impl<A: Ord> Default for Crowd<A> {
     }
 }
 
-impl<A: Ord> Crowd<A> {
+impl<A: Ord> ViaCounts<A> {
     /// A player comes. One whose address names too many relays is not counted; false then.
     pub fn enter(&mut self, address: A, via: Option<&Via>) -> bool {
         let Some(via) = via else {
@@ -329,43 +329,43 @@ mod tests {
 
     #[test]
     fn the_shortest_way_is_sent_and_all_relays_are_named() {
-        let mut crowd = Crowd::default();
-        assert_eq!(crowd.marker().via(99), way([99]));
+        let mut via_counts = ViaCounts::default();
+        assert_eq!(via_counts.marker().via(99), way([99]));
         let long = way(1..8);
-        assert!(crowd.enter(1, Some(&long)));
-        assert_eq!(crowd.marker().via(99).way, long.extended(99).way);
-        assert!(crowd.enter(1, Some(&way([8]))));
-        let via = crowd.marker().via(99);
+        assert!(via_counts.enter(1, Some(&long)));
+        assert_eq!(via_counts.marker().via(99).way, long.extended(99).way);
+        assert!(via_counts.enter(1, Some(&way([8]))));
+        let via = via_counts.marker().via(99);
         assert_eq!((via.way, via.beside), (vec![8, 99], (1..8).collect()));
-        assert!(crowd.enter(2, None));
-        let via = crowd.marker().via(99);
+        assert!(via_counts.enter(2, None));
+        let via = via_counts.marker().via(99);
         assert_eq!((via.way, via.beside), (vec![99], (1..9).collect()));
-        crowd.leave(&2, None);
-        crowd.leave(&1, Some(&way([8])));
-        crowd.leave(&1, Some(&long));
-        assert_eq!(crowd.marker(), Marker::default());
-        assert!(crowd.ids.is_empty() && crowd.ways.is_empty());
+        via_counts.leave(&2, None);
+        via_counts.leave(&1, Some(&way([8])));
+        via_counts.leave(&1, Some(&long));
+        assert_eq!(via_counts.marker(), Marker::default());
+        assert!(via_counts.ids.is_empty() && via_counts.ways.is_empty());
     }
 
     #[test]
     fn markers_of_workers_are_put_together() {
-        let mut crowds = [Crowd::default(), Crowd::default()];
-        crowds[0].enter(1, Some(&way([1, 2])));
-        crowds[1].enter(1, Some(&way([3])));
-        let markers = crowds.each_ref().map(Crowd::marker);
+        let mut counts = [ViaCounts::default(), ViaCounts::default()];
+        counts[0].enter(1, Some(&way([1, 2])));
+        counts[1].enter(1, Some(&way([3])));
+        let markers = counts.each_ref().map(ViaCounts::marker);
         let via = Marker::merged(markers.iter()).via(9);
         assert_eq!((via.way, via.beside), (vec![3, 9], vec![1, 2]));
     }
 
     #[test]
     fn one_address_does_not_take_the_place_of_others_relays() {
-        let mut crowd = Crowd::default();
-        let counted = (1_000..3_000).filter(|id| crowd.enter(0, Some(&way([*id]))));
+        let mut via_counts = ViaCounts::default();
+        let counted = (1_000..3_000).filter(|id| via_counts.enter(0, Some(&way([*id]))));
         assert_eq!(counted.count(), IDS_MAX);
         for address in 1..20 {
-            assert!(crowd.enter(address, Some(&way([address]))));
+            assert!(via_counts.enter(address, Some(&way([address]))));
         }
-        let via = crowd.marker().via(99);
+        let via = via_counts.marker().via(99);
         for relay in 1..20 {
             assert_eq!(via.check(relay), Err(HopError::Loop), "{relay}");
         }

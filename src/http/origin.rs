@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts_of_ones_own_are_addresses_localhost_and_names_that_are_listed() {
+    fn own_hosts_are_addresses_localhost_and_listed_names() {
         let names = ["tv.example".to_owned()];
         for host in [
             "",

@@ -494,7 +494,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_is_counted_under_the_client_that_a_proxy_names() {
+    fn a_connection_counts_for_the_client_a_proxy_names() {
         let admission = Admission::new(1_000, Some(20));
         let name = |from, to| admission.rename(from, to, true, NOW);
         for _ in 0..30 {
@@ -530,7 +530,7 @@ mod tests {
     }
 
     #[test]
-    fn regression_programs_of_this_machine_are_limited_only_when_asked_for() {
+    fn regression_loopback_is_limited_only_when_asked_for() {
         let own = ["127.0.0.1", "::1", "::ffff:127.0.0.1"];
         for (limits_loopback, address, is_limited) in [
             (false, own[0], false),

@@ -450,7 +450,7 @@ impl<S: Transport> Core<S> {
             })
         });
         for index in self.by_name.values().copied().collect::<Vec<_>>() {
-            self.recount_crowd(index);
+            self.recount_vias(index);
         }
     }
 }

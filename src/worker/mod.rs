@@ -71,3 +71,5 @@ mod stalled;
 mod streams;
 mod table;
 mod timers;
+mod via;
+mod waiting;

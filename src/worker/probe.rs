@@ -114,7 +114,7 @@ impl<S: Transport> Core<S> {
             let name = probe.clone();
             self.outbound.push((worker, Mail::NotLive { name }));
         }
-        self.recount_crowd(index);
+        self.recount_vias(index);
         self.look_at_stream(index, self.now);
     }
 

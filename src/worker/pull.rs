@@ -37,9 +37,7 @@ use super::mail::Mail;
 use super::memory::Pressure;
 use super::registry::Claim;
 use super::session::Answer;
-use super::table::{Form, Source, Tally};
-use super::timers::Timer;
-use crate::edge::hops::Crowd;
+use super::table::{Source, Tally};
 use crate::edge::{backoff, order};
 use crate::limits;
 use crate::logging::quoted;
@@ -498,101 +496,6 @@ impl<S: Transport> Core<S> {
         self.look_at_stream(index, now);
     }
 
-    /// No origin has the stream: who waits for it does so no longer than for one that may be
-    /// published here.
-    fn shorten_waits(&mut self, index: usize) {
-        let stream = &self.streams[index];
-        let Some(begun) = stream.pull.as_ref().and_then(|pull| pull.dark_since) else {
-            return;
-        };
-        for slot in 0..self.streams[index].players.len() {
-            let player = &self.streams[index].players[slot];
-            let (key, msid) = (player.conn, player.msid);
-            let until = begun + self.patience(key, index);
-            let plays = &mut self.conns[key].plays;
-            let its = plays
-                .iter_mut()
-                .find(|play| play.stream == index && play.msid == msid);
-            if let Some(wait) = its.and_then(|play| play.wait_until.as_mut())
-                && *wait > until
-            {
-                *wait = until;
-                self.arm(key, until);
-            }
-        }
-    }
-
-    /// How long a play of connection `key` may come before the publish of its stream. A relay that
-    /// plays here for its own players has others to ask; where a publisher has just ended the
-    /// stream, hardly anybody is about to publish it; and nobody may while the relay stops.
-    pub(super) fn patience(&self, key: usize, index: usize) -> Duration {
-        if self.draining || self.is_relay(key) {
-            return Duration::ZERO;
-        }
-        let wait = self.shared.config.play_wait;
-        match self.has_ended(index) {
-            true => wait.min(limits::ENDED_WAIT),
-            false => wait,
-        }
-    }
-
-    /// Whether connection `key` is that of a relay which plays here for its own players.
-    pub(super) fn is_relay(&self, key: usize) -> bool {
-        self.conns.get(key).is_some_and(|conn| conn.via.is_some())
-    }
-
-    /// Counts a player of the stream by what it says of relays: an origin that is asked for the
-    /// stream, from whatever worker, is told, see hops.rs.
-    pub(super) fn enter_crowd(&mut self, index: usize, slot: usize) {
-        if self.shared.config.pull.is_empty() {
-            return;
-        }
-        let stream = &mut self.streams[index];
-        let player = &mut stream.players[slot];
-        let Some(conn) = self.conns.get(player.conn) else {
-            return;
-        };
-        let address = self.shared.admission.key_of(conn.counted_ip());
-        player.is_counted = stream.crowd.enter(address, conn.via.as_deref());
-        if conn.via.is_some() || stream.crowd.direct() == 1 {
-            self.tell_crowd(index);
-        }
-    }
-
-    /// A player of the stream has gone that was counted like that.
-    pub(super) fn leave_crowd(&mut self, index: usize, key: usize) {
-        let Some(conn) = self.conns.get(key) else {
-            return;
-        };
-        let stream = &mut self.streams[index];
-        let address = self.shared.admission.key_of(conn.counted_ip());
-        stream.crowd.leave(&address, conn.via.as_deref());
-        if conn.via.is_some() || stream.crowd.direct() == 0 {
-            self.tell_crowd(index);
-        }
-    }
-
-    /// Counts all players of the stream anew.
-    pub(super) fn recount_crowd(&mut self, index: usize) {
-        self.streams[index].crowd = Crowd::default();
-        for slot in 0..self.streams[index].players.len() {
-            if self.streams[index].players[slot].form != Form::Publish {
-                self.enter_crowd(index, slot);
-            }
-        }
-        self.tell_crowd(index);
-    }
-
-    fn tell_crowd(&mut self, index: usize) {
-        let stream = &mut self.streams[index];
-        let marker = stream.crowd.marker();
-        if marker != stream.marker {
-            let registry = &self.shared.registry;
-            registry.set_marker(&stream.name, self.worker, marker.clone());
-            stream.marker = marker;
-        }
-    }
-
     /// What an origin says on connection `key`.
     pub(super) fn pull_answered(&mut self, key: usize, index: usize, answer: Answer) -> Flow {
         let (is_held, is_asked) = (self.is_held(key, index), self.is_asked(key));
@@ -896,14 +799,6 @@ impl<S: Transport> Core<S> {
         }
     }
 
-    /// How long a play may wait for a stream that is fetched by `rule`: until all origins were
-    /// asked and it is given up. Who waits is told sooner when the pull ends.
-    pub(super) fn pull_wait(&self, rule: usize) -> Duration {
-        let config = &self.shared.config;
-        let origins = u32::try_from(config.pull[rule].servers.len()).unwrap_or(u32::MAX);
-        config.pull_give_up + config.pull_timeout * TIMEOUTS_OF_AN_ORIGIN * origins
-    }
-
     /// Another worker that was asked for the stream does not have it: whoever waits for it is
     /// told, unless it is worth asking an origin from here.
     pub(super) fn not_live(&mut self, index: usize) {
@@ -920,41 +815,7 @@ impl<S: Transport> Core<S> {
         }
         self.refuse_all_waiting(index);
     }
-
-    /// Plays that wait for the stream wait no longer.
-    pub(super) fn refuse_all_waiting(&mut self, index: usize) {
-        let waiting = self.streams[index].players.iter();
-        let waiting: Vec<_> = waiting.map(|player| (player.conn, player.msid)).collect();
-        for (key, msid) in waiting {
-            self.refuse_waiting(key, msid, index);
-        }
-    }
-
-    /// A play that waits for a stream waits no longer.
-    fn refuse_waiting(&mut self, key: usize, msid: u32, index: usize) {
-        let now = self.now;
-        let plays = &mut self.conns[key].plays;
-        let its = plays
-            .iter_mut()
-            .find(|play| play.stream == index && play.msid == msid);
-        if let Some(play) = its
-            && play.wait_until.is_some()
-        {
-            play.wait_until = Some(now);
-            self.arm(key, now);
-        }
-    }
-
-    /// The stream is looked at again at `at`.
-    pub(super) fn look_at_stream(&mut self, index: usize, at: Instant) {
-        let armed = &mut self.streams[index].armed;
-        self.timers.arm(armed, at, Timer::Stream(index));
-    }
 }
-
-/// So often `--pull-timeout` an origin may take until its first media: for its name, twice until
-/// it has accepted play, and for media.
-const TIMEOUTS_OF_AN_ORIGIN: u32 = 4;
 
 /// So often are origins asked again, at least, before the stream is given up; fewer if they take
 /// their time.

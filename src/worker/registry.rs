@@ -334,7 +334,7 @@ impl Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::edge::hops::{Crowd, Via};
+    use crate::edge::hops::{Via, ViaCounts};
 
     #[test]
     fn the_first_to_claim_owns_until_it_releases() {
@@ -426,9 +426,9 @@ mod tests {
         let registry = Registry::default();
         let name: Arc<str> = "live/cam".into();
         let marker = |relay: u64| {
-            let mut crowd = Crowd::default();
-            crowd.enter(0, Some(&Via::default().extended(relay)));
-            crowd.marker()
+            let mut via_counts = ViaCounts::default();
+            via_counts.enter(0, Some(&Via::default().extended(relay)));
+            via_counts.marker()
         };
         let knows = |relay: u64| registry.marker(&name).via(99).check(relay).is_err();
         registry.set_marker(&name, 0, marker(1));

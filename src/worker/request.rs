@@ -424,7 +424,7 @@ impl<S: Transport> Core<S> {
         let conn = &mut self.conns[key];
         conn.plays.push(play);
         self.faults.at(Midst::Role);
-        self.enter_crowd(index, slot);
+        self.count_via(index, slot);
         let begins = self.streams[index].may_begin();
         if switching || !begins {
             self.arm(key, until);

@@ -11,7 +11,7 @@
 //! ```
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use log::{Level, debug, info};
 
@@ -22,6 +22,7 @@ use super::mail::Mail;
 use super::registry::WorkerSet;
 use super::session::Session;
 use super::table::{FlvStart, Form, Meter, Player, Source, Stream, Tally};
+use super::timers::Timer;
 use crate::limits;
 use crate::logging::quoted;
 use crate::net::transport::Transport;
@@ -272,7 +273,7 @@ impl<S: Transport> Core<S> {
             play.slot = slot;
         }
         if gone.is_counted {
-            self.leave_crowd(index, gone.conn);
+            self.uncount_via(index, gone.conn);
         }
         if self.streams[index].players.is_empty() {
             self.last_player_left(index);
@@ -346,6 +347,12 @@ impl<S: Transport> Core<S> {
         let name = &self.streams[index].name;
         let registry = &self.shared.registry;
         registry.note_end(name, now, now + grace + wait);
+    }
+
+    /// The stream is looked at again at `at`.
+    pub(super) fn look_at_stream(&mut self, index: usize, at: Instant) {
+        let armed = &mut self.streams[index].armed;
+        self.timers.arm(armed, at, Timer::Stream(index));
     }
 
     /// Does what is due for a stream: its lines are called, it ends when its publisher has not

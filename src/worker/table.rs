@@ -9,7 +9,7 @@ use super::admission::Key;
 use super::mail::InFlight;
 use super::pull::Pull;
 use super::push::Push;
-use crate::edge::hops::{Crowd, Marker, Via};
+use crate::edge::hops::{Marker, Via, ViaCounts};
 use crate::limits;
 use crate::rtmp::message::Timestamp;
 use crate::rtmp::name::StreamName;
@@ -56,7 +56,7 @@ pub(super) struct Stream {
     /// The relays that its publisher has come through.
     pub(super) via: Via,
     /// Its players by the relays that they have come through, where it may be fetched, ...
-    pub(super) crowd: Crowd<Option<Key>>,
+    pub(super) via_counts: ViaCounts<Option<Key>>,
     /// ... and what the registry was told of that.
     pub(super) marker: Marker,
     /// Relays that play it were told that its publisher has gone.
@@ -367,7 +367,7 @@ impl Stream {
             asked: None,
             probe_of: None,
             via: Via::default(),
-            crowd: Crowd::default(),
+            via_counts: ViaCounts::default(),
             marker: Marker::default(),
             is_end_told: false,
         }

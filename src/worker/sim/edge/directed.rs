@@ -158,7 +158,7 @@ fn an_origin_that_only_answers_pings_is_left() {
 }
 
 #[test]
-fn an_origin_that_says_stream_begin_and_sends_nothing_is_left() {
+fn an_origin_that_only_says_stream_begin_is_left() {
     check_script(Script::Begins);
 }
 
@@ -195,7 +195,7 @@ fn a_reconnect_request_with_media_leads_to_another_origin() {
 }
 
 #[test]
-fn a_reconnect_request_without_media_leads_to_another_origin() {
+fn a_reconnect_request_without_media_is_followed() {
     for to in [None, Some("rtmp://r1/live"), Some("rtmp://f9/live")] {
         check_script(Script::ReconnectOnly(to));
     }

@@ -1,0 +1,66 @@
+//! Relays that play a stream here: an origin that the stream is fetched from, from whatever worker,
+//! is told of them, so that a circle of relays is found. See edge/hops.rs.
+
+use super::core::Core;
+use super::table::Form;
+use crate::edge::hops::ViaCounts;
+use crate::net::transport::Transport;
+
+impl<S: Transport> Core<S> {
+    /// Whether connection `key` is that of a relay which plays here for its own players.
+    pub(super) fn is_relay(&self, key: usize) -> bool {
+        self.conns.get(key).is_some_and(|conn| conn.via.is_some())
+    }
+
+    /// Counts a player of the stream by what it says of relays: an origin that is asked for the
+    /// stream, from whatever worker, is told, see hops.rs.
+    pub(super) fn count_via(&mut self, index: usize, slot: usize) {
+        if self.shared.config.pull.is_empty() {
+            return;
+        }
+        let stream = &mut self.streams[index];
+        let player = &mut stream.players[slot];
+        let Some(conn) = self.conns.get(player.conn) else {
+            return;
+        };
+        let address = self.shared.admission.key_of(conn.counted_ip());
+        player.is_counted = stream.via_counts.enter(address, conn.via.as_deref());
+        if conn.via.is_some() || stream.via_counts.direct() == 1 {
+            self.announce_marker(index);
+        }
+    }
+
+    /// A player of the stream has gone that was counted like that.
+    pub(super) fn uncount_via(&mut self, index: usize, key: usize) {
+        let Some(conn) = self.conns.get(key) else {
+            return;
+        };
+        let stream = &mut self.streams[index];
+        let address = self.shared.admission.key_of(conn.counted_ip());
+        stream.via_counts.leave(&address, conn.via.as_deref());
+        if conn.via.is_some() || stream.via_counts.direct() == 0 {
+            self.announce_marker(index);
+        }
+    }
+
+    /// Counts all players of the stream anew.
+    pub(super) fn recount_vias(&mut self, index: usize) {
+        self.streams[index].via_counts = ViaCounts::default();
+        for slot in 0..self.streams[index].players.len() {
+            if self.streams[index].players[slot].form != Form::Publish {
+                self.count_via(index, slot);
+            }
+        }
+        self.announce_marker(index);
+    }
+
+    fn announce_marker(&mut self, index: usize) {
+        let stream = &mut self.streams[index];
+        let marker = stream.via_counts.marker();
+        if marker != stream.marker {
+            let registry = &self.shared.registry;
+            registry.set_marker(&stream.name, self.worker, marker.clone());
+            stream.marker = marker;
+        }
+    }
+}

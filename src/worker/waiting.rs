@@ -1,0 +1,83 @@
+//! Plays that wait for a stream which is not live: how long, and when they wait no longer.
+
+use std::time::Duration;
+
+use super::core::Core;
+use crate::limits;
+use crate::net::transport::Transport;
+
+impl<S: Transport> Core<S> {
+    /// How long a play of connection `key` may come before the publish of its stream. A relay that
+    /// plays here for its own players has others to ask; where a publisher has just ended the
+    /// stream, hardly anybody is about to publish it; and nobody may while the relay stops.
+    pub(super) fn patience(&self, key: usize, index: usize) -> Duration {
+        if self.draining || self.is_relay(key) {
+            return Duration::ZERO;
+        }
+        let wait = self.shared.config.play_wait;
+        match self.has_ended(index) {
+            true => wait.min(limits::ENDED_WAIT),
+            false => wait,
+        }
+    }
+
+    /// How long a play may wait for a stream that is fetched by `rule`: until all origins were
+    /// asked and it is given up. Who waits is told sooner when the pull ends.
+    pub(super) fn pull_wait(&self, rule: usize) -> Duration {
+        let config = &self.shared.config;
+        let origins = u32::try_from(config.pull[rule].servers.len()).unwrap_or(u32::MAX);
+        config.pull_give_up + config.pull_timeout * TIMEOUTS_OF_AN_ORIGIN * origins
+    }
+
+    /// No origin has the stream: who waits for it does so no longer than for one that may be
+    /// published here.
+    pub(super) fn shorten_waits(&mut self, index: usize) {
+        let stream = &self.streams[index];
+        let Some(begun) = stream.pull.as_ref().and_then(|pull| pull.dark_since) else {
+            return;
+        };
+        for slot in 0..self.streams[index].players.len() {
+            let player = &self.streams[index].players[slot];
+            let (key, msid) = (player.conn, player.msid);
+            let until = begun + self.patience(key, index);
+            let plays = &mut self.conns[key].plays;
+            let its = plays
+                .iter_mut()
+                .find(|play| play.stream == index && play.msid == msid);
+            if let Some(wait) = its.and_then(|play| play.wait_until.as_mut())
+                && *wait > until
+            {
+                *wait = until;
+                self.arm(key, until);
+            }
+        }
+    }
+
+    /// Plays that wait for the stream wait no longer.
+    pub(super) fn refuse_all_waiting(&mut self, index: usize) {
+        let waiting = self.streams[index].players.iter();
+        let waiting: Vec<_> = waiting.map(|player| (player.conn, player.msid)).collect();
+        for (key, msid) in waiting {
+            self.refuse_waiting(key, msid, index);
+        }
+    }
+
+    /// A play that waits for a stream waits no longer.
+    fn refuse_waiting(&mut self, key: usize, msid: u32, index: usize) {
+        let now = self.now;
+        let plays = &mut self.conns[key].plays;
+        let its = plays
+            .iter_mut()
+            .find(|play| play.stream == index && play.msid == msid);
+        if let Some(play) = its
+            && play.wait_until.is_some()
+        {
+            play.wait_until = Some(now);
+            self.arm(key, now);
+        }
+    }
+}
+
+/// So often `--pull-timeout` an origin may take until its first media: for its name, twice until
+/// it has accepted play, and for media.
+const TIMEOUTS_OF_AN_ORIGIN: u32 = 4;
