@@ -151,14 +151,17 @@ fn clients_get_the_certificate_of_the_name_they_ask_for_in_tls_1_2_and_1_3() {
 fn ffmpeg_publishes_and_plays_by_rtmps() {
     let (_authority, relay) = relay_for(&["a.example"], &["--grace", "1"]);
     let file = media::file(&H264_AAC);
-    let tls_url = format!("rtmps://{}/live/film", relay.tls_address());
-    for (name, publish_url) in [("by-tls", tls_url.clone()), ("plain", relay.url("film"))] {
-        let mut players = [tls_url.clone(), relay.url("film")].map(|url| {
+    for (name, by_tls) in [("by-tls", true), ("plain", false)] {
+        // A name that was unpublished a moment ago is not waited for.
+        let tls_url = format!("rtmps://{}/live/{name}", relay.tls_address());
+        let plain_url = relay.url(name);
+        let publish_url = if by_tls { &tls_url } else { &plain_url };
+        let mut players = [&tls_url, &plain_url].map(|url| {
             let name = format!("{name}-{}", url.split(':').next().unwrap());
-            Player::start(PlayerProgram::Ffmpeg5, &url, relay.dir(), &name)
+            Player::start(PlayerProgram::Ffmpeg5, url, relay.dir(), &name)
         });
         relay.wait_players(2);
-        let mut publisher = Program::Ffmpeg5.publish(&file, &publish_url, Speed::Fast, relay.dir());
+        let mut publisher = Program::Ffmpeg5.publish(&file, publish_url, Speed::Fast, relay.dir());
         publisher.succeed(A_WHILE);
         let whole = of_file(PlayerProgram::Ffmpeg5.judge(), &file);
         for player in &mut players {
