@@ -198,6 +198,7 @@ impl<S: Transport> Core<S> {
         }
         self.gauges.messages_in += messages.len() as u64;
         self.mark_dirty(index);
+        self.arm(key, self.now + self.shared.config.pull_timeout / 2);
     }
 
     /// The connection of the search becomes the one that the stream comes by, in place of the one

@@ -144,9 +144,12 @@ impl<S: Transport> Core<S> {
         if let Some(errand) = conn.errand {
             let timeout = config.pull_timeout;
             if self.may_stay(key, errand) {
-                limit(conn.last_read, timeout, Deadline::Answer)?;
-                let last_said = conn.last_read.max(conn.last_ping);
-                ask_at = Some(last_said + timeout / 2);
+                // It is asked after half of the time, and has the other half to answer.
+                if conn.last_ping > conn.last_read {
+                    limit(conn.last_ping, timeout / 2, Deadline::Answer)?;
+                } else {
+                    ask_at = Some(conn.last_read + timeout / 2);
+                }
             } else if conn.plays.is_empty() {
                 limit(errand.since, timeout, Deadline::Answer)?;
                 if !errand.is_accepted() {

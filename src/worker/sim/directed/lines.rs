@@ -178,6 +178,31 @@ fn regression_a_stream_that_is_let_go_counts_as_published_no_longer() {
 }
 
 #[test]
+fn regression_an_origin_that_is_silent_from_the_start_is_asked_before_it_is_closed() {
+    let mut lines = Lines::new(|config| {
+        pull(config);
+        config.pull_timeout = S(4);
+        config.pull_give_up = S(60);
+    });
+    let player = lines.stage.play("cam");
+    lines.settle();
+    lines.origins[0].key_frame(0);
+    lines.settle();
+    assert_eq!(lines.stage.guests[player].media, 1);
+    for _ in 0..120 {
+        lines.stage.now += MS(250);
+        lines.settle();
+    }
+    assert_eq!(lines.origins.len(), 1, "it answers each ping");
+    leave(&mut lines.stage, player);
+    for _ in 0..40 {
+        lines.stage.now += MS(250);
+        lines.settle();
+    }
+    lines.stage.end();
+}
+
+#[test]
 fn a_panic_in_the_middle_of_a_call_costs_that_call_alone() {
     let mut fired = 0;
     for after in 0..24 {
