@@ -50,12 +50,17 @@ fn browse(url: &str, seconds: u32, name: &str, more: &[&str]) -> Value {
     command.args([url, "--seconds", &seconds.to_string(), "--screenshot"]);
     command.arg(&picture).args(more);
     let mut browser = Process::start("browse", &dir, &mut command);
-    browser.succeed(A_WHILE + Duration::from_secs(seconds.into()));
+    browser.succeed(2 * A_WHILE + Duration::from_secs(seconds.into()));
     let told = serde_json::from_str(&browser.out());
     let told: Value = told.unwrap_or_else(|error| panic!("{error}: {}", browser.out()));
     assert!(picture.metadata().unwrap().len() > 1_000, "{name}");
     assert_eq!(told["ok"], true, "{told:#}");
     told
+}
+
+/// For `--until`: the player plays, and `more` holds.
+fn playing(more: &str) -> String {
+    format!("now.state === 'playing' && {more}")
 }
 
 /// How much a figure of the player grew in the second half of the time, and what it was then.
@@ -71,10 +76,14 @@ fn grown(told: &Value, figure: &str) -> (f64, f64) {
 #[test]
 fn the_page_of_a_stream_plays_it_by_http_and_by_websocket() {
     let (relay, dir) = (relay_with(&[]), scratch("browser"));
-    let _publisher = publish(&relay, &dir, 120);
+    let _publisher = publish(&relay, &dir, 240);
     for (query, transport, name) in [("", "HTTP", "player"), ("?ws=1", "WebSocket", "player-ws")] {
         let url = format!("http://{}/live/cam{query}", relay.http());
-        let told = browse(&url, 8, name, &[]);
+        let enough = playing(
+            "now.decodedFrames - early.decodedFrames >= 50 && \
+                              now.currentTime - early.currentTime > 2",
+        );
+        let told = browse(&url, 8, name, &["--until", &enough]);
         let stats = &told["result"];
         assert_eq!(stats["state"], "playing", "{told:#}");
         assert_eq!(stats["transport"], transport);
@@ -83,7 +92,6 @@ fn the_page_of_a_stream_plays_it_by_http_and_by_websocket() {
             Some(0),
             "{told:#}"
         );
-        // 25 pictures a second for four seconds; half of them must do on a machine that is busy.
         let (frames, all) = grown(&told, "decodedFrames");
         assert!(frames >= 50.0 && all > frames, "{told:#}");
         assert!(grown(&told, "currentTime").0 > 2.0, "{told:#}");
@@ -150,7 +158,9 @@ fn parameter_sets_that_come_with_the_pictures_are_played() {
         scope.spawn(|| publish_wire(&relay, &film, &is_over));
         relay.wait_stat("publishers", 1);
         let url = format!("http://{}/live/cam", relay.http());
-        let told = browse(&url, 8, "player-in-band", &["--script", SAID]);
+        let enough = playing("now.decodedFrames - early.decodedFrames >= 25");
+        let more = ["--script", SAID, "--until", &enough];
+        let told = browse(&url, 8, "player-in-band", &more);
         is_over.store(true, Ordering::Relaxed);
         told
     });
@@ -169,7 +179,9 @@ fn a_stream_without_parameter_sets_says_why_there_is_no_picture() {
         scope.spawn(|| publish_wire(&relay, &film, &is_over));
         relay.wait_stat("publishers", 1);
         let url = format!("http://{}/live/cam", relay.http());
-        let told = browse(&url, 6, "player-no-header", &["--script", SAID]);
+        let enough = "now.said.includes('without its header') && now.decodedAudioBytes > 0";
+        let more = ["--script", SAID, "--until", enough];
+        let told = browse(&url, 6, "player-no-header", &more);
         is_over.store(true, Ordering::Relaxed);
         told
     });
@@ -181,11 +193,12 @@ fn a_stream_without_parameter_sets_says_why_there_is_no_picture() {
 #[test]
 fn a_page_says_that_the_broadcaster_has_gone() {
     let (relay, dir) = (relay_with(&["--grace", "60"]), scratch("gone"));
-    let mut publisher = publish(&relay, &dir, 120);
+    let mut publisher = publish(&relay, &dir, 240);
     relay.wait_stat("publishers", 1);
     let url = format!("http://{}/live/cam", relay.http());
+    let more = ["--script", SAID, "--until", "now.state === 'away'"];
     let told = std::thread::scope(|scope| {
-        let page = scope.spawn(|| browse(&url, 16, "player-gone", &["--script", SAID]));
+        let page = scope.spawn(|| browse(&url, 16, "player-gone", &more));
         relay.wait_players(1);
         pause(Duration::from_secs(3));
         publisher.signal(Signal::KILL);
@@ -199,7 +212,7 @@ fn a_page_says_that_the_broadcaster_has_gone() {
 #[test]
 fn a_browser_that_plays_nothing_by_itself_shows_a_button() {
     let (relay, dir) = (relay_with(&[]), scratch("blocked"));
-    let _publisher = publish(&relay, &dir, 60);
+    let _publisher = publish(&relay, &dir, 240);
     relay.wait_stat("publishers", 1);
     let url = format!("http://{}/live/cam?autoplay=0", relay.http());
     let refuse = "HTMLMediaElement.prototype.play = \
@@ -209,7 +222,14 @@ fn a_browser_that_plays_nothing_by_itself_shows_a_button() {
         &url,
         5,
         "player-blocked",
-        &["--script", SAID, "--first", refuse],
+        &[
+            "--script",
+            SAID,
+            "--first",
+            refuse,
+            "--until",
+            "now.state === 'blocked'",
+        ],
     );
     let result = &told["result"];
     assert_eq!(
@@ -221,10 +241,11 @@ fn a_browser_that_plays_nothing_by_itself_shows_a_button() {
 #[test]
 fn a_page_says_why_its_websocket_was_closed() {
     let (relay, dir) = (relay_with(&[]), scratch("kicked"));
-    let _publisher = publish(&relay, &dir, 60);
+    let _publisher = publish(&relay, &dir, 240);
     relay.wait_stat("publishers", 1);
     let url = format!("http://{}/live/cam?ws=1", relay.http());
-    let small = ["--script", SAID, "--size", "420x300"];
+    let enough = playing("now.errors.length > 0");
+    let small = ["--script", SAID, "--size", "420x300", "--until", &enough];
     let told = std::thread::scope(|scope| {
         let page = scope.spawn(|| browse(&url, 12, "player-kicked", &small));
         relay.wait_players(1);
@@ -255,7 +276,7 @@ fn a_page_says_why_its_websocket_was_closed() {
 #[test]
 fn the_status_page_shows_streams_and_workers() {
     let (relay, dir) = (relay_with(&["--workers", "2"]), scratch("status"));
-    let _publisher = publish(&relay, &dir, 60);
+    let _publisher = publish(&relay, &dir, 240);
     relay.wait_stat("publishers", 1);
     let url = format!("http://{}/", relay.admin());
     let script = "({page: document.body.innerText, ...window.tailwater.stats()})";
@@ -263,7 +284,9 @@ fn the_status_page_shows_streams_and_workers() {
     let ban = "(() => { const part = (id) => document.getElementById(id); \
                part('bans-add').click(); part('ban-target').value = '192.0.2.0/24'; \
                part('ban-reason').value = 'spam'; part('ban-form').requestSubmit(); })()";
-    let told = browse(&url, 5, "status", &["--script", script, "--first", ban]);
+    let enough = "now.refreshes - early.refreshes >= 2 && now.page.includes('spam')";
+    let more = ["--script", script, "--first", ban, "--until", enough];
+    let told = browse(&url, 5, "status", &more);
     let stats = &told["result"];
     assert_eq!(stats["state"], "connected", "{told:#}");
     assert_eq!(
