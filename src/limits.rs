@@ -576,8 +576,8 @@ pub const FETCHES: Rate = Rate::per_second(5, 100);
 /// A fetch that would be more than that begins later, at most by this.
 pub const FETCH_DELAY_MAX: Duration = Duration::from_secs(10);
 
-/// Connections made to one origin. A port that this relay has used is not free for a minute, and
-/// there are 28,000 towards one address.
+/// Connections made to one origin or push target. A port that this relay has used is not free for
+/// a minute, and there are 28,000 towards one address.
 pub const ORIGIN_DIALS: Rate = Rate::per_second(200, 500);
 const _: () = assert!(ORIGIN_DIALS.burst() + 60 * ORIGIN_DIALS.plainly().0 < 14_000);
 

@@ -894,7 +894,7 @@ pub const TABLE: &[Limit] = &[
     ),
     limit!(
         Rate ORIGIN_DIALS,
-        "Connections to one origin",
+        "Connections to one origin or push target",
         "made later, those for what it did not have first"
     ),
     limit!(

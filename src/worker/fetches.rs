@@ -1,7 +1,7 @@
-//! How much players may have an edge do at its origins: how often those of one address begin a
-//! fetch, how often one origin is connected to, and how many connections to origins may be on
-//! their way. Shared by the workers; looked at when a fetch begins and when an origin is
-//! connected to, never on the data path.
+//! How much strangers may have the relay do at other servers: how often players of one address
+//! begin a fetch, how often one origin or push target is connected to, and how many connections to
+//! origins may be on their way. Shared by the workers; looked at when a fetch begins and when a
+//! server is connected to, never on the data path.
 //!
 //! A play by anybody makes an edge connect to its origins, and most of what strangers ask for is
 //! not there. What is too much waits instead of being refused, so that a crowd gets its streams a
@@ -36,7 +36,8 @@ struct State {
     addresses: HashMap<Key, Entry>,
     /// With so many addresses, those that say nothing any more are looked for.
     sweep_at: usize,
-    /// Connections made, by the authority of the origin; there are as many as rules name.
+    /// Connections made, by the authority of the origin or push target; there are as many as
+    /// rules name.
     dials: HashMap<String, Bucket>,
 }
 
@@ -105,12 +106,7 @@ impl Fetches {
         }
         let rate = limits::ORIGIN_DIALS;
         let kept = if first { 0 } else { rate.burst() / 2 };
-        let dials = state.dials.entry(origin.to_owned()).or_default();
-        let wait = dials.wait(rate, now, kept);
-        if !wait.is_zero() {
-            return Err(wait.max(limits::FETCH_PAUSE));
-        }
-        dials.take(rate, now);
+        state.dial(origin, kept, now)?;
         state.pending += 1;
         if let Some(address) = address {
             state.addresses.entry(address).or_default().pending += 1;
@@ -119,6 +115,14 @@ impl Fetches {
             fetches: self.clone(),
             address,
         })
+    }
+
+    /// The push target `target` is to be connected to, for a stream that is published here.
+    ///
+    /// # Errors
+    /// It may not be yet; how long to wait.
+    pub(super) fn dial_target(&self, target: &str, now: Duration) -> Result<(), Duration> {
+        self.lock().dial(target, 0, now)
     }
 
     /// Connections to origins that have brought no media yet, and the most of one address.
@@ -136,6 +140,18 @@ impl Fetches {
 }
 
 impl State {
+    /// Counts a connection to the server `authority`, when more than `kept` are left to be made.
+    fn dial(&mut self, authority: &str, kept: u32, now: Duration) -> Result<(), Duration> {
+        let rate = limits::ORIGIN_DIALS;
+        let dials = self.dials.entry(authority.to_owned()).or_default();
+        let wait = dials.wait(rate, now, kept);
+        if !wait.is_zero() {
+            return Err(wait.max(limits::FETCH_PAUSE));
+        }
+        dials.take(rate, now);
+        Ok(())
+    }
+
     /// Forgets addresses that say nothing any more, once there are many.
     fn sweep(&mut self, now: Duration) {
         if self.addresses.len() >= self.sweep_at.max(limits::ADDRESSES_KEPT) {

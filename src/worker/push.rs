@@ -96,9 +96,25 @@ impl<S: Transport> Core<S> {
             let push = &stream.pushes[slot];
             match push.line.state {
                 State::Waiting(until) if until > now => self.look_at_stream(index, until),
-                State::Waiting(_) => self.call(index, Task::Push(push.rule)),
+                State::Waiting(_) => self.call_target(index, slot),
                 State::Calling(_) => self.check_call(index, Task::Push(push.rule)),
                 State::Idle | State::Up(_) => {}
+            }
+        }
+    }
+
+    /// Calls the target of the push at `slot`, or waits until its server may be connected to again.
+    fn call_target(&mut self, index: usize, slot: usize) {
+        let uptime = self.uptime();
+        let push = &mut self.streams[index].pushes[slot];
+        let rule = push.rule;
+        let server = &self.shared.config.push[rule].servers[0];
+        match self.shared.fetches.dial_target(&server.authority, uptime) {
+            Ok(()) => self.call(index, Task::Push(rule)),
+            Err(wait) => {
+                let until = self.now + wait;
+                push.line.state = State::Waiting(until);
+                self.look_at_stream(index, until);
             }
         }
     }

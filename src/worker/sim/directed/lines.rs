@@ -255,6 +255,28 @@ fn regression_dead_push_targets_set_one_timer_a_stream() {
 }
 
 #[test]
+fn a_push_target_is_connected_to_at_a_rate() {
+    let mut stage = Stage::new(|config| {
+        config.push = vec![Rule::parse("rtmp://target/app/{stream}").unwrap()];
+    });
+    let fetches = stage.shared.fetches.clone();
+    let server = stage.shared.config.push[0].servers[0].authority.clone();
+    while fetches
+        .dial_target(&server, stage.now.duration_since(stage.born))
+        .is_ok()
+    {}
+    let publisher = stage.publish("cam");
+    stage.key_frame(publisher, 40);
+    stage.settle();
+    assert!(stage.core.calls().is_empty(), "it waits");
+    stage.wait(S(1));
+    assert_eq!(stage.core.calls().len(), 1);
+    leave(&mut stage, publisher);
+    stage.wait(S(5));
+    stage.end();
+}
+
+#[test]
 fn pushes_have_a_share_of_all_connections() {
     let mut lines = Lines::new(|config| {
         let rule = |number| Rule::parse(&format!("rtmp://target{number}/app/{{stream}}")).unwrap();
