@@ -142,20 +142,7 @@ impl<S: Transport> Core<S> {
             }
         };
         if let Some(errand) = conn.errand {
-            let timeout = config.pull_timeout;
-            if self.may_stay(key, errand) {
-                // It is asked after half of the time, and has the other half to answer.
-                if conn.last_ping > conn.last_read {
-                    limit(conn.last_ping, timeout / 2, Deadline::Answer)?;
-                } else {
-                    ask_at = Some(conn.last_read + timeout / 2);
-                }
-            } else if conn.plays.is_empty() {
-                limit(errand.since, timeout, Deadline::Answer)?;
-                if !errand.is_accepted() {
-                    limit(conn.accepted_at, timeout * 2, Deadline::Answer)?;
-                }
-            }
+            ask_at = self.limit_errand(key, errand, &mut limit)?;
         } else if conn.in_ready && conn.socket.is_handshaking() {
             // It waits for us, see handshakes.rs.
         } else if !conn.session.is_handshaken() {
@@ -198,6 +185,31 @@ impl<S: Transport> Core<S> {
         next = ask_at.map_or(next, |at| next.min(at.max(now)));
         let waits = conn.plays.iter().filter_map(|play| play.wait_until);
         Ok(waits.min().map_or(next, |until| next.min(until)))
+    }
+
+    /// How long a connection to another server may go on as it is, by `limit`; when the server is
+    /// to be asked whether it is there.
+    fn limit_errand(
+        &self,
+        key: usize,
+        errand: Errand,
+        mut limit: impl FnMut(Instant, Duration, Deadline) -> Result<(), CloseReason>,
+    ) -> Result<Option<Instant>, CloseReason> {
+        let timeout = self.shared.config.pull_timeout;
+        let conn = &self.conns[key];
+        if self.may_stay(key, errand) {
+            // It is asked after half of the time, and has the other half to answer.
+            if conn.last_ping <= conn.last_read {
+                return Ok(Some(conn.last_read + timeout / 2));
+            }
+            limit(conn.last_ping, timeout / 2, Deadline::Answer)?;
+        } else if conn.plays.is_empty() {
+            limit(errand.since, timeout, Deadline::Answer)?;
+            if !errand.is_accepted() {
+                limit(conn.accepted_at, timeout * 2, Deadline::Answer)?;
+            }
+        }
+        Ok(None)
     }
 
     /// Since when and how long a connection may be without a role. By HTTP that counts from the
@@ -264,6 +276,9 @@ impl<S: Transport> Core<S> {
     /// Small duties towards a connection that goes on: memory given back, a ping when quiet.
     fn tidy(&mut self, key: usize) {
         let now = self.now;
+        let errand = self.conns.get(key).and_then(|conn| conn.errand);
+        let is_asked =
+            errand.is_some_and(|errand| errand.is_accepted() || self.may_stay(key, errand));
         let Some(conn) = self.conns.get_mut(key) else {
             return;
         };
@@ -280,7 +295,6 @@ impl<S: Transport> Core<S> {
             return;
         };
         let quiet_since = conn.last_read.max(conn.last_ping);
-        let is_asked = conn.errand.is_some_and(Errand::is_accepted);
         let open = !conn.plays.is_empty() || !conn.publications.is_empty() || is_asked;
         if open && conn.closing.is_none() && now.saturating_duration_since(quiet_since) >= interval
         {
