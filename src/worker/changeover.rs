@@ -328,10 +328,16 @@ impl<S: Transport> Core<S> {
     /// asked at once; it stays connected, and its next publisher may be first.
     pub(super) fn publisher_ended(&mut self, key: usize, index: usize) -> Flow {
         if self.is_held(key, index) {
-            let publications = &mut self.conns[key].publications;
+            let publications = &self.conns[key].publications;
             let is_its = |its: &Publication| its.stream == index;
-            if let Some(at) = publications.iter().position(is_its) {
-                publications.remove(at);
+            if publications.iter().any(is_its) {
+                // Its media may have come with the bytes that this was read from.
+                if self.streams[index].source != Source::Publisher(key)
+                    && let Err(reason) = self.pull_is_live(key, index)
+                {
+                    return Flow::Close(reason);
+                }
+                self.conns[key].publications.retain(|its| !is_its(its));
                 self.faults.at(Midst::Line);
                 self.publisher_left(index, false);
             }

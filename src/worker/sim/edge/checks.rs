@@ -149,7 +149,8 @@ impl World {
         }
     }
 
-    /// What is fetched for nobody is fetched until the linger is over, or the line is lost.
+    /// What is fetched for nobody is fetched until the linger is over, the line is lost, or there
+    /// has been no media for so long that it is given up.
     fn check_lingering(&mut self) {
         let mut now = HashMap::new();
         for (number, relay) in self.relays.iter().enumerate() {
@@ -166,19 +167,21 @@ impl World {
                             failures: counted.pull_failures,
                             bugs: counted.bugs,
                         };
-                        now.insert(key, since);
+                        now.insert(key, (since, stream.meter.last_media));
                     }
                 }
             }
         }
         let before = std::mem::replace(&mut self.lingering, now);
-        for (its, since) in before {
+        for (its, (since, last_media)) in before {
             let relay = &self.relays[its.relay];
             let counted = relay.counted();
             let is_same = relay.is_alive()
                 && relay.shared.relay_id == its.life
                 && (counted.pull_failures, counted.bugs) == (its.failures, its.bugs);
-            if !is_same || since + relay.config.pull_linger <= self.now {
+            let given_up_at = last_media + relay.config.pull_give_up;
+            let over_at = (since + relay.config.pull_linger).min(given_up_at);
+            if !is_same || over_at <= self.now {
                 continue;
             }
             let core = &relay.seats[its.worker].core;

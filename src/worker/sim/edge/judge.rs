@@ -73,7 +73,8 @@ impl Judge {
         let is_left_out = |place: &(u32, usize)| {
             let entries = &truth.publications[place.0 as usize].entries;
             let entry = entries.get(place.1);
-            self.is_dark && entry.is_some_and(|entry| entry.kind == kind::VIDEO && !entry.sync)
+            let is_dark = self.is_dark || self.keyed != Some(place.0);
+            is_dark && entry.is_some_and(|entry| entry.kind == kind::VIDEO && !entry.sync)
         };
         let mut next = self.at.map(|(number, seq)| (number, seq + 1));
         while let Some(place) = next.as_mut().filter(|place| entry(**place).is_none())
@@ -97,10 +98,16 @@ impl Judge {
                 self.start(truth, place)
             }
             None => {
-                // Too short to be numbered: the first of a publication.
+                // Too short to be numbered: the first of a publication, or the first at a start;
+                // what comes next says where that was.
                 let mut firsts = order.iter().map(|number| (*number, 0));
+                let is_sent = |number: &u32| {
+                    let entries = &truth.publications[*number as usize].entries;
+                    entries.iter().any(|entry| entry.nameless && is_it(entry))
+                };
                 match firsts.find(|place| entry(*place).is_some()) {
                     Some(place) => self.follow(truth, place),
+                    None if order.iter().any(is_sent) => Ok(()),
                     None => Err(self.lost(truth, "a message nobody sent, or a gap")),
                 }
             }

@@ -55,7 +55,7 @@ pub(super) struct World {
     /// Letters out of a thousand that are lost.
     pub(super) losses: usize,
     /// What each relay fetches for nobody, until the linger is over.
-    pub(super) lingering: HashMap<Lingering, Instant>,
+    pub(super) lingering: HashMap<Lingering, (Instant, Instant)>,
     crowd: usize,
     step: usize,
 }
