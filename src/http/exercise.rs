@@ -7,11 +7,18 @@
 //!
 //! What the peer sends is read in one piece, in the pieces of the cuts, and byte by byte if it is
 //! short; all have to tell the same. Paths that end in `.flv` are answered with a stream, all
-//! others with a line. Asserted besides: what is held is bounded, what is said stays within a
-//! multiple of what came, no request has a control character in it, no input is left unread.
+//! others with a line.
+//!
+//! Asserted besides: what is held is bounded, what is said stays within a multiple of what came,
+//! no input is left unread; and of each request, that its fields are within their limits and have
+//! no line breaks, and what the relay makes of its path, of its proxies and of its page.
+
+use std::net::IpAddr;
 
 use super::HttpError;
-use super::request::Request;
+use super::origin;
+use super::path;
+use super::request::{Request, is_token};
 use super::response::Response;
 use super::session::{HttpSession, Plane};
 use crate::limits;
@@ -88,22 +95,91 @@ pub fn exercise(data: &[u8]) -> Reached {
 /// A request can be put into a line of a log and into an answer's header.
 fn check(request: &Request) {
     assert!(request.path.starts_with('/'));
+    let forwarded = &request.forwarded;
     let fields = [
         &request.path,
         &request.query,
         &request.host,
         &request.user_agent,
+        &request.accept,
+        &request.wanted_fields,
+        &forwarded.addresses,
+        &forwarded.hosts,
+        &forwarded.elements,
     ];
     let others = [
         &request.origin,
         &request.authorization,
         &request.websocket_key,
+        &request.websocket_protocol,
+        &request.fetch_site,
     ];
+    let mut bytes = 0;
     for text in fields.into_iter().chain(others.into_iter().flatten()) {
         assert!(!text.contains(['\r', '\n', '\0']), "{text:?}");
+        bytes += text.len();
     }
+    // A byte that is no UTF-8 is shown as a character of three.
+    assert!(bytes <= 3 * limits::HTTP_HEAD_BYTES_MAX, "{bytes} bytes");
     assert!(request.path.len() + request.query.len() <= limits::HTTP_LINE_BYTES_MAX);
     assert!(request.user_agent.chars().count() <= limits::USER_AGENT_CHARS);
+    if let Some(protocol) = &request.websocket_protocol {
+        assert!(is_token(protocol), "{protocol:?}");
+        assert!(protocol.len() <= limits::SUBPROTOCOL_BYTES);
+    }
+    check_path(&request.path);
+    check_client(request);
+    check_page(request);
+}
+
+/// A decoded path has no control characters, is no longer, and has the same segments.
+fn check_path(path: &str) {
+    let Ok(decoded) = path::decoded(path) else {
+        return;
+    };
+    assert!(!decoded.contains(char::is_control), "{decoded:?}");
+    assert!(decoded.len() <= path.len());
+    assert_eq!(decoded.split('/').count(), path.split('/').count());
+    if !path.contains('%') {
+        assert_eq!(decoded, path);
+    }
+}
+
+/// Whoever is a proxy, the client has an address of its own, or nothing is known of it.
+fn check_client(request: &Request) {
+    let is_even = |address: IpAddr| match address {
+        IpAddr::V4(address) => address.octets()[3].is_multiple_of(2),
+        IpAddr::V6(address) => address.octets()[15].is_multiple_of(2),
+    };
+    let proxies: [&dyn Fn(IpAddr) -> bool; 3] = [&|_| true, &|_| false, &is_even];
+    for is_proxy in proxies {
+        let client = request.forwarded.client(is_proxy);
+        let ip = client.map(|client| client.ip().to_canonical());
+        assert!(ip.is_none_or(|ip| !ip.is_unspecified()), "{client:?}");
+    }
+    if let Some(host) = request.forwarded.host() {
+        assert!(!host.is_empty() && host == host.trim(), "{host:?}");
+    }
+}
+
+/// What a page may do is decided for any host, and the answer to its browser is bounded.
+fn check_page(request: &Request) {
+    for host in [&*request.host, request.forwarded.host().unwrap_or_default()] {
+        let is_foreign = origin::is_foreign(request, host);
+        let is_page = request.origin.is_some() || request.fetch_site.is_some();
+        assert!(is_page || !is_foreign);
+        origin::is_own_host(host, &["relay".to_owned()]);
+    }
+    let listed = ["http://relay:8080".to_owned()];
+    let cors = origin::cors(&listed, request);
+    for is_allowed in [cors.is_allowed, true] {
+        let answer = origin::preflight(is_allowed, request);
+        let fields = answer.fields.iter().chain(&cors.fields);
+        for (name, value) in fields {
+            assert!(value.len() <= limits::PREFLIGHT_BYTES, "{name}");
+            assert!(!value.contains(char::is_control), "{name}: {value:?}");
+        }
+    }
 }
 
 /// A session and what it came to so far.

@@ -22,11 +22,15 @@ pub fn decoded(path: &str) -> Result<String, &'static str> {
         };
         match high << 4 | low {
             b'/' | b'?' => return Err("a percent escape in the path stands for / or ?"),
-            0..0x20 | 0x7F => return Err("a percent escape in the path is a control character"),
             byte => bytes.push(byte),
         }
     }
-    String::from_utf8(bytes).map_err(|_| "the path is not UTF-8")
+    let text = String::from_utf8(bytes).map_err(|_| "the path is not UTF-8")?;
+    // Some of them have two bytes in UTF-8.
+    if text.contains(char::is_control) {
+        return Err("there is a control character in the path");
+    }
+    Ok(text)
 }
 
 /// The value of a hexadecimal digit.
@@ -54,6 +58,19 @@ mod tests {
         ] {
             assert_eq!(decoded(path).as_deref(), Ok(wanted), "{path}");
         }
+    }
+
+    #[test]
+    fn regression_control_characters_of_two_bytes() {
+        for path in [
+            "/live/%C2%85",
+            "/live/%C2%80",
+            "/live/\u{9F}",
+            "/live/\u{1}",
+        ] {
+            assert!(decoded(path).is_err(), "{path}");
+        }
+        assert_eq!(decoded("/live/%C2%A0").as_deref(), Ok("/live/\u{A0}"));
     }
 
     #[test]

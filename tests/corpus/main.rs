@@ -146,6 +146,47 @@ fn requests_and_frames_get_all_the_way() {
     }
 }
 
+/// The requests that a seed of HTTP comes to.
+fn requests(seed: &str) -> Vec<http::request::Request> {
+    http::exercise::exercise(&seeds::named("http", seed)).requests
+}
+
+#[test]
+fn seeds_of_http_reach_paths_proxies_and_pages() {
+    let paths: Vec<_> = requests("escapes")
+        .iter()
+        .map(|request| http::path::decoded(&request.path).ok())
+        .collect();
+    let decoded = ["/live/my cam\u{30AB}", "/live/%2F"].map(|path| Some(path.to_owned()));
+    assert_eq!(paths[..2], decoded);
+    assert_eq!(paths[2..], [const { None }; 4]);
+    for (seed, client, host) in [
+        ("forwarded", "[::ffff:10.0.0.2]:0", "tv.example:8443"),
+        ("forwarded-elements", "[2001:db8::1]:0", ""),
+    ] {
+        let forwarded = &requests(seed)[0].forwarded;
+        let nobody = |_| false;
+        let last = forwarded.client(nobody).map(|client| client.to_string());
+        assert_eq!(last.as_deref(), Some(client), "{seed}");
+        assert_eq!(forwarded.host().unwrap_or_default(), host, "{seed}");
+        // The one before the first that says something is nobody's.
+        let first = forwarded.client(|_| true).map(|client| client.to_string());
+        assert!(
+            first.is_some_and(|first| !first.contains("0.0.0.0")),
+            "{seed}"
+        );
+    }
+    let chosen = requests("subprotocols")[0].websocket_protocol.clone();
+    assert_eq!(chosen.as_deref(), Some("flv.v1"));
+    assert_eq!(
+        requests("preflight")[0].wanted_fields,
+        "range, x-own,if-none-match"
+    );
+    for seed in ["page-of-another", "fetch-site"] {
+        assert!(http::origin::is_foreign(&requests(seed)[0], "relay:8080"));
+    }
+}
+
 #[test]
 fn the_targets_of_the_fuzz_crate_are_these() {
     let here: BTreeSet<String> = TARGETS.iter().map(|(name, _)| (*name).to_owned()).collect();

@@ -525,6 +525,39 @@ fn of_proxy() -> Vec<Seed> {
     ]
 }
 
+/// What proxies add, and what clients write before that.
+const FORWARDED: &str = "X-Forwarded-For: 0.0.0.0, [2001:db8::1]:4711, unknown\r\n\
+     X-Forwarded-For: 203.0.113.7, ::ffff:10.0.0.2\r\n\
+     X-Forwarded-Host: evil.example, tv.example:8443\r\n";
+
+/// The same in RFC 7239.
+const ELEMENTS: &str = "Forwarded: for=1.1.1.1;by=\"a,b;for=2.2.2.2\", for=_hidden\r\n\
+     Forwarded: For=\"[::]:80\";host=\"tv.example:81\", for=\"[2001:db8::1]\"\r\n";
+
+/// Requests whose paths have escapes that are decoded and others that are refused.
+fn of_http_paths() -> Vec<u8> {
+    let paths = [
+        "/live/my%20cam%e3%82%ab",
+        "/live/%252F",
+        "/live%2Fcam",
+        "/live/%00",
+        "/live/%C2%85",
+        "/live/%FF%",
+    ];
+    let requests = paths.map(|path| format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
+    requests.concat().into_bytes()
+}
+
+/// A request for WebSocket with subprotocols, of which one can be answered.
+fn of_http_protocols() -> String {
+    let long = "x".repeat(tailwater::limits::SUBPROTOCOL_BYTES + 1);
+    format!(
+        "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+         Sec-WebSocket-Protocol: a b, \"c\", {long}\r\nSec-WebSocket-Protocol: flv.v1, d\r\n"
+    )
+}
+
 fn of_http() -> Vec<Seed> {
     use tailwater::http::exercise::{LATE, WEBSOCKET};
     // In one piece, or cut behind 5 and 30 bytes.
@@ -573,6 +606,37 @@ fn of_http() -> Vec<Seed> {
         ("upgrade", cut(0, &[&upgrade[..], frames[0]].concat())),
         ("frames", cut(WEBSOCKET, &frames.concat())),
         ("unmasked", whole(WEBSOCKET, &unhex("89 00"))),
+        ("escapes", cut(0, &of_http_paths())),
+        ("forwarded", cut(0, &get("/live/cam", FORWARDED))),
+        ("forwarded-elements", whole(0, &get("/live/cam", ELEMENTS))),
+        (
+            "subprotocols",
+            cut(0, &get("/live/cam.flv", &of_http_protocols())),
+        ),
+        (
+            "preflight",
+            cut(
+                0,
+                b"OPTIONS /live/cam.flv HTTP/1.1\r\nHost: relay:8080\r\n\
+                  Origin: http://relay:8080\r\nAccess-Control-Request-Method: GET\r\n\
+                  Access-Control-Request-Headers: range, x-own\r\n\
+                  Access-Control-Request-Headers: if-none-match\r\n\r\n",
+            ),
+        ),
+        (
+            "page-of-another",
+            whole(0, &get("/live/cam.flv", "Origin: null\r\n")),
+        ),
+        (
+            "fetch-site",
+            whole(
+                0,
+                &get(
+                    "/live/cam.flv",
+                    "Sec-Fetch-Site: cross-site\r\nOrigin: x\r\n",
+                ),
+            ),
+        ),
         ("body", whole(0, &get("/", "Content-Length: 5\r\n"))),
         (
             "chunked",
