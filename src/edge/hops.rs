@@ -212,6 +212,11 @@ impl<A: Ord> ViaCounts<A> {
         take_one(&mut self.ways, &(via.way.len(), via.way.clone()));
     }
 
+    /// Whether nobody is counted and nothing is kept.
+    pub fn is_empty(&self) -> bool {
+        self.direct == 0 && self.ways.is_empty() && self.ids.is_empty()
+    }
+
     /// Players that come through no relay.
     pub fn direct(&self) -> usize {
         self.direct
@@ -344,7 +349,7 @@ mod tests {
         via_counts.leave(&1, Some(&way([8])));
         via_counts.leave(&1, Some(&long));
         assert_eq!(via_counts.marker(), Marker::default());
-        assert!(via_counts.ids.is_empty() && via_counts.ways.is_empty());
+        assert!(via_counts.is_empty());
     }
 
     #[test]

@@ -12,6 +12,8 @@
 //! ```
 
 pub mod backoff;
+#[doc(hidden)]
+pub mod exercise;
 pub mod hops;
 pub mod order;
 pub mod redirect;

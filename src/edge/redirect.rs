@@ -93,6 +93,10 @@ impl Target {
             None => (&*self.host, self.port, to),
         };
         let place = self.place_at(tail, rest.is_some(), for_stream);
+        // A relative reference adds to the app, each time that one is followed.
+        if place.app.len() > self.place.app.len().max(limits::REDIRECT_BYTES_MAX) {
+            return None;
+        }
         let authority = shown(host, port);
         let scheme = if tls { "rtmps" } else { "rtmp" };
         let tc_url = format!("{scheme}://{authority}/{}", place.app);
@@ -269,6 +273,26 @@ mod tests {
         ] {
             assert_eq!(from("rtmp://h").resolve(to, true), None, "{to}");
         }
+    }
+
+    #[test]
+    fn regression_relative_references_add_no_end_of_folders() {
+        let mut target = from("rtmp://h/live/{stream}");
+        let mut followed = 0;
+        while let Some(next) = target.resolve("folder/folder/folder", false) {
+            target = next;
+            followed += 1;
+            assert!(
+                followed <= limits::REDIRECT_BYTES_MAX,
+                "{}",
+                target.place.app.len()
+            );
+        }
+        assert!(followed > 3 && target.place.app.len() <= limits::REDIRECT_BYTES_MAX);
+        assert!(
+            target.resolve("/live", false).is_some(),
+            "others are followed"
+        );
     }
 
     #[test]

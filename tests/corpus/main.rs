@@ -13,6 +13,7 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
+use tailwater::edge;
 use tailwater::http;
 use tailwater::net::proxy;
 use tailwater::rtmp::{amf0, exercise, handshake, media, name, reader};
@@ -20,7 +21,7 @@ use tailwater::rtmp::{amf0, exercise, handshake, media, name, reader};
 /// A fuzz target: its name in fuzz/Cargo.toml, and what it does with an input.
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 9] = [
+const TARGETS: [Target; 10] = [
     ("handshake", handshake::exercise),
     ("chunks", |data| {
         reader::exercise(data);
@@ -33,6 +34,7 @@ const TARGETS: [Target; 9] = [
     ("names", name::exercise),
     ("proxy", proxy::exercise),
     ("http", |data| _ = http::exercise::exercise(data)),
+    ("edge", |data| _ = edge::exercise::exercise(data)),
 ];
 
 /// Bytes of all corpora together; they are in every clone.
@@ -184,6 +186,32 @@ fn seeds_of_http_reach_paths_proxies_and_pages() {
     );
     for seed in ["page-of-another", "fetch-site"] {
         assert!(http::origin::is_foreign(&requests(seed)[0], "relay:8080"));
+    }
+}
+
+#[test]
+fn seeds_of_redirects_get_all_the_way() {
+    for (seed, followed, refused, last) in [
+        ("chain", 3, 0, "rtmps://c:443/x/y"),
+        ("relative", 4, 0, "rtmp://h:7/room/deep"),
+        ("addresses", 2, 3, "rtmp://192.0.2.1:1/live"),
+        ("refused", 0, 9, "rtmp://h:1935/live"),
+        ("stream-named", 2, 0, "rtmp://b:1935/live"),
+        ("folders", 2, 2, ""),
+    ] {
+        let reached = edge::exercise::exercise(&seeds::named("edge", seed));
+        assert_eq!(reached.tc_urls.len(), 1 + followed, "{seed}: {reached:?}");
+        assert_eq!(reached.refused, refused, "{seed}: {reached:?}");
+        let end = reached.tc_urls.last().unwrap();
+        assert!(last.is_empty() || end == last, "{seed}: {end}");
+    }
+    for (seed, is_marker) in [
+        ("marker", true),
+        ("marker-long", true),
+        ("marker-odd", false),
+    ] {
+        let reached = edge::exercise::exercise(&seeds::named("edge", seed));
+        assert_eq!(reached.via.is_some(), is_marker, "{seed}");
     }
 }
 

@@ -25,7 +25,8 @@ pub(super) fn of(target: &str) -> Vec<Seed> {
         "media" => of_media(),
         "names" => of_names(),
         "proxy" => of_proxy(),
-        "http" => of_http(),
+        "http" => [of_http(), of_http_fields()].concat(),
+        "edge" => of_edge(),
         other => panic!("no seeds for {other}"),
     }
 }
@@ -606,37 +607,6 @@ fn of_http() -> Vec<Seed> {
         ("upgrade", cut(0, &[&upgrade[..], frames[0]].concat())),
         ("frames", cut(WEBSOCKET, &frames.concat())),
         ("unmasked", whole(WEBSOCKET, &unhex("89 00"))),
-        ("escapes", cut(0, &of_http_paths())),
-        ("forwarded", cut(0, &get("/live/cam", FORWARDED))),
-        ("forwarded-elements", whole(0, &get("/live/cam", ELEMENTS))),
-        (
-            "subprotocols",
-            cut(0, &get("/live/cam.flv", &of_http_protocols())),
-        ),
-        (
-            "preflight",
-            cut(
-                0,
-                b"OPTIONS /live/cam.flv HTTP/1.1\r\nHost: relay:8080\r\n\
-                  Origin: http://relay:8080\r\nAccess-Control-Request-Method: GET\r\n\
-                  Access-Control-Request-Headers: range, x-own\r\n\
-                  Access-Control-Request-Headers: if-none-match\r\n\r\n",
-            ),
-        ),
-        (
-            "page-of-another",
-            whole(0, &get("/live/cam.flv", "Origin: null\r\n")),
-        ),
-        (
-            "fetch-site",
-            whole(
-                0,
-                &get(
-                    "/live/cam.flv",
-                    "Sec-Fetch-Site: cross-site\r\nOrigin: x\r\n",
-                ),
-            ),
-        ),
         ("body", whole(0, &get("/", "Content-Length: 5\r\n"))),
         (
             "chunked",
@@ -649,4 +619,128 @@ fn of_http() -> Vec<Seed> {
         ("preface", whole(0, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")),
         ("tls", whole(0, &unhex("16 0301 0200 0100"))),
     ]
+}
+
+/// Requests whose fields say more: of proxies, of pages, of subprotocols.
+fn of_http_fields() -> Vec<Seed> {
+    // Cut behind 5 and 30 bytes.
+    let cut = |name, input: &[u8]| (name, [&[0, 2, 0, 5, 0, 30], input].concat());
+    let get = |path: &str, fields: &str| {
+        format!("GET {path} HTTP/1.1\r\nHost: relay:8080\r\n{fields}\r\n").into_bytes()
+    };
+    let preflight = b"OPTIONS /live/cam.flv HTTP/1.1\r\nHost: relay:8080\r\n\
+        Origin: http://relay:8080\r\nAccess-Control-Request-Method: GET\r\n\
+        Access-Control-Request-Headers: range, x-own\r\n\
+        Access-Control-Request-Headers: if-none-match\r\n\r\n";
+    let of_another = "Sec-Fetch-Site: cross-site\r\nOrigin: x\r\n";
+    let protocols = of_http_protocols();
+    vec![
+        cut("escapes", &of_http_paths()),
+        cut("forwarded", &get("/live/cam", FORWARDED)),
+        cut("forwarded-elements", &get("/live/cam", ELEMENTS)),
+        cut("subprotocols", &get("/live/cam.flv", &protocols)),
+        cut("preflight", preflight),
+        cut("page-of-another", &get("/live/cam.flv", "Origin: null\r\n")),
+        cut("fetch-site", &get("/live/cam.flv", of_another)),
+    ]
+}
+
+/// A rule, a stream, and what servers redirect to one after the other.
+const REDIRECTS: [(&str, &[&str]); 5] = [
+    (
+        "chain",
+        &[
+            "rtmps://a,rtmp://b",
+            "live/cam?t=1",
+            "rtmp://B:8/x?k=2",
+            "//c:443/x",
+            "rtmps://c/x/y",
+        ],
+    ),
+    (
+        "relative",
+        &[
+            "live=rtmp://h:7/room/{stream}",
+            "live/cam",
+            "/room/deep",
+            "deep/deep",
+            "",
+            "?k=2",
+        ],
+    ),
+    (
+        "addresses",
+        &[
+            "rtmp://[::1]:8",
+            "live/cam",
+            "rtmp://[::1]/x",
+            "rtmp://::1/x",
+            "rtmp://[::1/x",
+            "rtmp://[x]/x",
+            "rtmp://192.0.2.1:1/live",
+        ],
+    ),
+    (
+        "refused",
+        &[
+            "rtmp://h",
+            "live/cam",
+            "http://h/live",
+            "rtmp://",
+            "rtmp:///x",
+            "rtmp://u:p@h/x",
+            "rtmp://h:0/x",
+            "rtmp://h:65536/x",
+            "rtmp://h/a b",
+            "rtmp://h/\u{85}",
+            "rtmp://h\0/x",
+        ],
+    ),
+    (
+        "stream-named",
+        &[
+            "rtmp://h?{query}",
+            "live/cam?t=1",
+            "rtmp://b/live/cam?k=2",
+            "rtmp://b/live/hd",
+        ],
+    ),
+];
+
+fn of_edge() -> Vec<Seed> {
+    // The marker stands between the stream and the redirects.
+    let input = |marker: &str, parts: &[&str]| {
+        let (names, redirects) = parts.split_at(2);
+        let parts = [names, &[marker], redirects].concat();
+        let parts: Vec<&[u8]> = parts.iter().map(|part| part.as_bytes()).collect();
+        parts.join(&0xFF)
+    };
+    let folder = format!("{}/a/room", "f".repeat(400));
+    let folders = [
+        "rtmp://h/room/{stream}",
+        "live/cam",
+        &folder,
+        &folder,
+        &folder,
+        &folder,
+    ];
+    let ids: Vec<String> = (0..60).map(|id| format!("{id:016x}")).collect();
+    let markers = [
+        (
+            "marker",
+            "00000000000000a1,00000000000000a2;00000000000000b1".to_owned(),
+        ),
+        ("marker-long", format!("{};{}", ids[..9].join(","), ids[9])),
+        ("marker-most", format!("{};{}", ids[0], ids[1..].join(","))),
+        ("marker-odd", "a1,,;".to_owned()),
+    ];
+    let markers = markers
+        .iter()
+        .map(|(name, text)| (*name, input(text, &["rtmp://h", "live/cam"])));
+    let redirects = REDIRECTS
+        .iter()
+        .map(|(name, parts)| (*name, input("", parts)));
+    let mut seeds: Vec<Seed> = redirects.chain(markers).collect();
+    seeds.push(("folders", input("", &folders)));
+    seeds
 }
