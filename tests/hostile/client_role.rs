@@ -82,7 +82,7 @@ pub(crate) fn opening(state: State) -> Vec<u8> {
 pub(crate) fn opening_with(state: State, begun: &str) -> Vec<u8> {
     let shaken = hello();
     let connected = joined(&[&shaken, &accept_connect()]);
-    let created = command(0, &[string("_result"), number(4.0), null(), number(1.0)]);
+    let created = created();
     match state {
         State::OriginShaken => shaken,
         State::OriginConnected => connected,
@@ -99,7 +99,13 @@ fn accept_connect() -> Vec<u8> {
     command(0, &[string("_result"), number(1.0), object(&[]), info])
 }
 
-fn status(code: &str) -> Vec<u8> {
+/// createStream gives message stream 1.
+pub(crate) fn created() -> Vec<u8> {
+    command(0, &[string("_result"), number(4.0), null(), number(1.0)])
+}
+
+/// A status of message stream 1.
+pub(crate) fn status(code: &str) -> Vec<u8> {
     let info = object(&[("level", string("status")), ("code", string(code))]);
     command(1, &[string("onStatus"), number(0.0), null(), info])
 }

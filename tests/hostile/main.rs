@@ -5,7 +5,8 @@
 //! (live_client).
 //!
 //! ```text
-//!   handshake  chunks  control  timestamps  amf  commands  media  client_role     the tables
+//!   handshake  chunks  control  timestamps  amf  commands  media  client_role     the tables,
+//!                                                                             and elsewhere
 //!         \________________________ case (bytes) ____________________/
 //!                /                      |                      \
 //!           session                  worker                    live
@@ -34,6 +35,7 @@ mod closings;
 mod commands;
 mod control;
 mod dice;
+mod elsewhere;
 mod handshake;
 mod heard;
 mod live;
@@ -79,6 +81,7 @@ fn all() -> Vec<Case> {
     cases.extend(media::cases());
     cases.extend(client_role::mirrored(&cases));
     cases.extend(client_role::cases());
+    cases.extend(elsewhere::cases());
     cases.extend(dice::cases());
     cases
 }

@@ -27,8 +27,10 @@ const HANDSHAKE_BYTES: u64 = 1 + 2 * 1536;
 const READ_BYTES: usize = limits::RING_BYTES;
 
 /// Codes that only a worker closes with.
-const OF_WORKERS: [&str; 8] = [
+const OF_WORKERS: [&str; 10] = [
     "peer_closed",
+    "refused_by_server",
+    "released",
     "io",
     "rejected",
     "handshake_timeout",
