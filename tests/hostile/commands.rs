@@ -25,6 +25,7 @@ pub(crate) fn cases() -> Vec<Case> {
     cases.extend(short_for_long());
     cases.extend(names());
     cases.extend(urls());
+    cases.extend(markers());
     cases
 }
 
@@ -132,6 +133,27 @@ fn message_streams() -> Vec<Case> {
         .sends(joined(&[&more(7), &publish(50, b"a9-beyond")]))
         .closes(&["unexpected"]),
     ];
+    let streams = || -> Vec<u32> { (1..=8).collect() };
+    let own = |msid: u32| publish(msid, format!("a9-many-{msid}").as_bytes());
+    let playing: Vec<u8> = streams()
+        .into_iter()
+        .flat_map(|n| play(n, b"healthy"))
+        .collect();
+    let publishing: Vec<u8> = streams().into_iter().flat_map(own).collect();
+    let turns = [1, 2, 3, 4].map(|n| joined(&[&own(n), &play(n + 4, b"healthy")]));
+    let same = streams()
+        .into_iter()
+        .flat_map(|n| publish(n, b"a9-many-same"));
+    for (name, bytes) in [
+        ("plays on all message streams", playing),
+        ("publishes on all message streams", publishing),
+        ("publishes and plays in turn", turns.concat()),
+        ("the same publish on all message streams", same.collect()),
+    ] {
+        let all = joined(&[&more(7), &bytes, &bytes]);
+        let many = case("A9", name, State::Connected).sends(all);
+        cases.push(many.may_close(&["unexpected", "rejected", "stream_command_rate"]));
+    }
     for state in [State::Connected, State::Publishing, State::Playing] {
         for id in [0.0, 2.0, 99.0, 4_294_967_295.0, 4_294_967_296.0] {
             let name = format!("deleteStream of {id}, which is not there");
@@ -777,6 +799,65 @@ fn urls() -> Vec<Case> {
             .sends(exactly(65_537))
             .closes(&["message_too_long"]),
     ]
+}
+
+/// A13: what connect says of relays that a client has come through, `via`.
+fn markers() -> Vec<Case> {
+    let ids = |from: u64, count: u64| -> String {
+        let ids = (from..from + count).map(|id| format!("{id:016x}"));
+        ids.collect::<Vec<_>>().join(",")
+    };
+    let beside = |way: u64, others: u64| format!("{};{}", ids(1, way), ids(100, others));
+    let marker = |name: &str, via: Vec<u8>| {
+        let properties = [("app", string("live")), ("via", via)];
+        let sent = joined(&[
+            &connect_with(&properties),
+            &create_stream(2.0),
+            &play(1, b"healthy"),
+        ]);
+        case("A13", format!("a marker with {name}"), State::Handshaken).sends(sent)
+    };
+    let success = Says::Words("NetConnection.Connect.Success");
+    let mut cases = Vec::new();
+    for (name, via) in [
+        ("nothing in it", string("")),
+        ("a relay", string(&ids(1, 1))),
+        ("seven relays", string(&ids(1, 7))),
+        (
+            "the same relay seven times",
+            string(&[&*ids(1, 1); 7].join(",")),
+        ),
+        ("a relay and 59 beside it", string(&beside(1, 59))),
+        ("a relay and 60 beside it", string(&beside(1, 60))),
+        ("a thousand relays", string(&ids(1, 1_000))),
+        ("commas alone", string(",,,,")),
+        ("semicolons alone", string(";;")),
+        (
+            "three lists",
+            string(&format!("{};{}", beside(1, 1), ids(9, 1))),
+        ),
+        ("capital digits", string("00000000000000AB")),
+        ("a sign", string("+000000000000001")),
+        ("short ids", string("1,2,3")),
+        ("spaces", string(" 0000000000000001")),
+        ("line ends", string("0000000000000001\r\n")),
+        ("bytes that are no UTF-8", text(&[0xFF; 16])),
+        ("60,000 bytes", text(&[b'0'; 60_000])),
+        ("a number", number(1.0)),
+        ("an object", object(&[("via", string(&ids(1, 1)))])),
+        ("null", null()),
+    ] {
+        cases.push(marker(name, via).says(success.clone()));
+    }
+    for (name, via) in [
+        ("eight relays", ids(1, 8)),
+        ("60 relays", ids(1, 60)),
+        ("eight relays and others beside them", beside(8, 20)),
+    ] {
+        let too_many = marker(name, string(&via)).closes(&["rejected"]);
+        cases.push(too_many.says(Says::Never("Connect.Success")).with_worker());
+    }
+    cases
 }
 
 /// A command of exactly `len` bytes.
