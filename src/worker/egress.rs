@@ -17,7 +17,7 @@ use super::contain::Step;
 use super::core::Core;
 use super::fault::Midst;
 use super::form::{Gathered, gather};
-use super::table::{Form, Player, Stream, log_for};
+use super::table::{Clock, Form, Player, Stream, log_for};
 use crate::limits::{CLOCK_STEP_MAX, JUMP_BACKLOG_BYTES_MAX, SLICES_MAX, WRITES_PER_TURN};
 use crate::net::transport::Transport;
 use crate::rtmp::command::Status;
@@ -321,7 +321,7 @@ impl<S: Transport> Core<S> {
                 let chunk_size = session.out_chunk_size();
                 let out = session.out().writer();
                 // ffmpeg takes metadata at any other time than 0 for a track of subtitles.
-                let time = sync.timestamp.plus(stream.players[slot].shift);
+                let time = sync.timestamp.plus(stream.players[slot].shift());
                 let metadata_at = if new { Timestamp(0) } else { time };
                 let headers = sync.headers;
                 match form {
@@ -428,14 +428,19 @@ impl<S: Transport> Core<S> {
             .plays
             .iter()
             .position(|p| p.msid == msid && p.stream != index);
+        let old = old.map(|old| conn.plays.remove(old));
+        let last = match (old, self.streams[index].players[slot].clock) {
+            (Some(old), _) => self.streams[old.stream].last_time_of(old.slot),
+            (None, Clock::Follows(last)) => Some(last),
+            (None, Clock::Shifted(_)) => None,
+        };
+        if let Some(last) = last {
+            let clock = Clock::Shifted(shift_after(last, begins));
+            self.streams[index].players[slot].clock = clock;
+        }
         if let Some(old) = old {
-            let play = conn.plays.remove(old);
-            let last = self.streams[play.stream].last_time_of(play.slot);
-            if let Some(last) = last {
-                self.streams[index].players[slot].shift = shift_after(last, begins);
-            }
             self.faults.at(Midst::Egress);
-            self.remove_player(play.stream, play.slot);
+            self.remove_player(old.stream, old.slot);
         }
         self.settle_in(key);
         false

@@ -62,7 +62,7 @@ fn encode_headers(
     chunk_size: usize,
 ) -> Vec<u8> {
     let mut encoded = Vec::new();
-    let time = time.plus(player.shift);
+    let time = time.plus(player.shift());
     match player.form {
         Form::Play | Form::Publish => {
             headers.write(&mut encoded, player.msid, time, time, chunk_size);
@@ -81,9 +81,9 @@ fn rewrite(
     player: &Player,
     chunk_size: usize,
 ) -> Option<Vec<u8>> {
-    let timestamp = frame.timestamp.plus(player.shift);
+    let timestamp = frame.timestamp.plus(player.shift());
     let is_long = |time: Timestamp| time.0 >= EXTENDED_FROM;
-    let takes_other_room = player.shift != 0 && (is_long(timestamp) || is_long(frame.timestamp));
+    let takes_other_room = player.shift() != 0 && (is_long(timestamp) || is_long(frame.timestamp));
     let is_metadata = player.form == Form::Publish && frame.kind == kind::DATA;
     if !takes_other_room && !is_metadata {
         return None;
@@ -167,8 +167,8 @@ impl<'a> Gathered<'a> {
         {
             let ids = player.msid.to_le_bytes();
             [*id0, *id1, *id2, *id3] = ids;
-            if player.shift != 0 {
-                let [_, stamp @ ..] = frame.timestamp.plus(player.shift).0.to_be_bytes();
+            if player.shift() != 0 {
+                let [_, stamp @ ..] = frame.timestamp.plus(player.shift()).0.to_be_bytes();
                 time.copy_from_slice(&stamp);
             }
         }

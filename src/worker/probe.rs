@@ -143,13 +143,13 @@ impl<S: Transport> Core<S> {
             };
             let play = plays.remove(at);
             let player = &self.streams[index].players[play.slot];
-            let (audio, video) = (player.audio, player.video);
+            let (audio, video, clock) = (player.audio, player.video, player.clock);
             self.remove_player(index, play.slot);
             self.join_stream(key, msid, &asked, &name, reset, play.switching);
             let joined = self.conns[key].plays.last().copied();
             if let Some(play) = joined.filter(|play| play.msid == msid) {
                 let player = &mut self.streams[play.stream].players[play.slot];
-                (player.audio, player.video) = (audio, video);
+                (player.audio, player.video, player.clock) = (audio, video, clock);
             }
         }
         true

@@ -15,7 +15,7 @@ use super::memory::Pressure;
 use super::refusal::{Asked, Refused};
 use super::registry::Claim;
 use super::session::Session;
-use super::table::{Player, Source, Video, log_for};
+use super::table::{Clock, Player, Source, Video, log_for};
 use crate::config::Takeover;
 use crate::edge::hops::{self, HopError, Via};
 use crate::limits;
@@ -327,6 +327,7 @@ impl<S: Transport> Core<S> {
         let stream_name: Arc<str> = name.key().into();
         let served = is_served(&self.shared.config.app, name.judged_app());
         let conn = &mut self.conns[key];
+        let mut clock = Clock::Shifted(0);
         // A switch that was under way is given up for this one.
         if let Some(index) = conn
             .plays
@@ -334,6 +335,7 @@ impl<S: Transport> Core<S> {
             .position(|play| play.msid == msid && play.switching)
         {
             let play = conn.plays.remove(index);
+            clock = self.streams[play.stream].players[play.slot].clock;
             self.remove_player(play.stream, play.slot);
         }
         let plays_it = self
@@ -352,6 +354,10 @@ impl<S: Transport> Core<S> {
         } else if served {
             session.send_status(msid, Status::PlayTransition, &stream_name);
             self.join(key, msid, name, &stream_name, false, true);
+            let joined = self.conns[key].plays.last().copied();
+            if let Some(play) = joined.filter(|play| play.switching) {
+                self.streams[play.stream].players[play.slot].clock = clock;
+            }
         } else {
             let why = Refused::NoSuchApp.words();
             session.send_status(msid, Status::PlayFailed, why);
@@ -538,7 +544,7 @@ impl<S: Transport> Core<S> {
         let stream = &mut streams[stream];
         let session = &mut conns[key].session;
         stream.log.flush();
-        let shift = stream.players[slot].shift;
+        let shift = stream.players[slot].shift();
         let sought = Timestamp(time.0.wrapping_sub(shift));
         match stream.players[slot].cursor.seek(&stream.log, sought) {
             Some(sync) => {
@@ -643,7 +649,7 @@ fn write_audio_headers(log: &StreamLog, player: &mut Player, session: &mut Sessi
     let next = log.frames_from(offset).next();
     let time = next.map(|(_, frame)| frame.timestamp);
     let time = time.or_else(|| log.last_timestamp()).unwrap_or_default();
-    let time = time.plus(player.shift);
+    let time = time.plus(player.shift());
     let chunk_size = session.out_chunk_size();
     let headers = log.headers_at(offset).of(kind::AUDIO);
     headers.write(session.out().writer(), player.msid, time, time, chunk_size);

@@ -21,7 +21,7 @@ use super::fault::Midst;
 use super::mail::Mail;
 use super::registry::WorkerSet;
 use super::session::Session;
-use super::table::{FlvStart, Form, Meter, Player, Source, Stream, Tally};
+use super::table::{Clock, FlvStart, Form, Meter, Player, Source, Stream, Tally};
 use super::timers::Timer;
 use crate::limits;
 use crate::logging::quoted;
@@ -504,9 +504,15 @@ impl<S: Transport> Core<S> {
             conn.session
                 .send_status(msid, crate::rtmp::command::Status::PlayFailed, why);
         }
-        // One that is about to go over to another stream still does.
-        if !conn.plays.iter().any(|other| other.msid == msid) {
-            conn.session.end_play(msid, "the stream is over");
+        // One that is about to go over to another stream still does, and its time goes on.
+        match conn.plays.iter().find(|other| other.msid == msid) {
+            Some(other) => {
+                if let Some(last) = self.streams[play.stream].last_time_of(play.slot) {
+                    let player = &mut self.streams[other.stream].players[other.slot];
+                    player.clock = Clock::Follows(last);
+                }
+            }
+            None => conn.session.end_play(msid, "the stream is over"),
         }
         conn.idle_since = self.now;
         self.remove_player(play.stream, play.slot);

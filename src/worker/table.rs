@@ -217,9 +217,17 @@ pub(super) struct Player {
     pub(super) flv_start: FlvStart,
     /// It is counted among those of its stream by the relays it has come through.
     pub(super) is_counted: bool,
-    /// Added to the timestamps of the stream: the player came over from another one, and its time
-    /// goes on.
-    pub(super) shift: u32,
+    pub(super) clock: Clock,
+}
+
+/// How the time of a player follows from that of its stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Clock {
+    /// This is added to the timestamps. It is not 0 when the player has come over from another
+    /// stream, and its time goes on.
+    Shifted(u32),
+    /// The player is to come over from a stream that has ended: the time of its last message.
+    Follows(Timestamp),
 }
 
 /// The header of a file says which kinds of media come: it is written when that is known, or after
@@ -293,7 +301,15 @@ impl Player {
             form: Form::Play,
             flv_start: FlvStart::Unplaced,
             is_counted: false,
-            shift: 0,
+            clock: Clock::Shifted(0),
+        }
+    }
+
+    /// What is added to the timestamps of its stream.
+    pub(super) fn shift(&self) -> u32 {
+        match self.clock {
+            Clock::Shifted(by) => by,
+            Clock::Follows(_) => 0,
         }
     }
 
@@ -310,7 +326,7 @@ impl Player {
     /// Whether the player takes the log as it is.
     pub(super) fn is_plain(&self) -> bool {
         self.msid == crate::stream::log::MSID
-            && self.shift == 0
+            && self.shift() == 0
             && self.audio
             && self.video == Video::On
             && self.form != Form::Publish
@@ -405,7 +421,7 @@ impl Stream {
     pub(super) fn last_time_of(&self, slot: usize) -> Option<Timestamp> {
         let player = self.players.get(slot)?;
         let time = self.log.time_before(player.cursor.position()?)?;
-        Some(time.plus(player.shift))
+        Some(time.plus(player.shift()))
     }
 
     /// How long it has been without a publisher, in milliseconds.
