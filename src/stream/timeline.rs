@@ -34,10 +34,8 @@ pub(super) struct Timeline {
     tracks: [Clock; 2],
     /// None before the first coded message since the publisher began.
     pace: Option<Pace>,
-    /// The publisher has returned: where its first coded message is put, ...
+    /// The publisher has returned: where its first coded message is put.
     resume_at: Option<Timestamp>,
-    /// ... and the time before which nothing is put until that is past.
-    floor: Option<Timestamp>,
     /// The publisher is not the first: nothing of it comes before what players have seen.
     has_returned: bool,
     /// Time of the newest message.
@@ -67,6 +65,8 @@ struct Clock {
     shift: u32,
     /// The shift before the last step; a single stray message steps away and back.
     former_shift: u32,
+    /// The publisher has returned: the time before which nothing is put until that is past.
+    floor: Option<Timestamp>,
     /// The highest time that players have seen, ...
     highest: Timestamp,
     /// ... when it came, in milliseconds of the worker, ...
@@ -97,13 +97,13 @@ impl Timeline {
         });
         *self = Self {
             resume_at: last.map(|last| last.plus(elapsed_ms.max(1))),
-            floor: last,
             has_returned: last.is_some(),
             newest: last,
             ..Self::default()
         };
         for clock in &mut self.tracks {
             clock.highest = last.unwrap_or_default();
+            clock.floor = last;
         }
     }
 
@@ -117,14 +117,12 @@ impl Timeline {
         } else if !self.fits(own, self.tracks[own].shift, time, now) {
             self.step(own, time, now);
         }
-        let clock = &mut self.tracks[own];
-        let mut mapped = time.plus(clock.shift);
-        if let Some(floor) = self.floor {
-            if mapped.since(floor) > STEP_MAX_MS {
-                self.floor = None;
-            }
+        let mut mapped = time.plus(self.tracks[own].shift);
+        if let Some(floor) = self.tracks[own].floor {
             mapped = later(mapped, floor);
         }
+        self.leave_floors(own, mapped);
+        let clock = &mut self.tracks[own];
         if mapped.since(clock.highest) > 0 {
             (clock.highest, clock.moved_at) = (mapped, now);
             clock.still_since = None;
@@ -142,6 +140,21 @@ impl Timeline {
         mapped
     }
 
+    /// Forgets what players had seen of the publisher before, once the track `own` is so far ahead
+    /// that no track comes before that any more: times wrap.
+    fn leave_floors(&mut self, own: usize, mapped: Timestamp) {
+        for (track, clock) in self.tracks.iter_mut().enumerate() {
+            let most = match (track == own, clock.has_begun) {
+                (true, _) => STEP_MAX_MS,
+                (false, false) => APART_MAX_MS,
+                (false, true) => i32::MAX / 2,
+            };
+            if (clock.floor).is_some_and(|floor| mapped.since(floor) > most) {
+                clock.floor = None;
+            }
+        }
+    }
+
     /// The time players see for a message of `track`, or for data, that is not coded media. Such
     /// messages often come with time 0, and tell nothing about the clock of the media.
     pub(super) fn map_other(&mut self, track: Option<Track>, time: Timestamp) -> Timestamp {
@@ -156,20 +169,25 @@ impl Timeline {
         };
         if self.pace.is_none() {
             // No coded media has come.
-            let is_first = self.floor.is_none();
             let is_back = time.since(newest) < -STEP_MAX_MS;
-            return if is_first && !is_back { time } else { newest };
+            return if self.has_returned || is_back {
+                newest
+            } else {
+                time
+            };
         }
         let own = track.map(|track| self.tracks[track as usize]);
-        let (shift, least, place) = match own.filter(|clock| clock.has_begun) {
-            Some(clock) if self.has_returned => (clock.shift, 0, clock.highest),
-            Some(clock) => (clock.shift, -STEP_MAX_MS, clock.highest),
-            None => (self.tracks[self.current].shift, -STEP_MAX_MS, newest),
+        let own = own.filter(|clock| clock.has_begun);
+        let Clock { shift, floor, .. } = own.unwrap_or(self.tracks[self.current]);
+        let (least, place) = match own {
+            Some(clock) if self.has_returned => (0, clock.highest),
+            Some(clock) => (-STEP_MAX_MS, clock.highest),
+            None => (-STEP_MAX_MS, newest),
         };
         let mapped = time.plus(shift);
         let is_near = (least..DATA_AHEAD_MAX_MS).contains(&mapped.since(place));
         let mapped = if is_near { mapped } else { place };
-        self.floor.map_or(mapped, |floor| later(mapped, floor))
+        floor.map_or(mapped, |floor| later(mapped, floor))
     }
 
     /// The first coded message of a track since the publisher began.
@@ -196,7 +214,7 @@ impl Timeline {
             other.expected(now).0.wrapping_sub(time.0)
         };
         clock.former_shift = clock.shift;
-        match self.floor {
+        match self.tracks[own].floor {
             Some(_) => self.raise(own, time),
             None => self.tracks[own].highest = time.plus(self.tracks[own].shift),
         }

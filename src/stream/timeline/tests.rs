@@ -188,3 +188,27 @@ fn a_silence_before_a_step_counts_a_minute_at_most() {
         (90_000_000, P, 0, 90_000 + GAP_MAX_MS),
     ]);
 }
+
+#[test]
+fn regression_late_sound_of_a_return_is_not_before_the_last() {
+    // Pictures are past what players have seen of the publisher before, and sound is not.
+    check_return(&[
+        (0, P, 5_000, 8_500),
+        (1_500, P, 6_500, 10_000),
+        (1_510, S, 2_000, 8_001),
+        (1_530, S, 2_020, 8_021),
+        (1_540, P, 6_540, 12_541),
+    ]);
+}
+
+#[test]
+fn regression_a_track_stays_behind_the_last_beside_the_other() {
+    check_return(&[
+        (0, P, 5_000, 8_500),
+        (10, P, 4_200, 8_000),
+        (20, S, 5_000, 8_500),
+        (30, S, 6_600, 10_100),
+        (40, P, 4_240, 8_000),
+        (300, P, 4_900, 8_400),
+    ]);
+}
