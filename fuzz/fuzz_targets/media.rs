@@ -1,4 +1,8 @@
-//! What is told from the first bytes of audio and video messages.
+//! What is told from the first bytes of audio and video messages, and what players get of a stream
+//! of them.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| tailwater::rtmp::media::exercise(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    tailwater::rtmp::media::exercise(data);
+    let _ = tailwater::stream::exercise::exercise(data);
+});

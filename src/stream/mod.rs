@@ -4,6 +4,8 @@
 pub mod block;
 pub mod content;
 pub mod cursor;
+#[doc(hidden)]
+pub mod exercise;
 pub mod flv;
 pub mod headers;
 pub mod intake;

@@ -17,6 +17,7 @@ use tailwater::edge;
 use tailwater::http;
 use tailwater::net::proxy;
 use tailwater::rtmp::{amf0, exercise, handshake, media, name, reader};
+use tailwater::stream;
 
 /// A fuzz target: its name in fuzz/Cargo.toml, and what it does with an input.
 type Target = (&'static str, fn(&[u8]));
@@ -30,7 +31,10 @@ const TARGETS: [Target; 10] = [
     ("amf0", amf0::exercise),
     ("server", |data| _ = exercise::server(data)),
     ("client", |data| _ = exercise::client(data)),
-    ("media", media::exercise),
+    ("media", |data| {
+        media::exercise(data);
+        stream::exercise::exercise(data);
+    }),
     ("names", name::exercise),
     ("proxy", proxy::exercise),
     ("http", |data| _ = http::exercise::exercise(data)),
@@ -186,6 +190,27 @@ fn seeds_of_http_reach_paths_proxies_and_pages() {
     );
     for seed in ["page-of-another", "fetch-site"] {
         assert!(http::origin::is_foreign(&requests(seed)[0], "relay:8080"));
+    }
+}
+
+#[test]
+fn seeds_of_streams_get_all_the_way() {
+    for (seed, messages, held, returns, starts, live_edges) in [
+        ("stream", 43, 0, 0, 1, 1),
+        ("stream-returns", 56, 3, 3, 1, 1),
+        ("stream-slow-player", 156, 0, 0, 10, 1),
+        ("stream-radio", 24, 0, 0, 2, 1),
+        ("stream-live-edge", 51, 0, 0, 2, 2),
+        ("stream-clocks", 15, 0, 0, 1, 1),
+    ] {
+        let got = stream::exercise::exercise(&seeds::named("media", seed));
+        assert_eq!((got.messages, got.held), (messages, held), "{seed}");
+        assert_eq!((got.returns, got.starts), (returns, starts), "{seed}");
+        assert_eq!(
+            (got.live_edges, got.tags),
+            (live_edges, messages - 1),
+            "{seed}"
+        );
     }
 }
 

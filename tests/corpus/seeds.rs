@@ -22,7 +22,7 @@ pub(super) fn of(target: &str) -> Vec<Seed> {
         "amf0" => of_amf0(),
         "server" => of_server(),
         "client" => of_client(),
-        "media" => of_media(),
+        "media" => [of_media(), of_streams()].concat(),
         "names" => of_names(),
         "proxy" => of_proxy(),
         "http" => [of_http(), of_http_fields()].concat(),
@@ -466,6 +466,43 @@ fn of_media() -> Vec<Seed> {
     ]
     .map(|(name, hex)| (name, unhex(hex)))
     .to_vec()
+}
+
+/// Streams as `tailwater::stream::exercise` reads them: two bytes a step.
+fn of_streams() -> Vec<Seed> {
+    // Headers and metadata; a group of a key frame, pictures and sound.
+    let (headers, group) = ("0002 0502 0C02", "1212 1613 1312 1612 1312");
+    let groups = |count| group.repeat(count);
+    let many = [headers, &groups(8)].concat();
+    let returns = [
+        &many[..],
+        // Others, whose first pictures come before a key frame.
+        "13A2 13A2",
+        &groups(1),
+        "13B2",
+        headers,
+        &groups(1),
+    ];
+    // Nobody needs the past; a player comes for which there is no key frame.
+    let late = [&many[..], "16F2 13C2 1312 1612 1312 1612 1312 1612"].concat();
+    let radio = [
+        "0502 1612 1612 16C2 162D 1612 0702 1612",
+        &"1612".repeat(16),
+    ]
+    .concat();
+    // Time steps back, jumps, stands still and wraps, of one kind and of both.
+    let clocks = "0002 0502 1212 1612 B312 B612 9312 9612 D312 D612 0318 0318 0318 F612 A312";
+    // The third reads every 31 steps.
+    let slow = [headers, "12C2 16C2 16C2", &groups(30)].concat();
+    let hex = [
+        ("stream", many.clone()),
+        ("stream-returns", returns.concat()),
+        ("stream-slow-player", slow),
+        ("stream-radio", radio),
+        ("stream-live-edge", late),
+        ("stream-clocks", clocks.to_owned()),
+    ];
+    hex.map(|(name, hex)| (name, unhex(&hex))).to_vec()
 }
 
 fn of_names() -> Vec<Seed> {
