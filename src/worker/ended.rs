@@ -38,6 +38,12 @@ impl Ended {
         self.order.push_back((name, until));
     }
 
+    /// How many places are taken.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.order.len().max(self.names.len())
+    }
+
     /// Somebody publishes `name`.
     pub(super) fn forget(&mut self, name: &str) {
         self.names.remove(name);

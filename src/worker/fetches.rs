@@ -133,6 +133,14 @@ impl Fetches {
         (state.pending, most.unwrap_or(0))
     }
 
+    /// How many connections may be on their way; addresses and servers that are remembered.
+    #[cfg(test)]
+    pub(super) fn kept(&self) -> (usize, usize, usize) {
+        let state = self.lock();
+        let (addresses, servers) = (state.addresses.len(), state.dials.len());
+        (self.pending_max, addresses, servers)
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // Every change is complete before anything could panic.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)

@@ -275,6 +275,12 @@ impl Registry {
         self.lock().entries.len()
     }
 
+    /// How many streams are known to have been ended by their publishers.
+    #[cfg(test)]
+    pub(super) fn ended(&self) -> usize {
+        self.lock().ended.len()
+    }
+
     /// How many streams have an owner.
     #[cfg(test)]
     pub(super) fn owned(&self) -> usize {

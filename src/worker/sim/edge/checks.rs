@@ -28,6 +28,13 @@ pub(super) struct Lingering {
 /// As in intake.rs.
 const VIDEO_GONE_MS: u32 = 20_000;
 
+/// What the origin that a stream comes by, and the one that is asked beside it, may have sent
+/// ahead of media.
+const EARLY_BYTES_MAX: usize = 2 * limits::EARLY_HEADERS_BYTES_MAX;
+
+/// One that is asked to connect anew is redirected before it is.
+const REDIRECTS_MAX: usize = limits::REDIRECTS_MAX as usize + 1;
+
 /// How late a pull may be given up.
 const LATE: Duration = Duration::from_secs(1);
 
@@ -319,20 +326,50 @@ fn check_totals(relay: &Relay) -> Result<(), String> {
         queries,
         ..
     } = &*relay.shared;
-    let pending = fetches.pending().0;
-    let lines = relay.seats.iter().flat_map(|seat| &seat.core.streams);
-    let lines = lines.filter(|(_, stream)| stream.pull.is_some()).count();
     if !relay.is_alive() {
         return Ok(());
     }
+    let streams = relay.seats.iter().flat_map(|seat| &seat.core.streams);
+    let pulls = streams.filter_map(|(_, stream)| stream.pull.as_ref());
+    let lines = pulls.clone().count();
     let names = registry.len();
+    let (pending, most) = fetches.pending();
+    let (pending_max, addresses, servers) = fetches.kept();
+    let of_address_max = pending_max / limits::ADDRESS_FETCHES_SHARE + 1;
+    let rules = relay.config.pull.iter().chain(&relay.config.push);
+    let servers_max = rules.map(|rule| rule.servers.len()).sum();
+    let [accepted, newest] = queries.len();
     let totals = [
-        ("connections to origins", pending, lines),
+        ("connections to origins", pending, lines.min(pending_max)),
+        ("connections to origins of an address", most, of_address_max),
+        (
+            "addresses that fetch",
+            addresses,
+            2 * limits::ADDRESSES_KEPT,
+        ),
+        ("servers that were called", servers, servers_max),
         ("relays", registry.relays(), 60 * relay.seats.len() * names),
         ("missing streams", missing.len(), limits::MISSING_MAX),
-        ("queries", queries.len()[0], limits::QUERIES_MAX),
+        ("ended streams", registry.ended(), limits::ENDED_MAX),
+        ("queries", accepted, limits::QUERIES_MAX),
+        ("streams with queries", newest, limits::QUERIES_MAX),
     ];
-    tables::beyond(&totals).map_or(Ok(()), Err)
+    if let Some(what) = tables::beyond(&totals) {
+        return Err(what);
+    }
+    for pull in pulls {
+        let redirect = pull.line.redirect.as_ref();
+        let app = redirect.map_or(0, |target| target.place.app.len());
+        let totals = [
+            ("early bytes", pull.early_bytes(), EARLY_BYTES_MAX),
+            ("redirects", pull.line.redirects.into(), REDIRECTS_MAX),
+            ("bytes of an app", app, limits::REDIRECT_BYTES_MAX),
+        ];
+        if let Some(what) = tables::beyond(&totals) {
+            return Err(format!("{what}, of {}", pull.name.key()));
+        }
+    }
+    Ok(())
 }
 
 /// A relay fetches each stream once at a time.

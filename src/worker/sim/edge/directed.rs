@@ -202,8 +202,25 @@ fn a_reconnect_request_without_media_is_followed() {
 }
 
 #[test]
+fn an_origin_that_asks_to_reconnect_without_end_is_left() {
+    for to in ["rtmp://f1/live", "a/b", ""] {
+        check_script(Script::Reconnects(to));
+    }
+}
+
+#[test]
+fn an_origin_that_says_without_end_that_it_has_ended_is_left() {
+    check_script(Script::Ends);
+}
+
+#[test]
+fn an_origin_that_sends_headers_and_no_media_is_left() {
+    check_script(Script::Headers);
+}
+
+#[test]
 fn redirects_lead_to_an_origin_or_are_left() {
-    for to in ["rtmp://r1/live", "rtmp://f9/live", "rtmp://f0/live"] {
+    for to in ["rtmp://r1/live", "rtmp://f9/live", "rtmp://f0/live", "a/b"] {
         check_script(Script::RedirectConnect(to));
         check_script(Script::RedirectPlay(to));
     }

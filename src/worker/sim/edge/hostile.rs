@@ -36,6 +36,8 @@ pub(super) fn world(rng: Rng, trace: Trace, config: Config) -> World {
         grace: Duration::ZERO,
         play_wait: Duration::ZERO,
         ping: None,
+        // Fetches are counted by address.
+        max_per_address: Some(1_000),
         ..config
     };
     let edge = Config {

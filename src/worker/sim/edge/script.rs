@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::super::truth::{Draft, NUMBER_BYTES, Need, Truth};
 use crate::rtmp::amf0::Encoder as Amf;
+use crate::rtmp::command::Status;
 use crate::rtmp::control::UserControl;
 use crate::rtmp::message::{MessageHeader, Payload, Timestamp, kind};
 use crate::rtmp::server::{Request, ServerSession, WireSettings};
@@ -34,6 +35,12 @@ pub(super) enum Script {
     Reconnect(Option<&'static str>),
     /// The same without media.
     ReconnectOnly(Option<&'static str>),
+    /// Asks to reconnect again and again, and sends media meanwhile.
+    Reconnects(&'static str),
+    /// Says each second that the stream has ended.
+    Ends,
+    /// Sends codec headers and no media, another each time.
+    Headers,
     /// Redirects connect to this URL.
     RedirectConnect(&'static str),
     /// Redirects play to this URL.
@@ -49,13 +56,18 @@ pub(super) enum Script {
 pub(super) const FORBIDDEN: &str = "f9";
 
 /// Where redirects lead to: an honest origin, hostile ones, and where they may not.
-const URLS: [&str; 6] = [
+const URLS: [&str; 10] = [
     "rtmp://r1/live",
     "rtmp://r1/live",
     "rtmp://f0/live",
     "rtmp://f1/live",
     "rtmp://f9/live",
     "http://r1/live",
+    // Back, with another app each time.
+    "a/b",
+    "",
+    "//f0",
+    "rtmp://r1:1/live",
 ];
 
 impl Script {
@@ -74,6 +86,9 @@ impl Script {
             Self::NoStart,
             Self::Reconnect(maybe),
             Self::ReconnectOnly(maybe),
+            Self::Reconnects(url),
+            Self::Ends,
+            Self::Headers,
             Self::RedirectConnect(url),
             Self::RedirectPlay(url),
             Self::Closes,
@@ -89,6 +104,7 @@ impl Script {
                 | Self::HeadersFirst
                 | Self::NoStart
                 | Self::Reconnect(_)
+                | Self::Reconnects(_)
                 | Self::NewClock { .. }
         )
     }
@@ -141,7 +157,11 @@ impl Actor {
             (Request::Play { msid, .. }, Script::RedirectPlay(to)) => refuse(session, msid, to),
             (Request::Play { msid, name, reset }, script) => {
                 let name = name.key();
-                let stream = truth.line(&name).ok_or("a stream nobody has")?;
+                // A redirect has led to another app.
+                let Some(stream) = truth.line(&name) else {
+                    session.reject(msid, Status::PlayStreamNotFound, "no");
+                    return Ok(());
+                };
                 self.played = Some((msid, time));
                 self.next = time;
                 if script.sends_media() {
@@ -189,9 +209,20 @@ impl Actor {
     fn say(&mut self, session: &mut ServerSession, truth: &mut Truth, msid: u32) -> Duration {
         if let Some(reel) = &mut self.reel {
             reel.send(session, truth, msid);
+            if let Script::Reconnects(to) = self.script
+                && reel.sent % 8 == 7
+            {
+                session.request_reconnect(Some(to));
+            }
             return FRAME;
         }
         match self.script {
+            Script::Ends => session.send_user_control(UserControl::StreamEof(msid)),
+            Script::Headers => {
+                let [.., high, low] = self.next.as_secs().to_be_bytes();
+                let body = [0x17, 0, 0, 0, 0, high, low];
+                send(session, (kind::VIDEO, 6, msid), 0, &body);
+            }
             Script::Begins => session.send_user_control(UserControl::StreamBegin(msid)),
             Script::Statuses => status(session, msid, |amf| {
                 amf.string_property("code", "NetStream.Data.Start");
