@@ -194,9 +194,9 @@ impl Truth {
                 .is_some_and(|since| is_past(since, PICTURES_GONE_MS))
     }
 
-    /// The machine stood still: what was sent may have come late.
+    /// The machine stood still: what was sent may have come late, also of those who have gone.
     pub(super) fn leap(&mut self) {
-        for publication in self.publications.iter_mut().filter(|one| one.open) {
+        for publication in &mut self.publications {
             publication.was_late = true;
             for entry in &mut publication.entries {
                 entry.optional |= entry.inter.is_some();

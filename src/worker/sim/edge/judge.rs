@@ -176,7 +176,7 @@ impl Judge {
             return Err(self.lost(truth, &format!("a start at {place:?}, where nobody may")));
         }
         // Headers of pictures that change before the first picture come with that.
-        let needs: &[usize] = if entry.sync { &[0, 1, 2, 3] } else { &[0, 3] };
+        let needs: &[usize] = if is_picture { &[0, 1, 2, 3] } else { &[0, 3] };
         self.judge_known(place.0, entry, needs)?;
         self.is_dark = !entry.sync;
         self.keyed = None;
