@@ -18,6 +18,7 @@ use support::relay::Relay;
 use support::wire::{Film, Media, Seen, Wire, media_of};
 use support::{SOON, now, pause, wait_for};
 use tailwater::edge::order::order;
+use tailwater::rtmp::amf0::Encoder;
 use tailwater::rtmp::client::Action;
 use tailwater::rtmp::control::{Control, UserControl};
 use tailwater::rtmp::message::kind;
@@ -144,6 +145,39 @@ fn an_origin_whose_media_stops_makes_room_while_it_answers() {
 }
 
 #[test]
+fn regression_chatter_without_frames_keeps_no_origin() {
+    let mut film = Film::new("film", 0);
+    let data = |handler: &str| {
+        let mut body = Vec::new();
+        Encoder::new(&mut body).string(handler).string("text");
+        Media::new(kind::DATA, 5_000, body)
+    };
+    // Of a server; data that an encoder sends beside media; bytes that make no frame.
+    let chatter = [
+        data("onPlayStatus"),
+        data("onTextData"),
+        data("onFI"),
+        Media::new(kind::AUDIO, 5_000, vec![0xAF]),
+        Media::new(kind::AUDIO, 5_000, vec![0xAF, 2]),
+        Media::new(kind::VIDEO, 5_000, vec![0x17]),
+    ];
+    let first = Origin::scripted(Script {
+        play: start(&mut film),
+        tick: origin::chunks(&chatter),
+        ..Script::default()
+    });
+    let good = Relay::start(&[]);
+    let origins = [first.address(), good.address()];
+    let stream = stream_of_the_first(&origins);
+    let mut rest = Film::new("film", 0).numbered_from(50);
+    let _publisher = publisher(&good, &stream, &mut rest);
+    let edge = edge_of(&origins, &["--pull-timeout", "1"]);
+    let mut player = Wire::play(edge.address(), &stream);
+    player.until_number(kind::AUDIO, 4);
+    player.until_number(kind::AUDIO, 54);
+}
+
+#[test]
 fn an_origin_that_has_no_media_is_left_whatever_it_says() {
     let metadata = origin::chunks(&Film::new("film", 0).headers_again(0));
     let started = origin::status("NetStream.Play.Start");
@@ -263,20 +297,20 @@ fn headers_ahead_of_the_start_reach_players() {
     }
 }
 
+/// Timed data counts for a stream that has nothing else: beside frames it says nothing of those.
 #[test]
-fn sound_alone_and_timed_data_keep_an_origin() {
+fn sound_alone_and_timed_data_alone_keep_an_origin() {
     let mut text = Vec::new();
-    tailwater::rtmp::amf0::Encoder::new(&mut text)
-        .string("onTextData")
-        .string("text");
-    for tick in [
-        Media::sound(5_000, 9, 40),
-        Media::new(kind::DATA, 5_000, text),
+    Encoder::new(&mut text).string("onTextData").string("text");
+    let text = Media::new(kind::DATA, 5_000, text);
+    let data_alone = origin::status("NetStream.Play.Start");
+    for (play, tick) in [
+        (start(&mut Film::new("film", 0)), Media::sound(5_000, 9, 40)),
+        (data_alone, text),
     ] {
-        let mut film = Film::new("film", 0);
         let first = Origin::scripted(Script {
-            play: start(&mut film),
-            tick: origin::chunks(&[tick]),
+            play,
+            tick: origin::chunks(std::slice::from_ref(&tick)),
             ..Script::default()
         });
         let other = Relay::start(&[]);
@@ -284,10 +318,14 @@ fn sound_alone_and_timed_data_keep_an_origin() {
         let stream = stream_of_the_first(&origins);
         let edge = edge_of(&origins, &["--pull-timeout", "1"]);
         let mut player = Wire::play(edge.address(), &stream);
-        player.until_number(kind::AUDIO, 4);
-        pause(Duration::from_millis(2_500));
+        let begun = now();
+        while begun.elapsed() < Duration::from_millis(2_500) {
+            player.until("the tick", |seen| {
+                let media = seen.media();
+                media.is_some_and(|media| media.payload == tick.payload)
+            });
+        }
         assert_eq!(other.log().matches("accepted").count(), 0);
-        drop(player);
     }
 }
 

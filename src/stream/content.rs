@@ -1,21 +1,36 @@
 //! What of a stream is content, and what only describes it: frames of audio and video and timed
-//! data are, metadata and codec headers are not. A server that repeats those sends nothing.
+//! data are; metadata, codec headers and statuses of a server are not, nor are bytes that make no
+//! frame. A server that repeats those sends nothing.
 
 use crate::rtmp::amf0::{Decoder, Limits, strip_amf3_prefix};
-use crate::rtmp::media::{inspect_audio, inspect_video, needs_whole_audio, needs_whole_video};
+use crate::rtmp::media::{
+    FrameKind, inspect_audio, inspect_video, needs_whole_audio, needs_whole_video,
+};
 use crate::rtmp::message::{HEAD_BYTES, Message, kind};
 
-/// Handlers of data messages that describe a stream, or that servers send at its start.
-const DESCRIBING: [&[u8]; 5] = [
+/// Handlers of data messages that describe a stream, or that servers send beside it.
+const DESCRIBING: [&[u8]; 6] = [
     b"onMetaData",
     b"@setDataFrame",
     b"@clearDataFrame",
     b"|RtmpSampleAccess",
     b"onStatus",
+    b"onPlayStatus",
 ];
 
-/// Whether a message is content. `scratch` is used when its body has to be in one piece.
-pub fn is_content(message: &Message<'_>, scratch: &mut Vec<u8>) -> bool {
+/// What of a stream a message has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// Nothing of it.
+    Nothing,
+    /// Timed data.
+    Data,
+    /// A frame of audio or video.
+    Frame,
+}
+
+/// What a message has. `scratch` is used when its body has to be in one piece.
+pub fn content_of(message: &Message<'_>, scratch: &mut Vec<u8>) -> Content {
     let Message { header, payload } = message;
     let mut head_scratch = [0; HEAD_BYTES];
     let mut head = payload.head(&mut head_scratch);
@@ -32,14 +47,17 @@ pub fn is_content(message: &Message<'_>, scratch: &mut Vec<u8>) -> bool {
             }
             inspect_audio(head, payload.len())
         }
-        kind::DATA | kind::DATA_AMF3 => return is_content_data(header.kind, head),
-        _ => return false,
+        kind::DATA | kind::DATA_AMF3 if is_timed_data(header.kind, head) => return Content::Data,
+        _ => return Content::Nothing,
     };
-    seen.kind.is_coded()
+    match seen.kind.is_coded() && seen.kind != FrameKind::Unknown {
+        true => Content::Frame,
+        false => Content::Nothing,
+    }
 }
 
-/// The same of a data message that begins so: its handler is in the first bytes.
-fn is_content_data(message_kind: u8, head: &[u8]) -> bool {
+/// Whether a data message that begins so is timed data: its handler is in the first bytes.
+fn is_timed_data(message_kind: u8, head: &[u8]) -> bool {
     let head = match message_kind {
         kind::DATA_AMF3 => strip_amf3_prefix(head),
         _ => head,
@@ -56,7 +74,7 @@ mod tests {
     use crate::rtmp::amf0::Encoder;
     use crate::rtmp::message::{MessageHeader, Payload, Timestamp};
 
-    fn check(message_kind: u8, body: &[u8]) -> bool {
+    fn check(message_kind: u8, body: &[u8]) -> Content {
         let header = MessageHeader {
             csid: 4,
             timestamp: Timestamp(0),
@@ -65,17 +83,40 @@ mod tests {
             len: body.len(),
         };
         let payload = Payload::from_slice(body);
-        is_content(&Message { header, payload }, &mut Vec::new())
+        content_of(&Message { header, payload }, &mut Vec::new())
     }
 
     #[test]
     fn frames_are_content_and_headers_are_not() {
-        assert!(check(kind::VIDEO, &[0x17, 1, 0, 0, 0, 9]));
-        assert!(check(kind::VIDEO, &[0x27, 1, 0, 0, 0, 9]));
-        assert!(!check(kind::VIDEO, &[0x17, 0, 0, 0, 0, 9]));
-        assert!(check(kind::AUDIO, &[0xAF, 1, 9]));
-        assert!(!check(kind::AUDIO, &[0xAF, 0, 9]));
-        assert!(!check(kind::COMMAND, &[0xAF, 1, 9]));
+        let frames = [
+            (kind::VIDEO, &[0x17, 1, 0, 0, 0, 9][..]),
+            (kind::VIDEO, &[0x27, 1, 0, 0, 0, 9]),
+            (kind::VIDEO, b"\xA1avc1\0\0\0\x09"),
+            (kind::AUDIO, &[0xAF, 1, 9]),
+        ];
+        for (message_kind, body) in frames {
+            assert_eq!(check(message_kind, body), Content::Frame, "{body:02x?}");
+        }
+        let others = [
+            (kind::VIDEO, &[0x17, 0, 0, 0, 0, 9][..]),
+            (kind::AUDIO, &[0xAF, 0, 9]),
+            (kind::COMMAND, &[0xAF, 1, 9]),
+        ];
+        for (message_kind, body) in others {
+            assert_eq!(check(message_kind, body), Content::Nothing, "{body:02x?}");
+        }
+    }
+
+    #[test]
+    fn bytes_that_make_no_frame_are_no_content() {
+        let audio: [&[u8]; 4] = [&[], &[0xAF], &[0xAF, 1], &[0xAF, 2]];
+        for body in audio {
+            assert_eq!(check(kind::AUDIO, body), Content::Nothing, "{body:02x?}");
+        }
+        let video: [&[u8]; 5] = [&[], &[0x17], &[0x17, 2, 0, 0, 0], &[0x57, 0], b"\xA1avc"];
+        for body in video {
+            assert_eq!(check(kind::VIDEO, body), Content::Nothing, "{body:02x?}");
+        }
     }
 
     #[test]
@@ -85,14 +126,20 @@ mod tests {
             Encoder::new(&mut body).string(handler).string("text");
             body
         };
-        assert!(check(kind::DATA, &data("onTextData")));
-        assert!(check(
-            kind::DATA_AMF3,
-            &[&[0][..], &data("onCuePoint")].concat()
-        ));
-        for handler in ["onMetaData", "@setDataFrame", "|RtmpSampleAccess"] {
-            assert!(!check(kind::DATA, &data(handler)), "{handler}");
+        let text = data("onTextData");
+        assert_eq!(check(kind::DATA, &text), Content::Data);
+        let cue = [&[0][..], &data("onCuePoint")].concat();
+        assert_eq!(check(kind::DATA_AMF3, &cue), Content::Data);
+        for handler in [
+            "onMetaData",
+            "@setDataFrame",
+            "|RtmpSampleAccess",
+            "onStatus",
+            "onPlayStatus",
+        ] {
+            let told = data(handler);
+            assert_eq!(check(kind::DATA, &told), Content::Nothing, "{handler}");
         }
-        assert!(!check(kind::DATA, &[]));
+        assert_eq!(check(kind::DATA, &[]), Content::Nothing);
     }
 }

@@ -29,6 +29,7 @@ use crate::limits;
 use crate::logging::quoted;
 use crate::net::transport::Transport;
 use crate::rtmp::message::{Message, MessageHeader, Payload};
+use crate::stream::content::Content;
 
 /// The connection that a stream comes by, or came by last.
 #[derive(Debug)]
@@ -119,7 +120,7 @@ impl<S: Transport> Core<S> {
         held.is_some_and(|held| held.key == key)
     }
 
-    /// An origin sends a message by which nothing comes yet: the first that is content begins the
+    /// An origin sends a message by which nothing comes yet: the first that is media begins the
     /// stream, others are kept until then.
     #[cold]
     pub(super) fn early_message(
@@ -127,7 +128,7 @@ impl<S: Transport> Core<S> {
         key: usize,
         header: MessageHeader,
         body: Vec<u8>,
-        is_content: bool,
+        content: Content,
     ) -> Flow {
         let Some(Errand {
             stream: index,
@@ -140,12 +141,16 @@ impl<S: Transport> Core<S> {
         let Some(pull) = &mut self.streams[index].pull else {
             return Flow::Continue;
         };
+        let is_held = pull.held.as_ref().is_some_and(|held| held.key == key);
+        if !is_held && pull.line.state != State::Up(key) {
+            return Flow::Continue;
+        }
+        let is_media = pull.takes(content);
         let early = match &mut pull.held {
-            Some(held) if held.key == key => &mut held.early,
-            _ if pull.line.state == State::Up(key) => &mut pull.early,
-            _ => return Flow::Continue,
+            Some(held) if is_held => &mut held.early,
+            _ => &mut pull.early,
         };
-        if is_content {
+        if is_media {
             let mut messages = std::mem::take(early).messages;
             messages.push((header, body));
             self.change_over(key, index, &messages);

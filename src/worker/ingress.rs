@@ -24,7 +24,7 @@ use crate::net::ring::Ring;
 use crate::net::transport::Transport;
 use crate::rtmp::command::Status;
 use crate::rtmp::message::kind;
-use crate::stream::content::is_content;
+use crate::stream::content::content_of;
 
 /// What may be parsed for one connection in the rest of a turn.
 #[derive(Clone, Copy, Debug)]
@@ -279,16 +279,16 @@ impl<S: Transport> Core<S> {
                         let publication = conn.publications.iter().find(|p| p.msid == msid);
                         let Some(index) = publication.map(|publication| publication.stream) else {
                             if conn.errand.is_some() {
-                                let is_content = is_content(&message, &mut self.scratch);
+                                let content = content_of(&message, &mut self.scratch);
                                 let (header, body) = (message.header, message.payload.to_vec());
-                                flow = self.early_message(key, header, body, is_content);
+                                flow = self.early_message(key, header, body, content);
                             }
                             continue;
                         };
                         let stream = &mut self.streams[index];
-                        let is_media = match stream.pull {
+                        let is_media = match &mut stream.pull {
                             // Of an origin that repeats headers nothing comes.
-                            Some(_) => is_content(&message, &mut self.scratch),
+                            Some(pull) => pull.takes(content_of(&message, &mut self.scratch)),
                             None => matches!(message.header.kind, kind::AUDIO | kind::VIDEO),
                         };
                         if is_media {

@@ -43,6 +43,7 @@ use crate::limits;
 use crate::logging::quoted;
 use crate::net::transport::Transport;
 use crate::rtmp::name::StreamName;
+use crate::stream::content::Content;
 
 /// A stream that is fetched, as its owner keeps it.
 #[derive(Debug)]
@@ -77,6 +78,8 @@ pub(super) struct Pull {
     pub(super) is_accepted: bool,
     /// How often origins were asked for it.
     tries: usize,
+    /// A frame of audio or video has come.
+    has_frames: bool,
     /// Since when there is no media; None while there is.
     pub(super) dark_since: Option<Instant>,
     /// Since when there is no media although all origins were asked.
@@ -111,6 +114,7 @@ impl Pull {
             is_missing: false,
             is_accepted: false,
             tries: 0,
+            has_frames: false,
             dark_since: Some(now),
             all_asked: None,
             idle_since: None,
@@ -118,6 +122,18 @@ impl Pull {
         };
         pull.begin_round();
         pull
+    }
+
+    /// Takes note of a message of an origin; whether it is media, by which the origin has the
+    /// stream. Timed data is as long as there have been no frames: it goes on beside them also
+    /// when an origin has lost them.
+    pub(super) fn takes(&mut self, content: Content) -> bool {
+        self.has_frames |= content == Content::Frame;
+        match content {
+            Content::Frame => true,
+            Content::Data => !self.has_frames,
+            Content::Nothing => false,
+        }
     }
 
     /// Whether an origin is to be looked for.
