@@ -44,6 +44,10 @@ pub(super) struct Held {
     since: Instant,
     /// The origin has asked to be left.
     pub(super) leaving: Option<Leaving>,
+    /// When the origin said that its publisher has gone; None once it has media again.
+    pub(super) publisher_gone: Option<Instant>,
+    /// The origin has said that the stream is over.
+    pub(super) is_over: bool,
     /// What it has sent ahead of the media of its next publisher.
     early: Early,
 }
@@ -178,6 +182,10 @@ impl<S: Transport> Core<S> {
             self.hold_asked(key, index);
         } else {
             self.end_search(index);
+            let pull = self.streams[index].pull.as_mut();
+            if let Some(held) = pull.and_then(|pull| pull.held.as_mut()) {
+                held.publisher_gone = None;
+            }
         }
         self.faults.at(Midst::Line);
         let conn = &mut self.conns[key];
@@ -222,6 +230,8 @@ impl<S: Transport> Core<S> {
             target,
             since: now,
             leaving: None,
+            publisher_gone: None,
+            is_over: false,
             early: Early::default(),
         };
         let before = pull.held.replace(held);
@@ -320,6 +330,7 @@ impl<S: Transport> Core<S> {
         let Some(pull) = &mut self.streams[index].pull else {
             return;
         };
+        pull.over_since = None;
         pull.dark_since = None;
         pull.all_asked = None;
         if !pull.needs_search() {
@@ -346,7 +357,12 @@ impl<S: Transport> Core<S> {
                 self.faults.at(Midst::Line);
                 self.publisher_left(index, false);
             }
-            self.lose_media(index, self.now);
+            let now = self.now;
+            let pull = self.streams[index].pull.as_mut();
+            if let Some(held) = pull.and_then(|pull| pull.held.as_mut()) {
+                held.publisher_gone.get_or_insert(now);
+            }
+            self.lose_media(index, now);
             return Flow::Continue;
         }
         self.note_steps(key);
@@ -368,6 +384,8 @@ impl<S: Transport> Core<S> {
             target,
             since: now,
             leaving: None,
+            publisher_gone: Some(now),
+            is_over: false,
             early: std::mem::take(&mut pull.early),
         });
         pull.line.rest();

@@ -86,7 +86,8 @@ pub(super) struct Pull {
     pub(super) all_asked: Option<Instant>,
     /// Since when nobody wants it.
     pub(super) idle_since: Option<Instant>,
-    /// When an origin first said that its publisher has ended it; None while there is media.
+    /// When the publisher had gone of an origin that said first that the stream is over; None while
+    /// there is media.
     pub(super) over_since: Option<Instant>,
 }
 
@@ -133,6 +134,37 @@ impl Pull {
             Content::Frame => true,
             Content::Data => !self.has_frames,
             Content::Nothing => false,
+        }
+    }
+
+    /// An origin says that the stream is over: the one that it comes by if `is_held`. That one has
+    /// waited for another publisher itself since it said that the last had gone.
+    fn note_over(&mut self, is_held: bool, now: Instant) {
+        let mut since = now;
+        match &mut self.held {
+            Some(held) if is_held => {
+                held.is_over = true;
+                since = held.publisher_gone.unwrap_or(now);
+            }
+            _ => self.missing += 1,
+        }
+        self.over_since.get_or_insert(since);
+    }
+
+    /// The connection to `server` that the stream came by is lost, with the stream over there if
+    /// `is_over`: the others are asked, at once in that case. `was_idle`: nobody was being asked.
+    fn ask_others(&mut self, server: usize, is_over: bool, was_idle: bool, now: Instant) {
+        if was_idle {
+            // It has had its turn.
+            self.ask_after(server);
+            self.left -= 1;
+            (self.tried, self.missing) = (1, usize::from(is_over));
+            if is_over {
+                self.line.state = State::Waiting(now);
+            }
+        } else if is_over {
+            self.tried += 1;
+            self.missing += 1;
         }
     }
 
@@ -342,7 +374,10 @@ impl<S: Transport> Core<S> {
                 }
                 pull.server = server;
                 let missing = &self.shared.missing;
-                if missing.wait(&name, server, pull.asker, now).is_some() {
+                // Whether the stream is over is for answers of now.
+                if pull.over_since.is_none()
+                    && missing.wait(&name, server, pull.asker, now).is_some()
+                {
                     pull.tried += 1;
                     pull.missing += 1;
                     continue;
@@ -398,11 +433,11 @@ impl<S: Transport> Core<S> {
         pull.begin_round();
         pull.is_missing = all_lack_it;
         if let Some(since) = over_since {
+            self.pull_is_over(index);
             let until = since + limits::UNPUBLISH_GRACE;
             if until <= self.now {
                 return self.end_pull(index);
             }
-            self.pull_is_over(index);
             return self.wait_to_ask(index, until - self.now);
         }
         pull.line.state = match all_lack_it {
@@ -541,7 +576,7 @@ impl<S: Transport> Core<S> {
             } if !is_held => self.follow_redirect(key, &to, is_asked),
             Answer::Status {
                 code, description, ..
-            } => self.pull_status(index, &code, &description),
+            } => self.pull_status(index, is_held, &code, &description),
         }
     }
 
@@ -552,7 +587,8 @@ impl<S: Transport> Core<S> {
         client.is_some_and(|client| client.msid().is_some())
     }
 
-    fn pull_status(&mut self, index: usize, code: &str, description: &str) -> Flow {
+    /// `is_held`: the origin that says so is the one that the stream comes by.
+    fn pull_status(&mut self, index: usize, is_held: bool, code: &str, description: &str) -> Flow {
         match code {
             "NetStream.Play.Start" => {
                 self.query_accepted(index);
@@ -571,9 +607,9 @@ impl<S: Transport> Core<S> {
                 refused(code)
             }
             "NetStream.Play.UnpublishNotify" | "NetStream.Play.Complete" => {
+                let now = self.now;
                 if let Some(pull) = &mut self.streams[index].pull {
-                    pull.missing += 1;
-                    pull.over_since.get_or_insert(self.now);
+                    pull.note_over(is_held, now);
                 }
                 Flow::Close(CloseReason::StreamEnded)
             }
@@ -623,14 +659,14 @@ impl<S: Transport> Core<S> {
             true => 0,
             false => pull.line.failures.saturating_add(1),
         };
-        let is_idle = pull.line.state == State::Idle;
+        if held.is_over && matches!(pull.line.state, State::Waiting(_)) {
+            // What others said before the end is no answer to whether they have it now.
+            pull.line.rest();
+        }
+        let was_idle = pull.line.state == State::Idle;
         self.search(index);
-        if let (true, Some(pull)) = (is_idle, &mut self.streams[index].pull) {
-            // It has had its turn.
-            pull.ask_after(held.server);
-            pull.left -= 1;
-            pull.tried = 1;
-            pull.missing = usize::from(pull.over_since.is_some());
+        if let Some(pull) = &mut self.streams[index].pull {
+            pull.ask_others(held.server, held.is_over, was_idle, now);
         }
         self.note_failure(index, held.server, level, why);
     }

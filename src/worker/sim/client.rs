@@ -293,20 +293,28 @@ impl Client {
                 "closes".to_owned()
             }
             _ => {
-                for msid in [FIRST, SECOND] {
-                    self.session.send_command(0, |amf| {
-                        amf.string("deleteStream")
-                            .number(0.0)
-                            .null()
-                            .number(f64::from(msid));
-                    });
-                }
-                self.players.clear();
-                self.collect();
-                self.leaving = Some(End::Closed);
+                self.end_streams(truth);
                 "takes its leave".to_owned()
             }
         }
+    }
+
+    /// Ends what it publishes and plays as encoders and players do, and closes.
+    pub(super) fn end_streams(&mut self, truth: &mut Truth) {
+        for published in &mut self.publications {
+            published.stop(truth);
+        }
+        for msid in [FIRST, SECOND] {
+            self.session.send_command(0, |amf| {
+                amf.string("deleteStream")
+                    .number(0.0)
+                    .null()
+                    .number(f64::from(msid));
+            });
+        }
+        self.players.clear();
+        self.collect();
+        self.leaving = Some(End::Closed);
     }
 
     /// Everything this client does ends now.

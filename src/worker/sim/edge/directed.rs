@@ -13,6 +13,7 @@ use super::server::Temper;
 use super::world::World;
 use crate::config::Config;
 use crate::edge::rule::Rule;
+use crate::limits;
 
 const S: fn(u64) -> Duration = Duration::from_secs;
 const GIVE_UP: Duration = Duration::from_secs(10);
@@ -123,6 +124,82 @@ fn regression_what_is_left_of_a_stream_does_not_go_round_and_round() {
         assert_eq!(heard(&world), [(OVER, true); 2], "seed {seed}");
         let again = world.viewers.iter().map(|viewer| viewer.judge.again);
         assert_eq!(again.sum::<u64>(), 0, "seed {seed}");
+        world.end();
+    }
+}
+
+/// An edge (0) whose origins are 1 and 2, and an edge of that edge (3).
+fn two_edges(seed: u64, names: usize) -> World {
+    let config = |pull: &[&str]| Config {
+        app: vec!["live".to_owned()],
+        pull: pull.iter().map(|url| Rule::parse(url).unwrap()).collect(),
+        ..Config::default()
+    };
+    let configs = vec![
+        config(&["rtmp://r1,rtmp://r2"]),
+        config(&[]),
+        config(&[]),
+        config(&["rtmp://r0"]),
+    ];
+    let mut world = World::with(Rng::new(seed), configs, names, Trace::default());
+    world.calm = true;
+    world
+}
+
+/// Whichever origin is asked first.
+#[test]
+fn regression_a_proper_end_passes_edges_after_one_grace() {
+    const NAMES: usize = 4;
+    for (seed, stream) in (0..8).zip((0..NAMES).cycle()) {
+        let mut world = two_edges(seed, NAMES);
+        world.encoder_comes(1, stream);
+        pass(&mut world, S(1));
+        for relay in [0, 3] {
+            world.viewer_comes(relay, stream, usize::MAX);
+        }
+        pass(&mut world, S(3));
+        let has_media = |viewer: &super::viewer::Viewer| viewer.judge.at.is_some();
+        assert!(world.viewers.iter().all(has_media), "seed {seed}");
+        let World {
+            encoders, truth, ..
+        } = &mut world;
+        encoders[0].1.end_streams(truth);
+        pass(
+            &mut world,
+            limits::UNPUBLISH_GRACE + Duration::from_millis(700),
+        );
+        assert_eq!(heard(&world), [(OVER, true); 2], "seed {seed}");
+        for relay in [0, 3] {
+            world.viewer_comes(relay, stream, usize::MAX);
+        }
+        pass(&mut world, S(1));
+        assert_eq!(heard(&world)[2..], [(NOT_FOUND, true); 2], "seed {seed}");
+        world.end();
+    }
+}
+
+/// The encoder goes on at the other origin while players wait.
+#[test]
+fn a_stream_that_goes_on_at_another_origin_does_not_end() {
+    const NAMES: usize = 4;
+    for (seed, stream) in (0..8).zip((0..NAMES).cycle()) {
+        let mut world = two_edges(seed, NAMES);
+        world.encoder_comes(1, stream);
+        pass(&mut world, S(1));
+        for relay in [0, 3] {
+            world.viewer_comes(relay, stream, usize::MAX);
+        }
+        pass(&mut world, S(3));
+        let World {
+            encoders, truth, ..
+        } = &mut world;
+        encoders[0].1.end_streams(truth);
+        // Just before the end is certain.
+        pass(&mut world, Duration::from_millis(1_800));
+        world.encoder_comes(2, stream);
+        pass(&mut world, S(5));
+        let is_over = heard(&world).iter().any(|(_, is_over)| *is_over);
+        assert!(!is_over, "seed {seed}");
         world.end();
     }
 }
