@@ -22,7 +22,7 @@ use support::packets::{assert_end, assert_same, assert_time_never_steps_back, of
 use support::players::{Player, Program as PlayerProgram};
 use support::publishers::{Program, Speed};
 use support::relay::Relay;
-use support::wire::{Film, Media, Seen, Wire, media_of};
+use support::wire::{Film, Media, Seen, Settings, Wire, media_of};
 use support::{A_WHILE, SOON, free_address, now, pause, scratch, wait_for};
 use tailwater::rtmp::message::kind;
 
@@ -41,6 +41,28 @@ fn publisher(relay: &Relay, stream: &str, film: &mut Film) -> Wire {
     wire.send_all(&film.headers_again(0));
     wire.send_all(&film.group(4));
     wire
+}
+
+#[test]
+fn regression_gop_cache_off_costs_edges_nothing() {
+    let origin = Relay::start(&["--gop-cache", "off", "--workers", "2"]);
+    // Its next key frame never comes.
+    let _publisher = publisher(&origin, "cam", &mut Film::new("edge", 0));
+    let edge = edge_of(&[origin.address()], &["--pull-timeout", "1"]);
+    Wire::play(edge.address(), "cam").until_number(kind::AUDIO, 4);
+    let settings = Settings {
+        via: "00000000000000aa".to_owned(),
+        ..Settings::default()
+    };
+    // A relay on each worker.
+    let play = |name: &str| Wire::play_with(origin.address(), name, &settings);
+    for mut relay in origin.on_each_worker(2, || play("cam")) {
+        relay.until_number(kind::AUDIO, 4);
+    }
+    // Others wait, as the operator wants it.
+    let mut player = Wire::play(origin.address(), "cam");
+    player.until_status("NetStream.Play.Start");
+    assert!(media_of(&player.settle()).is_empty());
 }
 
 #[test]
@@ -77,7 +99,7 @@ fn a_thousand_joins_at_once_are_one_pull() {
             std::thread::spawn(move || {
                 let mut wires: Vec<Wire> = Vec::new();
                 for _ in 0..125 {
-                    let settings = support::wire::Settings::default();
+                    let settings = Settings::default();
                     let action = tailwater::rtmp::client::Action::Play;
                     wires.push(Wire::connect(address, "cam", action, &settings));
                 }

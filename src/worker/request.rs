@@ -398,8 +398,8 @@ impl<S: Transport> Core<S> {
         let index = self.stream_for(name);
         self.faults.at(Midst::Role);
         let wait = self.call_for(index, key, asked);
+        let start = self.start_for(key);
         let stream = &mut self.streams[index];
-        let start = self.shared.config.start_at();
         // A switching player goes over at the next sync point; the picture it has goes on.
         let start = if switching {
             crate::stream::cursor::StartAt::NextSync

@@ -240,17 +240,19 @@ impl<S: Transport> Core<S> {
     /// The log of the stream has come from another worker: those that wait for it start where
     /// they would if they came now.
     pub(super) fn place_waiting(&mut self, index: usize) {
-        let start = self.shared.config.start_at();
-        let Self { streams, conns, .. } = self;
-        let stream = &mut streams[index];
-        let waiting = stream.players.iter_mut().enumerate();
-        for (slot, player) in waiting.filter(|(_, player)| !player.started) {
-            let plays = &conns[player.conn].plays;
+        for slot in 0..self.streams[index].players.len() {
+            let player = &self.streams[index].players[slot];
+            if player.started {
+                continue;
+            }
+            let key = player.conn;
             let is_it = |play: &&Play| play.stream == index && play.slot == slot;
-            let start = match plays.iter().find(is_it) {
+            let start = match self.conns[key].plays.iter().find(is_it) {
                 Some(play) if play.switching => StartAt::NextSync,
-                _ => start,
+                _ => self.start_for(key),
             };
+            let stream = &mut self.streams[index];
+            let player = &mut stream.players[slot];
             player.cursor = Cursor::new(&stream.log, start);
             player.flv_start = FlvStart::Unplaced;
         }

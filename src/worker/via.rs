@@ -5,11 +5,21 @@ use super::core::Core;
 use super::table::Form;
 use crate::edge::hops::ViaCounts;
 use crate::net::transport::Transport;
+use crate::stream::cursor::StartAt;
 
 impl<S: Transport> Core<S> {
     /// Whether connection `key` is that of a relay which plays here for its own players.
     pub(super) fn is_relay(&self, key: usize) -> bool {
         self.conns.get(key).is_some_and(|conn| conn.via.is_some())
+    }
+
+    /// Where connection `key` starts to play. A relay gets what there is at once: whether its own
+    /// players wait for the next key frame is for that relay to say.
+    pub(super) fn start_for(&self, key: usize) -> StartAt {
+        match self.is_relay(key) {
+            true => StartAt::NewestSync,
+            false => self.shared.config.start_at(),
+        }
     }
 
     /// Counts a player of the stream by what it says of relays: an origin that is asked for the
