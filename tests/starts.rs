@@ -332,3 +332,60 @@ fn regression_play2_keeps_the_timeline() {
         pause(Duration::from_millis(100));
     }
 }
+
+/// E-RTMP v2 "Multitrack Streaming via Enhanced RTMP": a picture of one track of AVC.
+fn picture_of(track: u8, key: Key, number: u8) -> Media {
+    let first = match key {
+        Key::Yes => 0x96,
+        Key::No => 0xA6,
+    };
+    let time = u32::from(number) * 40;
+    let body = [&[first, 0x01][..], b"avc1", &[track, 0, 0, 0, number]].concat();
+    Media::new(kind::VIDEO, time, body)
+}
+
+/// Of a stream of two tracks whose key frames come at different times.
+#[test]
+fn regression_each_track_begins_with_its_key_frame() {
+    let relay = Relay::start(&["--workers", "2", "--http", "127.0.0.1:0"]);
+    let mut publisher = Wire::publish(relay.address(), "film");
+    let mut send = |numbers: std::ops::Range<u8>| {
+        for number in numbers {
+            let key = |at| if number % 20 == at { Key::Yes } else { Key::No };
+            publisher.send(&picture_of(0, key(0), number));
+            publisher.send(&picture_of(1, key(10), number));
+            let time = u32::from(number) * 40 + 10;
+            publisher.send(&Media::sound(time, number.into(), 50));
+        }
+        publisher.settle();
+    };
+    send(0..25);
+    let mut players = relay.on_each_worker(2, || Wire::play(relay.address(), "film"));
+    let mut by_http: Vec<FlvPlayer> = [Way::Plain, Way::WebSocket]
+        .map(|way| FlvPlayer::play(relay.http(), "film", way))
+        .into();
+    let mut got: Vec<Vec<Media>> = Vec::new();
+    for player in &mut players {
+        got.push(media_of(&player.until_number(kind::AUDIO, 24)));
+    }
+    for player in &mut by_http {
+        got.push(player.until_number(kind::AUDIO, 24));
+    }
+    send(25..40);
+    for (player, got) in players.iter_mut().zip(&mut got) {
+        got.extend(media_of(&player.until_number(kind::AUDIO, 39)));
+    }
+    for (player, got) in by_http.iter_mut().zip(&mut got[2..]) {
+        got.extend(player.until_number(kind::AUDIO, 39));
+    }
+    for got in got {
+        let numbers_of = |track| {
+            let pictures = got.iter().filter(|media| media.kind == kind::VIDEO);
+            let of_track = pictures.filter(|media| media.payload[6] == track);
+            of_track.map(|media| media.payload[10]).collect::<Vec<_>>()
+        };
+        assert_eq!(numbers_of(0), (20..40).collect::<Vec<_>>());
+        assert_eq!(numbers_of(1), (30..40).collect::<Vec<_>>());
+    }
+}
+

@@ -276,6 +276,9 @@ impl TrackSet {
     /// Track 0 alone: every message that is not multitrack.
     pub const DEFAULT: Self = Self([1, 0, 0, 0]);
 
+    /// Every track there may be.
+    pub const ALL: Self = Self([u64::MAX; 4]);
+
     /// Adds a track.
     pub fn insert(&mut self, track: u8) {
         self.0[usize::from(track >> 6)] |= 1 << (track & 63);
@@ -284,6 +287,13 @@ impl TrackSet {
     /// Whether the track is in the set.
     pub fn contains(&self, track: u8) -> bool {
         self.0[usize::from(track >> 6)] >> (track & 63) & 1 == 1
+    }
+
+    /// Adds the tracks of another.
+    pub fn insert_all(&mut self, other: &Self) {
+        for (word, other) in self.0.iter_mut().zip(other.0) {
+            *word |= other;
+        }
     }
 
     /// The set without the tracks of another.

@@ -222,10 +222,9 @@ impl FlvLog {
             }
             let chunks = Chunks::new(source, start, frame);
             let (kind, time) = (frame.kind, frame.timestamp);
-            self.log
-                .append_with(pool, (kind, time, frame.sync), |sink| {
-                    write_tag(sink, framing, (kind, time), chunks.len, chunks.payload());
-                });
+            self.log.append_with(pool, frame, |sink| {
+                write_tag(sink, framing, (kind, time), chunks.len, chunks.payload());
+            });
             self.taken = frame.end;
         }
         self.log.flush();

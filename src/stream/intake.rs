@@ -159,7 +159,7 @@ impl Intake {
             Fate::Start | Fate::Relayed => {}
         }
         self.counted.messages += 1;
-        log.append(pool, kind::VIDEO, time, fate != Fate::Relayed, payload);
+        log.append_picture(pool, (time, fate != Fate::Relayed), &seen, payload);
         let header = match seen.kind {
             FrameKind::SequenceHeader => HeaderKind::VideoSequence,
             FrameKind::Metadata => HeaderKind::VideoMetadata,

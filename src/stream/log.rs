@@ -34,6 +34,7 @@ use bytes::BytesMut;
 use super::block::BlockPool;
 use super::headers::Headers;
 use super::sync::SyncPoints;
+use crate::rtmp::media::{FrameKind, Inspection, TrackSet};
 use crate::rtmp::message::{MessageHeader, Payload, Timestamp, kind};
 use crate::rtmp::writer::write_message;
 use header_sets::HeaderSet;
@@ -58,6 +59,39 @@ pub struct Frame {
     pub kind: u8,
     /// A player may start here.
     pub sync: bool,
+    /// What its pictures need to be decoded.
+    pub picture: Picture,
+    /// Their track; the lowest if there are several.
+    pub track: u8,
+}
+
+/// What the pictures of a message need to be decoded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Picture {
+    /// It has no pictures, or cannot be told.
+    #[default]
+    Other,
+    /// The key frame before it.
+    Inter,
+    /// Nothing: it is a key frame.
+    Key,
+    /// Nothing: it has key frames of several tracks.
+    Keys,
+}
+const _: () = assert!(
+    size_of::<Frame>() == 16,
+    "there is one for each message kept"
+);
+
+impl Picture {
+    fn of(seen: &Inspection) -> Self {
+        match seen.kind {
+            FrameKind::Keyframe if seen.tracks.iter().nth(1).is_some() => Self::Keys,
+            FrameKind::Keyframe => Self::Key,
+            FrameKind::Inter | FrameKind::Disposable => Self::Inter,
+            _ => Self::Other,
+        }
+    }
 }
 
 /// How much of the past a log keeps.
@@ -96,6 +130,8 @@ pub struct StreamLog {
     last_timestamp: Option<Timestamp>,
     /// Position in `frames` of the newest sync point, counted from the first frame ever.
     newest_sync: Option<u64>,
+    /// Tracks of which pictures have come from this publisher.
+    tracks: TrackSet,
     /// No player may start before the next message: the publisher is away.
     is_closed: bool,
     /// The newest sync point at the last trim, and when a trim first met it.
@@ -139,6 +175,7 @@ impl StreamLog {
             syncs: SyncPoints::default(),
             last_timestamp: None,
             newest_sync: None,
+            tracks: TrackSet::default(),
             is_closed: false,
             sync_seen: None,
             now: Duration::ZERO,
@@ -219,34 +256,61 @@ impl StreamLog {
         sync: bool,
         payload: &Payload<'_>,
     ) -> Frame {
-        let header = MessageHeader {
-            csid: csid_of(message_kind),
+        let frame = Frame {
+            end: 0,
             timestamp,
             kind: message_kind,
+            sync,
+            picture: Picture::Other,
+            track: 0,
+        };
+        self.append_as(pool, frame, payload)
+    }
+
+    /// The same of a video message that was looked at.
+    pub(super) fn append_picture(
+        &mut self,
+        pool: &mut BlockPool,
+        (timestamp, sync): (Timestamp, bool),
+        seen: &Inspection,
+        payload: &Payload<'_>,
+    ) {
+        let frame = Frame {
+            end: 0,
+            timestamp,
+            kind: kind::VIDEO,
+            sync,
+            picture: Picture::of(seen),
+            track: seen.first_track,
+        };
+        self.append_as(pool, frame, payload);
+    }
+
+    fn append_as(&mut self, pool: &mut BlockPool, frame: Frame, payload: &Payload<'_>) -> Frame {
+        let header = MessageHeader {
+            csid: csid_of(frame.kind),
+            timestamp: frame.timestamp,
+            kind: frame.kind,
             msid: MSID,
             len: payload.len(),
         };
         let chunk_size = self.limits.chunk_size;
-        self.append_with(pool, (message_kind, timestamp, sync), |sink| {
+        self.append_with(pool, frame, |sink| {
             write_message(sink, &header, payload, chunk_size);
         })
     }
 
-    /// Appends a message of this kind, time and use as a sync point, in the form that `write`
-    /// gives it.
+    /// Appends the message that `frame` describes, but for its end, in the form that `write` gives
+    /// it.
     pub(super) fn append_with(
         &mut self,
         pool: &mut BlockPool,
-        (kind, timestamp, sync): (u8, Timestamp, bool),
+        frame: Frame,
         write: impl FnOnce(&mut OpenBlock<'_>),
     ) -> Frame {
         write(&mut OpenBlock { log: self, pool });
-        let frame = Frame {
-            end: self.end(),
-            timestamp,
-            kind,
-            sync,
-        };
+        let end = self.end();
+        let frame = Frame { end, ..frame };
         self.index(frame);
         frame
     }
@@ -259,7 +323,14 @@ impl StreamLog {
     /// The publisher is away: no player starts before the next message.
     pub fn close_starts(&mut self) {
         self.newest_sync = None;
+        self.tracks = TrackSet::default();
         self.is_closed = true;
+    }
+
+    /// The tracks of its pictures, where there are others than track 0.
+    pub fn tracks(&self) -> Option<&TrackSet> {
+        let others = self.tracks.without(&TrackSet::DEFAULT);
+        (!others.is_empty()).then_some(&self.tracks)
     }
 
     /// Players start here as they do in `source`, of which this log is made.
@@ -268,6 +339,7 @@ impl StreamLog {
             self.newest_sync = None;
         }
         self.is_closed = source.is_closed;
+        self.tracks = source.tracks;
         self.last_timestamp = source.last_timestamp;
     }
 
@@ -389,6 +461,9 @@ impl StreamLog {
     fn index(&mut self, frame: Frame) {
         self.last_timestamp = Some(frame.timestamp);
         self.is_closed = false;
+        if frame.picture != Picture::Other {
+            self.tracks.insert(frame.track);
+        }
         self.frames.push_back(frame);
         if frame.sync {
             let position = self.trimmed + self.frames.len() as u64 - 1;

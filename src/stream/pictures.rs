@@ -10,13 +10,18 @@
 //!
 //! Pictures of a new publisher that come before its first key frame go to nobody. A stream that
 //! has no key frames, or marks none, or has them minutes apart, would so be without pictures for
-//! ever for those who join; after a while each of its pictures counts as a start.
+//! ever for those who join; after a while each of its pictures counts as a start. Players go by one
+//! track; pictures of another go to nobody before a key frame of that track, or for that while.
+//!
+//! Of a relay that has done the same all pictures go to everybody: it has held them long enough.
 
 // A length of time; there is no clock here.
 use core::time::Duration;
 
+use smallvec::SmallVec;
+
 use crate::limits;
-use crate::rtmp::media::{FrameKind, Inspection};
+use crate::rtmp::media::{FrameKind, Inspection, TrackSet};
 use crate::rtmp::message::Timestamp;
 
 /// See the module text.
@@ -25,6 +30,10 @@ pub(super) struct Pictures {
     state: State,
     /// The track that players go by, and when it came last.
     track: Option<(u8, Duration)>,
+    /// Tracks that players can decode: those of which a key frame has come, or none for a while.
+    decodable: TrackSet,
+    /// The others of those that players do not go by, and since when their pictures come.
+    awaited: SmallVec<[(u8, Duration); 1]>,
     /// When the last picture went to players.
     last: Option<Duration>,
     /// Time of the last picture of the track, and whether it was a key frame.
@@ -74,7 +83,11 @@ impl Pictures {
         has_start: bool,
         now: Duration,
     ) -> Fate {
-        let fate = if self.is_of_track(seen, now) {
+        let is_main = self.is_of_track(seen, now);
+        if seen.sync {
+            self.note_key_frame(&seen.tracks);
+        }
+        let fate = if is_main {
             // Some encoders send each slice of a picture in a message of its own.
             let newest = self.newest.replace((time, seen.sync));
             let is_same = newest.is_some_and(|(before, _)| before == time);
@@ -88,17 +101,23 @@ impl Pictures {
                 }
             } else {
                 self.advance(has_start, now);
-                self.fate_of_inter(seen.kind, is_same)
+                self.fate_of_inter(seen, is_main, is_same, now)
             }
         } else {
-            // It counts for nothing, and with a key frame players can decode its track.
-            self.fate_of_inter(seen.kind, true)
+            // It is no start.
+            self.fate_of_inter(seen, is_main, true, now)
         };
         if fate != Fate::Held {
             self.last = Some(now);
             self.sound_alone = false;
         }
         fate
+    }
+
+    /// A key frame of these tracks has come.
+    fn note_key_frame(&mut self, tracks: &TrackSet) {
+        self.decodable.insert_all(tracks);
+        self.awaited.retain(|(track, _)| !tracks.contains(*track));
     }
 
     /// Whether a player may start at sound that comes now: no picture has come for a while.
@@ -110,30 +129,63 @@ impl Pictures {
         is_alone
     }
 
-    /// A picture that is no key frame comes.
+    /// A picture that is no key frame comes, of the track that players go by.
     fn advance(&mut self, has_start: bool, now: Duration) {
         if self.sound_alone && !matches!(self.state, State::AsTheyCome | State::Held(_)) {
-            // Whoever has started at sound lacks the key frame it needs.
+            // Whoever has started at sound lacks the key frames it needs.
             self.state = State::Held(None);
+            self.decodable = TrackSet::default();
         }
-        let is_long = |since| now.saturating_sub(since) >= limits::PICTURES_WAIT;
         self.state = match self.state {
             State::Held(None) => State::Held(Some(now)),
             State::Keyed if !has_start => State::Aging(now),
-            State::Held(Some(since)) | State::Aging(since) if is_long(since) => State::AsTheyCome,
+            State::Held(Some(since)) | State::Aging(since) if is_long(since, now) => {
+                State::AsTheyCome
+            }
             state => state,
         };
     }
 
-    fn fate_of_inter(&self, kind: FrameKind, is_same_picture: bool) -> Fate {
-        match self.state {
-            // What is unknown may be a key frame.
-            State::Held(_) if matches!(kind, FrameKind::Inter | FrameKind::Disposable) => {
-                Fate::Held
+    fn fate_of_inter(
+        &mut self,
+        seen: &Inspection,
+        is_main: bool,
+        is_same_picture: bool,
+        now: Duration,
+    ) -> Fate {
+        // What is unknown may be a key frame.
+        let is_inter = matches!(seen.kind, FrameKind::Inter | FrameKind::Disposable);
+        let is_held = match self.state {
+            State::Held(_) if is_main => true,
+            State::AsTheyCome if is_main => {
+                self.decodable.insert(seen.first_track);
+                false
             }
+            _ => is_inter && !self.is_decodable(seen.first_track, now),
+        };
+        match self.state {
+            _ if is_inter && is_held => Fate::Held,
             State::AsTheyCome if !is_same_picture => Fate::Start,
             _ => Fate::Relayed,
         }
+    }
+
+    /// Whether players can decode pictures of a track, as far as can be told.
+    fn is_decodable(&mut self, track: u8, now: Duration) -> bool {
+        if self.decodable.contains(track) {
+            return true;
+        }
+        let Some((_, since)) = self.awaited.iter().find(|(awaited, _)| *awaited == track) else {
+            self.awaited.push((track, now));
+            return false;
+        };
+        if !is_long(*since, now) {
+            return false;
+        }
+        let mut tracks = TrackSet::default();
+        tracks.insert(track);
+        self.note_key_frame(&tracks);
+        true
     }
 
     /// Whether a message has the track that players go by: the lowest there is.
@@ -152,4 +204,9 @@ impl Pictures {
             }
         }
     }
+}
+
+/// Whether there may be no key frame ever, if there has been none since then.
+fn is_long(since: Duration, now: Duration) -> bool {
+    now.saturating_sub(since) >= limits::PICTURES_WAIT
 }

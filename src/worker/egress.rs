@@ -299,6 +299,7 @@ impl<S: Transport> Core<S> {
                 without_pictures,
             } => {
                 player.video.start(without_pictures);
+                player.await_key_frames(log, sync.timestamp);
                 player.lacks_audio_headers = false;
                 player.start_headers = without_pictures.then(|| sync.headers.clone());
                 let new = !std::mem::replace(&mut player.has_headers, true);

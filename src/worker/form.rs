@@ -42,6 +42,7 @@ pub(super) fn gather(
                 let headers = encode_headers(&headers, player, frame.timestamp, chunk_size);
                 gathered.copied.extend_from_slice(&headers);
             }
+            player.await_key_frames(log, frame.timestamp);
         }
         if is_wanted(player, &frame) {
             bytes += usize::try_from(frame.end - start).unwrap_or(usize::MAX);
@@ -51,6 +52,7 @@ pub(super) fn gather(
             }
         }
     }
+    player.note_tracks(log);
     reached
 }
 
@@ -114,10 +116,10 @@ fn rewrite(
     Some(rewritten)
 }
 
-fn is_wanted(player: &Player, frame: &Frame) -> bool {
+fn is_wanted(player: &mut Player, frame: &Frame) -> bool {
     match frame.kind {
         kind::AUDIO => player.audio,
-        kind::VIDEO => player.video == Video::On,
+        kind::VIDEO => player.video == Video::On && player.can_decode(frame),
         _ => true,
     }
 }

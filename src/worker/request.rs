@@ -555,6 +555,7 @@ impl<S: Transport> Core<S> {
                 let chunk_size = session.out_chunk_size();
                 let out = session.out().writer();
                 let player = &mut stream.players[slot];
+                player.await_key_frames(&stream.log, sync.timestamp);
                 // As where a player starts: at time 0 if these are its first.
                 let new = !std::mem::replace(&mut player.has_headers, true);
                 let metadata_at = if new { Timestamp(0) } else { time };

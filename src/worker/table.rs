@@ -10,14 +10,15 @@ use super::mail::InFlight;
 use super::pull::Pull;
 use super::push::Push;
 use crate::edge::hops::{Marker, Via, ViaCounts};
-use crate::limits;
+use crate::limits::{self, PICTURES_WAIT};
+use crate::rtmp::media::TrackSet;
 use crate::rtmp::message::Timestamp;
 use crate::rtmp::name::StreamName;
 use crate::stream::cursor::Cursor;
 use crate::stream::flv::{FlvLogs, Framing};
 use crate::stream::headers::Headers;
 use crate::stream::intake::Intake;
-use crate::stream::log::{LogLimits, StreamLog};
+use crate::stream::log::{Frame, LogLimits, Picture, StreamLog};
 
 /// A stream that somebody here publishes or plays, or waits for.
 #[derive(Debug)]
@@ -208,6 +209,8 @@ pub(super) struct Player {
     /// It has turned sound on while it was paused.
     pub(super) lacks_audio_headers: bool,
     pub(super) video: Video,
+    /// What it can decode, while that may not be all tracks of the stream.
+    pub(super) decodable: Option<Box<Decodable>>,
     /// The headers it was sent when it started without pictures.
     pub(super) start_headers: Option<Arc<Headers>>,
     /// Since when skips are counted, and how many there were.
@@ -254,6 +257,14 @@ pub(super) enum Form {
     Flv(Framing),
 }
 
+/// Tracks of which a player has had a key frame since it started.
+#[derive(Debug)]
+pub(super) struct Decodable {
+    /// Where it started.
+    time: Timestamp,
+    tracks: TrackSet,
+}
+
 /// Whether a player receives video.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Video {
@@ -296,6 +307,7 @@ impl Player {
             audio: true,
             lacks_audio_headers: false,
             video: Video::On,
+            decodable: None,
             start_headers: None,
             skips: None,
             form: Form::Play,
@@ -323,12 +335,55 @@ impl Player {
         count + 1
     }
 
+    /// Pictures go to it from `time` on, where it starts: those of each track from the key frame of
+    /// that track on.
+    pub(super) fn await_key_frames(&mut self, log: &StreamLog, time: Timestamp) {
+        let tracks = TrackSet::default();
+        let decodable = || Box::new(Decodable { time, tracks });
+        self.decodable = log.tracks().map(|_| decodable());
+    }
+
+    /// Whether it can decode a video message, which is the next in the log.
+    pub(super) fn can_decode(&mut self, frame: &Frame) -> bool {
+        let Some(decodable) = &mut self.decodable else {
+            return true;
+        };
+        match frame.picture {
+            Picture::Keys => decodable.tracks = TrackSet::ALL,
+            Picture::Key => decodable.tracks.insert(frame.track),
+            // It is where the player starts, for want of key frames.
+            Picture::Inter if frame.sync => decodable.tracks.insert(frame.track),
+            Picture::Inter => {
+                // There may be no key frames in that track.
+                let waited = u128::try_from(frame.timestamp.since(decodable.time));
+                let is_long = waited.is_ok_and(|waited| waited >= PICTURES_WAIT.as_millis());
+                if is_long {
+                    self.decodable = None;
+                    return true;
+                }
+                return decodable.tracks.contains(frame.track);
+            }
+            Picture::Other => {}
+        }
+        true
+    }
+
+    /// Whether it can decode all tracks now.
+    pub(super) fn note_tracks(&mut self, log: &StreamLog) {
+        let is_left = |decodable: &Decodable| {
+            let tracks = log.tracks();
+            tracks.is_some_and(|tracks| !tracks.without(&decodable.tracks).is_empty())
+        };
+        self.decodable = self.decodable.take().filter(|its| is_left(its));
+    }
+
     /// Whether the player takes the log as it is.
     pub(super) fn is_plain(&self) -> bool {
         self.msid == crate::stream::log::MSID
             && self.shift() == 0
             && self.audio
             && self.video == Video::On
+            && self.decodable.is_none()
             && self.form != Form::Publish
     }
 }

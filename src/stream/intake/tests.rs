@@ -459,6 +459,57 @@ fn headers_of_several_tracks_stand_side_by_side() {
     assert_eq!(desk.intake.counted().key_frames, 2);
 }
 
+/// E-RTMP v2 "Multitrack Streaming via Enhanced RTMP": a picture of one track of AVC.
+fn picture(is_key: bool, track: u8, number: u8) -> Vec<u8> {
+    let first = if is_key { 0x96 } else { 0xA6 };
+    [&[first, 0x01][..], b"avc1", &[track, 0, 0, 0, number]].concat()
+}
+
+/// The number of each picture that players get.
+fn numbers(desk: &mut Desk) -> Vec<u8> {
+    let bodies = desk.bodies().into_iter();
+    bodies.map(|body| *body.last().unwrap()).collect()
+}
+
+#[test]
+fn pictures_of_a_track_are_held_until_its_key_frame() {
+    let mut desk = Desk::new();
+    // Track 1 is what players go by until track 0 comes.
+    for (at, (is_key, track)) in [
+        (true, 1),
+        (false, 1),
+        (false, 2),
+        (false, 0),
+        (false, 1),
+        (true, 2),
+        (false, 2),
+        (true, 0),
+        (false, 0),
+        (false, 1),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let number = u8::try_from(at).unwrap();
+        let time = u32::from(number) * 40;
+        desk.at(time).video(time, &picture(is_key, track, number));
+    }
+    assert_eq!(numbers(&mut desk), [0, 1, 4, 5, 6, 7, 8, 9]);
+}
+
+#[test]
+fn pictures_of_a_track_without_key_frames_come_after_a_while() {
+    let mut desk = Desk::new();
+    let wait = u32::try_from(limits::PICTURES_WAIT.as_millis()).unwrap();
+    desk.video(0, &picture(true, 0, 0));
+    for (time, number) in [(40, 1), (wait, 2), (wait + 40, 3), (wait + 80, 4)] {
+        desk.at(time).video(time, &picture(false, 1, number));
+    }
+    // Each track has its own time.
+    desk.video(wait + 80, &picture(false, 2, 5));
+    assert_eq!(numbers(&mut desk), [0, 3, 4]);
+}
+
 #[test]
 fn regression_another_codec_ends_headers_of_its_track() {
     let mp3: &[u8] = &[0x2F, 1, 2, 3];

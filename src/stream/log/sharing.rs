@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::segments::Segment;
 use super::{Frame, LogLimits, StreamLog};
+use crate::rtmp::media::TrackSet;
 use crate::rtmp::message::Timestamp;
 use crate::stream::headers::Headers;
 
@@ -20,6 +21,7 @@ pub struct Snapshot {
     frames: Vec<Frame>,
     headers: Vec<(u64, Arc<Headers>)>,
     last_timestamp: Option<Timestamp>,
+    tracks: TrackSet,
     is_closed: bool,
 }
 
@@ -105,6 +107,7 @@ impl StreamLog {
                 .map(|set| (set.from, set.headers.clone()))
                 .collect(),
             last_timestamp: self.last_timestamp,
+            tracks: self.tracks,
             is_closed: self.is_closed,
         }
     }
@@ -123,6 +126,7 @@ impl StreamLog {
             log.visible = frame.end;
         }
         log.last_timestamp = snapshot.last_timestamp;
+        log.tracks = snapshot.tracks;
         log.is_closed = snapshot.is_closed;
         for (from, headers) in snapshot.headers {
             log.set_headers_from(from, headers);

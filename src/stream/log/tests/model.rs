@@ -181,6 +181,7 @@ impl Model {
             timestamp: time,
             kind: message_kind,
             sync,
+            ..frame
         };
         prop_assert_eq!(frame, expected);
         if sync {
