@@ -65,6 +65,41 @@ fn regression_gop_cache_off_costs_edges_nothing() {
     assert!(media_of(&player.settle()).is_empty());
 }
 
+/// A relay has held them already; with each that did so again, pictures would come ever later.
+#[test]
+fn regression_pictures_of_relays_are_not_held_again() {
+    let mut film = Film::new("edge", 0);
+    let play = [
+        origin::status("NetStream.Play.Start"),
+        origin::chunks(&film.headers_again(0)),
+        // No key frame, nor is there one later.
+        origin::chunks(&film.more(5)),
+    ];
+    let relay = Script {
+        play: play.concat(),
+        ..Script::default()
+    };
+    let other = Script {
+        is_foreign: true,
+        ..relay.clone()
+    };
+    for (script, is_relay) in [(relay, true), (other, false)] {
+        let origin = Origin::scripted(script);
+        let edge = edge_of(&[origin.address()], &[]);
+        // Through two hops.
+        let next = edge_of(&[edge.address()], &[]);
+        for relay in [&edge, &next] {
+            let mut player = Wire::play(relay.address(), "cam");
+            let seen = player.until_number(kind::AUDIO, 4);
+            let media = media_of(&seen);
+            let is_frame = |media: &&Media| media.number().is_some();
+            let mut frames = media.iter().filter(is_frame);
+            let has_pictures = frames.any(|media| media.kind == kind::VIDEO);
+            assert_eq!(has_pictures, is_relay, "{media:?}");
+        }
+    }
+}
+
 #[test]
 fn a_stream_is_fetched_once_for_all_workers_and_arrives_whole() {
     let origin = Relay::start(&[]);

@@ -100,6 +100,8 @@ pub struct ClientSession {
     stage: Stage,
     /// The server has accepted the publish or play.
     is_accepted: bool,
+    /// The server has said that it is a relay of our kind.
+    is_of_relay: bool,
 }
 
 /// How far the session has come: which answer it waits for.
@@ -142,6 +144,7 @@ impl ClientSession {
             link,
             stage: Stage::Connecting,
             is_accepted: false,
+            is_of_relay: false,
         }
     }
 
@@ -307,6 +310,11 @@ impl ClientSession {
         }
     }
 
+    /// Whether the server has said that it is a relay of our kind.
+    pub fn is_of_relay(&self) -> bool {
+        self.is_of_relay
+    }
+
     /// How many of its steps the session has come: handshake, connect, createStream, and the
     /// publish or play, which is the last of [`STEPS_MAX`].
     pub fn steps(&self) -> u8 {
@@ -436,6 +444,7 @@ impl ClientSession {
         match command.name {
             _ if is_result(TRANSACTION_CONNECT) && self.stage == Stage::Connecting => {
                 let caps = info.and_then(|info| info.get("capsEx")?.as_u32());
+                self.is_of_relay = is_of_relay(&command);
                 self.stage = Stage::Creating;
                 self.send_create();
                 Ok(Some(ClientEvent::Connected {
@@ -487,6 +496,13 @@ impl ClientSession {
             }
         }
     }
+}
+
+/// Whether the result of connect says that the server is a relay of our kind.
+fn is_of_relay(command: &Command<'_>) -> bool {
+    let properties = command.object().and_then(|value| value.as_object());
+    let said = properties.and_then(|its| its.get(super::server::RELAY_KEY)?.as_bool());
+    said == Some(true)
 }
 
 /// The URL that an info object redirects to: `tcUrl` of a Reconnect Request (E-RTMP v2 "Reconnect

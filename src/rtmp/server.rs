@@ -224,6 +224,10 @@ enum Role {
 /// The property of connect that names the relays a client is asked through; our own.
 pub(super) const VIA_KEY: &str = "via";
 
+/// The property of the result of connect by which a relay that was asked by another says that it
+/// is one: it has held back pictures that nobody can decode. Our own.
+pub(super) const RELAY_KEY: &str = "relay";
+
 /// Longest piece of `flashVer` that is kept, in bytes.
 const FLASH_VER_BYTES_MAX: usize = 64;
 
@@ -435,12 +439,17 @@ impl ServerSession {
         self.link.send_chunk_size(settings.chunk_size);
         self.link.send(Control::User(UserControl::StreamBegin(0)));
         let (transaction, encoding) = (self.client.transaction, self.client.object_encoding);
+        let is_for_relay = !self.client.via.is_empty();
         self.link.send_command(0, |amf| {
             amf.string("_result").number(transaction);
             amf.begin_object();
             amf.string_property("fmsVer", "FMS/3,5,7,7009");
             amf.number_property("capabilities", 31.0);
-            amf.number_property("mode", 1.0).end_object();
+            amf.number_property("mode", 1.0);
+            if is_for_relay {
+                amf.boolean_property(RELAY_KEY, true);
+            }
+            amf.end_object();
             amf.begin_object();
             amf.string_property("level", "status");
             amf.string_property("code", "NetConnection.Connect.Success");

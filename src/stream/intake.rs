@@ -77,6 +77,12 @@ impl Intake {
         self.timeline.begin(log.latest_timestamp(), elapsed_ms);
     }
 
+    /// The publisher that has begun is a relay, which has held back the pictures that nobody can
+    /// decode: they are not held for as long once more.
+    pub fn take_pictures_as_held(&mut self) {
+        self.pictures = Pictures::of_relay();
+    }
+
     /// The time from now on, counted from any moment that stays the same.
     pub fn set_now(&mut self, now: Duration) {
         self.now = now;

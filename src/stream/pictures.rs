@@ -74,6 +74,15 @@ pub(super) enum Fate {
 }
 
 impl Pictures {
+    /// Those of a relay, which has held back what nobody can decode.
+    pub(super) fn of_relay() -> Self {
+        Self {
+            state: State::AsTheyCome,
+            decodable: TrackSet::ALL,
+            ..Self::default()
+        }
+    }
+
     /// What becomes of a coded picture that players see at `time` and that has come at `now`.
     /// `has_start`: the log has a picture that players may start at.
     pub(super) fn judge(

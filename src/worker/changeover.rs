@@ -172,7 +172,9 @@ impl<S: Transport> Core<S> {
     /// The stream comes by connection `key` from here on, `messages` first; it is live with them
     /// when they have been read, see [`pull_is_live`](Self::pull_is_live).
     fn change_over(&mut self, key: usize, index: usize, messages: &[(MessageHeader, Vec<u8>)]) {
-        let Some(msid) = self.conns[key].session.client().and_then(|its| its.msid()) else {
+        let client = self.conns[key].session.client();
+        let is_of_relay = client.as_ref().is_some_and(|its| its.is_of_relay());
+        let Some(msid) = client.and_then(|its| its.msid()) else {
             return;
         };
         if !self.query_accepted(index) {
@@ -200,6 +202,9 @@ impl<S: Transport> Core<S> {
         let away_ms = stream.away_ms(self.now);
         stream.intake.set_now(uptime);
         stream.intake.begin_publish(&mut stream.log, away_ms);
+        if is_of_relay {
+            stream.intake.take_pictures_as_held();
+        }
         stream.meter = Meter::new(self.now);
         stream.meter.has_media = true;
         for (header, body) in messages {

@@ -52,6 +52,7 @@ impl<S: Transport> Core<S> {
         epoch: u64,
         readers: WorkerSet,
     ) {
+        let is_of_relay = self.is_relay(key);
         let stream = &mut self.streams[index];
         self.shared.registry.forget_end(&stream.name);
         let away_ms = stream.away_ms(self.now);
@@ -66,6 +67,9 @@ impl<S: Transport> Core<S> {
             stream.log.drop_incomplete();
         }
         stream.intake.begin_publish(&mut stream.log, away_ms);
+        if is_of_relay {
+            stream.intake.take_pictures_as_held();
+        }
         let conn = &self.conns[key];
         stream.meter = Meter::new(self.now);
         if let Some((since, bytes)) = conn.metered

@@ -55,6 +55,8 @@ pub(crate) struct Script {
     pub(crate) play: Vec<u8>,
     /// Every 100 ms from then on.
     pub(crate) tick: Vec<u8>,
+    /// It does not say that it is a relay of our kind.
+    pub(crate) is_foreign: bool,
 }
 
 /// See the module text. It stops with the test.
@@ -240,10 +242,15 @@ impl Shared {
                 ask("connect", "", "");
                 session.out().writer().extend(&self.script.connect);
             }
-            Request::Connect => session.accept_connect(&WireSettings {
-                chunk_size: 4_096,
-                window_ack: 2_500_000,
-            }),
+            Request::Connect => {
+                session.accept_connect(&WireSettings {
+                    chunk_size: 4_096,
+                    window_ack: 2_500_000,
+                });
+                if self.script.is_foreign {
+                    rename(session.out().writer(), b"relay", b"other");
+                }
+            }
             Request::Play { msid, name, .. } => {
                 ask(&name.app, &name.stream, &name.query);
                 match self.behaviour {
@@ -269,6 +276,14 @@ impl Shared {
             }
             _ => {}
         }
+    }
+}
+
+/// Gives a property that has been written another name.
+fn rename<const N: usize>(out: &mut [u8], from: &[u8; N], to: &[u8; N]) {
+    let at = out.windows(N).position(|bytes| bytes == from);
+    if let Some(at) = at {
+        out[at..at + N].copy_from_slice(to);
     }
 }
 

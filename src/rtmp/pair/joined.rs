@@ -17,6 +17,17 @@ struct Pair {
 
 impl Pair {
     fn new(action: Action, handshake: Mode, app: &str, stream: &str, cuts: Cuts) -> Self {
+        Self::through("", (action, handshake), app, stream, cuts)
+    }
+
+    /// The client is asked through the relays `via`.
+    fn through(
+        via: &str,
+        (action, handshake): (Action, Mode),
+        app: &str,
+        stream: &str,
+        cuts: Cuts,
+    ) -> Self {
         let request = ClientRequest {
             app: app.to_owned(),
             tc_url: format!("rtmp://localhost/{app}"),
@@ -24,7 +35,7 @@ impl Pair {
             action,
             handshake,
             chunk_size: 4_096,
-            via: String::new(),
+            via: via.to_owned(),
         };
         Self {
             client: ClientSession::new(request, 3),
@@ -95,6 +106,16 @@ impl Pair {
 
     fn lines(&self) -> Vec<&str> {
         self.lines.iter().map(String::as_str).collect()
+    }
+}
+
+#[test]
+fn a_relay_that_asks_is_told_that_it_has_asked_a_relay() {
+    for (via, is_told) in [("", false), ("00000000000000aa", true)] {
+        let what = (Action::Play, Mode::Digest);
+        let mut pair = Pair::through(via, what, "live", "cam", Cuts::Whole);
+        pair.settle();
+        assert_eq!(pair.client.is_of_relay(), is_told);
     }
 }
 

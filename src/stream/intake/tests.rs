@@ -511,6 +511,22 @@ fn pictures_of_a_track_without_key_frames_come_after_a_while() {
 }
 
 #[test]
+fn pictures_that_a_relay_has_held_are_not_held_again() {
+    let mut desk = Desk::new();
+    desk.intake.take_pictures_as_held();
+    desk.video(0, AVC_INTER);
+    desk.video(40, &picture(false, 1, 2));
+    assert_eq!(desk.syncs(), [true, false]);
+    // From the first key frame on it is as any other.
+    desk.video(80, AVC_KEY);
+    desk.video(120, AVC_INTER);
+    assert_eq!(desk.syncs()[2..], [true, false]);
+    desk.begin(0);
+    desk.video(160, AVC_INTER);
+    assert_eq!(desk.syncs().len(), 4);
+}
+
+#[test]
 fn regression_another_codec_ends_headers_of_its_track() {
     let mp3: &[u8] = &[0x2F, 1, 2, 3];
     let mut desk = Desk::new();
