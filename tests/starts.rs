@@ -389,3 +389,38 @@ fn regression_each_track_begins_with_its_key_frame() {
     }
 }
 
+#[test]
+fn regression_play2_while_paused_stays_paused() {
+    let relay = Relay::start(&["--workers", "2"]);
+    let mut films = ["one", "two"].map(|name| Film::new(name, 1_000));
+    let mut publishers = ["one", "two"].map(|name| Wire::publish(relay.address(), name));
+    for (publisher, film) in publishers.iter_mut().zip(&mut films) {
+        publisher.send_all(&film.headers);
+        publisher.send_all(&film.group(4));
+        publisher.settle();
+    }
+    let mut players = relay.on_each_worker(2, || Wire::play(relay.address(), "one"));
+    for player in &mut players {
+        player.until_number(kind::AUDIO, 4);
+        set_paused(player, true);
+        player.until_status("NetStream.Pause.Notify");
+        player.command(1, |amf| {
+            amf.string("play2").number(0.0).null().begin_object();
+            amf.string_property("streamName", "two").end_object();
+        });
+        player.until_status("NetStream.Play.Transition");
+    }
+    let [_, publisher] = &mut publishers;
+    publisher.send_all(&films[1].group(4));
+    publisher.settle();
+    for player in &mut players {
+        player.until_status("NetStream.Play.TransitionComplete");
+        let got = media_of(&player.settle());
+        assert!(got.is_empty(), "{got:?}");
+        set_paused(player, false);
+        player.until_status("NetStream.Unpause.Notify");
+        let got = media_of(&player.until_number(kind::AUDIO, 9));
+        let first = got.iter().find(|media| media.number().is_some());
+        assert!(first.unwrap().is_key(), "{got:?}");
+    }
+}

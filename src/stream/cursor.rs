@@ -167,6 +167,14 @@ impl Cursor {
         self.offset = offset;
     }
 
+    /// A cursor for a player that is paused before it begins.
+    pub fn paused(log: &StreamLog) -> Self {
+        Self {
+            is_paused: true,
+            ..Self::new(log, StartAt::NewestSync)
+        }
+    }
+
     /// Stops reading.
     pub fn pause(&mut self) {
         self.is_paused = true;
@@ -189,7 +197,6 @@ impl Cursor {
     }
 
     /// Whether the player is paused.
-    #[cfg(test)]
     pub fn is_paused(&self) -> bool {
         self.is_paused
     }

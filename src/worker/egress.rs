@@ -22,7 +22,7 @@ use crate::limits::{CLOCK_STEP_MAX, JUMP_BACKLOG_BYTES_MAX, SLICES_MAX, WRITES_P
 use crate::net::transport::Transport;
 use crate::rtmp::command::Status;
 use crate::rtmp::message::Timestamp;
-use crate::stream::cursor::Place;
+use crate::stream::cursor::{Cursor, Place};
 use crate::stream::flv;
 
 /// What came of serving a player.
@@ -310,6 +310,9 @@ impl<S: Transport> Core<S> {
                     return Err(Served::Gone);
                 }
                 let (stream, conn) = (&mut self.streams[index], &mut self.conns[key]);
+                if stream.players[slot].cursor.is_paused() {
+                    return Ok(None);
+                }
                 let skips = u64::from(skipped > 0);
                 stream.tally.skips += skips;
                 stream.tally.skipped_bytes += skipped;
@@ -405,7 +408,8 @@ impl<S: Transport> Core<S> {
     }
 
     /// A player that was to come over from another stream starts here, at the time `begins` of
-    /// this one: it leaves the other one, and its time goes on. True when it is gone instead.
+    /// this one: it leaves the other one, and its time goes on. Where that was paused it begins
+    /// when the client reads on. True when it is gone instead.
     fn complete_switch(&mut self, index: usize, slot: usize, begins: Timestamp) -> bool {
         let player = &self.streams[index].players[slot];
         let (key, msid) = (player.conn, player.msid);
@@ -442,6 +446,13 @@ impl<S: Transport> Core<S> {
         if let Some(old) = old {
             self.faults.at(Midst::Egress);
             self.remove_player(old.stream, old.slot);
+        }
+        let stream = &mut self.streams[index];
+        if let Some(player) = stream.players.get_mut(slot)
+            && std::mem::take(&mut player.starts_paused)
+        {
+            let log = log_for(&stream.log, &stream.flv, player.form);
+            player.cursor = Cursor::paused(log);
         }
         self.settle_in(key);
         false

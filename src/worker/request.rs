@@ -399,6 +399,7 @@ impl<S: Transport> Core<S> {
         self.faults.at(Midst::Role);
         let wait = self.call_for(index, key, asked);
         let start = self.start_for(key);
+        let is_paused = switching && self.is_paused(key, msid);
         let stream = &mut self.streams[index];
         // A switching player goes over at the next sync point; the picture it has goes on.
         let start = if switching {
@@ -410,6 +411,7 @@ impl<S: Transport> Core<S> {
         player.form = self.conns[key].session.form();
         // A switching player has had metadata, and its time goes on.
         player.has_headers = switching;
+        player.starts_paused = is_paused;
         if let Some(session) = self.conns[key].session.server() {
             let (audio, video) = session.take_halves(msid);
             player.audio = audio;
@@ -515,7 +517,17 @@ impl<S: Transport> Core<S> {
         self.hang_up_pull(index, &pull);
     }
 
+    /// Whether the client has paused what plays on `msid`.
+    fn is_paused(&self, key: usize, msid: u32) -> bool {
+        let player = self.player_of(key, msid);
+        player.is_some_and(|(stream, slot)| self.streams[stream].players[slot].cursor.is_paused())
+    }
+
     fn pause(&mut self, key: usize, msid: u32, paused: bool) -> Flow {
+        let mut plays = self.conns[key].plays.iter();
+        if let Some(next) = plays.find(|play| play.msid == msid && play.switching) {
+            self.streams[next.stream].players[next.slot].starts_paused = paused;
+        }
         let Some((stream, slot)) = self.player_of(key, msid) else {
             return Flow::Continue;
         };

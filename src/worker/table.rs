@@ -221,6 +221,9 @@ pub(super) struct Player {
     /// It is counted among those of its stream by the relays it has come through.
     pub(super) is_counted: bool,
     pub(super) clock: Clock,
+    /// The client has paused what it comes over from, see
+    /// [`complete_switch`](super::core::Core::complete_switch).
+    pub(super) starts_paused: bool,
 }
 
 /// How the time of a player follows from that of its stream.
@@ -314,6 +317,7 @@ impl Player {
             flv_start: FlvStart::Unplaced,
             is_counted: false,
             clock: Clock::Shifted(0),
+            starts_paused: false,
         }
     }
 
