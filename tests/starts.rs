@@ -424,3 +424,26 @@ fn regression_play2_while_paused_stays_paused() {
         assert!(first.unwrap().is_key(), "{got:?}");
     }
 }
+
+#[test]
+fn regression_a_seek_reaches_as_far_on_every_worker() {
+    let relay = Relay::start(&["--workers", "2", "--window", "60"]);
+    let mut film = Film::new("film", 10_000);
+    let mut publisher = Wire::publish(relay.address(), "film");
+    publisher.send_all(&film.headers);
+    for _ in 0..4 {
+        publisher.send_all(&film.group(9));
+    }
+    publisher.settle();
+    // They come when all of that is there.
+    let mut players = relay.on_each_worker(2, || Wire::play(relay.address(), "film"));
+    for player in &mut players {
+        let got = media_of(&player.until_number(kind::AUDIO, 39));
+        assert_eq!(got.iter().find_map(Media::number), Some(30), "{got:?}");
+        player.command(1, |amf| {
+            amf.string("seek").number(0.0).null().number(10_100.0);
+        });
+        let got = media_of(&player.until_number(kind::AUDIO, 39));
+        assert_eq!(got.iter().find_map(Media::number), Some(0), "{got:?}");
+    }
+}

@@ -79,13 +79,15 @@ impl StreamLog {
         self.check_invariants();
     }
 
-    /// The visible part from the newest sync point on (or just its end), by reference.
+    /// The visible part from the newest sync point on (or just its end), by reference. Where
+    /// players may seek it goes as far back as they may.
     pub fn snapshot(&self) -> Snapshot {
         debug_assert!(!self.has_unflushed(), "flushed before it is shared");
-        let base = self
-            .newest_sync_start()
-            .unwrap_or(self.visible)
-            .min(self.visible);
+        let newest = self.newest_sync_start().unwrap_or(self.visible);
+        let base = match newest < self.visible && self.limits.window_ms > 0 {
+            true => newest.min(self.window_start()),
+            false => newest.min(self.visible),
+        };
         let first = self
             .segments
             .partition_point(|segment| segment.end() <= base);

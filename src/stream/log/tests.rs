@@ -409,6 +409,33 @@ fn a_snapshot_goes_on_where_it_was_taken() {
 }
 
 #[test]
+fn a_snapshot_reaches_as_far_back_as_the_window() {
+    let limits = LogLimits {
+        window_ms: 100,
+        ..LIMITS
+    };
+    let (mut log, mut pool) = (StreamLog::new(limits), BlockPool::default());
+    for time in [0, 40, 80, 120, 160] {
+        put(&mut log, &mut pool, time, true, b"key");
+        put(&mut log, &mut pool, time + 20, false, b"inter");
+    }
+    log.flush();
+    let copy = StreamLog::from_snapshot(limits, log.snapshot());
+    let offset_of = |time| log.sync_before(Timestamp(time)).unwrap().offset;
+    assert_eq!(copy.base(), offset_of(80));
+    for time in [80, 120, 179] {
+        let sync = copy.sync_before(Timestamp(time)).unwrap();
+        assert_eq!(sync.offset, offset_of(time));
+    }
+    assert_eq!(copy.newest_sync().unwrap().offset, offset_of(160));
+    assert_eq!(read_from(&copy, copy.base()), read_from(&log, copy.base()));
+    // Nobody starts while the publisher is away, whatever is kept.
+    log.close_starts();
+    let copy = StreamLog::from_snapshot(limits, log.snapshot());
+    assert!(copy.newest_sync().is_none());
+}
+
+#[test]
 fn a_fed_message_is_visible_when_its_last_piece_is_there() {
     let (mut log, mut pool) = (grown(), BlockPool::default());
     put(&mut log, &mut pool, 0, true, b"key");

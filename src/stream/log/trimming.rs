@@ -110,7 +110,7 @@ impl StreamLog {
     }
 
     /// From where on all is kept that a seek into the window leads to.
-    fn window_start(&self) -> u64 {
+    pub(super) fn window_start(&self) -> u64 {
         let begins = self
             .last_timestamp()
             .map(|last| Timestamp(last.0.wrapping_sub(self.limits.window_ms)));
