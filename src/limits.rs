@@ -427,12 +427,26 @@ const _: () = assert!(MEMORY_HYSTERESIS < MEMORY_NO_STREAMS);
 /// at least one.
 pub const SHED_SHARE: usize = 100;
 
+/// Bytes of what it has sent that a connection which does not publish may keep: a command that is
+/// under way. Above [`MEMORY_NO_PLAYERS`] those that keep more go before others are refused.
+pub const INPUT_BYTES_FREE: usize = 4 * KIB;
+const _: () = assert!(INPUT_BYTES_FREE < UNAUTHORISED_MESSAGE_BYTES_MAX);
+
 /// What a connection counts for in bytes, besides buffers that are counted as they are: itself,
 /// its session and its place in lists and timers.
 pub const CONNECTION_BYTES: usize = 2 * KIB;
 
 /// How often a worker counts what it holds; four times as often while memory is short.
 pub const MEMORY_REVIEW: Duration = Duration::from_secs(1);
+
+/// It counts at once when one in so many of `--memory-max`, divided by the workers, has come since
+/// the last time, ...
+pub const MEMORY_REVIEW_SHARE: usize = 32;
+// Less than the distance between two steps.
+const _: () = assert!(100 / MEMORY_REVIEW_SHARE < MEMORY_HYSTERESIS as usize);
+
+/// ... and at least so many bytes.
+pub const MEMORY_REVIEW_BYTES: usize = 256 * KIB;
 
 // Turns and deadlines of a worker.
 
@@ -472,6 +486,15 @@ const _: () = assert!(JUMP_BACKLOG_BYTES_MAX <= COMMAND_BACKLOG_BYTES_MAX);
 
 /// How long a connection that was told why it is closed may take to read that.
 pub const LINGER: Duration = Duration::from_secs(1);
+
+/// Bytes that are read of a connection in that time, and dropped, so that what it sends meanwhile
+/// does not have it reset before it has read why: a publisher of 60 Mbit/s.
+pub const READ_OFF_BYTES: u32 = 8 << 20;
+
+/// The same of a connection whose peer broke the protocol, a limit or a deadline, and of one to
+/// another server that nobody has use for any more: what is under way from an encoder.
+pub const READ_OFF_VIOLATOR_BYTES: u32 = 256 << 10;
+const _: () = assert!(READ_OFF_VIOLATOR_BYTES < READ_OFF_BYTES);
 
 /// How often a connection with no nearer deadline is looked at, at the least.
 pub const CHECK_EVERY: Duration = Duration::from_secs(10);

@@ -82,7 +82,7 @@ gauges! {
     violations,
     /// Panics that ended one connection.
     bugs,
-    /// Players and publishers closed for want of memory.
+    /// Connections closed for want of memory.
     shed,
     /// Headers that changed too often to be kept.
     unkept_headers,

@@ -456,7 +456,17 @@ impl HttpSession {
 
     /// Bytes of memory it holds.
     pub fn memory_bytes(&self) -> usize {
-        size_of::<Self>() + self.input.capacity() + self.out.pending().len()
+        size_of::<Self>() + self.input.capacity() + self.out.memory_bytes()
+    }
+
+    /// Bytes of what the peer has sent and nobody has taken yet.
+    pub fn input_bytes(&self) -> usize {
+        self.input.capacity()
+    }
+
+    /// Drops that: nothing more will be read.
+    pub fn drop_input(&mut self) {
+        self.input = Vec::new();
     }
 
     /// Gives memory back that is not needed now.

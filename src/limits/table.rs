@@ -579,6 +579,11 @@ pub const TABLE: &[Limit] = &[
         "the others go on"
     ),
     limit!(
+        Bytes INPUT_BYTES_FREE,
+        "Input that a connection keeps which does not publish, above 80 % of `--memory-max`",
+        "closed before others: `overload`"
+    ),
+    limit!(
         Bytes CONNECTION_BYTES,
         "What a connection counts for besides its buffers",
         "counted"
@@ -587,6 +592,16 @@ pub const TABLE: &[Limit] = &[
         Time MEMORY_REVIEW,
         "How often that is counted; four times as often while memory is short",
         "counted"
+    ),
+    limit!(
+        OneIn MEMORY_REVIEW_SHARE,
+        "Of `--memory-max`, divided by the workers, received by one of them since it counted",
+        "counted at once"
+    ),
+    limit!(
+        Bytes MEMORY_REVIEW_BYTES,
+        "The same, at the least",
+        "counted at once"
     ),
     heading("Turns and deadlines of a worker"),
     limit!(
@@ -633,6 +648,16 @@ pub const TABLE: &[Limit] = &[
         Time LINGER,
         "For a connection to read why it is closed",
         "closed"
+    ),
+    limit!(
+        Bytes READ_OFF_BYTES,
+        "What is read of a connection in that time and dropped",
+        "stays unread"
+    ),
+    limit!(
+        Bytes READ_OFF_VIOLATOR_BYTES,
+        "The same of one that broke the protocol, a limit or a deadline",
+        "stays unread"
     ),
     limit!(
         Time CHECK_EVERY,

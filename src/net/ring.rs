@@ -52,26 +52,31 @@ impl Ring {
         }
     }
 
-    /// One read into all the room there is; how many bytes came, 0 at the end of the stream.
+    /// One read of at most `most` bytes, and of no more than there is room for; how many came, 0 at
+    /// the end of the stream.
     ///
     /// # Errors
     /// What the source says, `WouldBlock` included.
-    pub fn read_from(&mut self, source: &mut impl Read) -> io::Result<usize> {
+    pub fn read_from(&mut self, source: &mut impl Read, most: usize) -> io::Result<usize> {
         let capacity = self.buffer.len();
         let tail = self.head + self.len;
         let count = if tail < capacity {
             let (before, after) = self.buffer.split_at_mut(tail);
-            if self.head == 0 {
-                source.read(after)?
+            let first = after.len().min(most);
+            let second = self.head.min(most - first);
+            if second == 0 {
+                source.read(&mut after[..first])?
             } else {
                 let parts = &mut [
                     IoSliceMut::new(after),
-                    IoSliceMut::new(&mut before[..self.head]),
+                    IoSliceMut::new(&mut before[..second]),
                 ];
                 source.read_vectored(parts)?
             }
         } else {
-            source.read(&mut self.buffer[tail - capacity..self.head])?
+            let start = tail - capacity;
+            let end = self.head.min(start.saturating_add(most));
+            source.read(&mut self.buffer[start..end])?
         };
         self.len += count;
         Ok(count)
@@ -133,7 +138,7 @@ mod tests {
                 .collect();
             let mut rest = &source[..];
             while !rest.is_empty() {
-                assert!(ring.read_from(&mut rest).unwrap() > 0);
+                assert!(ring.read_from(&mut rest, usize::MAX).unwrap() > 0);
             }
             // Leave some unparsed, so that the next read wraps sooner or later.
             let mut keep = if round == 39 { 0 } else { 1_000 };
@@ -157,7 +162,7 @@ mod tests {
         let mut ring = pool.lend();
         let endless = vec![7; limits::RING_BYTES * 2];
         assert_eq!(
-            ring.read_from(&mut &endless[..]).unwrap(),
+            ring.read_from(&mut &endless[..], usize::MAX).unwrap(),
             limits::RING_BYTES
         );
         assert_eq!(ring.room(), 0);

@@ -265,6 +265,16 @@ impl ClientSession {
         self.link.reader().release_spare();
     }
 
+    /// Bytes of what the peer has sent and nobody has taken yet.
+    pub fn input_bytes(&self) -> usize {
+        self.link.input_bytes()
+    }
+
+    /// Drops that: nothing more will be read.
+    pub fn drop_input(&mut self) {
+        self.link.drop_input();
+    }
+
     /// Chunk size of what we send.
     pub fn out_chunk_size(&self) -> usize {
         self.link.out_chunk_size()

@@ -79,6 +79,11 @@ impl Outbox {
         }
     }
 
+    /// Bytes of memory it holds.
+    pub fn memory_bytes(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     /// Where to append.
     pub fn writer(&mut self) -> &mut Vec<u8> {
         &mut self.bytes
@@ -161,9 +166,20 @@ impl Link {
 
     /// Bytes of memory behind this link.
     pub(super) fn memory_bytes(&self) -> usize {
+        self.input_bytes() + self.out.memory_bytes()
+    }
+
+    /// Bytes of what the peer has sent and nobody has taken yet.
+    pub(super) fn input_bytes(&self) -> usize {
         let aggregate = self.aggregate.as_ref();
         let aggregate = aggregate.map_or(0, |aggregate| aggregate.body.capacity());
-        self.reader.memory_bytes() + self.out.bytes.capacity() + aggregate
+        self.reader.memory_bytes() + aggregate
+    }
+
+    /// Drops that: nothing more will be read.
+    pub(super) fn drop_input(&mut self) {
+        self.reader.drop_input();
+        self.aggregate = None;
     }
 
     /// Whether an aggregate has been read and not all of it given.

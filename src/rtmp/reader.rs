@@ -134,16 +134,7 @@ impl ChunkReader {
             self.skipped_media = 0;
             return;
         }
-        let in_chunk = (self.chunk_left > 0).then_some(self.last);
-        for (index, stream) in self.streams.iter_mut().enumerate() {
-            let is_begun = stream.received > 0 || in_chunk == Some(index);
-            if is_begun && is_media(stream.kind) {
-                self.partial_bytes -= stream.kept();
-                stream.discard = true;
-                stream.held = Vec::new();
-                stream.ranges = Vec::new();
-            }
-        }
+        self.drop_begun(is_media);
     }
 
     /// Chunks have at most `bytes` of payload from the next chunk on. `bytes` is not 0.

@@ -423,6 +423,16 @@ impl ServerSession {
         self.link.reader().release_spare();
     }
 
+    /// Bytes of what the peer has sent and nobody has taken yet.
+    pub fn input_bytes(&self) -> usize {
+        self.link.input_bytes()
+    }
+
+    /// Drops that: nothing more will be read.
+    pub fn drop_input(&mut self) {
+        self.link.drop_input();
+    }
+
     /// Answers connect: window acknowledgement size, peer bandwidth, chunk size, StreamBegin of
     /// the connection, and the result with what this relay can do.
     pub fn accept_connect(&mut self, settings: &WireSettings) {

@@ -74,6 +74,8 @@ pub struct Conn<S> {
     pub(super) moving: Option<Box<MovingPublish>>,
     /// Set when the connection is being closed: drop it then at the latest.
     pub(super) closing: Option<Instant>,
+    /// Bytes that are read of it, and dropped, once it is being closed.
+    pub(super) read_off_left: u32,
     /// When the last role ended, or the connection was accepted.
     pub(super) idle_since: Instant,
     pub(super) accepted_at: Instant,
@@ -177,6 +179,7 @@ impl<S: Transport> Conn<S> {
             asked: None,
             moving: None,
             closing: None,
+            read_off_left: 0,
             idle_since: now,
             accepted_at: now,
             last_read: now,
@@ -555,6 +558,15 @@ impl CloseReason {
                     | Self::Tls(_)
                     | Self::Proxy(_)
             )
+    }
+
+    /// Bytes that are read of the connection while its peer may still read why it ends.
+    pub(super) fn read_off_bytes(&self) -> u32 {
+        if self.is_violation() || matches!(self, Self::Refused(_) | Self::Released) {
+            limits::READ_OFF_VIOLATOR_BYTES
+        } else {
+            limits::READ_OFF_BYTES
+        }
     }
 
     /// How loud the end of a connection is. Thousands of players come and go, and so do

@@ -199,6 +199,8 @@ pub struct Core<S> {
     pub(super) audit_due: Instant,
     /// When memory is counted next.
     pub(super) memory_due: Instant,
+    /// Bytes that had come when it was counted last.
+    pub(super) reviewed_bytes: u64,
     /// When the newest are shed next, if they are to be.
     pub(super) shed_due: Instant,
     /// When what was left out of the log is told next.
@@ -279,6 +281,7 @@ impl<S: Transport> Core<S> {
             pressure: Pressure::None,
             audit_due: now,
             memory_due: now,
+            reviewed_bytes: 0,
             shed_due: now,
             notes_due: now,
             bitrate_bytes,
@@ -578,11 +581,13 @@ impl<S: Transport> Core<S> {
         let until = self.now + limits::LINGER;
         // First of all: should anything panic from here on, it is known that it was to go.
         self.conns[key].closing = Some(until);
+        self.conns[key].read_off_left = reason.read_off_bytes();
         self.end_roles(key);
         if let Some(errand) = self.conns[key].errand.take() {
             self.line_down(key, errand, reason);
         }
         self.faults.at(Midst::Role);
+        self.drop_input(key);
         if reason.peer_listens() {
             if let Some(http) = self.conns[key].session.http() {
                 http.end(reason.close_code(), &reason.to_string());
@@ -591,6 +596,16 @@ impl<S: Transport> Core<S> {
             self.wake(key);
         } else {
             self.remove(key);
+        }
+    }
+
+    /// Drops what a closing connection has sent; only what it is owed stays.
+    fn drop_input(&mut self, key: usize) {
+        let conn = &mut self.conns[key];
+        conn.session.drop_input();
+        conn.moving = None;
+        if let Some(ring) = conn.ring.take() {
+            self.rings.give_back(ring);
         }
     }
 

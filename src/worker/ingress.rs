@@ -100,7 +100,7 @@ impl<S: Transport> Core<S> {
         let halt = self.read_into(key, &mut ring);
         let exceeded = self.check_publisher(key);
         let conn = &mut self.conns[key];
-        if ring.is_empty() {
+        if ring.is_empty() || conn.closing.is_some() {
             self.rings.give_back(ring);
         } else {
             conn.ring = Some(ring);
@@ -218,9 +218,10 @@ impl<S: Transport> Core<S> {
             if !conn.readable {
                 return Halt::Drained;
             }
-            let room = ring.room();
+            // What is not parsed in this turn stays in the kernel.
+            let room = ring.room().min(quota.bytes);
             self.pacer.work().reads += 1;
-            match ring.read_from(&mut conn.socket) {
+            match ring.read_from(&mut conn.socket, room) {
                 // Clients of HTTP may say that they have no more to say, and listen on.
                 Ok(0)
                     if conn
@@ -340,16 +341,23 @@ impl<S: Transport> Core<S> {
     }
 
     /// Reads and drops what a closing connection still sends: data left unread would make the
-    /// kernel reset the connection and lose the status that is on its way.
+    /// kernel reset the connection and lose the status that is on its way. Of a peer that sends
+    /// more than it may so, the rest stays in the kernel, where TCP holds it up.
     fn read_off(&mut self, key: usize) {
         let mut ring = self.rings.lend();
         let conn = &mut self.conns[key];
         let mut gone = false;
         for _ in 0..4 {
-            match ring.read_from(&mut conn.socket) {
+            if conn.read_off_left == 0 {
+                self.rings.give_back(ring);
+                return;
+            }
+            match ring.read_from(&mut conn.socket, conn.read_off_left as usize) {
                 Ok(0) => gone = true,
                 Ok(count) => {
                     ring.consume(count);
+                    let count = u32::try_from(count).unwrap_or(u32::MAX);
+                    conn.read_off_left = conn.read_off_left.saturating_sub(count);
                     continue;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}

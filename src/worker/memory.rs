@@ -4,10 +4,13 @@
 //!
 //! ```text
 //!   70 %  no new streams; groups that nobody plays are freed, spare blocks are given back
-//!   80 %  no new players and connections either
+//!   80 %  no new players and connections either; those go that hold input without publishing
 //!   90 %  those that hold the most are closed, one in a hundred a second
 //!   95 %  the same at once, until 85 % are held
 //! ```
+//!
+//! A closing connection has dropped what it has sent; the replies that it may still read count no
+//! longer as something to be freed.
 //!
 //! Each worker counts for itself and reads what the others have counted; none waits for another.
 //! A stream that comes from another worker counts there: what both have of it is the same memory.
@@ -85,6 +88,21 @@ impl Pressure {
 }
 
 impl<S: Transport> Core<S> {
+    /// Counts what this worker holds before that is due, when so much has come since the last time
+    /// that memory may be short.
+    pub(super) fn review_growth(&mut self) {
+        let Some(most) = self.shared.config.memory_max else {
+            return;
+        };
+        let workers = self.shared.memory.len();
+        let step = (most / limits::MEMORY_REVIEW_SHARE / workers).max(limits::MEMORY_REVIEW_BYTES);
+        let came = self.gauges.bytes_in.saturating_sub(self.reviewed_bytes);
+        if came > step as u64 {
+            self.memory_due = self.now;
+            self.review_memory();
+        }
+    }
+
     /// Counts what this worker holds when that is due, and acts on what the process holds.
     pub(super) fn review_memory(&mut self) {
         let Some(most) = self.shared.config.memory_max else {
@@ -93,6 +111,7 @@ impl<S: Transport> Core<S> {
         if self.now < self.memory_due {
             return;
         }
+        self.reviewed_bytes = self.gauges.bytes_in;
         let most = most as u64;
         let (mut held, mut all) = self.count_memory();
         // What nobody plays goes before anybody is refused.
@@ -103,6 +122,15 @@ impl<S: Transport> Core<S> {
             if freed > 0 {
                 (held, all) = self.count_memory();
                 self.note_unplayed(freed);
+            }
+        }
+        // So does input that nobody needs before players are.
+        if all > percent(most, limits::MEMORY_NO_PLAYERS) {
+            let wanted = limits::MEMORY_NO_PLAYERS - limits::MEMORY_HYSTERESIS;
+            let share = share_of_excess(all, percent(most, wanted), held);
+            let share = share.saturating_sub(self.leaving_bytes());
+            if self.shed_needless(share) > 0 {
+                (held, all) = self.count_memory();
             }
         }
         let before = self.pressure;
@@ -120,10 +148,13 @@ impl<S: Transport> Core<S> {
         // Down to where nobody is shed any more; each worker its share of that, unless others
         // hold more than it does.
         let share = share_of_excess(all, percent(most, CALM), held);
+        // What those hold that are on their way out is as good as free.
+        let share = share.saturating_sub(self.leaving_bytes());
         if !self.holds_its_share() {
             // Nobody here is the cause.
         } else if self.pressure >= Pressure::ShedHard {
             self.shed_holders(share, usize::MAX);
+            self.count_memory();
         } else if self.pressure >= Pressure::Shed && self.now >= self.shed_due {
             self.shed_due = self.now + SHED_EVERY;
             let count = (self.conns.len() / limits::SHED_SHARE).max(1);
@@ -131,6 +162,16 @@ impl<S: Transport> Core<S> {
         }
         self.blocks.release();
         self.rings.release();
+    }
+
+    /// Bytes that closing connections still hold.
+    fn leaving_bytes(&self) -> u64 {
+        let leaving = || {
+            let conns = self.conns.iter().map(|(_, conn)| conn);
+            conns.filter(|conn| conn.closing.is_some())
+        };
+        let pieces = leaving().flat_map(|conn| &conn.half_sent);
+        leaving().map(conn_bytes).sum::<u64>() + half_sent_bytes(pieces)
     }
 
     /// Whether this worker held at least as much as the others on average when it last counted.

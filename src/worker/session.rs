@@ -172,6 +172,16 @@ impl Session {
         either!(self, inner => inner.memory_bytes())
     }
 
+    /// Bytes of what the peer has sent and nobody has taken yet.
+    pub(super) fn input_bytes(&self) -> usize {
+        either!(self, inner => inner.input_bytes())
+    }
+
+    /// Drops that: nothing more will be read.
+    pub(super) fn drop_input(&mut self) {
+        either!(self, inner => inner.drop_input());
+    }
+
     pub(super) fn release_spare(&mut self) {
         either!(self, inner => inner.release_spare());
     }

@@ -1,5 +1,7 @@
-//! Who goes when memory is short: first the groups of pictures that nobody plays, then whoever
-//! holds the most, by address.
+//! What goes when memory is short: first the groups of pictures that nobody plays, then connections
+//! that do not publish and keep much of what they have sent, then those that hold the most; both by
+//! address. That a connection neither plays nor publishes does not save it. Connections to the admin
+//! listener stay: they are few.
 //!
 //! A connection is charged with its own buffers, and a publisher with its streams as well. What a
 //! stream holds is shared among the addresses that play it, so that a stream that many watch is
@@ -58,58 +60,64 @@ impl<S: Transport> Core<S> {
         freed
     }
 
-    /// Closes those that hold the most until `bytes` are free, but no more than `count` of them.
-    pub(super) fn shed_holders(&mut self, mut bytes: u64, count: usize) {
-        for holder in self.in_order_of_shedding().take(count) {
-            if bytes == 0 {
-                return;
-            }
-            let mut freed = holder.bytes;
-            self.contained(holder.conn, Step::Other, |core| {
-                freed = core.shed(holder.conn);
-            });
-            bytes = bytes.saturating_sub(freed);
-        }
+    /// Closes connections that keep input which no role needs until `bytes` are free; how many
+    /// that were.
+    pub(super) fn shed_needless(&mut self, bytes: u64) -> u64 {
+        let holders = self.holders(holds_needless_input);
+        self.shed_each(holders, bytes, usize::MAX)
     }
 
-    /// Who is closed, the first one first: always the largest holder of the address that holds the
-    /// most when those before are gone.
-    fn in_order_of_shedding(&self) -> impl Iterator<Item = Holder> + use<S> {
-        let mut shares: HashMap<Share, Vec<Holder>> = HashMap::new();
-        for (key, conn) in &self.conns {
-            if conn.closing.is_none() && (!conn.plays.is_empty() || !conn.publications.is_empty()) {
-                let holder = Holder {
-                    bytes: self.charge(conn),
-                    id: conn.id,
-                    conn: key,
-                };
-                shares.entry(share_of(conn)).or_default().push(holder);
+    /// Closes those that hold the most until `bytes` are free, but no more than `count` of them.
+    pub(super) fn shed_holders(&mut self, bytes: u64, count: usize) {
+        let holders = self.holders(|_| true);
+        self.shed_each(holders, bytes, count);
+    }
+
+    fn shed_each(
+        &mut self,
+        holders: impl Iterator<Item = Holder>,
+        bytes: u64,
+        count: usize,
+    ) -> u64 {
+        let mut freed = 0;
+        for holder in holders.take(count) {
+            if freed >= bytes {
+                break;
             }
+            let mut its = holder.bytes;
+            self.contained(holder.conn, Step::Other, |core| {
+                its = core.shed(holder.conn);
+            });
+            freed += its;
         }
-        let mut heap: BinaryHeap<(u64, Vec<Holder>)> = shares
-            .into_values()
-            .map(|mut holders| {
-                holders.sort_unstable();
-                (holders.iter().map(|holder| holder.bytes).sum(), holders)
-            })
-            .collect();
-        std::iter::from_fn(move || {
-            let (sum, mut holders) = heap.pop()?;
-            let largest = holders.pop()?;
-            if !holders.is_empty() {
-                heap.push((sum - largest.bytes, holders));
-            }
-            Some(largest)
-        })
+        freed
+    }
+
+    /// The connections that may be shed and are `wanted`, in the order in which they go: always the
+    /// largest holder of the address that holds the most when those before are gone.
+    fn holders<F: Fn(&Conn<S>) -> bool>(
+        &self,
+        wanted: F,
+    ) -> impl Iterator<Item = Holder> + use<S, F> {
+        let mut shares: HashMap<Share, Vec<Holder>> = HashMap::new();
+        let conns = self.conns.iter();
+        let open = conns.filter(|(_, conn)| conn.closing.is_none() && !conn.is_admin);
+        for (key, conn) in open.filter(|(_, conn)| wanted(conn)) {
+            shares.entry(share_of(conn)).or_default().push(Holder {
+                bytes: self.charge(conn),
+                id: conn.id,
+                conn: key,
+            });
+        }
+        largest_first(shares)
     }
 
     /// What a connection is charged with.
     fn charge(&self, conn: &Conn<S>) -> u64 {
-        let half_sent: usize = conn.half_sent.iter().map(|piece| piece.len()).sum();
         let streams = conn.publications.iter();
         let streams = streams.filter_map(|its| self.streams.get(its.stream));
         let streams = streams.map(|stream| stream_bytes(stream) / self.audience(stream, conn));
-        conn_bytes(conn) + half_sent as u64 + streams.sum::<u64>()
+        buffer_bytes(conn) + streams.sum::<u64>()
     }
 
     /// How many addresses play a stream, at least one; that of its publisher does not count, and
@@ -122,16 +130,17 @@ impl<S: Transport> Core<S> {
         (others.len() + stream.feeds.len()).max(1) as u64
     }
 
-    /// Closes a connection that plays or publishes and ends its streams; about how many bytes that
-    /// frees.
+    /// Closes a connection and ends its streams; about how many bytes that frees.
     fn shed(&mut self, key: usize) -> u64 {
         // The end of a stream before is written to its players, and this may have been one of
         // them whose socket has failed since.
         let Some(conn) = self.conns.get(key).filter(|conn| conn.closing.is_none()) else {
             return 0;
         };
-        let mut freed = self.charge(conn);
+        let mut freed = buffer_bytes(conn);
         let (plays, publications) = (conn.plays.clone(), conn.publications.clone());
+        // What waits behind half a message is not read in time.
+        let is_cut = !conn.half_sent.is_empty();
         let session = &mut self.conns[key].session;
         for play in plays {
             session.reject(play.msid, Status::PlayFailed, SHORT);
@@ -146,8 +155,41 @@ impl<S: Transport> Core<S> {
             // Its log is what is to be freed, so that it has no grace.
             self.end_stream(publication.stream);
         }
+        if is_cut {
+            self.remove(key);
+        }
         freed
     }
+}
+
+fn largest_first(shares: HashMap<Share, Vec<Holder>>) -> impl Iterator<Item = Holder> {
+    let shares = shares.into_values().map(|mut holders| {
+        holders.sort_unstable();
+        let sum: u64 = holders.iter().map(|holder| holder.bytes).sum();
+        (sum, holders)
+    });
+    let mut heap: BinaryHeap<(u64, Vec<Holder>)> = shares.collect();
+    std::iter::from_fn(move || {
+        let (sum, mut holders) = heap.pop()?;
+        let largest = holders.pop()?;
+        if !holders.is_empty() {
+            heap.push((sum - largest.bytes, holders));
+        }
+        Some(largest)
+    })
+}
+
+/// What a connection holds itself.
+fn buffer_bytes<S: Transport>(conn: &Conn<S>) -> u64 {
+    let half_sent: usize = conn.half_sent.iter().map(|piece| piece.len()).sum();
+    conn_bytes(conn) + half_sent as u64
+}
+
+/// Whether a connection keeps more of what it has sent than one that does not publish needs.
+fn holds_needless_input<S: Transport>(conn: &Conn<S>) -> bool {
+    let ring = conn.ring.as_ref().map_or(0, |_| limits::RING_BYTES);
+    let input = conn.session.input_bytes() + ring;
+    conn.publications.is_empty() && !conn.is_dialled && input > limits::INPUT_BYTES_FREE
 }
 
 /// Whom a connection counts for.

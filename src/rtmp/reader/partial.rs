@@ -23,6 +23,28 @@ impl ChunkReader {
         true
     }
 
+    /// Drops what incomplete messages hold and what is kept for reuse: nothing more will be read.
+    pub fn drop_input(&mut self) {
+        self.clear_finished();
+        self.drop_begun(|_| true);
+        self.release_spare();
+    }
+
+    /// Drops what the incomplete messages of the kinds that `is_dropped` names hold; the rest of
+    /// each is skipped as it comes.
+    pub(super) fn drop_begun(&mut self, is_dropped: impl Fn(u8) -> bool) {
+        let in_chunk = (self.chunk_left > 0).then_some(self.last);
+        for (index, stream) in self.streams.iter_mut().enumerate() {
+            let is_begun = stream.received > 0 || in_chunk == Some(index);
+            if is_begun && is_dropped(stream.kind) {
+                self.partial_bytes -= stream.kept();
+                stream.discard = true;
+                stream.held = Vec::new();
+                stream.ranges = Vec::new();
+            }
+        }
+    }
+
     /// Payload bytes of incomplete messages, held or in the input at hand.
     pub fn partial_bytes(&self) -> usize {
         self.partial_bytes
@@ -84,6 +106,7 @@ impl ChunkReader {
             if stream.held.capacity() == 0 && !stream.ranges.is_empty() {
                 stream.held = mem::take(&mut self.spare);
             }
+            stream.make_room();
             for range in stream.ranges.drain(..) {
                 stream.held.extend_from_slice(&input[range]);
             }

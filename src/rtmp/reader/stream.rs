@@ -82,6 +82,17 @@ impl ChunkStream {
         }
     }
 
+    /// Makes room for what lies in the input at hand: twice what there was, so that a message that
+    /// comes in pieces is not copied for each, but no more than the message has.
+    pub(super) fn make_room(&mut self) {
+        let needed: usize = self.ranges.iter().map(Range::len).sum();
+        let (held, room) = (self.held.len(), self.held.capacity());
+        if held + needed > room {
+            let bytes = (2 * room).min(self.len).max(held + needed);
+            self.held.reserve_exact(bytes - held);
+        }
+    }
+
     /// Bytes of the message at hand that count as held.
     pub(super) fn kept(&self) -> usize {
         if self.discard { 0 } else { self.received }

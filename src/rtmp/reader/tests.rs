@@ -533,6 +533,29 @@ fn memory_stays_small_whatever_was_held_before() {
 }
 
 #[test]
+fn an_incomplete_message_has_no_more_room_than_it_needs() {
+    let mut reader = ChunkReader::new(ReaderLimits::PUBLISHER);
+    reader.set_chunk_size(1 << 20);
+    let wire = message_bytes(6, kind::VIDEO, 700_000, 1 << 20);
+    let (mut rooms, mut room) = (0, 0);
+    for piece in wire[..650_000].chunks(2_000) {
+        take(&mut reader, piece);
+        let bytes = reader.memory_bytes();
+        assert!(bytes < 720_000 && bytes < 2 * reader.partial_bytes() + 8_000);
+        rooms += usize::from(bytes > room);
+        room = room.max(bytes);
+    }
+    assert!(rooms < 20, "copied {rooms} times");
+    reader.drop_input();
+    assert_eq!(reader.partial_bytes(), 0);
+    assert!(reader.memory_bytes() < 1_000);
+    // The rest of the message is skipped, and what follows is read.
+    let next = message_bytes(4, kind::AUDIO, 100, 1 << 20);
+    assert_eq!(take(&mut reader, &wire[650_000..]), 0);
+    assert_eq!(take(&mut reader, &next), 1);
+}
+
+#[test]
 fn one_buffer_of_a_fair_size_is_kept_for_the_next_message() {
     let mut reader = ChunkReader::new(ReaderLimits::PUBLISHER);
     let wire = message_bytes(6, kind::VIDEO, 20_000, 128);

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::Pace;
+use crate::limits;
 use crate::rtmp::name::stream_name;
 use crate::rtmp::server::Request;
 use crate::stream::block::BlockPool;
@@ -42,6 +43,7 @@ fn shedding_survives_a_publisher_whose_socket_fails_as_another_stream_ends() {
     stage.settle();
     assert_eq!(stage.core.players, 6);
     stage.core.memory_due = stage.now + S(30);
+    stage.core.reviewed_bytes = u64::MAX;
     for filler in fillers {
         stage.key_frame(filler, 700_000);
     }
@@ -68,6 +70,10 @@ fn regression_many_who_send_commands_share_a_turn() {
     // Acknowledgements, which the session deals with itself.
     let said = [2, 0, 0, 0, 0, 0, 4, 3, 0, 0, 0, 0, 0, 0, 0, 0].repeat(2_500);
     let unread = |stage: &Stage| {
+        let unread = |guest: &&Guest| !guest.wire.borrow().to_relay.is_empty();
+        stage.guests.iter().filter(unread).count()
+    };
+    let rings = |stage: &Stage| {
         let rings = stage.core.conns.iter();
         rings.filter(|(_, conn)| conn.ring.is_some()).count()
     };
@@ -82,6 +88,8 @@ fn regression_many_who_send_commands_share_a_turn() {
     assert_eq!(unread(&stage), 0, "who is alone is read at once");
     say(&mut stage, &guests);
     assert_eq!(unread(&stage), guests.len());
+    // What waits does so in the kernel.
+    assert_eq!(rings(&stage), 0);
     stage.settle();
     assert_eq!((unread(&stage), stage.core.conns.len()), (0, guests.len()));
 }
@@ -295,4 +303,28 @@ fn who_plays_goes_over_to_no_other_stream_while_memory_is_short() {
     stage.check_heard(player, &told);
     assert_eq!((stage.core.players, stage.guests[player].media), (1, 1));
     stage.end();
+}
+
+#[test]
+fn regression_a_violator_is_read_on_for_a_while_only() {
+    let mut stage = Stage::new(|_| {});
+    let guest = stage.play("cam");
+    // Set Chunk Size to 1.
+    let bad = [2, 0, 0, 0, 0, 0, 4, 1, 0, 0, 0, 0, 0, 0, 0, 1];
+    stage.guests[guest].wire.borrow_mut().client_send(&bad, 16);
+    // It reads nothing and stays.
+    stage.guests[guest].gone = true;
+    stage.turn();
+    let mut flooded = 0;
+    for _ in 0..1_000 {
+        let wire = stage.guests[guest].wire.clone();
+        flooded += wire.borrow_mut().client_send(&[0; 16_384], 16_384);
+        stage.turn();
+    }
+    assert_eq!(stage.core.conns.len(), 1, "it may still read why");
+    let limit = limits::READ_OFF_VIOLATOR_BYTES as usize;
+    let unread = stage.guests[guest].wire.borrow().to_relay.len();
+    assert_eq!(flooded - unread, limit);
+    stage.wait(limits::LINGER);
+    assert_eq!(stage.core.conns.len(), 0);
 }

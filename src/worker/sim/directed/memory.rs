@@ -1,7 +1,9 @@
 //! What happens as memory fills up.
 
 use super::{INTER, KEY, MIB, MS, S, Stage};
+use crate::rtmp::client::Action;
 use crate::rtmp::message::kind;
+use crate::worker::conn::CloseReason;
 use crate::worker::memory::Pressure;
 
 /// A stage with so much memory, and logs of at most so many bytes.
@@ -58,6 +60,7 @@ fn the_largest_holders_go_and_others_stay() {
     stage.send(small, kind::VIDEO, KEY, 1_000);
     // All at once, before anybody counts.
     stage.core.memory_due = stage.now + S(9);
+    stage.core.reviewed_bytes = u64::MAX;
     for &source in &sources {
         stage.send(source, kind::VIDEO, KEY, 900_000);
     }
@@ -85,6 +88,8 @@ fn what_nobody_plays_is_freed_first() {
     let mut stage = small(4 * MIB, 2 * MIB);
     let sources: Vec<usize> = (0..5).map(|n| stage.publish(&format!("cam{n}"))).collect();
     let player = stage.play("cam0");
+    // Not while key frames are half received.
+    stage.core.reviewed_bytes = u64::MAX;
     for &source in &sources {
         stage.send(source, kind::VIDEO, KEY, 900_000);
     }
@@ -100,4 +105,135 @@ fn what_nobody_plays_is_freed_first() {
     assert!(kept("live/cam0") > 900_000);
     assert!(!stage.guests[player].gone);
     stage.end();
+}
+
+/// Two messages without their ends, 98 KiB together.
+fn unfinished() -> Vec<u8> {
+    let mut bytes = vec![2, 0, 0, 0, 0, 0, 4, 1, 0, 0, 0, 0, 0, 0, 0x80, 0];
+    for csid in [20, 21] {
+        bytes.extend([csid, 0, 0, 0, 0, 0xFF, 0xDC, 20, 0, 0, 0, 0]);
+        bytes.resize(bytes.len() + 0x8000, 0);
+    }
+    bytes.push(0xC0 | 21);
+    bytes.resize(bytes.len() + 0x7F00, 0);
+    bytes
+}
+
+fn hold_input(stage: &mut Stage, guests: &[usize]) {
+    for &guest in guests {
+        let out = stage.guests[guest].session.out();
+        out.writer().extend(unfinished());
+    }
+}
+
+/// A publisher and two players of other addresses.
+fn honest(stage: &mut Stage) -> [usize; 3] {
+    let source = stage.come_from([10, 1, 0, 1], Action::Publish, "cam");
+    stage.key_frame(source, 200_000);
+    let one = stage.come_from([10, 1, 0, 2], Action::Play, "cam");
+    let two = stage.come_from([10, 1, 0, 3], Action::Play, "cam");
+    [source, one, two]
+}
+
+#[track_caller]
+fn check_attack(stage: &mut Stage, honest: [usize; 3], attackers: &[usize]) {
+    hold_input(stage, attackers);
+    let mut most = 0;
+    stage.pass(S(4), |stage| {
+        stage.key_frame(honest[0], 20_000);
+        most = most.max(stage.core.held_bytes());
+    });
+    assert!(honest.iter().all(|&guest| !stage.guests[guest].gone));
+    let limit = stage.shared.config.memory_max.unwrap() as u64;
+    assert!(most < limit, "{most} of {limit} bytes");
+    // Down to 75 %, and no further.
+    let held = stage.core.held_bytes();
+    assert!(held > 70 * limit / 100, "{held} of {limit} bytes");
+    assert_eq!(stage.core.pressure, Pressure::NoStreams);
+}
+
+#[test]
+fn regression_input_without_a_role_is_shed_first() {
+    let mut stage = small(8 * MIB, MIB);
+    let honest = honest(&mut stage);
+    let attackers: Vec<usize> = (0..120)
+        .map(|number| {
+            // One connection of each address: no address holds more than the publisher does.
+            let guest = stage.come_from([10, 2, 0, number], Action::Play, "none");
+            stage.guests[guest].session.send_command(0, |amf| {
+                amf.string("deleteStream").number(0.0).null().number(1.0);
+            });
+            guest
+        })
+        .collect();
+    stage.settle();
+    let has_role = |stage: &Stage| {
+        let conns = stage.core.conns.iter();
+        conns.filter(|(_, conn)| !conn.plays.is_empty()).count()
+    };
+    assert_eq!(has_role(&stage), 2);
+    check_attack(&mut stage, honest, &attackers);
+    stage.end();
+}
+
+#[test]
+fn regression_shedding_ends_at_its_goal() {
+    let mut stage = small(8 * MIB, MIB);
+    let honest = honest(&mut stage);
+    let own = stage.come_from([10, 2, 0, 0], Action::Publish, "own");
+    stage.key_frame(own, 100);
+    let attackers: Vec<usize> = (0..120u8)
+        .map(|number| stage.come_from([10, 2, 0, number % 5], Action::Play, "own"))
+        .collect();
+    check_attack(&mut stage, honest, &attackers);
+    stage.end();
+}
+
+#[test]
+fn regression_plays_that_wait_are_shed() {
+    let mut stage = small(8 * MIB, MIB);
+    let honest = honest(&mut stage);
+    let attackers: Vec<usize> = (0..120u8)
+        .map(|number| stage.come_from([10, 2, 0, number % 5], Action::Play, "none"))
+        .collect();
+    check_attack(&mut stage, honest, &attackers);
+    stage.end();
+}
+
+#[test]
+fn regression_heads_of_requests_are_shed() {
+    let mut stage = small(8 * MIB, MIB);
+    let honest = honest(&mut stage);
+    let askers: Vec<usize> = (0..600)
+        .map(|_| stage.ask("GET /x HTTP/1.1\r\nHost: a\r\nX: "))
+        .collect();
+    for asker in askers {
+        let http = stage.guests[asker].http.as_mut().unwrap();
+        http.says.resize(15_000, b'a');
+    }
+    stage.pass(S(4), |stage| stage.key_frame(honest[0], 20_000));
+    assert!(honest.iter().all(|&guest| !stage.guests[guest].gone));
+    assert!(stage.gauges().shed > 0);
+    assert!(stage.core.held_bytes() < 8 * MIB as u64);
+    stage.end();
+}
+
+#[test]
+fn regression_a_closing_connection_keeps_no_input() {
+    let mut stage = Stage::new(|_| {});
+    let guest = stage.play("cam");
+    hold_input(&mut stage, &[guest]);
+    stage.settle();
+    let held = |stage: &Stage| {
+        let (_, conn) = stage.core.conns.iter().next().unwrap();
+        (conn.session.input_bytes(), conn.closing.is_some())
+    };
+    let (bytes, is_closing) = held(&stage);
+    assert!(bytes > 90_000 && !is_closing);
+    // It does not take its last status.
+    stage.guests[guest].left = 0;
+    let key = stage.core.conns.iter().next().unwrap().0;
+    stage.core.close(key, &CloseReason::Kicked);
+    let (bytes, is_closing) = held(&stage);
+    assert!(bytes < 1_000 && is_closing, "{bytes} bytes");
 }
