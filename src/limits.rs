@@ -146,6 +146,11 @@ const _: () = assert!(STREAM_COMMANDS.burst() as usize >= PLAYS_MAX + MESSAGE_ST
 /// a time bar.
 pub const PLAYER_COMMANDS: Rate = Rate::per_second(20, 100);
 
+/// Seeks of one connection that are followed. Each has a group of pictures sent again, of 16 MiB at
+/// the most, for a command of some bytes.
+pub const SEEKS: Rate = Rate::new(12, 60, 6);
+const _: () = assert!(SEEKS.burst() < PLAYER_COMMANDS.burst());
+
 /// Calls and pings of one connection that are answered. The FMLE family sends releaseStream,
 /// FCPublish, createStream and `_checkbw` in one packet, ffplay createStream, getStreamLength and
 /// FCSubscribe: four for each message stream there may be. What the relay says by itself, and what
@@ -443,7 +448,7 @@ pub const MEMORY_REVIEW: Duration = Duration::from_secs(1);
 /// the last time, ...
 pub const MEMORY_REVIEW_SHARE: usize = 32;
 // Less than the distance between two steps.
-const _: () = assert!(100 / MEMORY_REVIEW_SHARE < MEMORY_HYSTERESIS as usize);
+const _: () = assert!(100 / (MEMORY_REVIEW_SHARE as u64) < MEMORY_HYSTERESIS);
 
 /// ... and at least so many bytes.
 pub const MEMORY_REVIEW_BYTES: usize = 256 * KIB;

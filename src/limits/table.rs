@@ -254,6 +254,11 @@ pub const TABLE: &[Limit] = &[
         "closed: `player_command_rate`"
     ),
     limit!(
+        Rate SEEKS,
+        "seek commands of a connection that are followed",
+        "NetStream.Seek.Failed; the play goes on"
+    ),
+    limit!(
         Rate REPLIES,
         "Calls and pings of a connection that are answered",
         "no answer"

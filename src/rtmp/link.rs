@@ -33,6 +33,7 @@ struct Meters {
     unanswered: Bucket,
     stream_commands: Bucket,
     player_commands: Bucket,
+    seeks: Bucket,
 }
 
 /// Bytes that wait to be sent, oldest first.
@@ -404,6 +405,11 @@ impl Link {
             true => Err(ProtocolError::TooManyReplies { limit }),
             false => Ok(()),
         }
+    }
+
+    /// Whether one more seek may be followed, which has a group of pictures sent again.
+    pub(super) fn may_seek(&mut self) -> bool {
+        self.meters.seeks.take(limits::SEEKS, self.reader.now())
     }
 
     pub(super) fn send(&mut self, control: Control) {

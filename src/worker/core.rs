@@ -232,9 +232,7 @@ impl<S: Transport> Core<S> {
         let quarter = (config.send_timeout / 4).max(Duration::from_millis(100));
         let ping = config.ping.unwrap_or(limits::CHECK_EVERY);
         let check_every = limits::CHECK_EVERY.min(quarter).min(ping);
-        let bitrate_bytes = config.publish_bitrate_max.map_or(u64::MAX, |bits| {
-            (bits / 8).saturating_mul(limits::BITRATE_TIME.as_secs())
-        });
+        let bitrate_bytes = bitrate_bytes(config);
         let notes = Notes::new(shared.mailboxes.len(), now);
         let targets = vec![TargetGauges::default(); config.push.len()];
         Self {
@@ -692,6 +690,13 @@ impl<S: Transport> Core<S> {
         self.gauges.admin_connections = self.admins.len() as u64;
         self.gauges.pace_ms = u64::try_from(self.pacer.pace().as_millis()).unwrap_or(u64::MAX);
     }
+}
+
+/// Bytes that a publisher may send in [`limits::BITRATE_TIME`].
+fn bitrate_bytes(config: &Config) -> u64 {
+    let bits = config.publish_bitrate_max;
+    let time = limits::BITRATE_TIME.as_secs();
+    bits.map_or(u64::MAX, |bits| (bits / 8).saturating_mul(time))
 }
 
 /// The field of a log line that names the stream a connection is or was about, or else its app.

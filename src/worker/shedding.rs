@@ -1,7 +1,7 @@
 //! What goes when memory is short: first the groups of pictures that nobody plays, then connections
 //! that do not publish and keep much of what they have sent, then those that hold the most; both by
-//! address. That a connection neither plays nor publishes does not save it. Connections to the admin
-//! listener stay: they are few.
+//! address. That a connection neither plays nor publishes does not save it. Connections to the
+//! admin listener stay: they are few.
 //!
 //! A connection is charged with its own buffers, and a publisher with its streams as well. What a
 //! stream holds is shared among the addresses that play it, so that a stream that many watch is

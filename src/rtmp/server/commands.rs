@@ -112,6 +112,12 @@ impl ServerSession {
             "seek" => {
                 let position_ms = milliseconds(command.argument(0));
                 let playing = self.playing_or(msid, Status::SeekFailed)?;
+                if let Some(msid) = playing
+                    && !self.link.may_seek()
+                {
+                    self.send_status(msid, Status::SeekFailed, "too many seeks");
+                    return Ok(None);
+                }
                 return Ok(playing.map(|msid| Request::Seek { msid, position_ms }));
             }
             "receiveAudio" | "receiveVideo" => {

@@ -328,3 +328,52 @@ fn regression_a_violator_is_read_on_for_a_while_only() {
     stage.wait(limits::LINGER);
     assert_eq!(stage.core.conns.len(), 0);
 }
+
+#[test]
+fn regression_seeks_have_a_group_sent_again_so_often() {
+    let mut stage = Stage::new(|config| config.window = S(60));
+    let source = stage.publish("cam");
+    stage.key_frame(source, 10_000);
+    let player = stage.play("cam");
+    let seek = |stage: &mut Stage| {
+        stage.guests[player].session.send_command(1, |amf| {
+            amf.string("seek").number(0.0).null().number(1.0);
+        });
+        stage.settle();
+        let heard = std::mem::take(&mut stage.guests[player].heard);
+        stage.guests[player].last_time = None;
+        heard.iter().any(|code| code == "Seek.Notify")
+    };
+    let followed = (0..50).filter(|_| seek(&mut stage)).count();
+    assert_eq!(followed, limits::SEEKS.burst() as usize);
+    // It plays on, and may seek again later.
+    let media = stage.guests[player].media;
+    stage.key_frame(source, 100);
+    assert_eq!(stage.guests[player].media, media + 1);
+    stage.wait(S(6));
+    assert!(seek(&mut stage) && !seek(&mut stage));
+    stage.end();
+}
+
+#[test]
+fn pausing_and_going_on_sends_nothing_twice() {
+    let mut stage = Stage::new(|config| config.lag_max = 64 * 1024);
+    let source = stage.publish("cam");
+    let player = stage.play("cam");
+    let mut sent = 0;
+    for round in 0..60 {
+        for paused in [true, false, true] {
+            stage.guests[player].session.send_command(1, |amf| {
+                let amf = amf.string("pause").number(0.0).null();
+                amf.boolean(paused).number(0.0);
+            });
+            stage.settle();
+        }
+        stage.pass(S(1), |stage| {
+            stage.send(source, kind::VIDEO, KEY, 1_000 * round);
+        });
+        sent += 4;
+    }
+    assert!(stage.guests[player].media <= sent);
+    stage.end();
+}
