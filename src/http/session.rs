@@ -290,8 +290,12 @@ impl HttpSession {
 
     /// Whether there is something in what has come that was not looked at.
     pub fn has_more(&self) -> bool {
-        let may_ask = self.state == State::Idle && !self.is_owed();
-        may_ask && !self.input.is_empty() && !self.is_part
+        let is_read = match self.state {
+            State::Idle => !self.is_owed(),
+            State::Streaming { is_websocket } => is_websocket,
+            State::Asked | State::Done => false,
+        };
+        is_read && !self.input.is_empty() && !self.is_part
     }
 
     /// Whether so much waits to be sent that no further request is answered before.
@@ -356,6 +360,8 @@ impl HttpSession {
             out.extend_from_slice(&header[..len]);
             out.extend_from_slice(file_header);
             self.state = State::Streaming { is_websocket: true };
+            // Frames may have come already.
+            self.is_part = false;
             return false;
         }
         out.extend_from_slice(stream_head(&fields).as_bytes());

@@ -164,6 +164,10 @@ impl<S: Transport> Core<S> {
             session.send_user_control(UserControl::StreamEof(msid));
         }
         self.settle_in(key);
+        if self.conns[key].session.has_more() {
+            // A frame that came before the answer, maybe of a close.
+            self.mark_ready(key);
+        }
         // Nobody tells that a socket takes no more: it has to be looked at.
         let time = if only_head {
             Duration::ZERO

@@ -207,3 +207,31 @@ fn a_panic_while_logs_of_tags_are_made_costs_a_connection_or_the_stream_and_noth
     assert!(bugs > 60, "{bugs} panics");
     assert!(streams > 3, "{streams} streams ended");
 }
+
+#[test]
+fn regression_a_close_before_the_answer_ends_the_connection() {
+    // A close with mask and status 1000, and one without a status.
+    let closes: [&[u8]; 2] = [
+        &[0x88, 0x82, 1, 2, 3, 4, 0x02, 0xEA],
+        &[0x88, 0x80, 1, 2, 3, 4],
+    ];
+    for close in closes {
+        for split in [close.len(), 3] {
+            let mut stage = Stage::new(|_| {});
+            // It waits for its stream, and then for the kinds of media in it.
+            let player = stage.ask(WEBSOCKET);
+            for part in close.chunks(split) {
+                let http = stage.guests[player].http.as_mut().unwrap();
+                http.says.extend_from_slice(part);
+                stage.settle();
+            }
+            let source = stage.publish("cam");
+            stage.key_frame(source, 100);
+            stage.wait(S(5));
+            assert!(stage.guests[player].gone, "{close:?} in {split}");
+            let tail = [0x88, 0x02, 0x03, 0xE8];
+            assert!(stage.got(player).ends_with(&tail), "a close in answer");
+            stage.end();
+        }
+    }
+}
