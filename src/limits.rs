@@ -354,6 +354,10 @@ const _: () = assert!(MAIL_BYTES_MAX >= VIDEO_MESSAGE_BYTES_MAX);
 
 // Who may come, and how much.
 
+/// The relay does not start when the limit on open files leaves fewer connections than this, unless
+/// `--max-connections` says that so few are wanted.
+pub const CONNECTIONS_LEAST: usize = 16;
+
 /// Connections that have neither published nor played yet may be one in so many of all: those
 /// who open connections and do nothing cannot keep the others out.
 pub const NEWCOMERS_SHARE: usize = 4;

@@ -76,6 +76,13 @@ pub enum StartError {
         /// How many are allowed.
         allowed: u64,
     },
+    /// The limit on open files leaves hardly any connections.
+    FewFiles {
+        /// How many are needed.
+        needed: u64,
+        /// How many are allowed.
+        allowed: u64,
+    },
     /// Something else the system refused.
     System {
         /// What was tried.
@@ -111,6 +118,11 @@ impl fmt::Display for StartError {
                 f,
                 "--max-connections: needs {needed} open files, the system allows {allowed}; \
                  raise the hard limit (ulimit -Hn, LimitNOFILE=)"
+            ),
+            Self::FewFiles { needed, allowed } => write!(
+                f,
+                "the system allows {allowed} open files, and at least {needed} are needed; raise \
+                 the hard limit (ulimit -Hn, LimitNOFILE=), or say --max-connections"
             ),
             Self::System { what, error } => write!(f, "cannot {what}: {error}"),
         }
@@ -288,13 +300,22 @@ fn connection_limit(config: &Config, workers: usize) -> Result<usize, StartError
         false => limits::ADMIN_FILES as u64,
     };
     let reserved = FILES_RESERVED + 4 * workers as u64 + admin;
+    limit_within(config.max_connections, reserved, allowed)
+}
+
+/// The same where so many open files are allowed, `reserved` of which are no connections.
+fn limit_within(wanted: Option<usize>, reserved: u64, allowed: u64) -> Result<usize, StartError> {
     let room = allowed.saturating_sub(reserved);
-    match config.max_connections {
+    match wanted {
         Some(wanted) if wanted as u64 > room => Err(StartError::OpenFiles {
             needed: wanted as u64 + reserved,
             allowed,
         }),
         Some(wanted) => Ok(wanted),
+        None if room < limits::CONNECTIONS_LEAST as u64 => Err(StartError::FewFiles {
+            needed: limits::CONNECTIONS_LEAST as u64 + reserved,
+            allowed,
+        }),
         None => Ok(usize::try_from(room).unwrap_or(usize::MAX)),
     }
 }
@@ -641,5 +662,25 @@ mod tests {
             ..Config::default()
         };
         assert_eq!(connection_limit(&config, 1).unwrap(), 10);
+    }
+
+    #[test]
+    fn hardly_any_open_files_are_an_error() {
+        let reserved = FILES_RESERVED + 4;
+        let least = limits::CONNECTIONS_LEAST as u64;
+        let limit = |wanted, allowed| limit_within(wanted, reserved, allowed);
+        assert_eq!(
+            limit(None, reserved + least).unwrap(),
+            limits::CONNECTIONS_LEAST
+        );
+        assert_eq!(limit(Some(3), reserved + 3).unwrap(), 3);
+        for allowed in [0, reserved, reserved + least - 1] {
+            let error = limit(None, allowed).unwrap_err().to_string();
+            let needed = format!("at least {}", reserved + least);
+            assert!(
+                error.contains("open files") && error.contains(&needed),
+                "{error}"
+            );
+        }
     }
 }

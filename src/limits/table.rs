@@ -488,6 +488,11 @@ pub const TABLE: &[Limit] = &[
     ),
     heading("Who may come, and how much"),
     limit!(
+        Count CONNECTIONS_LEAST,
+        "Connections that open files leave, at the least, without `--max-connections`",
+        "does not start"
+    ),
+    limit!(
         OneIn NEWCOMERS_SHARE,
         "Of all connections, those without a role yet",
         "refused: `refused_newcomers`"
