@@ -176,7 +176,7 @@ pub fn route(method: &str, path: &str, query: &str, accept: &str) -> Result<Rout
     let route = match (path, id) {
         (_, Some(id)) => {
             // A number that is too large is nobody's.
-            let id = id.parse().map_err(|_| ApiError::not_found("client"))?;
+            let id = whole_number(id).ok_or_else(|| ApiError::not_found("client"))?;
             match method {
                 "DELETE" => {
                     let most = limits::BAN_TIME_MAX.as_secs();
@@ -298,7 +298,7 @@ impl Asked {
         let Some(text) = self.text(name) else {
             return Ok(None);
         };
-        let number = text.parse().ok();
+        let number = whole_number(&text);
         let number = number.filter(|number| (min..=max).contains(number));
         let message = || bad(&format!("{name} is a number of {min} to {max}"));
         number.map(Some).ok_or_else(message)
@@ -381,6 +381,12 @@ fn decoded(text: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
+/// The number that these digits are, without a sign.
+fn whole_number(text: &str) -> Option<u64> {
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| is_plain)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -400,6 +406,7 @@ mod tests {
             ("/api/v1/workers", Ok(Route::Workers)),
             ("/api/v1/clients/7", Ok(Route::Client(7))),
             ("/api/v1/clients/x", Err(404)),
+            ("/api/v1/clients/+1", Err(404)),
             ("/api/v1/clients/99999999999999999999", Err(404)),
             ("/api/v1/clients/", Err(404)),
             (

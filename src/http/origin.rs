@@ -75,6 +75,15 @@ pub fn is_foreign(request: &Request, host: &str) -> bool {
     }
 }
 
+/// The same where nothing but that tells who asks: what the browser says of the page and the origin
+/// of the page have to agree, and the scheme is that of the listener, if no proxy is in between.
+pub fn may_be_foreign(request: &Request, host: &str, is_proxied: bool) -> bool {
+    let is_same = |origin: &String| {
+        is_origin_of(origin, host) && (is_proxied || origin.starts_with("http://"))
+    };
+    is_foreign(request, host) || request.origin.as_ref().is_some_and(|its| !is_same(its))
+}
+
 /// Whether `origin` is the host that was asked for. A `Host` without a port is that of any port:
 /// proxies leave it out.
 fn is_origin_of(origin: &str, host: &str) -> bool {
@@ -163,6 +172,25 @@ mod tests {
             ),
         ] {
             assert_eq!(is_foreign(&request(fields), "relay"), foreign, "{fields}");
+        }
+    }
+
+    #[test]
+    fn without_a_token_all_that_is_said_of_the_page_has_to_agree() {
+        let both = "Sec-Fetch-Site: same-origin\r\nOrigin:";
+        for (fields, is_proxied, foreign) in [
+            ("", false, false),
+            ("Sec-Fetch-Site: same-origin\r\n", false, false),
+            ("Origin: http://relay\r\n", false, false),
+            ("Origin: https://relay\r\n", false, true),
+            ("Origin: https://relay\r\n", true, false),
+            ("Origin: null\r\n", true, true),
+            (&format!("{both} http://relay\r\n"), false, false),
+            (&format!("{both} http://evil\r\n"), false, true),
+            ("Sec-Fetch-Site: cross-site\r\n", true, true),
+        ] {
+            let said = may_be_foreign(&request(fields), "relay", is_proxied);
+            assert_eq!(said, foreign, "{fields} {is_proxied}");
         }
     }
 

@@ -106,11 +106,14 @@ pub fn parse(input: &[u8]) -> Result<Option<(Request, usize)>, Refused> {
         return Err(HEAD_TOO_LONG);
     }
     let is_1_1 = head.version == Some(1);
-    let fields = Fields::read(head.headers)?;
+    let mut fields = Fields::read(head.headers)?;
+    let (host, path, query) = target(head.path.unwrap_or_default())?;
+    // That of a proxy's request counts, whatever the field says. RFC 9112 §3.2.2.
+    fields.host = fields.host.filter(|host| !host.is_empty());
+    fields.host = fields.host.map(|its| host.unwrap_or(its));
     if fields.host.is_none() && is_1_1 {
         return Err(refused(400, "there is no Host"));
     }
-    let (path, query) = target(head.path.unwrap_or_default())?;
     let keep_alive = match fields.connection.as_str() {
         connection if has_token(connection, "close") => false,
         connection if has_token(connection, "keep-alive") => true,
@@ -181,16 +184,22 @@ fn method(name: &str) -> Method {
 
 /// Path and query of a request target: origin form, or absolute form, which servers have to
 /// take, RFC 9112 §3.2.2.
-fn target(target: &str) -> Result<(String, String), Refused> {
-    let origin_form = match target.split_once("://") {
-        Some(("http" | "https", rest)) => rest.find('/').map_or("/", |at| &rest[at..]),
-        _ => target,
+fn target(target: &str) -> Result<(Option<String>, String, String), Refused> {
+    let (host, origin_form) = match target.split_once("://") {
+        Some(("http" | "https", rest)) => {
+            let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+            (
+                Some(host.to_owned()),
+                if path.is_empty() { "/" } else { path },
+            )
+        }
+        _ => (None, target),
     };
     if !origin_form.starts_with('/') {
         return Err(refused(400, "the target is no path"));
     }
     let (path, query) = origin_form.split_once('?').unwrap_or((origin_form, ""));
-    Ok((path.to_owned(), query.to_owned()))
+    Ok((host, path.to_owned(), query.to_owned()))
 }
 
 /// Whether `list`, comma-separated, has `token`, in any case.
@@ -320,6 +329,18 @@ mod tests {
         assert!(!whole("GET / HTTP/1.0\r\n\r\n").keep_alive);
         assert!(whole("GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n").keep_alive);
         assert!(!whole("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").keep_alive);
+    }
+
+    #[test]
+    fn the_host_of_an_absolute_target_counts() {
+        let host = |target: &str, field: &str| {
+            whole(&format!("GET {target} HTTP/1.1\r\nHost: {field}\r\n\r\n")).host
+        };
+        assert_eq!(host("/live/cam.flv", "a"), "a");
+        assert_eq!(host("http://evil:80/live/cam.flv", "a"), "evil:80");
+        assert_eq!(host("http://evil", "a"), "evil");
+        check_refused("GET / HTTP/1.1\r\nHost: \r\n\r\n", 400);
+        check_refused("GET http://a/ HTTP/1.1\r\n\r\n", 400);
     }
 
     #[test]

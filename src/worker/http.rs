@@ -175,7 +175,7 @@ impl<S: Transport> Core<S> {
             }
         };
         let host = self.host(key, request);
-        if method != "GET" && origin::is_foreign(request, host) {
+        if method != "GET" && self.is_foreign_operator(key, request, host) {
             let error = ApiError::forbidden("a page of another origin may change nothing");
             return self.answer(key, error.response());
         }
@@ -213,6 +213,18 @@ impl<S: Transport> Core<S> {
             }
             None => self.answer(key, ApiError::busy().response()),
         }
+    }
+
+    /// Whether a page of another origin may be behind a request. A client that shows the token is
+    /// known by that, so that a proxy which says nothing of itself may be in front.
+    fn is_foreign_operator(&mut self, key: usize, request: &Request, host: &str) -> bool {
+        let token = self.shared.admin_token.as_ref();
+        if token.is_some_and(|token| token.is_shown_by(request)) {
+            return origin::is_foreign(request, host);
+        }
+        let http = self.conns[key].session.http();
+        let is_proxied = http.is_some_and(|http| http.proxy().is_some());
+        origin::may_be_foreign(request, host, is_proxied)
     }
 
     /// Whether a request may see figures and close connections: with the token, or, where there
