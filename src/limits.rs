@@ -372,11 +372,13 @@ pub const RTMP_NEWCOMERS_SHARE: usize = 4;
 /// Idle connections by HTTP that are looked at for one that gives way to a newcomer: the oldest.
 pub const IDLE_LOOKED_AT: usize = 256;
 
-/// One address, as `--max-per-address` counts addresses, may have one in so many of these, unless
-/// that is 0: who has one address cannot keep the others out.
-pub const ADDRESS_NEWCOMERS_SHARE: usize = 4;
+/// One address, as `--max-per-address` counts addresses, may have one more of what all share while
+/// it has less than one in so many of those that are free, unless that is 0: of connections, of
+/// newcomers, of `--max-streams`, of connections to push targets, and of those to origins. Few
+/// addresses then never take all: four leave a half.
+pub const ADDRESS_SHARE: usize = 4;
 // A household that comes at once.
-const _: () = assert!(NEWCOMERS_LEAST / ADDRESS_NEWCOMERS_SHARE >= 16);
+const _: () = assert!(NEWCOMERS_LEAST / (ADDRESS_SHARE + 1) >= 12);
 
 /// Publishes from one address, as `--max-per-address` counts addresses, unless that is 0. A
 /// hundred encoders behind one NAT that restart together all get in at once, and ten seconds
@@ -619,9 +621,12 @@ pub const FETCHES_SHARE: usize = 8;
 /// ... and are at least so many.
 pub const FETCHES_LEAST: usize = 64;
 
-/// The players of one address may have another one if it has less than one in so many of those
-/// that are free. Few addresses then never take all of them: four leave a half.
-pub const ADDRESS_FETCHES_SHARE: usize = 4;
+/// Fetched streams that linger for nobody may be one in so many of all connections; beyond that
+/// those that have lingered longest end.
+pub const LINGERING_SHARE: usize = 8;
+
+/// While fewer than one in so many of all connections are free, none lingers.
+pub const PLACES_KEPT_SHARE: usize = 16;
 
 /// How long a fetch waits when there are too many, before it tries again.
 pub const FETCH_PAUSE: Duration = Duration::from_millis(250);

@@ -298,7 +298,8 @@ pub const OPTIONS: &[Opt] = &[
         default: "10 s",
         category: Category::Edge,
         meaning: "Go on fetching a stream for this long after its last player left.",
-        note: "Who comes meanwhile finds it live.",
+        note: "Who comes meanwhile finds it live. They are one in 8 of all connections at the \
+               most, and end at once when others need the places.",
         ..BLANK
     },
     Opt {
@@ -450,8 +451,10 @@ pub const OPTIONS: &[Opt] = &[
         category: Category::Limits,
         meaning: "Connections from one IPv4 address or one IPv6 /64 at one time.",
         note: "Everybody behind one NAT has one address: raise it where a whole campus may \
-               watch. 0 sets no limit, nor one on how often an address publishes: for \
-               relays behind a proxy that passes TCP on.",
+               watch. One address has a fifth of --max-connections at the most, and of \
+               --max-streams and of what --push may have; the more others have, the less. 0 sets \
+               no limit, none of these, nor one on how often an address publishes: for relays \
+               behind a proxy that passes TCP on.",
         ..BLANK
     },
     Opt {
@@ -461,7 +464,8 @@ pub const OPTIONS: &[Opt] = &[
         default: "10000",
         category: Category::Limits,
         meaning: "Streams of the whole process at one time, those in --grace included.",
-        note: "A publish of one more is refused. 0 sets no limit.",
+        note: "A publish of one more is refused, and so is one of an address that has its share, \
+               see --max-per-address. 0 sets no limit.",
         ..BLANK
     },
     Opt {

@@ -513,9 +513,11 @@ pub const TABLE: &[Limit] = &[
         "refused: `refused_newcomers`"
     ),
     limit!(
-        OneIn ADDRESS_NEWCOMERS_SHARE,
-        "Of those, from one address, unless `--max-per-address` is 0",
-        "refused: `refused_newcomers`"
+        OneIn ADDRESS_SHARE,
+        "Of the connections, newcomers, streams, pushes and fetches that are free, what one \
+         address may have, unless `--max-per-address` is 0",
+        "refused: `refused_address`, `refused_newcomers`, NetStream.Publish.Denied; pushes and \
+         fetches are made later"
     ),
     limit!(
         Rate PUBLISHES,
@@ -943,9 +945,14 @@ pub const TABLE: &[Limit] = &[
         "made later"
     ),
     limit!(
-        OneIn ADDRESS_FETCHES_SHARE,
-        "Of those that are free, what the players of one address may have",
-        "made later"
+        OneIn LINGERING_SHARE,
+        "Of all connections, those of fetched streams that nobody plays any more",
+        "those that have been so longest end early"
+    ),
+    limit!(
+        OneIn PLACES_KEPT_SHARE,
+        "Of all connections, those that are free while streams linger like that",
+        "they end early"
     ),
     limit!(
         Time FETCH_PAUSE,

@@ -4,11 +4,16 @@
 //! Shared by all workers. The counts are atomics; the table of addresses has a lock, taken when a
 //! connection is accepted, begins to publish or play, and closes, and never on the data path.
 //!
-//! One address may have a share of the newcomers only: with silent connections from one, nobody
-//! keeps the others out. Who has many addresses still can, until `--handshake-timeout`. A part of
-//! the places is kept for RTMP, so that those who wait for a stream by HTTP do not keep its
-//! publisher out. A newcomer is refused, unless a connection by HTTP that waits for a request can
-//! give way to it (`places`): others may be about to play.
+//! One address may have a share of all places, of those for newcomers, and of connections to push
+//! targets (`shares`), and no more than `--max-per-address` in any case: who has few addresses does
+//! not keep the others out. Who has many still can, silent newcomers until `--handshake-timeout`.
+//! Connections to other servers are places too: those to push targets are counted by themselves,
+//! out of a half of all; those to origins with the address that asked, while nobody else plays what
+//! they bring.
+//!
+//! A part of the places is kept for RTMP, so that those who wait for a stream by HTTP do not keep
+//! its publisher out. A newcomer is refused, unless a connection by HTTP that waits for a request
+//! can give way to it (`places`): others may be about to play.
 
 #![expect(
     clippy::disallowed_types,
@@ -21,6 +26,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::shares::{Full, Shares, may_take};
 use crate::limits;
 use crate::limits::bucket::Bucket;
 
@@ -31,17 +37,14 @@ pub struct Admission {
     newcomers_max: usize,
     /// How many of these may speak HTTP.
     http_newcomers_max: usize,
-    /// Those of one address, while addresses are counted.
-    newcomers_per_address: usize,
     per_address_max: Option<usize>,
     /// 127.0.0.1 and ::1 are limited like any other address.
     limits_loopback: bool,
     connections: AtomicUsize,
-    /// Those among them to targets that streams are handed on to, and how many these may be.
-    pushes: AtomicUsize,
-    pushes_max: usize,
     newcomers: AtomicUsize,
     http_newcomers: AtomicUsize,
+    /// Fetched streams that nobody plays any more.
+    lingering: AtomicUsize,
     addresses: Mutex<Addresses>,
 }
 
@@ -61,9 +64,9 @@ pub enum Refusal {
     Connections,
     /// Too many have neither published nor played yet.
     Newcomers,
-    /// The same of those from its address.
+    /// Those from its address have their share of these.
     AddressNewcomers,
-    /// Too many come from its address.
+    /// Its address has its share of the connections, or `--max-per-address`.
     Address,
     /// There is too little memory.
     Memory,
@@ -84,11 +87,13 @@ impl Refusal {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Addresses {
     entries: HashMap<Key, Entry>,
     /// With so many entries, those that say nothing any more are looked for.
     sweep_at: usize,
+    /// Connections to targets that streams are handed on to, by the addresses of the publishers.
+    pushes: Shares,
 }
 
 /// One IPv4 address, or the /64 of an IPv6 address: who has one of those has all of them.
@@ -104,6 +109,8 @@ struct Entry {
     connections: usize,
     /// Those among them that have neither published nor played yet.
     newcomers: usize,
+    /// Connections to origins that are there for this address alone.
+    pulls: usize,
     publishes: Bucket,
 }
 
@@ -129,15 +136,17 @@ impl Admission {
             connections_max,
             newcomers_max,
             http_newcomers_max: newcomers_max - newcomers_max / limits::RTMP_NEWCOMERS_SHARE,
-            newcomers_per_address: newcomers_max / limits::ADDRESS_NEWCOMERS_SHARE,
             per_address_max,
             limits_loopback: true,
             connections: AtomicUsize::new(0),
-            pushes: AtomicUsize::new(0),
-            pushes_max: connections_max / limits::PUSHES_SHARE,
             newcomers: AtomicUsize::new(0),
             http_newcomers: AtomicUsize::new(0),
-            addresses: Mutex::default(),
+            lingering: AtomicUsize::new(0),
+            addresses: Mutex::new(Addresses {
+                entries: HashMap::new(),
+                sweep_at: 0,
+                pushes: Shares::new(connections_max / limits::PUSHES_SHARE),
+            }),
         }
     }
 
@@ -159,7 +168,7 @@ impl Admission {
             return Err(Refusal::Connections);
         }
         let entered = self.enter_newcomer(protocol).and_then(|()| {
-            let counted = self.count_address(address, true);
+            let counted = self.count_address(address, Some(protocol));
             counted.inspect_err(|_| self.newcomer_left(protocol))
         });
         entered.inspect_err(|_| {
@@ -193,22 +202,33 @@ impl Admission {
         }
     }
 
-    /// Counts a connection of `address`, unless that has as many as it may have.
-    fn count_address(&self, address: IpAddr, is_newcomer: bool) -> Result<(), Refusal> {
+    /// Counts a connection of `address`, unless that has as many as it may have. The connection,
+    /// and the newcomer that it is, are counted in all already.
+    fn count_address(&self, address: IpAddr, newcomer: Option<Protocol>) -> Result<(), Refusal> {
         let Some(most) = self.limit_of(address) else {
             return Ok(());
         };
+        let free = free_beside(self.connections_max, &self.connections);
         let mut addresses = self.lock();
         let entry = addresses.entries.entry(Key::of(address)).or_default();
-        if entry.connections >= most {
+        if entry.connections >= most || !may_take(entry.connections + entry.pulls, free) {
             return Err(Refusal::Address);
         }
-        if is_newcomer && entry.newcomers >= self.newcomers_per_address {
+        if newcomer.is_some_and(|its| !may_take(entry.newcomers, self.newcomers_free(its))) {
             return Err(Refusal::AddressNewcomers);
         }
         entry.connections += 1;
-        entry.newcomers += usize::from(is_newcomer);
+        entry.newcomers += usize::from(newcomer.is_some());
         Ok(())
+    }
+
+    /// How many newcomers that speak `protocol` there may be beside all but one.
+    fn newcomers_free(&self, protocol: Protocol) -> usize {
+        let all = free_beside(self.newcomers_max, &self.newcomers);
+        match protocol {
+            Protocol::Rtmp => all,
+            Protocol::Http => all.min(free_beside(self.http_newcomers_max, &self.http_newcomers)),
+        }
     }
 
     /// A connection that was counted under `from` turns out to be of `to` at `now`.
@@ -225,7 +245,8 @@ impl Admission {
         if Key::of(from) == Key::of(to) {
             return Ok(());
         }
-        self.count_address(to, is_newcomer)?;
+        // Only clients of HTTP are named by a proxy later.
+        self.count_address(to, is_newcomer.then_some(Protocol::Http))?;
         self.discount_address(from, is_newcomer, now);
         Ok(())
     }
@@ -235,42 +256,108 @@ impl Admission {
         Key::of(one) == Key::of(other)
     }
 
-    /// Counts a connection that this relay opens itself; false when there are as many as there may
-    /// be, and then nothing was counted.
-    pub(super) fn enter_dialled(&self) -> bool {
-        let may_enter = self.connections.fetch_add(1, Ordering::Relaxed) < self.connections_max;
-        if !may_enter {
-            self.leave_dialled();
+    /// Counts a connection to an origin, for what a client of `asker` wants to play.
+    ///
+    /// # Errors
+    /// There may be no more; nothing was counted.
+    pub(super) fn enter_pull(&self, asker: Option<Key>) -> Result<(), Full> {
+        self.enter_dialled()?;
+        let Some(asker) = asker else {
+            return Ok(());
+        };
+        let free = free_beside(self.connections_max, &self.connections);
+        let mut addresses = self.lock();
+        let entry = addresses.entries.entry(asker).or_default();
+        if !may_take(entry.connections + entry.pulls, free) {
+            self.connections.fetch_sub(1, Ordering::Relaxed);
+            return Err(Full::Address);
         }
-        may_enter
+        entry.pulls += 1;
+        Ok(())
     }
 
-    /// Such a connection has ended.
-    pub(super) fn leave_dialled(&self) {
+    /// A connection to an origin that counted for `from` counts for `to` from now on.
+    pub(super) fn charge_pull(&self, from: Option<Key>, to: Option<Key>, now: Duration) {
+        let mut addresses = self.lock();
+        if let Some(to) = to {
+            addresses.entries.entry(to).or_default().pulls += 1;
+        }
+        if let Some(from) = from
+            && let Some(entry) = addresses.entries.get_mut(&from)
+        {
+            entry.pulls = entry.pulls.saturating_sub(1);
+            if entry.says_nothing(now) {
+                addresses.entries.remove(&from);
+            }
+        }
+    }
+
+    /// One stream more, or one fewer, lingers: see lingering.rs.
+    pub(super) fn count_lingering(&self, is_more: bool) {
+        match is_more {
+            true => self.lingering.fetch_add(1, Ordering::Relaxed),
+            false => self.lingering.fetch_sub(1, Ordering::Relaxed),
+        };
+    }
+
+    /// Whether some of the streams that linger are to go: there are too many, or too few places.
+    pub(super) fn is_lingering_too_much(&self) -> bool {
+        let lingering = self.lingering.load(Ordering::Relaxed);
+        let open = self.connections.load(Ordering::Relaxed);
+        let free = self.connections_max.saturating_sub(open);
+        let most = (self.connections_max / limits::LINGERING_SHARE).max(1);
+        lingering > most || lingering > 0 && free < self.connections_max / limits::PLACES_KEPT_SHARE
+    }
+
+    /// How many streams linger.
+    #[cfg(test)]
+    pub(super) fn lingering(&self) -> usize {
+        self.lingering.load(Ordering::Relaxed)
+    }
+
+    /// A connection to an origin has ended, which was for `asker` alone.
+    pub(super) fn leave_pull(&self, asker: Option<Key>, now: Duration) {
         self.connections.fetch_sub(1, Ordering::Relaxed);
+        self.charge_pull(asker, None, now);
     }
 
-    /// Counts a connection to a target that streams are handed on to; false when those have their
-    /// share, or when there are as many connections as there may be, and then nothing was counted.
-    pub(super) fn enter_push(&self) -> bool {
-        let has_room = self.pushes.fetch_add(1, Ordering::Relaxed) < self.pushes_max;
-        let may_enter = has_room && self.enter_dialled();
-        if !may_enter {
-            self.pushes.fetch_sub(1, Ordering::Relaxed);
+    fn enter_dialled(&self) -> Result<(), Full> {
+        if self.connections.fetch_add(1, Ordering::Relaxed) >= self.connections_max {
+            self.connections.fetch_sub(1, Ordering::Relaxed);
+            return Err(Full::All);
         }
-        may_enter
+        Ok(())
+    }
+
+    /// Counts a connection to a target that a stream is handed on to, which a client of
+    /// `publisher` publishes.
+    ///
+    /// # Errors
+    /// There may be no more; nothing was counted.
+    pub(super) fn enter_push(&self, publisher: Option<Key>) -> Result<(), Full> {
+        self.lock().pushes.take(publisher)?;
+        let entered = self.enter_dialled();
+        entered.inspect_err(|_| self.lock().pushes.give_back(publisher))
     }
 
     /// Such a connection has ended.
-    pub(super) fn leave_push(&self) {
-        self.pushes.fetch_sub(1, Ordering::Relaxed);
-        self.leave_dialled();
+    pub(super) fn leave_push(&self, publisher: Option<Key>) {
+        self.lock().pushes.give_back(publisher);
+        self.connections.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// How many connections to such targets there are.
     #[cfg(test)]
     pub(super) fn pushes(&self) -> usize {
-        self.pushes.load(Ordering::Relaxed)
+        self.lock().pushes.taken()
+    }
+
+    /// Connections to other servers that are counted for addresses: to origins, and to targets.
+    #[cfg(test)]
+    pub(super) fn dialled(&self) -> (usize, usize) {
+        let addresses = self.lock();
+        let pulls = addresses.entries.values().map(|entry| entry.pulls).sum();
+        (pulls, addresses.pushes.each().sum())
     }
 
     /// A connection from `address` is a newcomer no longer: it publishes or plays.
@@ -360,6 +447,12 @@ impl Admission {
     }
 }
 
+/// How many there may be beside all that are there but one.
+fn free_beside(most: usize, count: &AtomicUsize) -> usize {
+    let others = count.load(Ordering::Relaxed).saturating_sub(1);
+    most.saturating_sub(others)
+}
+
 /// Whether this is the address that programs of this machine have when they choose none: 127.0.0.1
 /// or ::1. Others of 127.0.0.0/8 are chosen, and may stand for many clients.
 fn is_own_loopback(address: IpAddr) -> bool {
@@ -371,7 +464,7 @@ fn is_own_loopback(address: IpAddr) -> bool {
 
 impl Entry {
     fn says_nothing(&self, now: Duration) -> bool {
-        self.connections == 0 && self.publishes.is_full(now)
+        self.connections == 0 && self.pulls == 0 && self.publishes.is_full(now)
     }
 }
 
@@ -454,8 +547,8 @@ mod tests {
     }
 
     #[test]
-    fn an_address_has_a_quarter_of_the_newcomers_and_the_others_come_in() {
-        for (connections, newcomers) in [(4_000, 250), (100, 16)] {
+    fn an_address_has_its_share_of_the_newcomers() {
+        for (connections, newcomers) in [(4_000, 200), (100, 13)] {
             let admission = Admission::new(connections, Some(1_000));
             for _ in 0..newcomers {
                 assert_eq!(admission.enter(v4(1), RTMP), Ok(()));
@@ -463,7 +556,8 @@ mod tests {
             assert_eq!(admission.enter(v4(1), RTMP), Err(Refusal::AddressNewcomers));
             assert_eq!(admission.enter(v4(2), RTMP), Ok(()));
             assert_eq!(admission.newcomers(), newcomers + 1);
-            // One of them begins to play; another goes, and one that plays.
+            // The other goes; one of them begins to play; another goes, and one that plays.
+            admission.leave(v4(2), Some(RTMP), NOW);
             admission.settle_in(v4(1), RTMP);
             assert_eq!(admission.enter(v4(1), RTMP), Ok(()));
             assert_eq!(admission.enter(v4(1), RTMP), Err(Refusal::AddressNewcomers));
@@ -472,6 +566,67 @@ mod tests {
             admission.leave(v4(1), None, NOW);
             assert_eq!(admission.enter(v4(1), RTMP), Err(Refusal::AddressNewcomers));
         }
+    }
+
+    #[test]
+    fn regression_few_addresses_leave_places_for_others() {
+        for (connections, protocol) in [(16, RTMP), (64, HTTP), (256, RTMP), (256, HTTP)] {
+            for settles in [false, true] {
+                let admission = Admission::new(connections, Some(1_000));
+                for _ in 0..connections {
+                    for address in (1..=5).map(v4) {
+                        if admission.enter(address, protocol).is_ok() && settles {
+                            admission.settle_in(address, protocol);
+                        }
+                    }
+                }
+                let open = admission.connections();
+                assert!(open <= connections * 5 / 9 + 5, "{connections}: {open}");
+                assert_eq!(admission.enter(v4(6), RTMP), Ok(()));
+                assert_eq!(admission.enter(v4(7), HTTP), Ok(()));
+            }
+        }
+    }
+
+    #[test]
+    fn regression_publishers_have_shares_of_the_pushes() {
+        let admission = Admission::new(200, Some(1_000));
+        let key = |last| admission.key_of(v4(last));
+        for _ in 0..100 {
+            for last in 1..=5 {
+                let _: Result<(), Full> = admission.enter_push(key(last));
+            }
+        }
+        assert!(admission.pushes() <= 60, "{}", admission.pushes());
+        assert_eq!(admission.enter_push(key(1)), Err(Full::Address));
+        assert_eq!(admission.enter_push(key(6)), Ok(()));
+        let taken = admission.pushes();
+        admission.leave_push(key(6));
+        assert_eq!(admission.pushes(), taken - 1);
+        while admission.enter_push(None).is_ok() {}
+        assert_eq!((admission.pushes(), admission.connections()), (100, 100));
+        assert_eq!(admission.enter_push(key(7)), Err(Full::All));
+    }
+
+    #[test]
+    fn pulls_count_for_whom_they_are_there_alone() {
+        let admission = Admission::new(100, Some(1_000));
+        let key = admission.key_of(v4(1));
+        assert_eq!(admission.enter(v4(1), RTMP), Ok(()));
+        let entered = (0..100).filter(|_| admission.enter_pull(key).is_ok());
+        assert_eq!(entered.count(), 19);
+        assert_eq!(admission.enter(v4(1), RTMP), Err(Refusal::Address));
+        assert_eq!(admission.connections(), 20);
+        // Somebody else plays one of them.
+        admission.charge_pull(key, None, NOW);
+        assert_eq!(admission.enter_pull(key), Ok(()));
+        assert_eq!(admission.enter_pull(key), Err(Full::Address));
+        for charged in std::iter::repeat_n(key, 19).chain([None]) {
+            admission.leave_pull(charged, NOW);
+        }
+        admission.leave(v4(1), Some(RTMP), NOW);
+        assert_eq!((admission.connections(), admission.dialled()), (0, (0, 0)));
+        assert!(admission.per_address().is_empty());
     }
 
     #[test]

@@ -13,7 +13,7 @@
 
 use std::time::Instant;
 
-use log::info;
+use log::{Level, info};
 
 use super::conn::{CloseReason, Publication};
 use super::core::Core;
@@ -288,12 +288,18 @@ impl<S: Transport> Core<S> {
         let Some(held) = &pull.held else {
             return Ok(());
         };
-        let claim = self.shared.registry.claim(&name, self.worker, true);
+        let registry = &self.shared.registry;
+        let claim = registry.claim(&name, self.worker, true, pull.asker);
         let readers = match claim {
             Claim::Own { readers, .. } => readers,
             Claim::Full => {
                 self.gauges.refused_fetches += 1;
                 return Err(CloseReason::Refused("there are too many streams".into()));
+            }
+            Claim::AddressFull => {
+                self.gauges.refused_fetches += 1;
+                let why = "there are too many streams for the address that asked";
+                return Err(CloseReason::Refused(why.into()));
             }
             Claim::Elsewhere { .. } => WorkerSet::default(),
         };
@@ -305,14 +311,16 @@ impl<S: Transport> Core<S> {
         pull.all_asked = None;
         let conn = &mut self.conns[key];
         conn.has_published = true;
-        info!(
-            "conn={} pull stream={} from={} peer={} worker={}",
-            conn.id,
-            quoted(&name),
-            held.target.authority,
-            conn.peer,
-            self.worker
-        );
+        if self.notes.allow("pull", Level::Info, self.now) {
+            info!(
+                "conn={} pull stream={} from={} peer={} worker={}",
+                conn.id,
+                quoted(&name),
+                held.target.authority,
+                conn.peer,
+                self.worker
+            );
+        }
         let stream = &mut self.streams[index];
         stream.tally.gaps += u64::from(matches!(stream.source, Source::Away { .. }));
         stream.source = Source::Publisher(key);
@@ -321,6 +329,7 @@ impl<S: Transport> Core<S> {
         for worker in readers.iter() {
             self.add_feed(index, worker);
         }
+        self.charge_pull(index);
         self.tell_relays_of_begin(index);
         self.start_players(index);
         self.mark_dirty(index);

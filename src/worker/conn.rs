@@ -11,7 +11,7 @@ use bytes::{Buf, Bytes};
 use log::Level;
 use smallvec::SmallVec;
 
-use super::admission::Protocol;
+use super::admission::{Key, Protocol};
 use super::core::NO_ADDRESS;
 use super::line::{Errand, Task};
 use super::session::Session;
@@ -42,6 +42,8 @@ pub struct Conn<S> {
     pub(super) is_dialled: bool,
     /// The target that streams are handed on to by it, to its end.
     pub(super) target: Option<Box<Target>>,
+    /// The address that a connection of ours counts for, see admission.rs.
+    pub(super) charged: Option<Key>,
     /// It came to the admin listener.
     pub(super) is_admin: bool,
     /// The relays that it has come through, when it is that of one.
@@ -162,6 +164,7 @@ impl<S: Transport> Conn<S> {
             errand: None,
             is_dialled: false,
             target: None,
+            charged: None,
             is_admin: false,
             via: None,
             ring: None,
@@ -202,6 +205,7 @@ impl<S: Transport> Conn<S> {
         peer: SocketAddr,
         session: ClientSession,
         errand: Errand,
+        charged: Option<Key>,
         now: Instant,
     ) -> Self {
         let target = match errand.task {
@@ -212,6 +216,7 @@ impl<S: Transport> Conn<S> {
         Self {
             errand: Some(errand),
             target,
+            charged,
             is_dialled: true,
             is_newcomer: false,
             // The first event says that it is connected, or why not.

@@ -285,6 +285,7 @@ impl<S: Transport> Core<S> {
             self.mend_held(index);
             self.look_at_stream(index, self.now);
         }
+        self.mend_lingering();
         let called: Vec<_> = self.called.iter().map(|(id, call)| (*id, *call)).collect();
         for (id, (index, task)) in called {
             if self.line(index, task).map(|line| line.state) != Some(State::Calling(id)) {

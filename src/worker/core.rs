@@ -31,6 +31,7 @@ use super::fault::{Faults, Midst};
 use super::fetches::Fetches;
 use super::handshakes::Handshakes;
 use super::line::{Call, Task};
+use super::lingering::Lingering;
 use super::mail::{InFlight, Mail, Mailbox};
 use super::memory::Pressure;
 use super::missing::Missing;
@@ -192,6 +193,8 @@ pub struct Core<S> {
     pub(super) admins: Vec<usize>,
     /// Newcomers by HTTP that wait for a request, by id: the oldest first.
     pub(super) idle_http: BTreeMap<u64, usize>,
+    /// Fetched streams that nobody plays any more.
+    pub(super) lingering: Lingering,
     pub(super) notes: Notes,
     /// How short memory is.
     pub(super) pressure: Pressure,
@@ -234,10 +237,9 @@ impl<S: Transport> Core<S> {
         let check_every = limits::CHECK_EVERY.min(quarter).min(ping);
         let bitrate_bytes = bitrate_bytes(config);
         let notes = Notes::new(shared.mailboxes.len(), now);
-        let targets = vec![TargetGauges::default(); config.push.len()];
         Self {
             worker,
-            targets,
+            targets: vec![TargetGauges::default(); config.push.len()],
             pacer: Pacer::new(config, now),
             born: *shared.born.get_or_init(|| now),
             shared,
@@ -275,6 +277,7 @@ impl<S: Transport> Core<S> {
             asked_by_http: Vec::new(),
             admins: Vec::new(),
             idle_http: BTreeMap::new(),
+            lingering: Lingering::default(),
             notes,
             pressure: Pressure::None,
             audit_due: now,
@@ -622,9 +625,9 @@ impl<S: Transport> Core<S> {
             self.admins.retain(|&admin| admin != key);
             self.idle_http.remove(&conn.id);
             if conn.target.is_some() {
-                admission.leave_push();
+                admission.leave_push(conn.charged);
             } else if conn.is_dialled {
-                admission.leave_dialled();
+                admission.leave_pull(conn.charged, self.uptime());
             } else if !conn.is_admin {
                 admission.leave(counted, newcomer, self.uptime());
             }
@@ -658,6 +661,7 @@ impl<S: Transport> Core<S> {
             self.forget_taken();
             self.measure_rates();
         }
+        self.bound_lingering();
         self.close_stalled();
         self.review_memory();
         self.audit();

@@ -309,6 +309,7 @@ impl<S: Transport> Core<S> {
             self.outbound.push((from, Mail::NotLive { name }));
         } else if self.streams[index].may_begin() {
             self.feed_from_snapshot(index, from);
+            self.pull_is_played(index);
         }
         // While it is being fetched, or its publisher has ended it and may be back, it is fed to
         // all that wait once there is something.

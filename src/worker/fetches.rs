@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::admission::Key;
+use super::shares::Shares;
 use crate::limits;
 use crate::limits::bucket::Bucket;
 
@@ -24,28 +25,21 @@ use crate::limits::bucket::Bucket;
 /// counted.
 #[derive(Debug)]
 pub struct Fetches {
-    /// Connections without media that there may be.
-    pending_max: usize,
     state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
-    /// Connections to origins that have brought no media yet, or are about to be made.
-    pending: usize,
-    addresses: HashMap<Key, Entry>,
+    /// Connections to origins that have brought no media yet, or are about to be made, by the
+    /// addresses of the players they are for.
+    pending: Shares,
+    /// Fetches begun.
+    addresses: HashMap<Key, Bucket>,
     /// With so many addresses, those that say nothing any more are looked for.
     sweep_at: usize,
     /// Connections made, by the authority of the origin or push target; there are as many as
     /// rules name.
     dials: HashMap<String, Bucket>,
-}
-
-#[derive(Debug, Default)]
-struct Entry {
-    /// Those of the connections above that are for players of this address.
-    pending: usize,
-    begun: Bucket,
 }
 
 /// The right to have one connection to an origin on its way; given back when it is dropped.
@@ -58,9 +52,15 @@ pub struct Slot {
 impl Fetches {
     /// For a process of at most `connections_max` connections.
     pub fn new(connections_max: usize) -> Self {
+        let pending_max = (connections_max / limits::FETCHES_SHARE).max(limits::FETCHES_LEAST);
+        let state = State {
+            pending: Shares::new(pending_max),
+            addresses: HashMap::new(),
+            sweep_at: 0,
+            dials: HashMap::new(),
+        };
         Self {
-            pending_max: (connections_max / limits::FETCHES_SHARE).max(limits::FETCHES_LEAST),
-            state: Mutex::default(),
+            state: Mutex::new(state),
         }
     }
 
@@ -72,16 +72,16 @@ impl Fetches {
         };
         let mut state = self.lock();
         state.sweep(now);
-        let begun = &mut state.addresses.entry(address).or_default().begun;
+        let begun = state.addresses.entry(address).or_default();
         begun.take_ahead(limits::FETCHES, now, limits::FETCH_DELAY_MAX)
     }
 
     /// A fetch that a player of `address` began has brought a stream, and does not count.
     pub(super) fn succeeded(&self, address: Option<Key>) {
         let mut state = self.lock();
-        let entry = address.and_then(|address| state.addresses.get_mut(&address));
-        if let Some(entry) = entry {
-            entry.begun.give_back(limits::FETCHES);
+        let begun = address.and_then(|address| state.addresses.get_mut(&address));
+        if let Some(begun) = begun {
+            begun.give_back(limits::FETCHES);
         }
     }
 
@@ -98,19 +98,13 @@ impl Fetches {
         now: Duration,
     ) -> Result<Slot, Duration> {
         let mut state = self.lock();
-        let free = self.pending_max.saturating_sub(state.pending);
-        let own = address.and_then(|address| state.addresses.get(&address));
-        let own = own.map_or(0, |entry| entry.pending);
-        if own * limits::ADDRESS_FETCHES_SHARE >= free {
-            return Err(limits::FETCH_PAUSE);
-        }
+        let checked = state.pending.check(address);
+        checked.map_err(|_| limits::FETCH_PAUSE)?;
         let rate = limits::ORIGIN_DIALS;
         let kept = if first { 0 } else { rate.burst() / 2 };
         state.dial(origin, kept, now)?;
-        state.pending += 1;
-        if let Some(address) = address {
-            state.addresses.entry(address).or_default().pending += 1;
-        }
+        let taken = state.pending.take(address);
+        taken.map_err(|_| limits::FETCH_PAUSE)?;
         Ok(Slot {
             fetches: self.clone(),
             address,
@@ -129,8 +123,8 @@ impl Fetches {
     #[cfg(test)]
     pub(super) fn pending(&self) -> (usize, usize) {
         let state = self.lock();
-        let most = state.addresses.values().map(|entry| entry.pending).max();
-        (state.pending, most.unwrap_or(0))
+        let most = state.pending.each().max();
+        (state.pending.taken(), most.unwrap_or(0))
     }
 
     /// How many connections may be on their way; addresses and servers that are remembered.
@@ -138,7 +132,7 @@ impl Fetches {
     pub(super) fn kept(&self) -> (usize, usize, usize) {
         let state = self.lock();
         let (addresses, servers) = (state.addresses.len(), state.dials.len());
-        (self.pending_max, addresses, servers)
+        (state.pending.most(), addresses, servers)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -163,8 +157,7 @@ impl State {
     /// Forgets addresses that say nothing any more, once there are many.
     fn sweep(&mut self, now: Duration) {
         if self.addresses.len() >= self.sweep_at.max(limits::ADDRESSES_KEPT) {
-            self.addresses
-                .retain(|_, entry| entry.pending > 0 || !entry.begun.is_full(now));
+            self.addresses.retain(|_, begun| !begun.is_full(now));
             self.sweep_at = 2 * self.addresses.len();
         }
     }
@@ -172,12 +165,7 @@ impl State {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let mut state = self.fetches.lock();
-        state.pending = state.pending.saturating_sub(1);
-        let own = self.address.and_then(|a| state.addresses.get_mut(&a));
-        if let Some(entry) = own {
-            entry.pending = entry.pending.saturating_sub(1);
-        }
+        self.fetches.lock().pending.give_back(self.address);
     }
 }
 

@@ -21,12 +21,14 @@ use std::time::Instant;
 
 use log::{Level, debug, warn};
 
+use super::admission::Key;
 use super::conn::{CloseReason, Conn};
 use super::core::Core;
 use super::fault::Midst;
 use super::fetches::Slot;
 use super::ingress::Flow;
 use super::session::Answer;
+use super::shares::Full;
 use crate::edge::redirect::{RedirectError, Target};
 use crate::limits;
 use crate::logging::quoted;
@@ -285,21 +287,13 @@ impl<S: Transport> Core<S> {
             }
         };
         let place = self.target_of(index, task)?.place;
-        let admission = &self.shared.admission;
-        let (may_enter, why) = match task {
-            Task::Pull => (
-                admission.enter_dialled(),
-                "too many connections, see --max-connections",
-            ),
-            Task::Push(_) => (
-                admission.enter_push(),
-                "too many connections, pushes have half of --max-connections",
-            ),
+        let charged = match self.enter_dialled(index, task) {
+            Ok(charged) => charged,
+            Err(why) => {
+                self.line_failed(index, task, why);
+                return None;
+            }
         };
-        if !may_enter {
-            self.line_failed(index, task, why);
-            return None;
-        }
         let via = self.via_of(index, task);
         let action = match task {
             Task::Pull => Action::Play,
@@ -323,7 +317,7 @@ impl<S: Transport> Core<S> {
             since: self.now,
             steps: 0,
         };
-        let mut conn = Conn::dialled(conn_id, socket, address, session, errand, self.now);
+        let mut conn = Conn::dialled(conn_id, socket, address, session, errand, charged, self.now);
         let stream = &self.streams[index].name;
         conn.asked = Some(stream.clone());
         debug!(
@@ -337,6 +331,39 @@ impl<S: Transport> Core<S> {
             line.state = State::Up(key);
         }
         Some(key)
+    }
+
+    /// Counts a connection of a line; for which address, or why there may be none.
+    fn enter_dialled(&mut self, index: usize, task: Task) -> Result<Option<Key>, &'static str> {
+        let stream = &self.streams[index];
+        let address = match task {
+            Task::Pull => stream.pull.as_ref().and_then(|pull| pull.asker),
+            Task::Push(rule) => {
+                let push = stream.pushes.iter().find(|push| push.rule == rule);
+                push.and_then(|push| push.publisher)
+            }
+        };
+        let enter = |core: &Self| match task {
+            Task::Pull => core.shared.admission.enter_pull(address),
+            Task::Push(_) => core.shared.admission.enter_push(address),
+        };
+        let entered = match enter(self) {
+            Err(full) if self.let_go_for_dial((index, task), full, address) => enter(self),
+            entered => entered,
+        };
+        match (entered, task) {
+            (Ok(()), _) => Ok(address),
+            (Err(Full::Address), Task::Pull) => {
+                Err("too many connections for the address that asked, see --max-per-address")
+            }
+            (Err(Full::Address), Task::Push(_)) => {
+                Err("too many pushes for the address of the publisher, see --max-per-address")
+            }
+            (Err(Full::All), Task::Pull) => Err("too many connections, see --max-connections"),
+            (Err(Full::All), Task::Push(_)) => {
+                Err("too many connections, pushes have half of --max-connections")
+            }
+        }
     }
 
     /// The server that a line goes to, and what the stream is called there.

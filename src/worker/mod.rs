@@ -19,8 +19,9 @@
 //!     antechamber  connections of proxies before the client is known
 //!     listing      which rows a page of a list has
 //!     report       what others want to know; kicks and bans
-//!     mail, registry, admission, bans, handshakes, ended, refusal, notes, pace, timers, table,
-//!     conn, session, form, fault
+//!     mail, registry, admission, shares, bans, handshakes, ended, refusal, notes, pace, timers,
+//!     table, conn, session, form, fault
+//!     lingering    fetched streams that nobody plays any more
 //!     fetches, missing, queries: what players may have origins asked for
 //! ```
 //!
@@ -48,6 +49,7 @@ mod handshakes;
 mod http;
 mod ingress;
 pub mod line;
+mod lingering;
 mod listing;
 pub mod mail;
 mod memory;
@@ -64,6 +66,7 @@ pub mod registry;
 mod report;
 mod request;
 mod session;
+mod shares;
 mod shedding;
 #[cfg(test)]
 mod sim;

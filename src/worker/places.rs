@@ -72,9 +72,12 @@ impl<S: Transport> Core<S> {
         }
     }
 
-    /// Closes the oldest idle newcomer by HTTP whose place would do for one that was refused;
-    /// false when there is none.
+    /// Closes the oldest idle newcomer by HTTP whose place would do for one that was refused, or
+    /// lets go of a fetched stream that lingers; false when there is none.
     fn make_room(&mut self, refusal: Refusal, address: IpAddr) -> bool {
+        if self.let_go_for(refusal, address) {
+            return true;
+        }
         let admission = &self.shared.admission;
         let may_go = |conn: &Conn<S>| match refusal {
             Refusal::Newcomers => true,

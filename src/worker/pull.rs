@@ -260,7 +260,7 @@ impl<S: Transport> Core<S> {
                 }
                 return true;
             }
-            Claim::Full => {
+            Claim::Full | Claim::AddressFull => {
                 self.gauges.refused_fetches += 1;
                 return false;
             }
@@ -699,6 +699,11 @@ impl<S: Transport> Core<S> {
             debug!("stream={name} is wanted no longer");
             return self.end_pull(index);
         }
+        self.charge_pull(index);
+        self.bound_lingering();
+        if !self.streams.contains(index) {
+            return;
+        }
         self.check_media(index);
         let Some(pull) = &self.streams[index].pull else {
             return;
@@ -708,10 +713,10 @@ impl<S: Transport> Core<S> {
             .all_asked
             .is_some_and(|since| since + give_up <= self.now)
         {
-            info!(
-                "stream={} over: no origin sends it",
-                quoted(&self.streams[index].name)
-            );
+            if self.notes.allow("over", Level::Info, self.now) {
+                let name = quoted(&self.streams[index].name);
+                info!("stream={name} over: no origin sends it");
+            }
             return self.end_pull(index);
         }
         match pull.line.state {
@@ -732,13 +737,19 @@ impl<S: Transport> Core<S> {
         let (_, mut readers) = self.shared.registry.look_up(&stream.name);
         readers.remove(self.worker);
         if !stream.players.is_empty() || !readers.is_empty() {
-            pull.idle_since = None;
+            if let Some(since) = pull.idle_since.take() {
+                self.end_linger(index, since);
+            }
             return true;
         }
         let since = *pull.idle_since.get_or_insert(self.now);
         let is_over = self.draining || since + self.shared.config.pull_linger <= self.now;
         // Nothing is fetched anew for nobody.
-        !is_over && pull.held.is_some()
+        let lingers = !is_over && pull.held.is_some();
+        if lingers {
+            self.begin_linger(index, since);
+        }
+        lingers
     }
 
     /// An origin that has sent no media for `--pull-timeout` may have lost it, whatever else it
@@ -807,7 +818,7 @@ impl<S: Transport> Core<S> {
 
     /// Ends a pull: players that have begun are told that the stream is over, those that wait
     /// that there is none.
-    fn end_pull(&mut self, index: usize) {
+    pub(super) fn end_pull(&mut self, index: usize) {
         if self.streams[index].source == Source::Pulling {
             self.forget_pull(index);
             self.refuse_all_waiting(index);
@@ -845,6 +856,9 @@ impl<S: Transport> Core<S> {
 
     /// Both connections of a pull are given up.
     pub(super) fn hang_up_pull(&mut self, index: usize, pull: &Pull) {
+        if let Some(since) = pull.idle_since {
+            self.end_linger(index, since);
+        }
         self.hang_up(index, pull.line.state);
         if let Some(held) = &pull.held {
             self.hang_up(index, State::Up(held.key));

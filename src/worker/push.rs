@@ -13,10 +13,12 @@
 //! While the publisher is away the line stays as it is; when the stream ends, so does the publish
 //! over there.
 
+use std::net::IpAddr;
 use std::time::Instant;
 
-use log::{info, warn};
+use log::{Level, info, warn};
 
+use super::admission::Key;
 use super::conn::{CloseReason, Play};
 use super::core::Core;
 use super::fault::Midst;
@@ -39,6 +41,8 @@ pub(super) struct Push {
     pub(super) rule: usize,
     /// The stream, with the query of its publisher.
     pub(super) name: StreamName,
+    /// The address of the publisher, while addresses are counted.
+    pub(super) publisher: Option<Key>,
     pub(super) line: Line,
     /// The target has accepted it.
     pub(super) is_publishing: bool,
@@ -62,16 +66,21 @@ impl Push {
 
 impl<S: Transport> Core<S> {
     /// A stream is published here: it is handed on to every target there is for it.
-    pub(super) fn begin_pushes(&mut self, index: usize, name: &StreamName) {
+    pub(super) fn begin_pushes(&mut self, index: usize, name: &StreamName, publisher: IpAddr) {
+        let publisher = self.shared.admission.key_of(publisher);
         for rule in 0..self.shared.config.push.len() {
             if !self.shared.config.push[rule].is_for(name.judged_app()) {
                 continue;
             }
             let stream = &mut self.streams[index];
-            if stream.pushes.iter().all(|push| push.rule != rule) {
+            let known = stream.pushes.iter_mut().find(|push| push.rule == rule);
+            if let Some(push) = known {
+                push.publisher = publisher;
+            } else {
                 stream.pushes.push(Push {
                     rule,
                     name: name.clone(),
+                    publisher,
                     line: Line::new(self.now),
                     is_publishing: false,
                     accepted_at: None,
@@ -231,12 +240,14 @@ impl<S: Transport> Core<S> {
             Err(_) if is_publishing => return Flow::Continue,
             Err(error) => return Flow::Close(refused(error.words())),
         };
-        info!(
-            "conn={} push moves stream={} to={}",
-            self.conns[key].id,
-            quoted(&self.streams[index].name),
-            quoted(&target.authority)
-        );
+        if self.notes.allow("push_moves", Level::Info, now) {
+            info!(
+                "conn={} push moves stream={} to={}",
+                self.conns[key].id,
+                quoted(&self.streams[index].name),
+                quoted(&target.authority)
+            );
+        }
         let is_beside = is_publishing && to.is_some();
         if let Some(push) = self.push(index, rule) {
             push.line.redirect = Some(Box::new(target));
@@ -320,13 +331,15 @@ impl<S: Transport> Core<S> {
         let conn = &mut self.conns[key];
         let stream = &mut self.streams[index];
         let server = &self.shared.config.push[rule].servers[0];
-        info!(
-            "conn={} push stream={} to={} peer={}",
-            conn.id,
-            quoted(&stream.name),
-            server.authority,
-            conn.peer
-        );
+        if self.notes.allow("push", Level::Info, now) {
+            info!(
+                "conn={} push stream={} to={} peer={}",
+                conn.id,
+                quoted(&stream.name),
+                server.authority,
+                conn.peer
+            );
+        }
         stream.log.flush();
         let start = self.shared.config.start_at();
         let cursor = Cursor::new(&stream.log, start);
@@ -375,7 +388,7 @@ impl<S: Transport> Core<S> {
         let until: Instant = now + backoff::delay(push.line.failures, dice);
         push.line.state = State::Waiting(until);
         let server = &self.shared.config.push[rule].servers[0];
-        if self.notes.allow("push_failed", log::Level::Warn, now) {
+        if self.notes.allow("push_failed", Level::Warn, now) {
             warn!(
                 "push failed stream={} to={} why={} again_in_ms={}",
                 quoted(&stream.name),

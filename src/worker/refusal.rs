@@ -84,6 +84,8 @@ reasons! {
     AddressBanned, "address_banned", "the address is banned";
     /// There are `--max-streams`.
     MaxStreams, "max_streams", "there are too many streams";
+    /// The address has its share of `--max-streams`.
+    AddressStreams, "address_streams", "there are too many streams of this address";
     /// `--memory-max` is near.
     Memory, "memory", "the relay is short of memory";
     /// The connection does something else already.

@@ -13,7 +13,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 // A length of time; there is no clock here.
 use core::time::Duration;
 
+use super::admission::Key;
 use super::ended::Ended;
+use super::shares::{Full, Shares};
 use crate::edge::hops::Marker;
 use crate::limits;
 
@@ -74,22 +76,22 @@ pub enum Claim {
     },
     /// It would be one stream more than there may be.
     Full,
+    /// The address has its share of the streams.
+    AddressFull,
 }
 
 /// See the module text.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Registry {
     table: Mutex<Table>,
-    /// Streams there may be; None for any number.
-    streams_max: Option<usize>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Table {
     entries: HashMap<Arc<str>, Entry>,
     epochs: u64,
     /// Entries that have an owner and count for the limit.
-    owned: usize,
+    streams: Shares,
     /// Streams that were ended by their publishers.
     ended: Ended,
 }
@@ -100,6 +102,8 @@ struct Entry {
     owner: Option<usize>,
     /// It counts for the limit: a stream that is to be fetched does not before there is media.
     is_counted: bool,
+    /// The address it counts for: of its publisher, or of the player that had it fetched.
+    counted_for: Option<Key>,
     /// It is fetched, or to be, and not published here.
     is_fetched: bool,
     epoch: u64,
@@ -109,47 +113,72 @@ struct Entry {
 }
 
 impl Registry {
-    /// A registry of at most so many streams.
+    /// A registry of at most so many streams; None for any number.
     pub fn new(streams_max: Option<usize>) -> Self {
+        let table = Table {
+            entries: HashMap::new(),
+            epochs: 0,
+            streams: Shares::new(streams_max.unwrap_or(usize::MAX)),
+            ended: Ended::default(),
+        };
         Self {
-            table: Mutex::default(),
-            streams_max,
+            table: Mutex::new(table),
         }
     }
 
-    /// `worker` has a publisher for `name`. A stream that nobody has yet is added only if
-    /// `may_add`.
-    pub fn claim(&self, name: &Arc<str>, worker: usize, may_add: bool) -> Claim {
-        self.claim_as(name, worker, may_add, true)
+    /// `worker` has a publisher for `name`, of `address` while addresses are counted. A stream
+    /// that nobody has yet is added only if `may_add`. One that is there counts as before, also
+    /// when its publisher comes back.
+    pub(super) fn claim(
+        &self,
+        name: &Arc<str>,
+        worker: usize,
+        may_add: bool,
+        address: Option<Key>,
+    ) -> Claim {
+        self.claim_as(name, worker, may_add, Some(address))
     }
 
     /// The same for a stream that `worker` is to fetch, and that nobody may have: it counts when
     /// it is claimed as one that has a publisher.
     pub fn claim_fetch(&self, name: &Arc<str>, worker: usize, may_add: bool) -> Claim {
-        self.claim_as(name, worker, may_add, false)
+        self.claim_as(name, worker, may_add, None)
     }
 
-    fn claim_as(&self, name: &Arc<str>, worker: usize, may_add: bool, counts: bool) -> Claim {
+    /// `counts_for`: the address it counts for, if it counts.
+    fn claim_as(
+        &self,
+        name: &Arc<str>,
+        worker: usize,
+        may_add: bool,
+        counts_for: Option<Option<Key>>,
+    ) -> Claim {
         let table = &mut *self.lock();
         let known = table.entries.get(name);
         let known = known.and_then(|entry| Some((entry.owner?, entry.is_counted)));
-        let is_full = self.streams_max.is_some_and(|most| table.owned >= most);
         match known {
             Some((owner, _)) if owner != worker => return Claim::Elsewhere { worker: owner },
             None if !may_add => return Claim::Full,
-            None | Some((_, false)) if counts && is_full => return Claim::Full,
             _ => {}
+        }
+        let is_fetched = counts_for.is_none();
+        let is_new = known.is_none_or(|(_, is_counted)| !is_counted);
+        let counts_for = counts_for.filter(|_| is_new);
+        match counts_for.map(|address| table.streams.take(address)) {
+            Some(Err(Full::All)) => return Claim::Full,
+            Some(Err(Full::Address)) => return Claim::AddressFull,
+            None | Some(Ok(())) => {}
         }
         let entry = table.entries.entry(name.clone()).or_default();
         if known.is_none() {
             table.epochs += 1;
             entry.owner = Some(worker);
-            entry.is_fetched = !counts;
+            entry.is_fetched = is_fetched;
             entry.epoch = table.epochs;
         }
-        if counts && !entry.is_counted {
+        if let Some(address) = counts_for {
             entry.is_counted = true;
-            table.owned += 1;
+            entry.counted_for = address;
         }
         let mut readers = entry.readers;
         readers.remove(worker);
@@ -164,6 +193,18 @@ impl Registry {
         let table = self.lock();
         let entry = table.entries.get(name);
         entry.is_some_and(|entry| entry.owner.is_some() && !entry.is_fetched)
+    }
+
+    /// `name` is published by a client of `address` from now on: it counts for that, unless that
+    /// has its share.
+    pub(super) fn set_publisher(&self, name: &str, address: Option<Key>) {
+        let table = &mut *self.lock();
+        if let Some(entry) = table.entries.get_mut(name)
+            && entry.is_counted
+            && table.streams.hand_over(entry.counted_for, address)
+        {
+            entry.counted_for = address;
+        }
     }
 
     /// `name` was fetched and is published here from now on.
@@ -195,7 +236,7 @@ impl Registry {
         if let Some(entry) = table.entries.get_mut(name)
             && entry.owner == Some(worker)
         {
-            table.owned -= entry.disown();
+            entry.disown(&mut table.streams);
             table.tidy(name);
         }
     }
@@ -204,11 +245,13 @@ impl Registry {
     /// has its publisher and whether it has players of it.
     pub fn reconcile(&self, worker: usize, state: impl Fn(&str) -> (bool, bool)) {
         let mut table = self.lock();
-        let Table { entries, owned, .. } = &mut *table;
+        let Table {
+            entries, streams, ..
+        } = &mut *table;
         entries.retain(|name, entry| {
             let (owns, reads) = state(name);
             if entry.owner == Some(worker) && !owns {
-                *owned -= entry.disown();
+                entry.disown(streams);
             }
             if !reads {
                 entry.remove_reader(worker);
@@ -284,7 +327,7 @@ impl Registry {
     /// How many streams have an owner.
     #[cfg(test)]
     pub(super) fn owned(&self) -> usize {
-        self.lock().owned
+        self.lock().streams.taken()
     }
 
     /// Everything that is known: name, owner, epoch, workers with players.
@@ -321,10 +364,13 @@ impl Entry {
         self.owner.map(|worker| Owner { worker, epoch })
     }
 
-    /// Nobody owns it any more; by how much fewer streams there are.
-    fn disown(&mut self) -> usize {
+    /// Nobody owns it any more, so that it counts no longer.
+    fn disown(&mut self, streams: &mut Shares) {
         self.owner = None;
-        usize::from(std::mem::take(&mut self.is_counted))
+        let address = self.counted_for.take();
+        if std::mem::take(&mut self.is_counted) {
+            streams.give_back(address);
+        }
     }
 
     fn remove_reader(&mut self, worker: usize) {
@@ -344,29 +390,29 @@ mod tests {
 
     #[test]
     fn the_first_to_claim_owns_until_it_releases() {
-        let registry = Registry::default();
+        let registry = Registry::new(None);
         let name: Arc<str> = "live/cam".into();
         assert!(matches!(
-            registry.claim(&name, 1, true),
+            registry.claim(&name, 1, true, None),
             Claim::Own { epoch: 1, .. }
         ));
         assert!(matches!(
-            registry.claim(&name, 1, true),
+            registry.claim(&name, 1, true, None),
             Claim::Own { epoch: 1, .. }
         ));
         assert_eq!(
-            registry.claim(&name, 0, true),
+            registry.claim(&name, 0, true, None),
             Claim::Elsewhere { worker: 1 }
         );
         registry.release(&name, 0);
         assert_eq!(
-            registry.claim(&name, 0, true),
+            registry.claim(&name, 0, true, None),
             Claim::Elsewhere { worker: 1 }
         );
         registry.release(&name, 1);
         assert!(registry.is_empty());
         assert!(matches!(
-            registry.claim(&name, 0, true),
+            registry.claim(&name, 0, true, None),
             Claim::Own { epoch: 2, .. }
         ));
     }
@@ -375,7 +421,7 @@ mod tests {
     fn no_more_streams_than_there_may_be() {
         let registry = Registry::new(Some(2));
         let name = |number: u32| Arc::from(format!("live/{number}"));
-        let claim = |number, may_add| registry.claim(&name(number), 0, may_add);
+        let claim = |number, may_add| registry.claim(&name(number), 0, may_add, None);
         assert!(matches!(claim(1, true), Claim::Own { .. }));
         assert_eq!(claim(2, false), Claim::Full);
         assert!(matches!(claim(2, true), Claim::Own { .. }));
@@ -392,6 +438,32 @@ mod tests {
     }
 
     #[test]
+    fn regression_few_addresses_leave_streams_for_others() {
+        let registry = Registry::new(Some(100));
+        let address = |number: u8| Some(Key::of([10, 0, 0, number].into()));
+        let name = |of: u8, number: u32| Arc::from(format!("live/{of}-{number}"));
+        for number in 0..100 {
+            for of in 1..=5 {
+                registry.claim(&name(of, number), 0, true, address(of));
+            }
+        }
+        let owned = registry.owned();
+        assert!(owned <= 60, "{owned}");
+        let claim = |of, number| registry.claim(&name(of, number), 0, true, address(of));
+        assert_eq!(claim(1, 99), Claim::AddressFull);
+        assert!(matches!(claim(6, 0), Claim::Own { .. }));
+        // One that is there counts once, whoever publishes it.
+        assert!(matches!(claim(1, 0), Claim::Own { .. }));
+        registry.set_publisher(&name(1, 0), address(7));
+        assert_eq!(registry.owned(), owned + 1);
+        assert!(matches!(claim(7, 0), Claim::Own { .. }));
+        registry.reconcile(0, |name| (name == "live/7-0", false));
+        assert_eq!((registry.owned(), registry.len()), (1, 1));
+        registry.release(&name(7, 0), 0);
+        assert_eq!(registry.lock().streams.each().count(), 0);
+    }
+
+    #[test]
     fn fetches_count_as_streams_once_they_have_media() {
         let registry = Registry::new(Some(1));
         let name = |number: u32| Arc::from(format!("live/{number}"));
@@ -400,7 +472,7 @@ mod tests {
             assert!(matches!(claimed, Claim::Own { .. }), "{number}");
         }
         assert_eq!(registry.owned(), 0);
-        let claim = |number| registry.claim(&name(number), 0, true);
+        let claim = |number| registry.claim(&name(number), 0, true, None);
         assert!(matches!(claim(1), Claim::Own { epoch: 2, .. }));
         assert!(matches!(claim(1), Claim::Own { .. }));
         assert_eq!((claim(2), registry.owned()), (Claim::Full, 1));
@@ -412,13 +484,13 @@ mod tests {
 
     #[test]
     fn what_is_known_of_a_worker_can_be_made_true() {
-        let registry = Registry::default();
+        let registry = Registry::new(None);
         let name = |number: u32| Arc::from(format!("live/{number}"));
         for number in 0..4 {
-            registry.claim(&name(number), 0, true);
+            registry.claim(&name(number), 0, true, None);
             registry.join(&name(number), 1);
         }
-        registry.claim(&name(9), 1, true);
+        registry.claim(&name(9), 1, true, None);
         registry.reconcile(0, |name| (name == "live/1", false));
         assert_eq!((registry.len(), registry.owned()), (5, 2));
         registry.reconcile(1, |name| (name == "live/9", name == "live/2"));
@@ -429,7 +501,7 @@ mod tests {
 
     #[test]
     fn relays_are_known_until_they_or_their_worker_leave() {
-        let registry = Registry::default();
+        let registry = Registry::new(None);
         let name: Arc<str> = "live/cam".into();
         let marker = |relay: u64| {
             let mut via_counts = ViaCounts::default();
@@ -455,11 +527,11 @@ mod tests {
 
     #[test]
     fn readers_are_known_to_whoever_claims() {
-        let registry = Registry::default();
+        let registry = Registry::new(None);
         let name: Arc<str> = "live/cam".into();
         assert_eq!(registry.join(&name, 0), None);
         assert_eq!(registry.join(&name, 3), None);
-        let Claim::Own { readers, .. } = registry.claim(&name, 3, true) else {
+        let Claim::Own { readers, .. } = registry.claim(&name, 3, true, None) else {
             panic!("it is free")
         };
         assert_eq!(readers.iter().collect::<Vec<_>>(), [0]);

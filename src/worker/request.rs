@@ -130,14 +130,17 @@ impl<S: Transport> Core<S> {
         }
         let has_memory = self.pressure < Pressure::NoStreams;
         let registry = &self.shared.registry;
-        let (epoch, readers) = match registry.claim(&stream_name, self.worker, has_memory) {
+        let ip = self.conns[key].counted_ip();
+        let address = self.shared.admission.key_of(ip);
+        let claim = registry.claim(&stream_name, self.worker, has_memory, address);
+        let (epoch, readers) = match claim {
             Claim::Own { epoch, readers } => (epoch, readers),
-            Claim::Full => {
+            Claim::Full | Claim::AddressFull => {
                 self.gauges.refused_publishes += 1;
-                let reason = if has_memory {
-                    Refused::MaxStreams
-                } else {
-                    Refused::Memory
+                let reason = match claim {
+                    Claim::AddressFull => Refused::AddressStreams,
+                    _ if has_memory => Refused::MaxStreams,
+                    _ => Refused::Memory,
                 };
                 return self.refuse_publish(key, msid, &name, reason);
             }
@@ -171,13 +174,14 @@ impl<S: Transport> Core<S> {
             self.end_publication(index, Status::PublishBadName, why, &reason);
         }
         self.faults.at(Midst::Role);
+        self.shared.registry.set_publisher(&stream_name, address);
         self.accept_publish(key, msid, index, kind);
         self.settle_in(key);
         self.new_publishers.push(key);
         let idle = self.shared.config.publish_idle;
         self.arm(key, self.now + idle);
         self.begin_publish(index, key, epoch, readers);
-        self.begin_pushes(index, &name);
+        self.begin_pushes(index, &name, ip);
         Flow::Continue
     }
 
@@ -433,6 +437,7 @@ impl<S: Transport> Core<S> {
         conn.plays.push(play);
         self.faults.at(Midst::Role);
         self.count_via(index, slot);
+        self.pull_is_played(index);
         let begins = self.streams[index].may_begin();
         if switching || !begins {
             self.arm(key, until);

@@ -287,6 +287,8 @@ impl<S: Transport> Core<S> {
         }
         if self.streams[index].players.is_empty() {
             self.last_player_left(index);
+        } else {
+            self.charge_pull(index);
         }
     }
 

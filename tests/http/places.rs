@@ -47,12 +47,12 @@ fn connections_by_http_count_as_those_by_rtmp_do() {
 
 #[test]
 fn who_asks_for_pages_gives_way_and_who_plays_does_not() {
-    // An address may have a quarter of 64 newcomers.
+    // An address may have a fifth of the 48 newcomers that speak HTTP.
     let relay = relay_with(&[
         "--max-per-address",
         "60",
         "--max-connections",
-        "100",
+        "256",
         "--workers",
         "1",
     ]);
@@ -69,21 +69,21 @@ fn who_asks_for_pages_gives_way_and_who_plays_does_not() {
     assert!(is_let_in(Http::connect(relay.http())).is_some());
     // Those that wait for a stream do not give way.
     drop(crowd);
-    let waiting: Vec<FlvPlayer> = (0..16)
+    let waiting: Vec<FlvPlayer> = (0..10)
         .map(|_| FlvPlayer::ask(relay.http(), "later", Way::Plain))
         .collect();
-    relay.wait_players(36);
+    relay.wait_players(30);
     assert!(is_let_in(Http::connect(relay.http())).is_none());
     drop(waiting);
 }
 
 #[test]
 fn regression_connections_that_ask_for_pages_keep_nobody_out() {
-    let flags = ["--max-connections", "100", "--max-per-address", "60"];
+    let flags = ["--max-connections", "600", "--max-per-address", "60"];
     let relay = relay_with(&[&flags[..], &["--workers", "2"]].concat());
-    // Four addresses have a quarter of the 64 newcomers each; 16 places are kept for RTMP.
+    // Four addresses leave a half of the 112 newcomers that speak HTTP.
     let mut crowd = Vec::new();
-    for round in 0..20 {
+    for round in 0..30 {
         for address in 1..=4 {
             let come = is_let_in(Http::over(from(address, relay.http())));
             crowd.push(come.unwrap_or_else(|| panic!("{address} in round {round}")));

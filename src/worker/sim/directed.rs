@@ -277,7 +277,7 @@ impl Stage {
     }
 
     /// What there is, all of which is nothing when everybody has left.
-    fn left(&self) -> [usize; 11] {
+    fn left(&self) -> [usize; 14] {
         let core = &self.core;
         let admission = &self.shared.admission;
         [
@@ -292,6 +292,9 @@ impl Stage {
             admission.connections(),
             admission.newcomers(),
             admission.per_address().iter().sum(),
+            admission.dialled().0,
+            admission.dialled().1,
+            admission.lingering(),
         ]
     }
 
@@ -314,7 +317,7 @@ impl Stage {
         }
         self.settle();
         self.wait(S(15));
-        assert_eq!(self.left(), [0; 11]);
+        assert_eq!(self.left(), [0; 14]);
         for guest in &self.guests {
             assert!(guest.wire.borrow().relay_gone);
         }

@@ -121,7 +121,7 @@ impl Pair {
         }
         self.wait(60, &[]);
         for stage in &self.stages {
-            assert_eq!(stage.left(), [0; 11]);
+            assert_eq!(stage.left(), [0; 14]);
         }
     }
 }

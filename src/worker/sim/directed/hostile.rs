@@ -188,7 +188,7 @@ fn publish_behind_a_feed(torn: bool) {
     let name: Arc<str> = "live/cam".into();
     // Worker 1 has the stream, feeds it, falls behind in a long message, and gives it up.
     let registry = &stage.shared.registry;
-    let Claim::Own { epoch, .. } = registry.claim(&name, 1, true) else {
+    let Claim::Own { epoch, .. } = registry.claim(&name, 1, true, None) else {
         panic!("it is free")
     };
     let (mut log, mut pool) = (StreamLog::new(stage.core.log_limits), BlockPool::default());

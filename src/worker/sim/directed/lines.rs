@@ -10,6 +10,7 @@ use super::super::wire::{End, SimSocket, Wire};
 use super::{KEY, MS, S, Stage};
 use crate::config::Config;
 use crate::edge::rule::Rule;
+use crate::rtmp::client::Action;
 use crate::rtmp::message::{MessageHeader, Payload, Timestamp, kind};
 use crate::rtmp::server::{Event, Request, ServerSession, WireSettings};
 use crate::rtmp::writer::write_message;
@@ -277,10 +278,118 @@ fn a_push_target_is_connected_to_at_a_rate() {
 }
 
 #[test]
+fn regression_streams_that_linger_leave_places() {
+    let mut lines = Lines::new(|config| {
+        pull(config);
+        config.pull_linger = S(3_600);
+        config.pull_timeout = S(60);
+    });
+    lines.stage = Stage::with(lines.stage.shared.config.clone(), 40);
+    let from = |number| [10, 0, 1, number];
+    for number in 0..12 {
+        let name = format!("cam{number}");
+        let player = lines.stage.come_from(from(number), Action::Play, &name);
+        lines.pass(2);
+        assert!(lines.stage.guests[player].media > 0, "{number}");
+        leave(&mut lines.stage, player);
+        lines.pass(1);
+        let admission = &lines.stage.shared.admission;
+        let expected = usize::from(number + 1).min(5);
+        assert_eq!(admission.lingering(), expected);
+        assert_eq!(admission.connections(), expected);
+    }
+    // That one is played again, and the others make room.
+    let mut players = Vec::new();
+    for number in 0..39 {
+        players.push(lines.stage.come_from(from(number), Action::Play, "cam11"));
+        lines.settle();
+    }
+    let admission = &lines.stage.shared.admission;
+    assert_eq!((admission.lingering(), admission.connections()), (0, 40));
+    assert!(players.iter().all(|&one| !lines.stage.guests[one].gone));
+    players
+        .into_iter()
+        .for_each(|one| leave(&mut lines.stage, one));
+    lines.pass(1);
+    assert_eq!(lines.stage.shared.admission.lingering(), 1);
+    lines.stage.now += S(3_601);
+    lines.pass(8);
+    lines.stage.end();
+}
+
+#[test]
+fn regression_pulls_count_for_the_address_that_asked() {
+    let mut lines = Lines::new(|config| {
+        pull(config);
+        config.pull_timeout = S(60);
+    });
+    lines.stage = Stage::with(lines.stage.shared.config.clone(), 40);
+    let mut guests = Vec::new();
+    for number in 0..20 {
+        let (name, from) = (format!("cam{number}"), [10, 0, 1, 1]);
+        guests.push(lines.stage.come_from(from, Action::Play, &name));
+        lines.pass(1);
+    }
+    let admission = lines.stage.shared.clone();
+    let admission = &admission.admission;
+    assert!(admission.connections() <= 9, "{}", admission.connections());
+    let (charged, _) = admission.dialled();
+    assert!(charged >= 4, "{charged}");
+    let other = lines.stage.come_from([10, 0, 1, 2], Action::Play, "other");
+    lines.pass(2);
+    assert!(lines.stage.guests[other].media > 0);
+    assert_eq!(admission.dialled().0, charged + 1);
+    // What somebody else plays as well counts for nobody, until that one has gone.
+    let both = lines.stage.come_from([10, 0, 1, 2], Action::Play, "cam0");
+    lines.pass(1);
+    assert_eq!(admission.dialled().0, charged);
+    leave(&mut lines.stage, both);
+    lines.pass(1);
+    assert_eq!(admission.dialled().0, charged + 1);
+    guests.push(other);
+    for guest in guests {
+        if !lines.stage.guests[guest].gone {
+            leave(&mut lines.stage, guest);
+        }
+    }
+    lines.pass(30);
+    lines.stage.end();
+}
+
+#[test]
+fn regression_few_publishers_leave_pushes_for_others() {
+    let mut lines = Lines::new(|config| {
+        let rule = |number| Rule::parse(&format!("rtmp://target{number}/app/{{stream}}")).unwrap();
+        config.push = (0..2).map(rule).collect();
+    });
+    lines.stage = Stage::with(lines.stage.shared.config.clone(), 40);
+    let mut publishers = Vec::new();
+    for number in 0..15 {
+        let (address, name) = ([10, 0, 1, number % 5], format!("cam{number}"));
+        publishers.push(lines.stage.come_from(address, Action::Publish, &name));
+    }
+    lines.pass(12);
+    let taken = lines.stage.shared.admission.pushes();
+    assert!((10..=14).contains(&taken), "{taken}");
+    let other = lines
+        .stage
+        .come_from([10, 0, 1, 9], Action::Publish, "other");
+    lines.pass(12);
+    assert!(lines.stage.shared.admission.pushes() > taken);
+    for guest in publishers.into_iter().chain([other]) {
+        leave(&mut lines.stage, guest);
+    }
+    lines.pass(60);
+    assert_eq!(lines.stage.shared.admission.dialled(), (0, 0));
+    lines.stage.end();
+}
+
+#[test]
 fn pushes_have_a_share_of_all_connections() {
     let mut lines = Lines::new(|config| {
         let rule = |number| Rule::parse(&format!("rtmp://target{number}/app/{{stream}}")).unwrap();
         config.push = (0..6).map(rule).collect();
+        config.max_per_address = None;
     });
     lines.stage = Stage::with(lines.stage.shared.config.clone(), 20);
     let publishers: Vec<usize> = (0..4)

@@ -104,14 +104,25 @@ fn those_for_whom_there_is_no_room_are_turned_away() {
     stage.end();
     let mut stage = Stage::with(Config::default(), 80);
     stage.publish("now");
-    for _ in 1..80 {
-        let id = stage.play("now");
+    for number in 1..80 {
+        let id = stage.come_from(anywhere(number), Action::Play, "now");
         assert!(!stage.guests[id].gone);
     }
     assert_eq!(stage.shared.admission.newcomers(), 0);
     let refused = stage.play("now");
     assert!(stage.guests[refused].gone);
     assert_eq!(stage.gauges().refused, 1);
+    stage.end();
+    // Few addresses, which play, leave places for others.
+    let mut stage = Stage::with(Config::default(), 80);
+    stage.publish("now");
+    for number in (1..6).cycle().take(200) {
+        stage.come_from(anywhere(number), Action::Play, "now");
+    }
+    assert!(stage.shared.admission.connections() <= 50);
+    let other = stage.come_from(anywhere(6), Action::Play, "now");
+    assert!(!stage.guests[other].gone);
+    assert!(stage.gauges().refused_address > 100);
     stage.end();
     let mut stage = Stage::new(|config| config.max_per_address = Some(3));
     for _ in 0..3 {

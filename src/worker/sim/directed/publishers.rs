@@ -108,7 +108,10 @@ fn a_publish_without_media_ends_alone() {
 
 #[test]
 fn no_more_streams_are_published_than_there_may_be() {
-    let mut stage = Stage::new(|config| config.max_streams = Some(2));
+    let mut stage = Stage::new(|config| {
+        config.max_streams = Some(2);
+        config.max_per_address = None;
+    });
     let first = stage.publish("a");
     stage.publish("b");
     let player = stage.play("c");
@@ -133,6 +136,36 @@ fn no_more_streams_are_published_than_there_may_be() {
     let taken = stage.publish("c");
     stage.check_heard(taken, &["Publish.Start"]);
     stage.check_heard(player, &PLAYS);
+    stage.end();
+}
+
+#[test]
+fn regression_few_addresses_leave_streams_for_others() {
+    let mut stage = Stage::new(|config| config.max_streams = Some(18));
+    let from = |number: usize| [10, 0, 1, u8::try_from(number).unwrap()];
+    let mut taken = Vec::new();
+    for number in 0..60 {
+        let name = format!("cam{number}");
+        let guest = stage.come_from(from(number % 5), Action::Publish, &name);
+        if !stage.guests[guest].gone {
+            taken.push((number, guest));
+        }
+    }
+    assert!(taken.len() <= 12, "{}", taken.len());
+    let other = stage.come_from(from(9), Action::Publish, "other");
+    stage.check_heard(other, &["Publish.Start"]);
+    // Who comes back within the grace counts once.
+    let (number, guest) = taken[0];
+    stage.guests[guest]
+        .wire
+        .borrow_mut()
+        .client_ends(End::Reset);
+    stage.guests[guest].gone = true;
+    stage.settle();
+    let owned = stage.shared.registry.owned();
+    let back = stage.come_from(from(number % 5), Action::Publish, &format!("cam{number}"));
+    stage.check_heard(back, &["Publish.Start"]);
+    assert_eq!(stage.shared.registry.owned(), owned);
     stage.end();
 }
 

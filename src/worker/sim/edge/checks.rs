@@ -306,8 +306,11 @@ impl World {
                 admission.newcomers(),
                 admission.per_address().iter().sum(),
                 relay.shared.fetches.pending().0,
+                admission.dialled().0,
+                admission.dialled().1,
+                admission.lingering(),
             ];
-            if left != [0; 6] {
+            if left != [0; 9] {
                 self.fail(&format!("relay {number} still counts {left:?}"));
             }
         }
@@ -335,7 +338,7 @@ fn check_totals(relay: &Relay) -> Result<(), String> {
     let names = registry.len();
     let (pending, most) = fetches.pending();
     let (pending_max, addresses, servers) = fetches.kept();
-    let of_address_max = pending_max / limits::ADDRESS_FETCHES_SHARE + 1;
+    let of_address_max = pending_max / limits::ADDRESS_SHARE + 1;
     let rules = relay.config.pull.iter().chain(&relay.config.push);
     let servers_max = rules.map(|rule| rule.servers.len()).sum();
     let [accepted, newest] = queries.len();

@@ -76,7 +76,7 @@ pub(super) fn draw(rng: &mut Rng) -> (Vec<Config>, &'static [usize]) {
     let base = settings::draw(rng);
     let seconds = |rng: &mut Rng, values: &[u64]| Duration::from_secs(rng.pick(values));
     let base = Config {
-        max_per_address: None,
+        max_per_address: base.max_per_address.filter(|most| *most > 3),
         max_streams: None,
         memory_max: None,
         publish_bitrate_max: None,
