@@ -150,6 +150,8 @@ pub fn start(filter: Option<&str>) -> io::Result<FlushOnDrop> {
     thread::Builder::new()
         .name("log".into())
         .spawn(move || writer.write_all(&receiver, io::stderr()))?;
+    let given = std::env::var("RUST_LOG").ok().filter(|_| filter.is_none());
+    let environment = given.as_deref().filter(|spec| is_spec(spec));
     let mut builder = match filter {
         Some(filter) => {
             let mut builder = env_logger::Builder::new();
@@ -157,8 +159,9 @@ pub fn start(filter: Option<&str>) -> io::Result<FlushOnDrop> {
             builder
         }
         None => {
-            let environment = env_logger::Env::default().default_filter_or("info");
-            env_logger::Builder::from_env(environment)
+            let mut builder = env_logger::Builder::new();
+            builder.parse_filters(environment.unwrap_or(DEFAULT_FILTER));
+            builder
         }
     };
     let enqueue = Box::new(Enqueue(queue.clone()));
@@ -167,7 +170,26 @@ pub fn start(filter: Option<&str>) -> io::Result<FlushOnDrop> {
         .target(env_logger::Target::Pipe(enqueue))
         .init();
     QUEUE.get_or_init(|| queue);
+    if let Some(spec) = given.as_deref().filter(|spec| !is_spec(spec)) {
+        let spec = quoted(spec);
+        warn!("RUST_LOG: got {spec}; expected levels as of --log; it is {DEFAULT_FILTER} now");
+    }
     Ok(FlushOnDrop)
+}
+
+/// What is logged when nobody says.
+const DEFAULT_FILTER: &str = "info";
+
+/// Whether `env_logger` understands all of `spec`: what it does not, it leaves out, and then less
+/// is logged than anybody wants.
+fn is_spec(spec: &str) -> bool {
+    let (levels, _) = spec.split_once('/').unwrap_or((spec, ""));
+    let is_level = |text: &str| text.is_empty() || text.parse::<log::LevelFilter>().is_ok();
+    !levels.trim().is_empty()
+        && levels.split(',').all(|part| match part.split_once('=') {
+            Some((target, level)) => !target.trim().is_empty() && is_level(level.trim()),
+            None => true,
+        })
 }
 
 /// Waits until what was logged so far is written, [`limits::LOG_FLUSH`] at most. For the end of

@@ -1,6 +1,7 @@
 //! The `tailwater` binary: flags, then the relay, or `top`. Exit codes: 0 after a signal or a
 //! printed text, 1 when the relay could not start, 2 for a bad option.
 
+use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -8,10 +9,14 @@ use tailwater::flags::{self, Outcome};
 use tailwater::{logging, server, top};
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args_os()
-        .skip(1)
-        .map(|raw| raw.to_string_lossy().into_owned())
-        .collect();
+    let arguments = std::env::args_os().skip(1).map(OsString::into_string);
+    let arguments: Vec<String> = match arguments.collect() {
+        Ok(arguments) => arguments,
+        Err(raw) => {
+            eprintln!("tailwater: {raw:?}: expected UTF-8");
+            return ExitCode::from(2);
+        }
+    };
     if let [first, rest @ ..] = &arguments[..]
         && first == "top"
     {

@@ -54,7 +54,12 @@ pub enum StartError {
         error: io::Error,
     },
     /// A certificate or key cannot be used.
-    Tls(FileError),
+    Tls {
+        /// The options that name them.
+        flags: &'static str,
+        /// What is wrong with which file.
+        error: FileError,
+    },
     /// The token for the admin listener cannot be read.
     Token {
         /// The file.
@@ -104,7 +109,7 @@ impl fmt::Display for StartError {
                 }
                 Ok(())
             }
-            Self::Tls(error) => write!(f, "TLS: {error}"),
+            Self::Tls { flags, error } => write!(f, "{flags}: {error}"),
             Self::Token { path, error } => {
                 write!(f, "--admin-token-file: {}: {error}", path.display())
             }
@@ -327,7 +332,10 @@ fn load_tls(config: &Config) -> Result<Option<Arc<ServerTls>>, StartError> {
     }
     let keys = config.tls_key.iter().cloned();
     let pairs: Vec<_> = config.tls_cert.iter().cloned().zip(keys).collect();
-    let (tls, warnings) = ServerTls::new(&pairs).map_err(StartError::Tls)?;
+    let (tls, warnings) = ServerTls::new(&pairs).map_err(|error| StartError::Tls {
+        flags: "--tls-cert, --tls-key",
+        error,
+    })?;
     for warning in warnings {
         warn!("TLS: {warning}");
     }
@@ -369,7 +377,10 @@ fn load_client_tls(config: &Config) -> Result<Option<ClientTls>, StartError> {
     match ClientTls::new(&config.tls_ca) {
         Ok(tls) => Ok(Some(tls)),
         Err(_) if !is_needed => Ok(None),
-        Err(error) => Err(StartError::Tls(error)),
+        Err(error) => Err(StartError::Tls {
+            flags: "--tls-ca",
+            error,
+        }),
     }
 }
 

@@ -175,3 +175,83 @@ fn secrets_that_everybody_may_read_are_warned_of() {
     assert_eq!(warnings(0o644), [true, true]);
     assert_eq!(warnings(0o640), [false, false]);
 }
+
+/// What a relay that does not start says, and its exit code.
+fn refusal(command: &mut Command) -> (Option<i32>, String) {
+    let output = command.stdout(Stdio::null()).output().unwrap();
+    let err = String::from_utf8_lossy(&output.stderr).into_owned();
+    (output.status.code(), err)
+}
+
+#[test]
+fn regression_errors_of_files_name_their_options() {
+    let file = scratch("tls").join("junk.pem");
+    fs::write(&file, "junk").unwrap();
+    let file = file.to_str().unwrap();
+    let pair = [
+        "--listen-tls",
+        "127.0.0.1:0",
+        "--tls-cert",
+        file,
+        "--tls-key",
+        file,
+    ];
+    let (code, err) = refusal(Command::new(BINARY).args(pair));
+    assert!(
+        code == Some(1) && err.contains("--tls-cert, --tls-key: "),
+        "{err}"
+    );
+    let ca = ["--listen", "127.0.0.1:0", "--tls-ca", file];
+    let (code, err) = refusal(Command::new(BINARY).args(ca));
+    assert!(code == Some(1) && err.contains("--tls-ca: "), "{err}");
+}
+
+#[test]
+fn regression_arguments_are_utf8() {
+    let name = std::os::unix::ffi::OsStrExt::from_bytes(b"l\xffve");
+    let name: &std::ffi::OsStr = name;
+    let (code, err) = refusal(Command::new(BINARY).arg("--app").arg(name));
+    assert_eq!(code, Some(2), "{err}");
+    assert!(
+        err.contains("xFF") && err.contains("expected UTF-8"),
+        "{err}"
+    );
+}
+
+#[test]
+fn regression_files_may_begin_with_a_byte_order_mark() {
+    let file = scratch("config").join("bom.conf");
+    fs::write(&file, "\u{feff}max-streams = 77\n").unwrap();
+    let config = ["--print-config", "--config", file.to_str().unwrap()];
+    let output = Command::new(BINARY).args(config).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("max-streams = 77"), "{text}");
+}
+
+#[test]
+fn regression_a_wrong_rust_log_leaves_the_usual_log() {
+    let child = Command::new(BINARY)
+        .args(["--listen", "127.0.0.1:0"])
+        .env("RUST_LOG", "bogus=zz")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    pause_until_listening(child, |err| {
+        assert!(err.contains("RUST_LOG: got \"bogus=zz\""), "{err}");
+        assert!(err.contains("started version="), "{err}");
+    });
+}
+
+/// Waits until the relay listens, stops it, and hands over its log.
+fn pause_until_listening(mut child: Child, check: impl FnOnce(&str)) {
+    use std::io::{BufRead, BufReader};
+    let mut line = String::new();
+    let stdout = child.stdout.take().unwrap();
+    BufReader::new(stdout).read_line(&mut line).unwrap();
+    assert!(line.starts_with("listening "), "{line}");
+    let pid = Pid::from_child(&child);
+    kill_process(pid, Signal::TERM).unwrap();
+    let output = child.wait_with_output().unwrap();
+    check(&String::from_utf8_lossy(&output.stderr));
+}

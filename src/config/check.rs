@@ -56,6 +56,15 @@ fn refuse(
     })
 }
 
+/// Whether two listeners would have an address in common.
+fn is_one(one: &SocketAddr, other: &SocketAddr) -> bool {
+    let has_all = one.ip().is_unspecified() || other.ip().is_unspecified();
+    one.port() != 0
+        && one.port() == other.port()
+        && one.is_ipv4() == other.is_ipv4()
+        && (has_all || one.ip() == other.ip())
+}
+
 /// Checks what the listeners of HTTP ask of the others, and what goes with them.
 fn check_http(config: &Config, values: &Values<'_>) -> Result<(), ConfigError> {
     let refuse = |name, index, expected| refuse(values, name, index, expected);
@@ -68,10 +77,13 @@ fn check_http(config: &Config, values: &Values<'_>) -> Result<(), ConfigError> {
     }
     for (name, list) in [("http", &config.http), ("admin", &config.admin)] {
         let is_taken = |address: &SocketAddr| {
-            let by_rtmp = config.listen.contains(&ListenAddr::Tcp(*address));
-            let by_http = name == "admin" && config.http.contains(address);
-            let is_one = address.port() != 0;
-            is_one && (by_rtmp || by_http || config.listen_tls.contains(address))
+            let by_rtmp = config.listen.iter().filter_map(|listen| match listen {
+                ListenAddr::Tcp(address) => Some(address),
+                ListenAddr::Unix(_) => None,
+            });
+            let by_http = config.http.iter().filter(|_| name == "admin");
+            let mut others = by_rtmp.chain(&config.listen_tls).chain(by_http);
+            others.any(|other| is_one(address, other))
         };
         if let Some(index) = list.iter().position(is_taken) {
             return refuse(name, index, "an address that no other listener has");
@@ -143,6 +155,10 @@ mod tests {
             ),
             (
                 vec!["--http", "127.0.0.1:9090", "--admin", "9090"],
+                "--admin: got \"9090\"; expected an address that no other listener has",
+            ),
+            (
+                vec!["--http", "9090", "--admin", "9090"],
                 "--admin: got \"9090\"; expected an address that no other listener has",
             ),
             (

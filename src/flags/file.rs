@@ -36,6 +36,8 @@ fn load(path: &str) -> io::Result<String> {
 /// Reads the text of a file.
 pub(super) fn read_text(path: &str, text: &str) -> Result<Raw, ConfigError> {
     let mut raw = Raw::default();
+    // Some editors begin each text with a byte order mark.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     for (line, number) in text.lines().zip(1_usize..) {
         let line = without_comment(line).trim();
         if line.is_empty() {

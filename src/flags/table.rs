@@ -662,7 +662,7 @@ pub const OPTIONS: &[Opt] = &[
         category: Category::General,
         meaning: "How much is logged to standard error.",
         note: "A filter sets levels for parts of the program. When the option is absent, the \
-               environment variable RUST_LOG is used if it is set.",
+               environment variable RUST_LOG is used if it is set and can be read.",
         ..BLANK
     },
     Opt {
