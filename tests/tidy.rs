@@ -516,3 +516,32 @@ fn what_the_documents_point_to_is_there() {
     }
     assert!(pointers >= 5, "{pointers} pointers found");
 }
+
+#[test]
+fn regression_lines_that_strangers_cause_are_limited() {
+    // What operators do, and what a panic of the relay says.
+    let exempt = ["notes.rs", "report.rs", "contain.rs"];
+    for entry in fs::read_dir("src/worker").expect("the sources") {
+        let path = entry.expect("a file").path();
+        let name = path
+            .file_name()
+            .expect("a name")
+            .to_string_lossy()
+            .into_owned();
+        if path.is_dir() || exempt.contains(&&*name) {
+            continue;
+        }
+        let text = read(&path.to_string_lossy());
+        let lines: Vec<&str> = text.lines().collect();
+        for (at, line) in lines.iter().enumerate() {
+            let is_log = ["info!(", "warn!(", " log!("]
+                .iter()
+                .any(|it| line.contains(it));
+            let before = &lines[at.saturating_sub(10)..at];
+            let is_limited = before
+                .iter()
+                .any(|line| line.contains("notes.allow") || line.contains("count_accept_pause"));
+            assert!(!is_log || is_limited, "{name}:{}: {line}", at + 1);
+        }
+    }
+}

@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use log::{debug, log, warn};
+use log::{Level, debug, error, log, warn};
 use slab::Slab;
 
 use super::admission::{Admission, Protocol, Refusal};
@@ -430,6 +430,13 @@ impl<S: Transport> Core<S> {
     pub fn drop_conn(&mut self, key: usize, kind: std::io::ErrorKind) {
         let reason = CloseReason::Io(kind);
         self.contained(key, Step::Other, |core| core.close(key, &reason));
+    }
+
+    /// Logs that the system refuses something for a connection.
+    pub(super) fn note_system_error(&mut self, what: &'static str, error: &std::io::Error) {
+        if self.notes.allow(what, Level::Error, self.now) {
+            error!("{what}: {error}");
+        }
     }
 
     /// `accept` found no descriptor; true when that is worth a line: at most every ten seconds.

@@ -456,7 +456,8 @@ impl EventLoop {
         });
         if let Some(Err(error)) = watched {
             // It is sent away when its time is over.
-            error!("a connection cannot be watched: {error}");
+            self.core
+                .note_system_error("a connection cannot be watched", &error);
         }
         // Mostly the header came with the connection.
         self.hear(key, false);
@@ -470,7 +471,8 @@ impl EventLoop {
             Speaks::Rtmps(tls) => match socket.into_tls(tls) {
                 Ok(socket) => self.core.accept(socket, peer),
                 Err(error) => {
-                    error!("no TLS for {peer}: {error}");
+                    self.core
+                        .note_system_error("no TLS for a connection", &error);
                     None
                 }
             },
@@ -528,7 +530,8 @@ impl EventLoop {
         {
             Ok(()) => true,
             Err(error) => {
-                error!("a connection cannot be watched: {error}");
+                self.core
+                    .note_system_error("a connection cannot be watched", &error);
                 self.core.drop_conn(key, error.kind());
                 false
             }
@@ -608,7 +611,8 @@ impl EventLoop {
                 .registry()
                 .register(socket.source(), token, interest);
             if let Err(error) = moved {
-                error!("a publisher cannot be watched: {error}");
+                self.core
+                    .note_system_error("a publisher cannot be watched", &error);
                 self.core.drop_conn(key, error.kind());
             }
         }
