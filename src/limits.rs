@@ -281,12 +281,12 @@ pub const PICTURES_WAIT: Duration = Duration::from_secs(10);
 pub const KEY_FRAME_WAIT: Duration = Duration::from_secs(5);
 
 /// A timestamp that lies further back than this is a step, and its track goes on where the stream
-/// is. So does one whose timestamps do not move for so long. Jitter and reordered pictures stay
-/// below; a break of a second is seen.
+/// is. So does one that lies further ahead of the clock, and one whose timestamps do not move for
+/// so long. Jitter and reordered pictures stay below; a break of a second is seen.
 pub const CLOCK_STEP_MAX: Duration = Duration::from_secs(1);
 
-/// A timestamp that lies further ahead of the clock than this is a step as well. What comes faster
-/// than the clock may have pictures some seconds apart.
+/// What comes faster than the clock may have pictures some seconds apart, and an origin sends the
+/// past with the gaps it has: there a step ahead is one beyond this.
 pub const CLOCK_AHEAD_MAX: Duration = Duration::from_secs(10);
 const _: () = assert!(CLOCK_AHEAD_MAX.as_secs() > CLOCK_STEP_MAX.as_secs());
 
@@ -295,8 +295,8 @@ const _: () = assert!(CLOCK_AHEAD_MAX.as_secs() > CLOCK_STEP_MAX.as_secs());
 pub const TRACKS_APART_MAX: Duration = Duration::from_secs(10);
 
 /// How far headers and data may be stamped ahead of media; beyond that they are put where media
-/// is.
-pub const DATA_AHEAD_MAX: Duration = Duration::from_secs(60);
+/// is, as they would be if it were behind.
+pub const DATA_AHEAD_MAX: Duration = CLOCK_STEP_MAX;
 
 /// The longest silence of a track that counts when it goes on after a step: of a machine that
 /// slept, the players' time does not leap.

@@ -401,12 +401,12 @@ pub const TABLE: &[Limit] = &[
     ),
     limit!(
         Time CLOCK_STEP_MAX,
-        "Step back of a publisher's timestamps, and how long they stand still",
+        "Step of timestamps, less the time that has passed; how long they stand still",
         "the track goes on where the stream is"
     ),
     limit!(
         Time CLOCK_AHEAD_MAX,
-        "Step ahead of a publisher's timestamps, less the time that has passed",
+        "Step ahead where messages are as far apart, and from an origin",
         "the track goes on where the stream is"
     ),
     limit!(
@@ -416,7 +416,7 @@ pub const TABLE: &[Limit] = &[
     ),
     limit!(
         Time DATA_AHEAD_MAX,
-        "Headers and data ahead of media",
+        "Headers and data ahead of media or behind",
         "stamped like the media"
     ),
     limit!(

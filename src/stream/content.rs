@@ -65,7 +65,12 @@ fn is_timed_data(message_kind: u8, head: &[u8]) -> bool {
     let mut decoder = Decoder::new(head, Limits::DEFAULT);
     let handler = decoder.next().ok().flatten();
     let handler = handler.and_then(|value| value.as_bytes());
-    handler.is_some_and(|handler| !DESCRIBING.contains(&handler))
+    handler.is_some_and(|handler| !describes(handler))
+}
+
+/// Whether a data message with this handler describes the stream, and is about no moment of it.
+pub(super) fn describes(handler: &[u8]) -> bool {
+    DESCRIBING.contains(&handler)
 }
 
 #[cfg(test)]

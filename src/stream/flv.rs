@@ -15,7 +15,7 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::block::BlockPool;
-use super::headers::Headers;
+use super::headers::{HeaderTimes, Headers};
 use super::log::{Frame, LogLimits, StreamLog};
 use crate::http::websocket::{self, opcode};
 use crate::rtmp::media::{inspect_audio, inspect_video};
@@ -76,14 +76,8 @@ fn low_32(number: usize) -> [u8; 4] {
 }
 
 /// Writes headers as tags; see [`Headers::write`].
-pub fn write_headers(
-    headers: &Headers,
-    out: &mut Vec<u8>,
-    framing: Framing,
-    metadata_at: Timestamp,
-    timestamp: Timestamp,
-) {
-    for (kind, time, payload) in headers.in_order(metadata_at, timestamp) {
+pub fn write_headers(headers: &Headers, out: &mut Vec<u8>, framing: Framing, at: HeaderTimes) {
+    for (kind, time, payload) in headers.in_order(at) {
         let body = std::iter::once(payload);
         write_tag(out, framing, (kind, time), payload.len(), body);
     }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use crate::limits;
 use crate::rtmp::amf0::{Decoder, Encoder, Limits, Value};
 use crate::rtmp::media::TrackSet;
-use crate::rtmp::message::{MessageHeader, Payload, Timestamp};
+use crate::rtmp::message::{MessageHeader, Payload, Timestamp, kind};
 use crate::rtmp::writer::write_message;
 
 /// Which header replaces which.
@@ -72,6 +72,28 @@ pub struct Picture {
     pub height: Option<u32>,
     /// Pictures a second.
     pub frame_rate: Option<f64>,
+}
+
+/// Which times headers get that go before something.
+#[derive(Clone, Copy, Debug)]
+pub struct HeaderTimes {
+    /// Metadata.
+    pub metadata: Timestamp,
+    /// Headers of sound.
+    pub sound: Timestamp,
+    /// All others.
+    pub others: Timestamp,
+}
+
+impl HeaderTimes {
+    /// One time for all.
+    pub fn all(time: Timestamp) -> Self {
+        Self {
+            metadata: time,
+            sound: time,
+            others: time,
+        }
+    }
 }
 
 impl Headers {
@@ -254,15 +276,8 @@ impl Headers {
 
     /// Writes all headers as messages on message stream `msid`, in the order of
     /// [`in_order`](Self::in_order).
-    pub fn write(
-        &self,
-        out: &mut Vec<u8>,
-        msid: u32,
-        metadata_at: Timestamp,
-        timestamp: Timestamp,
-        chunk_size: usize,
-    ) {
-        for (kind, time, payload) in self.in_order(metadata_at, timestamp) {
+    pub fn write(&self, out: &mut Vec<u8>, msid: u32, at: HeaderTimes, chunk_size: usize) {
+        for (kind, time, payload) in self.in_order(at) {
             let header = MessageHeader {
                 csid: super::log::csid_of(kind),
                 timestamp: time,
@@ -274,21 +289,19 @@ impl Headers {
         }
     }
 
-    /// All headers as messages: kind, time and body. Metadata first, at its own time, then the
-    /// others as they came, at `timestamp`.
-    pub fn in_order(
-        &self,
-        metadata_at: Timestamp,
-        timestamp: Timestamp,
-    ) -> impl Iterator<Item = (u8, Timestamp, &[u8])> {
+    /// All headers as messages: kind, time and body. Metadata first, then the others as they came.
+    pub fn in_order(&self, at: HeaderTimes) -> impl Iterator<Item = (u8, Timestamp, &[u8])> {
         let is_metadata = |header: &&Header| header.kind == HeaderKind::Metadata;
         let first = self.entries.iter().filter(is_metadata);
         let rest = self
             .entries
             .iter()
             .filter(move |header| !is_metadata(header));
-        let first = first.map(move |header| (metadata_at, header));
-        let rest = rest.map(move |header| (timestamp, header));
+        let first = first.map(move |header| (at.metadata, header));
+        let rest = rest.map(move |header| match header.message_kind {
+            kind::AUDIO => (at.sound, header),
+            _ => (at.others, header),
+        });
         first
             .chain(rest)
             .map(|(time, header)| (header.message_kind, time, &header.payload[..]))

@@ -10,6 +10,7 @@ use core::time::Duration;
 use smallvec::SmallVec;
 
 use super::block::BlockPool;
+use super::content::describes;
 use super::headers::{HeaderKind, Headers};
 use super::log::StreamLog;
 use super::metadata;
@@ -81,6 +82,11 @@ impl Intake {
     /// decode: they are not held for as long once more.
     pub fn take_pictures_as_held(&mut self) {
         self.pictures = Pictures::of_relay();
+    }
+
+    /// The publisher that has begun is an origin, which sends at once what it keeps.
+    pub fn follow_origin(&mut self) {
+        self.timeline.follow_origin();
     }
 
     /// The time from now on, counted from any moment that stays the same.
@@ -156,7 +162,7 @@ impl Intake {
             let has_start = log.has_picture_start();
             (time, self.pictures.judge(&seen, time, has_start, self.now))
         } else {
-            let time = self.timeline.map_other(Some(Track::Pictures), time);
+            let time = self.timeline.map_header(Track::Pictures, time, self.now);
             (time, Fate::Relayed)
         };
         match fate {
@@ -201,7 +207,7 @@ impl Intake {
         let time = if is_coded {
             self.timeline.map_coded(Track::Sound, time, self.now)
         } else {
-            self.timeline.map_other(Some(Track::Sound), time)
+            self.timeline.map_header(Track::Sound, time, self.now)
         };
         self.counted.messages += 1;
         self.counted.audio_frames += u64::from(is_coded);
@@ -257,7 +263,8 @@ impl Intake {
             _ => None,
         };
         let payload = Payload::from_slice(shortened.as_deref().unwrap_or(body));
-        let time = self.timeline.map_other(None, time);
+        let is_timed = handler.is_none_or(|handler| !describes(handler));
+        let time = self.timeline.map_data(time, is_timed, self.now);
         self.counted.messages += 1;
         log.append(pool, kind::DATA, time, false, &payload);
         if let Some(header) = header {

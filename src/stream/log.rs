@@ -18,11 +18,13 @@
 //! one contiguous slice.
 //!
 //! Here are the index and what becomes visible; beside it the bytes (`segments`), the headers in
-//! force (`header_sets`), what is let go of (`trimming`) and the way to other workers (`sharing`).
+//! force (`header_sets`), what is let go of (`trimming`), the times at a place (`times`) and the
+//! way to other workers (`sharing`).
 
 mod header_sets;
 mod segments;
 mod sharing;
+mod times;
 mod trimming;
 
 use core::time::Duration;
@@ -41,12 +43,10 @@ use header_sets::HeaderSet;
 use segments::{OpenBlock, Segment};
 
 pub use sharing::Snapshot;
+pub use times::Times;
 
 /// The message stream id in the log; the first createStream of every client gets it.
 pub const MSID: u32 = 1;
-
-/// Messages that are looked at for the time before a place.
-const TIMES_LOOKED_AT: usize = 16;
 
 /// One logged message in wire form, as the index knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -356,16 +356,6 @@ impl StreamLog {
             timestamp,
             headers: self.headers_at(self.visible),
         })
-    }
-
-    /// The highest time of the messages just before `offset`, a message boundary; there are no
-    /// more than some tracks to take turns.
-    pub fn time_before(&self, offset: u64) -> Option<Timestamp> {
-        let end = self.frames.partition_point(|frame| frame.end <= offset);
-        let frames = self.frames.range(end.saturating_sub(TIMES_LOOKED_AT)..end);
-        let times = frames.map(|frame| frame.timestamp);
-        let latest = times.reduce(|last, time| if time.since(last) > 0 { time } else { last });
-        latest.or(self.last_timestamp)
     }
 
     /// Makes every whole message visible; true when there was one.

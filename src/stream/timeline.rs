@@ -10,14 +10,17 @@
 //!                                    '- clock reset         '- clock jumped
 //! ```
 //!
-//! Sound and pictures have a shift each. One that steps takes the shift of the other if that puts
-//! it where the stream is, so that they stay in sync when both step to a new clock.
+//! Sound and pictures have a shift each, and stay in sync (`clocks`). Headers and data go with them
+//! and decide nothing; of a stream that has nothing but data, data have a clock of their own.
+
+mod clocks;
 
 // A length of time; there is no clock here.
 use core::time::Duration;
 
 use crate::limits;
 use crate::rtmp::message::Timestamp;
+use clocks::Clocks;
 
 /// What has a clock of its own in a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,48 +34,20 @@ pub(super) enum Track {
 /// See the module text.
 #[derive(Debug, Default)]
 pub(super) struct Timeline {
-    tracks: [Clock; 2],
-    /// None before the first coded message since the publisher began.
-    pace: Option<Pace>,
-    /// The publisher has returned: where its first coded message is put.
-    resume_at: Option<Timestamp>,
+    /// Coded sound and pictures.
+    media: Clocks,
+    /// Data, until there are media.
+    data: Clocks,
     /// The publisher is not the first: nothing of it comes before what players have seen.
     has_returned: bool,
-    /// Time of the newest message.
+    /// Time of the newest header.
     newest: Option<Timestamp>,
-    /// The track of the newest coded message.
-    current: usize,
-}
-
-/// How the stream goes beside the clock of the worker. Times wrap within weeks, so this counts from
-/// one message to the next.
-#[derive(Clone, Copy, Debug)]
-struct Pace {
-    /// The time of the last coded message, ...
-    time: Timestamp,
-    /// ... when it came, in milliseconds of the worker, ...
-    came_at: i64,
-    /// ... and how much further ahead of the clock the stream was at most, in milliseconds.
-    behind: i64,
-}
-
-/// The clock of one track.
-#[derive(Clone, Copy, Debug, Default)]
-struct Clock {
-    /// The publisher has sent coded media of the track.
-    has_begun: bool,
-    /// Added to the timestamps of the publisher.
-    shift: u32,
-    /// The shift before the last step; a single stray message steps away and back.
-    former_shift: u32,
-    /// The publisher has returned: the time before which nothing is put until that is past.
-    floor: Option<Timestamp>,
-    /// The highest time that players have seen, ...
-    highest: Timestamp,
-    /// ... when it came, in milliseconds of the worker, ...
-    moved_at: i64,
-    /// ... and since when messages come that are no later.
-    still_since: Option<i64>,
+    /// Time of the newest data, ...
+    newest_data: Option<Timestamp>,
+    /// ... the track whose clock they are on, ...
+    data_track: Option<usize>,
+    /// ... and whether the last were not.
+    has_strayed: bool,
 }
 
 const STEP_MAX_MS: i32 = millis(limits::CLOCK_STEP_MAX);
@@ -80,6 +55,9 @@ const AHEAD_MAX_MS: i32 = millis(limits::CLOCK_AHEAD_MAX);
 const APART_MAX_MS: i32 = millis(limits::TRACKS_APART_MAX);
 const DATA_AHEAD_MAX_MS: i32 = millis(limits::DATA_AHEAD_MAX);
 const GAP_MAX_MS: u32 = millis(limits::CLOCK_GAP_MAX).cast_unsigned();
+
+/// The place of data among the clocks of their own.
+const DATA: usize = 0;
 
 /// Limits are far below the 24 days that 31 bits hold.
 #[expect(clippy::cast_possible_truncation, reason = "see above")]
@@ -91,201 +69,141 @@ impl Timeline {
     /// A publisher begins. `last`: the newest time of the stream, if it had a publisher before;
     /// `elapsed_ms`: how long it has been without one.
     pub(super) fn begin(&mut self, last: Option<Timestamp>, elapsed_ms: u32) {
-        let last = last.map(|last| {
-            let known = self.tracks.iter().filter(|clock| clock.has_begun);
-            known.map(|clock| clock.highest).fold(last, later)
-        });
+        let known = self.media.highest().chain(self.newest_data);
+        let last = last.map(|last| known.fold(last, later));
+        let clocks = || {
+            let at = last.map(|last| (last, last.plus(elapsed_ms.max(1))));
+            at.map_or_else(Clocks::default, |(last, at)| Clocks::resuming(last, at))
+        };
         *self = Self {
-            resume_at: last.map(|last| last.plus(elapsed_ms.max(1))),
+            media: clocks(),
+            data: clocks(),
             has_returned: last.is_some(),
             newest: last,
+            newest_data: self.newest_data.filter(|_| last.is_some()),
             ..Self::default()
         };
-        for clock in &mut self.tracks {
-            clock.highest = last.unwrap_or_default();
-            clock.floor = last;
-        }
+    }
+
+    /// The publisher is an origin, which has a timeline of its own: it sends at once what it keeps,
+    /// with the gaps there are, and may have taken sound and pictures along together.
+    pub(super) fn follow_origin(&mut self) {
+        self.media.let_leap();
     }
 
     /// The time players see for a coded message of `track` that is stamped `time` and has come at
     /// `now`.
     pub(super) fn map_coded(&mut self, track: Track, time: Timestamp, now: Duration) -> Timestamp {
-        let (own, now) = (track as usize, since_start(now));
-        let is_first = !self.tracks[own].has_begun;
-        if is_first {
-            self.begin_track(own, time, now);
-        } else if !self.fits(own, self.tracks[own].shift, time, now) {
-            self.step(own, time, now);
+        if !self.media.has_begun() {
+            // Headers ahead of all media tell nothing.
+            self.newest = self.newest.filter(|_| self.has_returned);
+            if let Some(reached) = self.data.highest().next() {
+                self.media.resume_behind(reached);
+            }
         }
-        let mut mapped = time.plus(self.tracks[own].shift);
-        if let Some(floor) = self.tracks[own].floor {
-            mapped = later(mapped, floor);
+        self.media.map(track as usize, time, since_start(now))
+    }
+
+    /// The time players see for a message of `track` that is not coded media. Such messages often
+    /// come with time 0, and tell nothing about the clock of the media.
+    pub(super) fn map_header(&mut self, track: Track, time: Timestamp, now: Duration) -> Timestamp {
+        let now = since_start(now);
+        if !self.media.has_begun() {
+            return self.before_media(time, now);
         }
-        self.leave_floors(own, mapped);
-        let clock = &mut self.tracks[own];
-        if mapped.since(clock.highest) > 0 {
-            (clock.highest, clock.moved_at) = (mapped, now);
-            clock.still_since = None;
-        } else if !is_first {
-            clock.still_since.get_or_insert(now);
-        }
-        let ahead = self.pace.map_or(0, |pace| pace.ahead(mapped, now));
-        self.pace = Some(Pace {
-            time: mapped,
-            came_at: now,
-            behind: (-ahead).max(0),
-        });
-        self.current = own;
+        let own = Some(track as usize).filter(|own| self.media.has_track(*own));
+        let own = own.unwrap_or_else(|| self.media.current());
+        // Time 0 is none, though media may be about to wrap.
+        let is_stamped = time.0 != 0;
+        let near = self.media.near(own, time, self.back_max(), now);
+        let near = near.filter(|_| is_stamped);
+        let mapped = self.in_order(near, self.media.beside(own, now));
         self.newest = Some(mapped);
         mapped
     }
 
-    /// Forgets what players had seen of the publisher before, once the track `own` is so far ahead
-    /// that no track comes before that any more: times wrap.
-    fn leave_floors(&mut self, own: usize, mapped: Timestamp) {
-        for (track, clock) in self.tracks.iter_mut().enumerate() {
-            let most = match (track == own, clock.has_begun) {
-                (true, _) => STEP_MAX_MS,
-                (false, false) => APART_MAX_MS,
-                (false, true) => i32::MAX / 2,
-            };
-            if (clock.floor).is_some_and(|floor| mapped.since(floor) > most) {
-                clock.floor = None;
-            }
+    /// The time near media, or else the place beside them. Where it is not as stamped, all that is
+    /// in step comes in order: it is not before what came by less than a step.
+    fn in_order(&self, near: Option<Timestamp>, place: Timestamp) -> Timestamp {
+        let passes = !self.has_returned && !self.media.is_shifted();
+        if let Some(near) = near.filter(|_| passes) {
+            return near;
         }
+        let mapped = near.unwrap_or(place);
+        let is_in_step = |time: &Timestamp| time.since(mapped) <= STEP_MAX_MS;
+        let reached = self.media.highest().chain(self.newest_data);
+        let reached = reached.chain(self.newest);
+        reached.filter(is_in_step).fold(mapped, later)
     }
 
-    /// The time players see for a message of `track`, or for data, that is not coded media. Such
-    /// messages often come with time 0, and tell nothing about the clock of the media.
-    pub(super) fn map_other(&mut self, track: Option<Track>, time: Timestamp) -> Timestamp {
-        let mapped = self.place_other(track, time);
-        self.newest = Some(self.newest.map_or(mapped, |newest| later(newest, mapped)));
+    /// The time players see for data. `is_timed`: what they are about is then, as of text.
+    pub(super) fn map_data(&mut self, time: Timestamp, is_timed: bool, now: Duration) -> Timestamp {
+        let now = since_start(now);
+        if !is_timed && !self.media.has_begun() {
+            return self.before_media(time, now);
+        }
+        let (mapped, place) = if self.media.has_begun() {
+            self.with_media(time, is_timed || time.0 != 0, now)
+        } else {
+            let mapped = self.data.map(DATA, time, now);
+            (mapped, mapped)
+        };
+        // They do not step back, unless what they go with is elsewhere by now.
+        let last = self.newest_data.unwrap_or(mapped);
+        let is_there = last.since(place) <= APART_MAX_MS + STEP_MAX_MS;
+        let mapped = if is_there {
+            later(mapped, last)
+        } else {
+            mapped
+        };
+        self.newest_data = Some(mapped);
         mapped
     }
 
-    fn place_other(&self, track: Option<Track>, time: Timestamp) -> Timestamp {
-        let Some(newest) = self.newest else {
+    /// The time of data beside media: as stamped, if that is near the track whose clock they are
+    /// on; else where that track is, which comes second.
+    fn with_media(
+        &mut self,
+        time: Timestamp,
+        is_stamped: bool,
+        now: i64,
+    ) -> (Timestamp, Timestamp) {
+        let back = self.back_max();
+        let near = |own| {
+            let near = self.media.near(own, time, back, now);
+            near.filter(|_| is_stamped)
+        };
+        let current = self.media.current();
+        let own = *self.data_track.get_or_insert_with(|| {
+            let mut tracks = [current, 1 - current].into_iter();
+            tracks.find(|own| near(*own).is_some()).unwrap_or(current)
+        });
+        let near_own = near(own);
+        let near_other = near(1 - own).filter(|_| self.has_strayed);
+        self.has_strayed = near_own.is_none();
+        if near_own.is_none() && near_other.is_some() {
+            self.data_track = Some(1 - own);
+        }
+        let place = self.media.beside(own, now);
+        (self.in_order(near_own.or(near_other), place), place)
+    }
+
+    /// The time of a header, or of metadata, while there are no media.
+    fn before_media(&mut self, time: Timestamp, now: i64) -> Timestamp {
+        if self.data.has_begun() {
+            return self.data.beside(DATA, now);
+        }
+        let newest = *self.newest.get_or_insert(time);
+        if !self.has_returned && time.since(newest) >= -STEP_MAX_MS {
+            self.newest = Some(later(newest, time));
             return time;
-        };
-        if self.pace.is_none() {
-            // No coded media has come.
-            let is_back = time.since(newest) < -STEP_MAX_MS;
-            return if self.has_returned || is_back {
-                newest
-            } else {
-                time
-            };
         }
-        let own = track.map(|track| self.tracks[track as usize]);
-        let own = own.filter(|clock| clock.has_begun);
-        let Clock { shift, floor, .. } = own.unwrap_or(self.tracks[self.current]);
-        let (least, place) = match own {
-            Some(clock) if self.has_returned => (0, clock.highest),
-            Some(clock) => (-STEP_MAX_MS, clock.highest),
-            None => (-STEP_MAX_MS, newest),
-        };
-        let mapped = time.plus(shift);
-        let is_near = (least..DATA_AHEAD_MAX_MS).contains(&mapped.since(place));
-        let mapped = if is_near { mapped } else { place };
-        floor.map_or(mapped, |floor| later(mapped, floor))
+        newest
     }
 
-    /// The first coded message of a track since the publisher began.
-    fn begin_track(&mut self, own: usize, time: Timestamp, now: i64) {
-        let other = self.tracks[1 - own];
-        let clock = &mut self.tracks[own];
-        clock.has_begun = true;
-        clock.moved_at = now;
-        let Some(pace) = self.pace else {
-            clock.shift = self.resume_at.map_or(0, |at| at.0.wrapping_sub(time.0));
-            clock.former_shift = clock.shift;
-            if self.resume_at.is_none() {
-                clock.highest = time;
-            }
-            return;
-        };
-        // Encoders send sound ahead of pictures or behind them by seconds, on one clock.
-        let mapped = time.plus(other.shift);
-        let is_same_clock = mapped.since(other.highest) >= -APART_MAX_MS
-            && pace.ahead(mapped, now) <= i64::from(APART_MAX_MS);
-        clock.shift = if is_same_clock {
-            other.shift
-        } else {
-            other.expected(now).0.wrapping_sub(time.0)
-        };
-        clock.former_shift = clock.shift;
-        match self.tracks[own].floor {
-            Some(_) => self.raise(own, time),
-            None => self.tracks[own].highest = time.plus(self.tracks[own].shift),
-        }
-    }
-
-    /// The timestamp of a track has stepped: it gets another shift.
-    fn step(&mut self, own: usize, time: Timestamp, now: i64) {
-        let (clock, other) = (self.tracks[own], self.tracks[1 - own]);
-        let shift = if clock.former_shift != clock.shift
-            && time.plus(clock.former_shift).since(clock.highest) > 0
-            && self.fits(own, clock.former_shift, time, now)
-        {
-            clock.former_shift
-        } else if other.has_begun
-            && other.shift != clock.shift
-            && (self.fits(own, other.shift, time, now)
-                || self.fits(1 - own, other.shift, time, now))
-        {
-            other.shift
-        } else {
-            clock.expected(now).0.wrapping_sub(time.0)
-        };
-        let clock = &mut self.tracks[own];
-        clock.former_shift = clock.shift;
-        clock.shift = shift;
-        self.raise(own, time);
-    }
-
-    /// Shifts both tracks further, if a message that is stamped `time` would come out behind the
-    /// last of its track.
-    fn raise(&mut self, own: usize, time: Timestamp) {
-        let clock = self.tracks[own];
-        let behind = clock.highest.plus(1).since(time.plus(clock.shift));
-        let Ok(behind @ 1..) = u32::try_from(behind) else {
-            return;
-        };
-        for other in &mut self.tracks {
-            if other.shift == clock.shift {
-                other.shift = other.shift.wrapping_add(behind);
-            }
-        }
-        if let Some(pace) = &mut self.pace {
-            pace.time = pace.time.plus(behind);
-        }
-    }
-
-    /// Whether `time` with this shift goes on where a track is: not behind what has come of it,
-    /// not ahead of the clock, and not at the same time for long.
-    fn fits(&self, track: usize, shift: u32, time: Timestamp, now: i64) -> bool {
-        let clock = &self.tracks[track];
-        let mapped = time.plus(shift);
-        let step = mapped.since(clock.highest);
-        let still_for = now - clock.still_since.unwrap_or(now);
-        step >= -STEP_MAX_MS
-            && (step > 0 || still_for <= i64::from(STEP_MAX_MS))
-            && (self.pace).is_none_or(|pace| pace.ahead(mapped, now) <= i64::from(AHEAD_MAX_MS))
-    }
-}
-
-impl Pace {
-    /// How far a message at `mapped` is ahead of where the stream may be at `now`, in milliseconds.
-    fn ahead(&self, mapped: Timestamp, now: i64) -> i64 {
-        i64::from(mapped.since(self.time)) - (now - self.came_at) - self.behind
-    }
-}
-
-impl Clock {
-    /// The time of a message that comes now, by the clock of the worker.
-    fn expected(&self, now: i64) -> Timestamp {
-        let elapsed = u32::try_from(now - self.moved_at).unwrap_or(GAP_MAX_MS);
-        self.highest.plus(elapsed.clamp(1, GAP_MAX_MS))
+    /// How far headers and data may lie behind media.
+    fn back_max(&self) -> i32 {
+        if self.has_returned { 0 } else { STEP_MAX_MS }
     }
 }
 

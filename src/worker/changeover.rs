@@ -205,6 +205,7 @@ impl<S: Transport> Core<S> {
         if is_of_relay {
             stream.intake.take_pictures_as_held();
         }
+        stream.intake.follow_origin();
         stream.meter = Meter::new(self.now);
         stream.meter.has_media = true;
         for (header, body) in messages {

@@ -18,12 +18,12 @@ use super::core::Core;
 use super::fault::Midst;
 use super::form::{Gathered, gather};
 use super::table::{Clock, Form, Player, Stream, log_for};
-use crate::limits::{CLOCK_STEP_MAX, JUMP_BACKLOG_BYTES_MAX, SLICES_MAX, WRITES_PER_TURN};
+use crate::limits::{JUMP_BACKLOG_BYTES_MAX, SLICES_MAX, WRITES_PER_TURN};
 use crate::net::transport::Transport;
 use crate::rtmp::command::Status;
-use crate::rtmp::message::Timestamp;
 use crate::stream::cursor::{Cursor, Place};
 use crate::stream::flv;
+use crate::stream::log::Times;
 
 /// What came of serving a player.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -298,6 +298,7 @@ impl<S: Transport> Core<S> {
                 skipped,
                 without_pictures,
             } => {
+                let begins = log.times_from(sync.offset, sync.timestamp);
                 player.video.start(without_pictures);
                 player.await_key_frames(log, sync.timestamp);
                 player.lacks_audio_headers = false;
@@ -306,7 +307,7 @@ impl<S: Transport> Core<S> {
                 if skipped > 0 && self.cannot_keep_up(index, slot) {
                     return Err(Served::Gone);
                 }
-                if self.complete_switch(index, slot, sync.timestamp) {
+                if self.complete_switch(index, slot, &begins) {
                     return Err(Served::Gone);
                 }
                 let (stream, conn) = (&mut self.streams[index], &mut self.conns[key]);
@@ -324,19 +325,12 @@ impl<S: Transport> Core<S> {
                 let session = &mut conn.session;
                 let chunk_size = session.out_chunk_size();
                 let out = session.out().writer();
-                // ffmpeg takes metadata at any other time than 0 for a track of subtitles.
-                let time = sync.timestamp.plus(stream.players[slot].shift());
-                let metadata_at = if new { Timestamp(0) } else { time };
+                let at = begins.plus(stream.players[slot].shift()).of_headers(new);
                 let headers = sync.headers;
                 match form {
-                    Form::Play => headers.write(out, msid, metadata_at, time, chunk_size),
-                    Form::Publish => {
-                        let headers = headers.to_publish();
-                        headers.write(out, msid, metadata_at, time, chunk_size);
-                    }
-                    Form::Flv(framing) => {
-                        flv::write_headers(&headers, out, framing, metadata_at, time);
-                    }
+                    Form::Play => headers.write(out, msid, at, chunk_size),
+                    Form::Publish => headers.to_publish().write(out, msid, at, chunk_size),
+                    Form::Flv(framing) => flv::write_headers(&headers, out, framing, at),
                 }
                 self.gauges.skips += skips;
                 self.gauges.skipped_bytes += skipped;
@@ -407,10 +401,10 @@ impl<S: Transport> Core<S> {
         }
     }
 
-    /// A player that was to come over from another stream starts here, at the time `begins` of
-    /// this one: it leaves the other one, and its time goes on. Where that was paused it begins
-    /// when the client reads on. True when it is gone instead.
-    fn complete_switch(&mut self, index: usize, slot: usize, begins: Timestamp) -> bool {
+    /// A player that was to come over from another stream starts here, where this one `begins` for
+    /// it: it leaves the other one, and its time goes on. Where that was paused it begins when the
+    /// client reads on. True when it is gone instead.
+    fn complete_switch(&mut self, index: usize, slot: usize, begins: &Times) -> bool {
         let player = &self.streams[index].players[slot];
         let (key, msid) = (player.conn, player.msid);
         let conn = &mut self.conns[key];
@@ -435,12 +429,12 @@ impl<S: Transport> Core<S> {
             .position(|p| p.msid == msid && p.stream != index);
         let old = old.map(|old| conn.plays.remove(old));
         let last = match (old, self.streams[index].players[slot].clock) {
-            (Some(old), _) => self.streams[old.stream].last_time_of(old.slot),
+            (Some(old), _) => self.streams[old.stream].last_times_of(old.slot),
             (None, Clock::Follows(last)) => Some(last),
             (None, Clock::Shifted(_)) => None,
         };
         if let Some(last) = last {
-            let clock = Clock::Shifted(shift_after(last, begins));
+            let clock = Clock::Shifted(begins.shift_after(&last));
             self.streams[index].players[slot].clock = clock;
         }
         if let Some(old) = old {
@@ -457,18 +451,6 @@ impl<S: Transport> Core<S> {
         self.settle_in(key);
         false
     }
-}
-
-/// What is added to the time of a stream that begins at `begins` for a player whose last message
-/// was at `last`, RTMP 1.0 section 7.2.2.2: play2 does not change the timeline. Renditions of one
-/// programme share it already.
-fn shift_after(last: Timestamp, begins: Timestamp) -> u32 {
-    let is_shared =
-        u128::try_from(begins.since(last)).is_ok_and(|gap| gap <= CLOCK_STEP_MAX.as_millis());
-    if is_shared {
-        return 0;
-    }
-    last.plus(1).0.wrapping_sub(begins.0)
 }
 
 /// Whether a player may be given more of the log, and jump. Each jump puts all headers of a

@@ -13,7 +13,7 @@ use crate::rtmp::message::{MessageHeader, Payload, Timestamp, kind};
 use crate::rtmp::reader::{ChunkReader, ReaderLimits};
 use crate::rtmp::writer::write_message;
 use crate::stream::flv;
-use crate::stream::headers::Headers;
+use crate::stream::headers::{HeaderTimes, Headers};
 use crate::stream::log::{Frame, StreamLog};
 
 /// Puts together what a player with a form of its own gets from `offset` on: without the halves
@@ -64,12 +64,10 @@ fn encode_headers(
     chunk_size: usize,
 ) -> Vec<u8> {
     let mut encoded = Vec::new();
-    let time = time.plus(player.shift());
+    let at = HeaderTimes::all(time.plus(player.shift()));
     match player.form {
-        Form::Play | Form::Publish => {
-            headers.write(&mut encoded, player.msid, time, time, chunk_size);
-        }
-        Form::Flv(framing) => flv::write_headers(headers, &mut encoded, framing, time, time),
+        Form::Play | Form::Publish => headers.write(&mut encoded, player.msid, at, chunk_size),
+        Form::Flv(framing) => flv::write_headers(headers, &mut encoded, framing, at),
     }
     encoded
 }

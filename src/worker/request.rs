@@ -27,6 +27,7 @@ use crate::rtmp::message::{Timestamp, kind};
 use crate::rtmp::name::StreamName;
 use crate::rtmp::server::{MediaHalf, PublishKind, Request};
 use crate::stream::cursor::Cursor;
+use crate::stream::headers::HeaderTimes;
 use crate::stream::log::StreamLog;
 
 impl<S: Transport> Core<S> {
@@ -575,8 +576,9 @@ impl<S: Transport> Core<S> {
                 player.await_key_frames(&stream.log, sync.timestamp);
                 // As where a player starts: at time 0 if these are its first.
                 let new = !std::mem::replace(&mut player.has_headers, true);
-                let metadata_at = if new { Timestamp(0) } else { time };
-                sync.headers.write(out, msid, metadata_at, time, chunk_size);
+                let begins = stream.log.times_from(sync.offset, sync.timestamp);
+                let at = begins.plus(shift).of_headers(new);
+                sync.headers.write(out, msid, at, chunk_size);
             }
             None => session.send_status(msid, Status::SeekFailed, "not within what is kept"),
         }
@@ -670,7 +672,8 @@ fn write_audio_headers(log: &StreamLog, player: &mut Player, session: &mut Sessi
     let time = time.plus(player.shift());
     let chunk_size = session.out_chunk_size();
     let headers = log.headers_at(offset).of(kind::AUDIO);
-    headers.write(session.out().writer(), player.msid, time, time, chunk_size);
+    let at = HeaderTimes::all(time);
+    headers.write(session.out().writer(), player.msid, at, chunk_size);
 }
 
 /// Whether `app`, or the app it is an instance of, is served.

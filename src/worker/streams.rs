@@ -519,7 +519,7 @@ impl<S: Transport> Core<S> {
         // One that is about to go over to another stream still does, and its time goes on.
         match conn.plays.iter().find(|other| other.msid == msid) {
             Some(other) => {
-                if let Some(last) = self.streams[play.stream].last_time_of(play.slot) {
+                if let Some(last) = self.streams[play.stream].last_times_of(play.slot) {
                     let player = &mut self.streams[other.stream].players[other.slot];
                     player.clock = Clock::Follows(last);
                 }

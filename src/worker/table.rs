@@ -18,7 +18,7 @@ use crate::stream::cursor::Cursor;
 use crate::stream::flv::{FlvLogs, Framing};
 use crate::stream::headers::Headers;
 use crate::stream::intake::Intake;
-use crate::stream::log::{Frame, LogLimits, Picture, StreamLog};
+use crate::stream::log::{Frame, LogLimits, Picture, StreamLog, Times};
 
 /// A stream that somebody here publishes or plays, or waits for.
 #[derive(Debug)]
@@ -232,8 +232,8 @@ pub(super) enum Clock {
     /// This is added to the timestamps. It is not 0 when the player has come over from another
     /// stream, and its time goes on.
     Shifted(u32),
-    /// The player is to come over from a stream that has ended: the time of its last message.
-    Follows(Timestamp),
+    /// The player is to come over from a stream that has ended: the times of its last messages.
+    Follows(Times),
 }
 
 /// The header of a file says which kinds of media come: it is written when that is known, or after
@@ -476,11 +476,11 @@ impl Stream {
         self.players.len() > targets.count()
     }
 
-    /// The time of the last message that a player was sent, on its own timeline.
-    pub(super) fn last_time_of(&self, slot: usize) -> Option<Timestamp> {
+    /// The times of the last messages that a player was sent, on its own timeline.
+    pub(super) fn last_times_of(&self, slot: usize) -> Option<Times> {
         let player = self.players.get(slot)?;
-        let time = self.log.time_before(player.cursor.position()?)?;
-        Some(time.plus(player.shift()))
+        let times = self.log.times_before(player.cursor.position()?)?;
+        Some(times.plus(player.shift()))
     }
 
     /// How long it has been without a publisher, in milliseconds.

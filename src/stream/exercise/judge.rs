@@ -9,7 +9,7 @@ use crate::limits;
 use crate::rtmp::media::{FrameKind, Inspection, inspect_audio, inspect_video};
 use crate::rtmp::message::{MessageHeader, Timestamp, kind};
 use crate::stream::cursor::{Cursor, Place, StartAt};
-use crate::stream::headers::Headers;
+use crate::stream::headers::{HeaderTimes, Headers};
 use crate::stream::log::{Frame, StreamLog};
 
 const STEP_MAX_MS: u128 = limits::CLOCK_STEP_MAX.as_millis();
@@ -193,7 +193,7 @@ impl Judge {
             return;
         };
         let bodies: Vec<(u8, &[u8])> = headers
-            .in_order(Timestamp(0), Timestamp(0))
+            .in_order(HeaderTimes::all(Timestamp(0)))
             .map(|(message_kind, _, body)| (message_kind, body))
             .collect();
         for (message_kind, body) in &bodies {

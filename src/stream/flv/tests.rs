@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::*;
 use crate::rtmp::media::TrackSet;
 use crate::rtmp::message::Payload;
-use crate::stream::headers::HeaderKind;
+use crate::stream::headers::{HeaderKind, HeaderTimes};
 
 const LIMITS: LogLimits = LogLimits {
     chunk_size: 128,
@@ -155,8 +155,7 @@ fn a_log_begins_at_the_newest_sync_point_with_the_headers_in_force_there() {
         &sync.headers,
         &mut out,
         Framing::Plain,
-        Timestamp(0),
-        sync.timestamp,
+        HeaderTimes::all(sync.timestamp),
     );
     assert_eq!(tags(&out), [(9, 160, b"newer".to_vec())]);
 }
@@ -181,7 +180,7 @@ fn headers_change_at_the_same_message_in_both() {
     for (number, (start, _)) in log.frames_from(0).enumerate() {
         let headers = log.headers_at(start);
         let body = headers
-            .in_order(Timestamp(0), Timestamp(0))
+            .in_order(HeaderTimes::all(Timestamp(0)))
             .next()
             .unwrap()
             .2;

@@ -4,6 +4,7 @@ use super::*;
 use crate::rtmp::amf0::Encoder;
 use crate::rtmp::message::MessageHeader;
 use crate::rtmp::reader::{ChunkReader, ReaderLimits};
+use crate::stream::headers::HeaderTimes;
 use crate::stream::log::LogLimits;
 
 const CHUNK_SIZE: usize = 4_096;
@@ -68,7 +69,8 @@ impl Desk {
     fn take(&mut self, message_kind: u8, time: u32, body: &[u8]) -> u32 {
         self.take_payload(message_kind, time, &Payload::from_slice(body));
         self.log.flush();
-        self.log.last_timestamp().map_or(0, |last| last.0)
+        let last = self.log.frames_from(0).last();
+        last.map_or(0, |(_, frame)| frame.timestamp.0)
     }
 
     fn take_payload(&mut self, message_kind: u8, time: u32, payload: &Payload<'_>) {
@@ -111,7 +113,7 @@ impl Desk {
     fn headers(&self) -> Vec<Vec<u8>> {
         let mut wire = Vec::new();
         let headers = self.log.headers_now().unwrap();
-        headers.write(&mut wire, 1, Timestamp(0), Timestamp(0), CHUNK_SIZE);
+        headers.write(&mut wire, 1, HeaderTimes::all(Timestamp(0)), CHUNK_SIZE);
         decoded(&wire)
             .into_iter()
             .map(|(_, _, body)| body)
@@ -392,7 +394,7 @@ fn headers_changed_in_mid_stream_are_in_force_from_there_on() {
         assert_eq!(sync.offset, start);
         let mut wire = Vec::new();
         sync.headers
-            .write(&mut wire, 1, Timestamp(0), Timestamp(0), CHUNK_SIZE);
+            .write(&mut wire, 1, HeaderTimes::all(Timestamp(0)), CHUNK_SIZE);
         assert_eq!(decoded(&wire)[0].2, header);
     }
     // All of them reach those who play already.
@@ -910,4 +912,18 @@ fn regression_a_picture_in_slices_has_one_start() {
     let expected = [true, false, false, false, false, false, true, false, false];
     assert_eq!(desk.syncs(), expected);
     assert_eq!(desk.intake.counted().key_frames, 2);
+}
+
+#[test]
+fn regression_data_ahead_take_no_start() {
+    let text = strings(&["onTextData", "hello"]);
+    let mut desk = Desk::new();
+    desk.video(0, AVC_KEY);
+    for time in (40..4_000).step_by(40) {
+        desk.at(time).video(time, AVC_INTER);
+        desk.data(time + 30_000, &text);
+        desk.log.trim(&mut desk.pool, u64::MAX);
+    }
+    assert!(desk.log.newest_sync().is_some());
+    assert_eq!(desk.log.last_timestamp(), Some(Timestamp(3_960)));
 }

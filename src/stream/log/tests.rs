@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::*;
 use crate::limits;
 use crate::rtmp::media::TrackSet;
-use crate::stream::headers::HeaderKind;
+use crate::stream::headers::{HeaderKind, HeaderTimes};
 
 /// Roomy, so that a test which is about something else trims nothing.
 const LIMITS: LogLimits = LogLimits {

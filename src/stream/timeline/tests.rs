@@ -1,6 +1,7 @@
 //! Tests of timeline.rs.
 
 use super::*;
+use proptest::prelude::*;
 
 /// A message: when it comes, its track, the timestamp of the publisher, the time of players.
 type Row = (u64, Track, u32, u32);
@@ -211,4 +212,265 @@ fn regression_a_track_stays_behind_the_last_beside_the_other() {
         (40, P, 4_240, 8_000),
         (300, P, 4_900, 8_400),
     ]);
+}
+
+// Strays.
+
+#[test]
+fn regression_a_stray_leaves_sound_and_pictures_in_sync() {
+    for stray in [
+        -100_000, -20_000, -5_000, -1_500, 1_500, 3_000, 9_000, 20_000, 100_000,
+    ] {
+        for (own, other) in [(P, S), (S, P)] {
+            let at = |now: u32, track| (now.into(), track, 200_000 + now, 200_000 + now);
+            let mut rows = Vec::new();
+            // Again and again it adds nothing up.
+            for begin in [0, 200, 400] {
+                rows.extend([40, 80, 120].map(|now| at(begin + now, own)));
+                rows.extend([at(begin + 120, other)]);
+                let (now, seen) = (begin + 121, 200_000 + begin + 121);
+                rows.push((now.into(), own, seen.wrapping_add_signed(stray), seen));
+                rows.extend([at(begin + 160, own), at(begin + 160, other)]);
+            }
+            check(&rows);
+        }
+    }
+}
+
+#[test]
+fn regression_two_strays_leave_sound_and_pictures_in_sync() {
+    check(&[
+        (0, P, 90_000, 90_000),
+        (0, S, 90_000, 90_000),
+        (40, P, 90_040, 90_040),
+        (50, P, 87_000, 90_050),
+        (60, P, 87_040, 90_090),
+        (80, P, 90_080, 90_091),
+        (120, P, 90_120, 90_120),
+        (120, S, 90_120, 90_120),
+    ]);
+}
+
+#[test]
+fn a_stray_in_slices_is_one_message() {
+    check(&[
+        (0, P, 90_000, 90_000),
+        (40, P, 90_040, 90_040),
+        (50, P, 87_000, 90_050),
+        (50, P, 87_000, 90_050),
+        (80, P, 90_080, 90_080),
+    ]);
+}
+
+#[test]
+fn a_stray_first_takes_the_other_track_along() {
+    check(&[
+        (0, P, 5_000, 5_000),
+        (5, S, 5, 5),
+        (40, P, 40, 5_001),
+        (45, S, 45, 5_006),
+    ]);
+    check_return(&[
+        (0, P, 3_600_000, 8_500),
+        (0, P, 10, 8_501),
+        (5, S, 15, 8_506),
+        (40, P, 50, 8_541),
+    ]);
+}
+
+#[test]
+fn a_jump_of_seconds_is_corrected_unless_messages_are_as_far_apart() {
+    check(&[
+        (0, P, 0, 0),
+        (0, S, 0, 0),
+        (40, P, 40, 40),
+        (40, S, 40, 40),
+        (80, P, 5_080, 80),
+        (80, S, 5_080, 80),
+        (120, P, 5_120, 120),
+    ]);
+    let slides = [0, 5_000, 10_000, 15_000].map(|time| (0, P, time, time));
+    check(&slides);
+    // An origin sends the past at once, with the gaps there are.
+    let mut timeline = Timeline::default();
+    timeline.follow_origin();
+    let past = [0, 40, 80, 8_000, 8_040].map(|time| (0, P, time, time));
+    check_from(&mut timeline, &past);
+}
+
+// Headers and data.
+
+impl Timeline {
+    fn data(&mut self, now: u64, time: u32) -> u32 {
+        let now = Duration::from_millis(now);
+        self.map_data(Timestamp(time), true, now).0
+    }
+}
+
+#[test]
+fn regression_data_do_not_go_to_and_fro_between_tracks_apart() {
+    let mut timeline = Timeline::default();
+    for time in (10_000..12_000).step_by(40) {
+        let now = u64::from(time - 10_000);
+        check_from(&mut timeline, &[(now, P, time, time)]);
+        assert_eq!(timeline.data(now, time), time);
+        check_from(&mut timeline, &[(now, S, time + 5_000, time + 5_000)]);
+        assert_eq!(timeline.data(now, time + 1), time + 1);
+    }
+}
+
+#[test]
+fn regression_data_ahead_go_where_media_are() {
+    let mut timeline = Timeline::default();
+    for time in (10_000..12_000).step_by(40) {
+        let now = u64::from(time - 10_000);
+        check_from(&mut timeline, &[(now, P, time, time)]);
+        for ahead in [30_000, 900_000, 0_u32.wrapping_sub(9_000)] {
+            assert_eq!(timeline.data(now, time.wrapping_add(ahead)), time);
+        }
+    }
+}
+
+#[test]
+fn data_go_on_by_the_clock_when_media_stop() {
+    let mut timeline = Timeline::default();
+    check_from(&mut timeline, &[(0, P, 0, 0), (40, P, 40, 40)]);
+    for now in (1_000..200_000).step_by(500) {
+        let time = u32::try_from(now).unwrap();
+        assert_eq!(timeline.data(now, time), time);
+    }
+    // Those of another clock, too.
+    assert_eq!(timeline.data(300_000, 50_000_000), 299_000);
+    // And none steps back.
+    assert_eq!(timeline.data(300_000, 50), 299_000);
+}
+
+#[test]
+fn regression_headers_ahead_of_a_step_do_not_go_forward_and_back() {
+    for jump in [5_000, 30_000, 90_000] {
+        let mut timeline = Timeline::default();
+        check_from(
+            &mut timeline,
+            &[(0, P, 0, 0), (0, S, 0, 0), (40, S, 30, 30), (40, P, 40, 40)],
+        );
+        let now = Duration::from_millis(50);
+        for track in [P, S] {
+            let mapped = timeline.map_header(track, Timestamp(jump), now);
+            assert_eq!(mapped.0, 40);
+        }
+        assert_eq!(timeline.map_data(Timestamp(jump), false, now).0, 40);
+        check_from(&mut timeline, &[(60, P, jump, 60), (60, S, jump, 60)]);
+        check_from(&mut timeline, &[(100, P, jump + 40, 100)]);
+    }
+}
+
+#[test]
+fn regression_data_alone_have_a_clock() {
+    let mut timeline = Timeline::default();
+    let rows = [
+        (0, 100_000, 100_000),
+        (100, 100_100, 100_100),
+        (200, 0, 100_200),
+    ];
+    for (now, time, expected) in rows {
+        assert_eq!(timeline.data(now, time), expected);
+    }
+    assert_eq!(timeline.data(300, 100), 100_300);
+    // The publisher returns.
+    timeline.begin(Some(Timestamp(100_300)), 500);
+    for (now, time) in [(0, 0), (100, 100), (200, 200)] {
+        assert_eq!(timeline.data(now, time), 100_800 + time);
+    }
+    // Media that begin are not before them, and take them over.
+    check_from(
+        &mut timeline,
+        &[(250, P, 0, 101_001), (290, P, 40, 101_041)],
+    );
+    assert_eq!(timeline.data(300, 300_000), 101_041);
+}
+
+// Whatever the clocks do.
+
+/// What comes: on which track, how much later, and how its time is beside the clock.
+type Come = (bool, u32, i32);
+
+fn come() -> impl Strategy<Value = Come> {
+    let beside = prop_oneof![
+        20 => Just(0),
+        2 => -12_000..12_000,
+        1 => any::<i32>(),
+    ];
+    (any::<bool>(), 1_u32..60, beside)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn strays_leave_sound_and_pictures_as_far_apart_as_they_are(
+        comes in prop::collection::vec(come(), 1..300),
+        begin in any::<u32>(),
+        apart in prop_oneof![Just(0), -9_000..9_000_i32],
+    ) {
+        let mut timeline = Timeline::default();
+        // The last message of each track, whether it was a stray, and how many have come.
+        let mut last = [(None, false, 0); 2];
+        let mut moved = [0; 2];
+        let mut now = 0_u32;
+        let end = [(false, 40, 0), (true, 40, 0)].repeat(16);
+        for (is_sound, later, beside) in comes.into_iter().chain(end) {
+            now += later;
+            let track = if is_sound { S } else { P };
+            let (before, was_stray, count) = &mut last[track as usize];
+            // What is little passes.
+            let may_stray = beside.unsigned_abs() > 3_000 && *count > 2;
+            let is_stray = may_stray && !*was_stray;
+            let apart = if is_sound { apart } else { 0 };
+            let steady = begin.wrapping_add(now).wrapping_add_signed(apart);
+            let time = steady.wrapping_add_signed(if is_stray { beside } else { 0 });
+            let at = Duration::from_millis(now.into());
+            let mapped = timeline.map_coded(track, Timestamp(time), at);
+            let back = before.map_or(0, |before: Timestamp| before.since(mapped));
+            prop_assert!(back <= 0, "back by {}", back);
+            if !is_stray {
+                moved[track as usize] = mapped.0.wrapping_sub(steady);
+            }
+            (*before, *was_stray, *count) = (Some(mapped), is_stray, *count + 1);
+        }
+        prop_assert_eq!(moved[0], moved[1]);
+    }
+
+    #[test]
+    fn time_goes_on_whatever_clocks_do(
+        comes in prop::collection::vec((come(), prop::bool::weighted(0.1)), 1..300),
+        returns in prop::collection::vec(0_usize..300, 0..3),
+    ) {
+        let mut timeline = Timeline::default();
+        let (mut now, mut clocks) = (0_u64, [0_u32; 2]);
+        // The last time of each track, the highest, and when that came.
+        let mut last: [Option<(Timestamp, Timestamp, u64)>; 2] = [None; 2];
+        for (index, ((is_sound, passes, beside), is_step)) in comes.into_iter().enumerate() {
+            now += u64::from(passes);
+            if returns.contains(&index) {
+                let newest = last.iter().flatten().map(|last| last.1).reduce(later);
+                timeline.begin(newest, 20);
+            }
+            let own = if is_sound { S } else { P };
+            if is_step {
+                clocks[own as usize] = clocks[own as usize].wrapping_add_signed(beside);
+            }
+            let time = clocks[own as usize].wrapping_add(u32::try_from(now).unwrap());
+            let time = time.wrapping_add_signed(if is_step { 0 } else { beside });
+            let mapped = timeline.map_coded(own, Timestamp(time), Duration::from_millis(now));
+            let (before, highest, since) = last[own as usize].unwrap_or((mapped, mapped, now));
+            prop_assert!(mapped.since(before) >= -STEP_MAX_MS, "{:?} to {:?}", before, mapped);
+            let has_moved = mapped.since(highest) > 0;
+            let since = if has_moved { now } else { since };
+            prop_assert!(now - since <= 2_000, "still at {:?} for {}", highest, now - since);
+            last[own as usize] = Some((mapped, later(mapped, highest), since));
+        }
+    }
 }

@@ -194,7 +194,7 @@ impl Model {
     /// Trims and judges what is left: all that is needed, and within the limits.
     fn trim(&mut self, reader: u64) -> TestCaseResult {
         let end = self.wire.len() as u64;
-        let last = self.time;
+        let last = self.last().unwrap_or_default();
         self.newest = self.newest.filter(|&newest| !self.is_overlong(newest));
         let before = self.log.base();
         self.log.trim(&mut self.pool, reader);
@@ -209,7 +209,7 @@ impl Model {
         }
         if self.limits.window_ms > 0 {
             // What the earliest seek into it finds, or else the first that any seek finds.
-            let begins = Timestamp(last.wrapping_sub(self.limits.window_ms));
+            let begins = Timestamp(last.0.wrapping_sub(self.limits.window_ms));
             let there = self.known.iter().filter(|k| k.start >= before);
             let syncs: Vec<&Known> = there.filter(|known| known.frame.sync).collect();
             let is_before = |of: &&&Known, time: Timestamp| time.since(of.frame.timestamp) >= 0;
@@ -235,10 +235,15 @@ impl Model {
         Ok(())
     }
 
+    /// The time of the last message, kept or not.
+    fn last(&self) -> Option<Timestamp> {
+        self.known.last().map(|known| known.frame.timestamp)
+    }
+
     /// Whether the group that begins with message `newest` is beyond the limits.
     fn is_overlong(&self, newest: usize) -> bool {
         let known = &self.known[newest];
-        let age = Timestamp(self.time).since(known.frame.timestamp);
+        let age = self.last().unwrap_or_default().since(known.frame.timestamp);
         let bytes = self.wire.len() as u64 - known.start;
         bytes > self.limits.bytes || age > 20_000 || self.known.len() - newest > 2_500
     }
@@ -367,12 +372,7 @@ impl Model {
             prop_assert!(same(&sync.headers, &in_force));
             prop_assert_eq!(sync.timestamp, newest.unwrap().frame.timestamp);
         }
-        // Kept or not.
-        let last = self.known.last();
-        prop_assert_eq!(
-            self.log.last_timestamp(),
-            last.map(|known| known.frame.timestamp)
-        );
+        prop_assert_eq!(self.log.last_timestamp(), self.last());
         // At most the segment at the base is held beside what is kept.
         prop_assert!(self.log.held_bytes() - (end - base) < limits::BLOCK_BYTES as u64);
         Ok(())
@@ -401,8 +401,7 @@ impl Model {
             sync.headers.write(
                 &mut wire,
                 MSID,
-                sync.timestamp,
-                sync.timestamp,
+                HeaderTimes::all(sync.timestamp),
                 self.limits.chunk_size,
             );
             wire.extend(read_from(&self.log, sync.offset));
@@ -432,7 +431,7 @@ impl Model {
 fn same(one: &Headers, other: &Headers) -> bool {
     let written = |headers: &Headers| {
         let mut wire = Vec::new();
-        headers.write(&mut wire, MSID, Timestamp(0), Timestamp(0), 128);
+        headers.write(&mut wire, MSID, HeaderTimes::all(Timestamp(0)), 128);
         wire
     };
     written(one) == written(other)
