@@ -176,9 +176,14 @@ fn ffmpeg_plays_on_when_a_publisher_comes_back_as_by_rtmp() {
 #[test]
 fn a_player_that_is_started_anew_finds_what_comes_next() {
     let file = media::file(&H264_AAC);
-    let relay = relay_with(&["--grace", "0", "--play-wait", "10"]);
+    let wait = Duration::from_secs(8);
+    let relay = relay_with(&["--grace", "0", "--play-wait", "8"]);
     for turn in 0..2 {
         let name = format!("turn{turn}");
+        if turn > 0 {
+            // For so long it is known that the stream is over, and a play is told so soon.
+            pause(wait);
+        }
         let http = url(&relay, "film");
         let mut player = Player::start(PlayerProgram::Ffmpeg5, &http, relay.dir(), &name);
         relay.wait_players(1);
