@@ -59,7 +59,7 @@ pub struct Owner {
     pub epoch: u64,
 }
 
-/// The answer to [`Registry::claim`].
+/// The answer to `Registry::claim`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Claim {
     /// The stream is the caller's, now or already.
