@@ -31,6 +31,8 @@ pub use real::{collections, mem, net};
 pub mod limits {
     /// The most workers there may be.
     pub const WORKERS_MAX: usize = 64;
+    /// The part of what is free that one address may have.
+    pub const ADDRESS_SHARE: usize = 4;
     /// The most bans there may be.
     pub const BANS_MAX: usize = 4;
     /// The most names of ended streams that are remembered.

@@ -6,6 +6,16 @@ pub mod ended;
 pub mod mail;
 #[path = "../../src/worker/registry.rs"]
 pub mod registry;
+#[path = "../../src/worker/shares.rs"]
+#[allow(dead_code, reason = "the registry needs a part of it")]
+mod shares;
+
+/// Which address a stream counts for is no part of the models.
+pub mod admission {
+    /// An address.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub struct Key;
+}
 
 /// What a connection is to mail.
 pub mod conn {

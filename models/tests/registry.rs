@@ -14,7 +14,7 @@ fn name() -> std::sync::Arc<str> {
 
 /// Whether the worker of the publisher learns of the player by its claim.
 fn claim(registry: &Registry) -> bool {
-    match registry.claim(&name(), PUBLISHER, true) {
+    match registry.claim(&name(), PUBLISHER, true, None) {
         Claim::Own { readers, .. } => readers.iter().any(|worker| worker == PLAYER),
         other => panic!("nobody else claims it: {other:?}"),
     }
@@ -23,7 +23,7 @@ fn claim(registry: &Registry) -> bool {
 #[test]
 fn a_publish_and_a_play_at_the_same_time_find_each_other_once() {
     loom::model(|| {
-        let registry = Arc::new(Registry::default());
+        let registry = Arc::new(Registry::new(None));
         let publisher = {
             let registry = registry.clone();
             thread::spawn(move || claim(&registry))
@@ -42,7 +42,7 @@ fn a_publish_and_a_play_at_the_same_time_find_each_other_once() {
 #[test]
 fn nothing_is_left_when_both_have_gone_in_any_order() {
     loom::model(|| {
-        let registry = Arc::new(Registry::default());
+        let registry = Arc::new(Registry::new(None));
         let publisher = {
             let registry = registry.clone();
             thread::spawn(move || {
@@ -60,12 +60,12 @@ fn nothing_is_left_when_both_have_gone_in_any_order() {
 #[test]
 fn of_two_publishers_one_owns_and_the_other_is_sent_to_it() {
     loom::model(|| {
-        let registry = Arc::new(Registry::default());
+        let registry = Arc::new(Registry::new(None));
         let other = {
             let registry = registry.clone();
-            thread::spawn(move || registry.claim(&name(), 1, true))
+            thread::spawn(move || registry.claim(&name(), 1, true, None))
         };
-        let one = registry.claim(&name(), 0, true);
+        let one = registry.claim(&name(), 0, true, None);
         let other = other.join().unwrap();
         match (one, other) {
             (Claim::Own { .. }, Claim::Elsewhere { worker: 0 })

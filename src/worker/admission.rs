@@ -98,8 +98,10 @@ struct Addresses {
 
 /// One IPv4 address, or the /64 of an IPv6 address: who has one of those has all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) enum Key {
+pub enum Key {
+    /// An IPv4 address.
     V4([u8; 4]),
+    /// The /64 of an IPv6 address.
     V6([u8; 8]),
 }
 

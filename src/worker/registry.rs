@@ -59,7 +59,7 @@ pub struct Owner {
     pub epoch: u64,
 }
 
-/// The answer to `Registry::claim`.
+/// The answer to [`Registry::claim`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Claim {
     /// The stream is the caller's, now or already.
@@ -129,7 +129,7 @@ impl Registry {
     /// `worker` has a publisher for `name`, of `address` while addresses are counted. A stream
     /// that nobody has yet is added only if `may_add`. One that is there counts as before, also
     /// when its publisher comes back.
-    pub(super) fn claim(
+    pub fn claim(
         &self,
         name: &Arc<str>,
         worker: usize,
@@ -197,7 +197,7 @@ impl Registry {
 
     /// `name` is published by a client of `address` from now on: it counts for that, unless that
     /// has its share.
-    pub(super) fn set_publisher(&self, name: &str, address: Option<Key>) {
+    pub fn set_publisher(&self, name: &str, address: Option<Key>) {
         let table = &mut *self.lock();
         if let Some(entry) = table.entries.get_mut(name)
             && entry.is_counted
