@@ -406,12 +406,12 @@ fn a_client_is_told_by_the_worker_that_has_it() {
     assert_eq!(player.address, "127.0.0.1:1");
     assert!(!player.capabilities.as_ref().unwrap().e_rtmp);
     relay.cores[1].socket_mut(there).unwrap().deaf = true;
-    let publisher = key_frame(6_000);
+    let publisher = key_frame(4_100);
     relay.say(0, 0, &publisher);
-    relay.say(0, 0, &key_frame(7_500));
+    relay.say(0, 0, &key_frame(5_000));
     let (_, clients) = relay.clients(0, Question::Client(3));
     assert!(clients[0].lag_bytes.unwrap() > 0, "{clients:?}");
-    assert_eq!(clients[0].lag_ms, Some(1_500));
+    assert_eq!(clients[0].lag_ms, Some(900));
     let (_, clients) = relay.clients(0, Question::Client(1));
     assert_eq!(clients[0].role, Role::Publisher);
     assert_eq!(clients[0].video_codec.as_deref(), Some("avc1"));

@@ -103,7 +103,7 @@ fn pictures(time: u32) -> Vec<Media> {
         ),
         video(
             time + 20,
-            INTER,
+            KEY,
             TRACKS_VIDEO,
             &[
                 &[0x20 | FRAMES_X],

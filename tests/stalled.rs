@@ -103,14 +103,20 @@ fn regression_publishers_that_hoard_go_before_players_of_others() {
     let mut players: Vec<Wire> = (0..10)
         .map(|_| Wire::play(relay.address(), "healthy"))
         .collect();
-    // One group without end each; some have a player of their own, who reads.
-    let mut hoards = Vec::new();
-    for number in 0..6 {
-        let name = format!("hoard{number}");
-        let mut wire = Wire::publish(relay.address(), &name);
-        wire.send_all(&Film::new("hoard", 0).headers);
-        wire.send(&Media::picture(Key::Yes, 0, 0, 1_000));
-        let mut player = (number % 2 == 0).then(|| Wire::play(relay.address(), &name));
+    // One group without end each; some have a player of their own, who reads. All have come before
+    // memory is short, when publishers are refused.
+    let hoards: Vec<_> = (0..6)
+        .map(|number| {
+            let name = format!("hoard{number}");
+            let mut wire = Wire::publish(relay.address(), &name);
+            wire.send_all(&Film::new("hoard", 0).headers);
+            wire.send(&Media::picture(Key::Yes, 0, 0, 1_000));
+            let player = (number % 2 == 0).then(|| Wire::play(relay.address(), &name));
+            (name, wire, player)
+        })
+        .collect();
+    let mut kept = Vec::new();
+    for (name, mut wire, mut player) in hoards {
         for picture in 1..=15 {
             // Those that were closed have gone.
             if count(&relay, &["publisher", &name, "reason=overload"]) > 0 {
@@ -121,7 +127,7 @@ fn regression_publishers_that_hoard_go_before_players_of_others() {
                 player.settle();
             }
         }
-        hoards.push((wire, player));
+        kept.push((wire, player));
     }
     relay.wait_log(&["of streams that nobody plays"]);
     wait_for("less memory to be held", SOON, || {

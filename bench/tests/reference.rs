@@ -106,14 +106,17 @@ fn publication(random: &mut Random) -> Vec<Told> {
     ];
     let mut time = 0;
     for number in 0..random.below(40) {
-        time += u32::try_from(random.below(if number == 9 { 9_000_000 } else { 60 })).unwrap();
+        time += u32::try_from(random.below(if number == 9 { 900 } else { 60 })).unwrap();
         let len = match random.below(20) {
             0 => 100_000,
             1..6 => 5_000,
             6 => 1,
             _ => 300,
         };
-        let mut body: Vec<u8> = (0..=250).cycle().take(1 + random.below(len)).collect();
+        // The first one is whole: it says that it is a key frame.
+        let least = if number == 0 { 10 } else { 1 };
+        let len = least + random.below(len);
+        let mut body: Vec<u8> = (0..=250).cycle().take(len).collect();
         let (message_kind, head) = match (number, random.below(3)) {
             (0, _) | (_, 0) => (kind::VIDEO, [0x17, 1, 0, 0, 0]),
             (_, 1) => (kind::VIDEO, [0x27, 1, 0, 0, 0]),
