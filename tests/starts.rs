@@ -409,6 +409,8 @@ fn regression_play2_while_paused_stays_paused() {
             amf.string_property("streamName", "two").end_object();
         });
         player.until_status("NetStream.Play.Transition");
+        // By now the worker has asked for the stream where it is.
+        player.spread();
     }
     let [_, publisher] = &mut publishers;
     publisher.send_all(&films[1].group(4));
