@@ -104,7 +104,7 @@ fn publication(random: &mut Random) -> Vec<Told> {
         (kind::VIDEO, 0, b"\x17\0\0\0\0\x01\x64\0\x28".to_vec()),
         (kind::AUDIO, 0, b"\xAF\0\x12\x10".to_vec()),
     ];
-    let mut time = 0;
+    let mut time = u32::try_from(random.below(9_000_000)).unwrap();
     for number in 0..random.below(40) {
         time += u32::try_from(random.below(if number == 9 { 900 } else { 60 })).unwrap();
         let len = match random.below(20) {

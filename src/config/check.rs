@@ -57,7 +57,7 @@ fn refuse(
 }
 
 /// Whether two listeners would have an address in common.
-fn is_one(one: &SocketAddr, other: &SocketAddr) -> bool {
+fn overlap(one: &SocketAddr, other: &SocketAddr) -> bool {
     let has_all = one.ip().is_unspecified() || other.ip().is_unspecified();
     one.port() != 0
         && one.port() == other.port()
@@ -83,7 +83,7 @@ fn check_http(config: &Config, values: &Values<'_>) -> Result<(), ConfigError> {
             });
             let by_http = config.http.iter().filter(|_| name == "admin");
             let mut others = by_rtmp.chain(&config.listen_tls).chain(by_http);
-            others.any(|other| is_one(address, other))
+            others.any(|other| overlap(address, other))
         };
         if let Some(index) = list.iter().position(is_taken) {
             return refuse(name, index, "an address that no other listener has");

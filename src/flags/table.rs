@@ -298,8 +298,9 @@ pub const OPTIONS: &[Opt] = &[
         default: "10 s",
         category: Category::Edge,
         meaning: "Go on fetching a stream for this long after its last player left.",
-        note: "Who comes meanwhile finds it live. They are one in 8 of all connections at the \
-               most, and end at once when others need the places.",
+        note: "A player that comes in that time needs no new fetch. Such streams have one in 8 \
+               of all connections at the most, and are ended at once when others need the \
+               connections.",
         ..BLANK
     },
     Opt {

@@ -146,18 +146,24 @@ fn two_edges(seed: u64, names: usize) -> World {
     world
 }
 
+/// The same with an encoder at the first origin, and a viewer of its stream at each edge.
+fn played_at_edges(seed: u64, names: usize, stream: usize) -> World {
+    let mut world = two_edges(seed, names);
+    world.encoder_comes(1, stream);
+    pass(&mut world, S(1));
+    for relay in [0, 3] {
+        world.viewer_comes(relay, stream, usize::MAX);
+    }
+    pass(&mut world, S(3));
+    world
+}
+
 /// Whichever origin is asked first.
 #[test]
 fn regression_a_proper_end_passes_edges_after_one_grace() {
     const NAMES: usize = 4;
     for (seed, stream) in (0..8).zip((0..NAMES).cycle()) {
-        let mut world = two_edges(seed, NAMES);
-        world.encoder_comes(1, stream);
-        pass(&mut world, S(1));
-        for relay in [0, 3] {
-            world.viewer_comes(relay, stream, usize::MAX);
-        }
-        pass(&mut world, S(3));
+        let mut world = played_at_edges(seed, NAMES, stream);
         let has_media = |viewer: &super::viewer::Viewer| viewer.judge.at.is_some();
         assert!(world.viewers.iter().all(has_media), "seed {seed}");
         let World {
@@ -183,13 +189,7 @@ fn regression_a_proper_end_passes_edges_after_one_grace() {
 fn a_stream_that_goes_on_at_another_origin_does_not_end() {
     const NAMES: usize = 4;
     for (seed, stream) in (0..8).zip((0..NAMES).cycle()) {
-        let mut world = two_edges(seed, NAMES);
-        world.encoder_comes(1, stream);
-        pass(&mut world, S(1));
-        for relay in [0, 3] {
-            world.viewer_comes(relay, stream, usize::MAX);
-        }
-        pass(&mut world, S(3));
+        let mut world = played_at_edges(seed, NAMES, stream);
         let World {
             encoders, truth, ..
         } = &mut world;
