@@ -457,7 +457,10 @@ impl<S: Transport> Core<S> {
             return;
         }
         self.faults.at(Midst::Deadline);
-        self.tell_feeds(index, |name, epoch| Mail::End { name, epoch });
+        // When the relay stops, each worker tells its own players that, at its own time.
+        if !self.drained {
+            self.tell_feeds(index, |name, epoch| Mail::End { name, epoch });
+        }
         self.faults.at(Midst::Deadline);
         let name = self.streams[index].name.clone();
         self.shared.registry.release(&name, self.worker);

@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::rtmp::message::kind;
 use crate::worker::core::Shared;
 use crate::worker::fault::Midst;
+use crate::worker::mail::Mail;
 
 /// Two workers.
 struct Pair {
@@ -204,6 +205,28 @@ fn regression_all_who_come_while_a_stream_is_on_its_way_are_given_time_for_that(
     assert!(pair.stages[1].guests[nobody].gone);
     pair.leave(0, source);
     pair.wait(FOUND, &[]);
+}
+
+#[test]
+fn players_of_a_relay_that_stops_are_told_that_and_not_that_the_stream_is_over() {
+    let mut pair = Pair::new();
+    let drain = pair.stages[0].core.shared.config.drain;
+    let source = pair.stages[0].publish("cam");
+    let player = pair.stages[1].play("cam");
+    pair.wait(2, &[(0, source)]);
+    for stage in &mut pair.stages {
+        stage.core.receive(Mail::Drain);
+    }
+    // The worker of the publisher is the first to close its connections.
+    pair.stages[0].now += drain;
+    pair.exchange();
+    assert!(pair.stages[0].guests[source].gone);
+    let asked = [&PLAYS[..], &["NetConnection.Connect.ReconnectRequest"]].concat();
+    pair.stages[1].check_heard(player, &asked);
+    pair.stages[1].now += drain;
+    pair.exchange();
+    let stopped = [&asked[..], &["Play.UnpublishNotify", "end"]].concat();
+    pair.stages[1].check_heard(player, &stopped);
 }
 
 #[test]
