@@ -34,6 +34,8 @@ pub(super) struct Client {
     session: ClientSession,
     /// What the session has to send and the network has not taken.
     sending: Pipe,
+    /// When the relay had read all of that, as far as the truth knows.
+    all_read_at: u64,
     pub(super) action: Action,
     /// Of what it sends.
     chunk_size: usize,
@@ -132,6 +134,7 @@ impl Client {
             trace,
             session: ClientSession::new(request, rng.next()),
             sending: Pipe::new(usize::MAX),
+            all_read_at: truth.now,
             action,
             chunk_size,
             appetite,
@@ -562,6 +565,16 @@ impl Client {
         match self.players.iter_mut().find(|player| player.msid == msid) {
             Some(player) => player.hear(truth, code, description),
             None => Ok(()),
+        }
+    }
+
+    /// Tells the truth what of its publications has been under way for how long.
+    pub(super) fn note_kept_back(&mut self, truth: &mut Truth) {
+        if self.has_sent() && self.wire.borrow().to_relay.is_empty() {
+            self.all_read_at = truth.now;
+        }
+        for published in &self.publications {
+            truth.note_kept_back(published.publication, self.all_read_at);
         }
     }
 

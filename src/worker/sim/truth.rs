@@ -196,11 +196,13 @@ impl Truth {
 
     /// The machine stood still: what was sent may have come late, also of those who have gone.
     pub(super) fn leap(&mut self) {
-        for publication in &mut self.publications {
-            publication.was_late = true;
-            for entry in &mut publication.entries {
-                entry.optional |= entry.inter.is_some();
-            }
+        self.publications.iter_mut().for_each(Publication::note_late);
+    }
+
+    /// The network has kept some of a publication back since `since`.
+    pub(super) fn note_kept_back(&mut self, publication: usize, since: u64) {
+        if self.now > since + LATE_MS {
+            self.publications[publication].note_late();
         }
     }
 
@@ -263,6 +265,14 @@ impl Truth {
 }
 
 impl Publication {
+    /// Some of it may come so late that its pictures wait for another key frame.
+    fn note_late(&mut self) {
+        self.was_late = true;
+        for entry in &mut self.entries {
+            entry.optional |= entry.inter.is_some();
+        }
+    }
+
     pub(super) fn in_force(&self) -> InForce {
         self.entries.last().map_or([None; 4], |last| last.in_force)
     }

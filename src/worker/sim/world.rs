@@ -119,6 +119,7 @@ impl World {
             self.truth.leap();
         }
         self.tell_truth();
+        self.note_kept_back();
         self.prepare_panic();
         if self.rng.chance(self.crowd) {
             self.come();
@@ -242,6 +243,12 @@ impl World {
         self.truth.now = u64::try_from(now).unwrap();
     }
 
+    fn note_kept_back(&mut self) {
+        for client in &mut self.clients {
+            client.note_kept_back(&mut self.truth);
+        }
+    }
+
     pub(super) fn read(&mut self, client: usize, count: usize) -> bool {
         self.tell_truth();
         let Self { clients, truth, .. } = self;
@@ -291,6 +298,8 @@ impl World {
 
     /// Moves everything that can move; whether anything did.
     fn flow(&mut self) -> bool {
+        self.tell_truth();
+        self.note_kept_back();
         let mut moved = false;
         for client in 0..self.clients.len() {
             moved |= self.clients[client].send(usize::MAX);
