@@ -154,6 +154,12 @@ impl ClientSession {
         self.link.set_now(now);
     }
 
+    /// The client plays as well, on a message stream that it has made itself.
+    #[cfg(test)]
+    pub(crate) fn expect_media(&mut self) {
+        self.link.reader().set_limits(ReaderLimits::PUBLISHER);
+    }
+
     /// The next thing the server answers or sends in `input` from `*at` on; None when there is
     /// no more. `*at` moves over what was read.
     ///

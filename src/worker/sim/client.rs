@@ -239,6 +239,7 @@ impl Client {
                     .push(Published::new(SECOND, truth, stream));
             }
             _ => {
+                self.session.expect_media();
                 let mut player = Player::new(SECOND, stream);
                 player.off_next.0 = deaf;
                 self.players.push(player);

@@ -196,7 +196,9 @@ impl Truth {
 
     /// The machine stood still: what was sent may have come late, also of those who have gone.
     pub(super) fn leap(&mut self) {
-        self.publications.iter_mut().for_each(Publication::note_late);
+        self.publications
+            .iter_mut()
+            .for_each(Publication::note_late);
     }
 
     /// The network has kept some of a publication back since `since`.
