@@ -94,6 +94,17 @@ impl Picture {
     }
 }
 
+/// The newest sync point, so that nothing has to be looked up in the index for each message.
+#[derive(Clone, Copy, Debug)]
+struct NewestSync {
+    /// Which frame it is, counted from the first ever.
+    number: u64,
+    /// The offset of its first byte.
+    start: u64,
+    timestamp: Timestamp,
+    is_picture: bool,
+}
+
 /// How much of the past a log keeps.
 #[derive(Clone, Copy, Debug)]
 pub struct LogLimits {
@@ -128,8 +139,7 @@ pub struct StreamLog {
     /// Time of the newest message ever; outlives it in `frames`, because a publisher that comes
     /// back goes on from there.
     last_timestamp: Option<Timestamp>,
-    /// Position in `frames` of the newest sync point, counted from the first frame ever.
-    newest_sync: Option<u64>,
+    newest_sync: Option<NewestSync>,
     /// Tracks of which pictures have come from this publisher.
     tracks: TrackSet,
     /// No player may start before the next message: the publisher is away.
@@ -241,9 +251,8 @@ impl StreamLog {
 
     /// Whether the newest sync point is a picture.
     pub fn has_picture_start(&self) -> bool {
-        let index = self.newest_sync.and_then(|number| self.index_of(number));
-        let frame = index.and_then(|index| self.frames.get(index));
-        frame.is_some_and(|frame| frame.kind == kind::VIDEO)
+        self.newest_sync
+            .is_some_and(|sync| sync.is_picture && self.is_kept(sync))
     }
 
     /// Appends one message; it becomes visible with the next flush. `sync`: a player may start
@@ -373,8 +382,7 @@ impl StreamLog {
 
     /// The newest visible sync point.
     pub fn newest_sync(&self) -> Option<SyncPoint> {
-        let number = self.newest_sync?;
-        self.sync_point(self.index_of(number)?)
+        self.sync_point(self.index_of(self.newest_sync?.number)?)
     }
 
     /// The first visible sync point at or after `offset`.
@@ -456,16 +464,26 @@ impl StreamLog {
         }
         self.frames.push_back(frame);
         if frame.sync {
-            let position = self.trimmed + self.frames.len() as u64 - 1;
-            self.newest_sync = Some(position);
-            self.syncs.push(position, frame.timestamp);
+            let index = self.frames.len() - 1;
+            let sync = NewestSync {
+                number: self.trimmed + index as u64,
+                start: self.start_of(index),
+                timestamp: frame.timestamp,
+                is_picture: frame.kind == kind::VIDEO,
+            };
+            self.newest_sync = Some(sync);
+            self.syncs.push(sync.number, sync.timestamp);
         }
     }
 
     /// Where the newest sync point begins, visible or not.
     fn newest_sync_start(&self) -> Option<u64> {
-        let index = self.index_of(self.newest_sync?)?;
-        Some(self.start_of(index))
+        let sync = self.newest_sync.filter(|sync| self.is_kept(*sync))?;
+        Some(sync.start)
+    }
+
+    fn is_kept(&self, sync: NewestSync) -> bool {
+        sync.number >= self.trimmed
     }
 
     fn sync_point(&self, index: usize) -> Option<SyncPoint> {

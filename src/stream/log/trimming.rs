@@ -57,6 +57,20 @@ impl StreamLog {
     /// Frees the visible messages that end at or before `keep`.
     fn drop_before(&mut self, pool: &mut BlockPool, keep: u64) {
         let keep = keep.min(self.visible);
+        if keep > self.base {
+            self.drop_frames(pool, keep);
+        }
+        while let Some(next) = self.headers.get(1)
+            && next.from <= self.base
+        {
+            let gone = self.headers.pop_front();
+            self.header_bytes -= gone.map_or(0, |set| set.bytes);
+            self.headers_trimmed += 1;
+        }
+        self.check_invariants();
+    }
+
+    fn drop_frames(&mut self, pool: &mut BlockPool, keep: u64) {
         while let Some(frame) = self.frames.front()
             && frame.end <= keep
         {
@@ -72,35 +86,27 @@ impl StreamLog {
                 pool.give(segment.bytes);
             }
         }
-        while let Some(next) = self.headers.get(1)
-            && next.from <= self.base
-        {
-            let gone = self.headers.pop_front();
-            self.header_bytes -= gone.map_or(0, |set| set.bytes);
-            self.headers_trimmed += 1;
-        }
-        self.check_invariants();
     }
 
     /// A group of pictures beyond the limits is no good start any more. Its age is the longer one
     /// of that by its timestamps and that by the clock, so that no publisher decides it.
     fn drop_overlong_group(&mut self) {
-        let Some(index) = self.newest_sync.and_then(|number| self.index_of(number)) else {
+        let Some(sync) = self.newest_sync.filter(|sync| self.is_kept(*sync)) else {
             self.newest_sync = None;
             return;
         };
-        let frames = self.frames.len() - index;
-        let bytes = self.end() - self.start_of(index);
+        let number = sync.number;
+        let frames = self.trimmed + self.frames.len() as u64 - number;
+        let bytes = self.end() - sync.start;
         let age = self
             .last_timestamp()
-            .map_or(0, |last| last.since(self.frames[index].timestamp));
+            .map_or(0, |last| last.since(sync.timestamp));
         let age_max = limits::GOP_AGE_MAX.as_millis();
-        let number = self.trimmed + index as u64;
         let since = match self.sync_seen {
             Some((seen, since)) if seen == number => since,
             _ => self.sync_seen.insert((number, self.now)).1,
         };
-        if frames > limits::GOP_FRAMES_MAX
+        if frames > limits::GOP_FRAMES_MAX as u64
             || bytes > self.limits.bytes.min(limits::GOP_BYTES_MAX as u64)
             || u128::try_from(age).is_ok_and(|age| age > age_max)
             || self.now.saturating_sub(since) > limits::GOP_AGE_MAX
