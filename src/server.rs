@@ -27,8 +27,10 @@ use crate::net::listener::{self, Acceptor, SocketOptions, UnixPath};
 use crate::net::process;
 use crate::net::socket::Socket;
 use crate::net::tls::{ClientTls, FileError, ServerTls};
+use crate::worker::collections::List;
 use crate::worker::core::Shared;
 use crate::worker::event_loop::{Door, EventLoop, Seat, Sockets, Speaks};
+use crate::worker::ids::WorkerId;
 use crate::worker::mail::Mail;
 
 mod cores;
@@ -170,7 +172,7 @@ pub fn run(mut config: Config) -> Result<(), StartError> {
     shared.began_ms = unix_ms();
     let shared = Arc::new(shared);
     let (seats, wakers) = make_polls(workers)?;
-    let wakers = Arc::new(wakers);
+    let wakers = Arc::new(List::from(wakers));
     let mut threads = Vec::new();
     let sockets = Sockets {
         options,
@@ -182,7 +184,7 @@ pub fn run(mut config: Config) -> Result<(), StartError> {
         let doors = std::mem::take(&mut doors.of_workers[worker]);
         let seed = seed(worker);
         let event_loop = EventLoop::new(
-            worker,
+            WorkerId::new(worker),
             shared.clone(),
             wakers.clone(),
             poll,
@@ -205,7 +207,7 @@ pub fn run(mut config: Config) -> Result<(), StartError> {
     }
     let signal = wait_to_stop(&mut signals, tls.as_deref());
     info!("signal={} stopping", signal.unwrap_or(0));
-    drain(&shared, &wakers);
+    drain(&shared, wakers.as_slice());
     start_impatience(signals)?;
     for thread in threads {
         if thread.join().is_err() {
@@ -627,7 +629,7 @@ fn start_stats(shared: Arc<Shared<Socket>>, interval: Duration) -> Result<(), St
                 continue;
             }
             since = clock();
-            let now = Figures::of(&shared.stats, labels.len());
+            let now = Figures::of(shared.stats.as_slice(), labels.len());
             let mut out = io::stdout().lock();
             let printed = now.write(&mut out, &before, elapsed, labels);
             if printed.and_then(|()| out.flush()).is_err() {

@@ -25,6 +25,7 @@ use tailwater::rtmp::control::Control;
 use tailwater::rtmp::message::{MessageHeader, Payload, Timestamp, kind};
 use tailwater::rtmp::writer::write_message;
 use tailwater::worker::core::{Core, Shared};
+use tailwater::worker::ids::{ConnId, WorkerId};
 use tailwater::worker::mail::Mail;
 
 use memory::{allocations, held};
@@ -123,7 +124,7 @@ const MEASURED: u32 = 1_500;
 struct World {
     cores: Vec<Core<Socket>>,
     now: Instant,
-    mail: Vec<(usize, Mail<Socket>)>,
+    mail: Vec<(WorkerId, Mail<Socket>)>,
 }
 
 impl World {
@@ -138,7 +139,7 @@ impl World {
         };
         let shared = Arc::new(Shared::new(config, workers, 100_000));
         let now = worker::any_instant();
-        let core = |worker| Core::new(worker, shared.clone(), 7, now);
+        let core = |worker| Core::new(WorkerId::new(worker), shared.clone(), 7, now);
         Self {
             cores: (0..workers).map(core).collect(),
             now,
@@ -146,7 +147,7 @@ impl World {
         }
     }
 
-    fn join(&mut self, worker: usize, command: &str, name: &str, step: usize) -> usize {
+    fn join(&mut self, worker: usize, command: &str, name: &str, step: usize) -> ConnId {
         let input = opening(command, name);
         let socket = Socket {
             input,
@@ -165,7 +166,7 @@ impl World {
     }
 
     /// Gives the publisher `key` of the first worker more to send.
-    fn publish(&mut self, key: usize, bytes: &[u8]) {
+    fn publish(&mut self, key: ConnId, bytes: &[u8]) {
         let socket = self.cores[0].socket_mut(key).unwrap();
         assert_eq!(socket.at, socket.input.len(), "the last tick was read");
         socket.input.clear();
@@ -175,7 +176,7 @@ impl World {
     }
 
     /// Turns until the socket has nothing more; each read is an arrival of its own.
-    fn read_all(&mut self, worker: usize, key: usize) {
+    fn read_all(&mut self, worker: usize, key: ConnId) {
         loop {
             let socket = self.cores[worker].socket_mut(key).unwrap();
             if socket.at == socket.input.len() {
@@ -194,12 +195,12 @@ impl World {
                 self.mail.append(core.outbound());
             }
             for (to, mail) in self.mail.drain(..) {
-                self.cores[to].receive(mail);
+                self.cores[to.index()].receive(mail);
             }
         }
     }
 
-    fn swallowed(&mut self, worker: usize, key: usize) -> u64 {
+    fn swallowed(&mut self, worker: usize, key: ConnId) -> u64 {
         self.cores[worker].socket_mut(key).unwrap().swallowed
     }
 }

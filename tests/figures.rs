@@ -22,6 +22,7 @@ use tailwater::rtmp::command::write_command;
 use tailwater::rtmp::message::{MessageHeader, Payload, Timestamp, kind};
 use tailwater::rtmp::writer::write_message;
 use tailwater::worker::core::{Core, Shared};
+use tailwater::worker::ids::{ConnId, WorkerId};
 
 const ALL: Page = Page {
     limit: 100,
@@ -58,7 +59,7 @@ impl Relay {
         };
         let shared = Arc::new(Shared::new(config, 2, 5_000));
         let now = any_instant();
-        let core = |worker| Core::new(worker, shared.clone(), 7, now);
+        let core = |worker| Core::new(WorkerId::new(worker), shared.clone(), 7, now);
         Self {
             cores: (0..2).map(core).collect(),
             now,
@@ -68,7 +69,7 @@ impl Relay {
     }
 
     /// A client of worker `worker` that says `words`.
-    fn client(&mut self, worker: usize, words: &[u8]) -> usize {
+    fn client(&mut self, worker: usize, words: &[u8]) -> ConnId {
         let pipe = Pipe {
             input: words.to_vec(),
             ..Pipe::default()
@@ -79,7 +80,7 @@ impl Relay {
         key
     }
 
-    fn say(&mut self, worker: usize, key: usize, words: &[u8]) {
+    fn say(&mut self, worker: usize, key: ConnId, words: &[u8]) {
         let core = &mut self.cores[worker];
         core.socket_mut(key).unwrap().input.extend_from_slice(words);
         core.on_ready(key, true, false);
@@ -97,6 +98,7 @@ impl Relay {
                 self.keep_answers(worker);
                 let letters = std::mem::take(self.cores[worker].outbound());
                 for (to, letter) in letters {
+                    let to = to.index();
                     if self.deaf != Some(to) {
                         self.cores[to].receive(letter);
                         self.keep_answers(to);
@@ -190,7 +192,7 @@ fn metadata(width: f64) -> Vec<u8> {
 }
 
 /// A stream with a publisher at worker 0 and a player at each; the keys of the three.
-fn live(relay: &mut Relay) -> [usize; 3] {
+fn live(relay: &mut Relay) -> [ConnId; 3] {
     let publisher = relay.client(0, &opening("publish", "live", "cam"));
     let here = relay.client(0, &opening("play", "live", "cam"));
     let there = relay.client(1, &opening("play", "live", "cam"));
@@ -394,7 +396,7 @@ fn clients_are_sorted_and_searched_for() {
 #[test]
 fn a_client_is_told_by_the_worker_that_has_it() {
     let mut relay = Relay::new();
-    let [_, _, there] = live(&mut relay);
+    let [source, _, there] = live(&mut relay);
     let (_, clients) = relay.clients(0, Question::Client(3));
     let [player] = &clients[..] else {
         panic!("{clients:?}")
@@ -407,8 +409,8 @@ fn a_client_is_told_by_the_worker_that_has_it() {
     assert!(!player.capabilities.as_ref().unwrap().e_rtmp);
     relay.cores[1].socket_mut(there).unwrap().deaf = true;
     let publisher = key_frame(4_100);
-    relay.say(0, 0, &publisher);
-    relay.say(0, 0, &key_frame(5_000));
+    relay.say(0, source, &publisher);
+    relay.say(0, source, &key_frame(5_000));
     let (_, clients) = relay.clients(0, Question::Client(3));
     assert!(clients[0].lag_bytes.unwrap() > 0, "{clients:?}");
     assert_eq!(clients[0].lag_ms, Some(900));

@@ -27,6 +27,7 @@ use tailwater::rtmp::control::Control;
 use tailwater::rtmp::message::{MessageHeader, Payload, Timestamp, kind};
 use tailwater::rtmp::writer::write_message;
 use tailwater::worker::core::{Core, Shared};
+use tailwater::worker::ids::WorkerId;
 
 use memory::held;
 
@@ -183,13 +184,13 @@ fn grown(is_http: bool, input: impl Fn(usize) -> Vec<u8>) -> (i64, i64) {
     };
     let shared = Arc::new(Shared::new(config, 1, 10_000));
     let begun = worker::any_instant();
-    let mut core: Core<Given> = Core::new(0, shared.clone(), 7, begun);
+    let mut core: Core<Given> = Core::new(WorkerId::FIRST, shared.clone(), 7, begun);
     let peer = "127.0.0.1:1".parse().unwrap();
     // No deadline passes; memory is counted once a second.
     let counted = |core: &mut Core<Given>, seconds: u64| {
         core.set_now(begun + Duration::from_secs(seconds));
         core.publish_stats();
-        i64::try_from(shared.stats[0].load().held_bytes).unwrap()
+        i64::try_from(shared.stats[WorkerId::FIRST].load().held_bytes).unwrap()
     };
     let join = |core: &mut Core<Given>, number: usize| {
         let socket = Given(input(number));

@@ -30,6 +30,7 @@ use tailwater::rtmp::control::Control;
 use tailwater::rtmp::message::{MessageHeader, Payload, Timestamp, kind};
 use tailwater::rtmp::writer::write_message;
 use tailwater::worker::core::{Core, Shared};
+use tailwater::worker::ids::{ConnId, WorkerId};
 
 /// A socket that gives prepared bytes and keeps what it is sent, a few bytes a write.
 #[derive(Debug)]
@@ -145,11 +146,11 @@ impl World {
         };
         let now = Instant::now();
         let shared = Arc::new(Shared::new(config, 1, 10));
-        let core = Core::new(0, shared, 7, now);
+        let core = Core::new(WorkerId::FIRST, shared, 7, now);
         Self { core, now }
     }
 
-    fn accept(&mut self, room: usize) -> usize {
+    fn accept(&mut self, room: usize) -> ConnId {
         let socket = Socket {
             input: Vec::new(),
             sent: Vec::new(),
@@ -160,7 +161,7 @@ impl World {
     }
 
     /// Lets `key` send `bytes`; what it was sent since the last time.
-    fn exchange(&mut self, key: usize, bytes: &[u8]) -> Vec<u8> {
+    fn exchange(&mut self, key: ConnId, bytes: &[u8]) -> Vec<u8> {
         let socket = self.core.socket_mut(key).expect("the connection is open");
         socket.input.extend_from_slice(bytes);
         self.core.on_ready(key, true, false);

@@ -25,7 +25,7 @@ pub mod sync {
     }
 }
 
-pub use real::{collections, mem, net};
+pub use real::{collections, fmt, mem, net};
 
 /// What the registry counts up to.
 pub mod limits {

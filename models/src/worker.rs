@@ -2,6 +2,8 @@
 
 #[path = "../../src/worker/ended.rs"]
 pub mod ended;
+#[path = "../../src/worker/ids.rs"]
+pub mod ids;
 #[path = "../../src/worker/mail.rs"]
 pub mod mail;
 #[path = "../../src/worker/registry.rs"]

@@ -13,27 +13,24 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use slab::Slab;
-
+use super::collections::Table;
 use super::conn::{CloseReason, Deadline};
 use super::event_loop::Speaks;
+use super::ids::WaitingId;
 use crate::net::proxy::{self, Heard, ProxyError};
 use crate::net::socket::Socket;
 
 /// See the module text.
 #[derive(Debug, Default)]
 pub(super) struct Antechamber {
-    waiting: Slab<Waiting>,
+    waiting: Table<WaitingId, Waiting>,
     /// When whom is waited for no longer; some are gone by then.
-    due: VecDeque<(Instant, usize, u64)>,
-    next_number: u64,
+    due: VecDeque<(Instant, WaitingId)>,
 }
 
 /// A connection whose header is not whole.
 #[derive(Debug)]
 pub(super) struct Waiting {
-    /// Told from one that had the same key before.
-    number: u64,
     pub(super) socket: Socket,
     /// The proxy; after the header, the client.
     pub(super) peer: SocketAddr,
@@ -49,16 +46,13 @@ impl Antechamber {
         peer: SocketAddr,
         speaks: Speaks,
         until: Instant,
-    ) -> usize {
-        let number = self.next_number;
-        self.next_number += 1;
+    ) -> WaitingId {
         let key = self.waiting.insert(Waiting {
-            number,
             socket,
             peer,
             speaks,
         });
-        self.due.push_back((until, key, number));
+        self.due.push_back((until, key));
         key
     }
 
@@ -70,7 +64,7 @@ impl Antechamber {
     }
 
     /// The socket of a connection that waits, to be watched.
-    pub(super) fn socket_mut(&mut self, key: usize) -> Option<&mut Socket> {
+    pub(super) fn socket_mut(&mut self, key: WaitingId) -> Option<&mut Socket> {
         self.waiting.get_mut(key).map(|waiting| &mut waiting.socket)
     }
 
@@ -78,7 +72,7 @@ impl Antechamber {
     /// It is out of here when something comes back: who the client is, or why there is none.
     pub(super) fn hear(
         &mut self,
-        key: usize,
+        key: WaitingId,
         ended: bool,
     ) -> Option<(Waiting, Result<(), CloseReason>)> {
         let waiting = self.waiting.get_mut(key)?;
@@ -97,19 +91,19 @@ impl Antechamber {
             Heard::Wrong(error) => Err(CloseReason::Proxy(error)),
             Heard::Failed(error) => Err(CloseReason::Io(error.kind())),
         };
-        Some((self.waiting.try_remove(key)?, heard))
+        Some((self.waiting.remove(key)?, heard))
     }
 
     /// One that has waited too long at `now`, out of here, and why.
     pub(super) fn overdue(&mut self, now: Instant) -> Option<(Waiting, CloseReason)> {
-        while let Some(&(until, key, number)) = self.due.front() {
-            let is_here = self.waiting.get(key).is_some_and(|w| w.number == number);
+        while let Some(&(until, key)) = self.due.front() {
+            let is_here = self.waiting.contains(key);
             if is_here && until > now {
                 return None;
             }
             self.due.pop_front();
             if is_here {
-                let waiting = self.waiting.try_remove(key)?;
+                let waiting = self.waiting.remove(key)?;
                 return Some((waiting, CloseReason::TimedOut(Deadline::Handshake)));
             }
         }
@@ -118,7 +112,7 @@ impl Antechamber {
 
     /// When [`overdue`](Self::overdue) has somebody, at the earliest.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        self.due.front().map(|(until, _, _)| *until)
+        self.due.front().map(|(until, _)| *until)
     }
 
     /// Everybody, out of here.

@@ -15,6 +15,7 @@
 use std::time::Duration;
 
 use super::core::Core;
+use super::ids::StreamId;
 use super::registry::Owner;
 use super::table::{Source, Stream};
 use crate::net::transport::Transport;
@@ -29,16 +30,16 @@ impl<S: Transport> Core<S> {
             return;
         }
         self.audit_due = self.now + AUDIT_EVERY;
-        let shared = |(index, stream): (usize, &Stream)| {
+        let shared = |(index, stream): (StreamId, &Stream)| {
             (!stream.is_owned() || !stream.feeds.is_empty()).then_some(index)
         };
-        let found: Vec<usize> = self.streams.iter().filter_map(shared).collect();
+        let found: Vec<StreamId> = self.streams.iter().filter_map(shared).collect();
         for index in found {
             self.contained_stream(index, |core| core.audit_stream(index));
         }
     }
 
-    fn audit_stream(&mut self, index: usize) {
+    fn audit_stream(&mut self, index: StreamId) {
         let Some(stream) = self.streams.get_mut(index) else {
             return;
         };

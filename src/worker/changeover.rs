@@ -18,6 +18,7 @@ use log::{Level, info};
 use super::conn::{CloseReason, Publication};
 use super::core::Core;
 use super::fault::Midst;
+use super::ids::{ConnId, OriginId, StreamId};
 use super::ingress::Flow;
 use super::line::{Errand, State, Task};
 use super::pull::refused;
@@ -35,9 +36,9 @@ use crate::stream::content::Content;
 #[derive(Debug)]
 pub(super) struct Held {
     /// Its slab key.
-    pub(super) key: usize,
+    pub(super) key: ConnId,
     /// The origin, by its index in the rule.
-    pub(super) server: usize,
+    pub(super) server: OriginId,
     /// Where it goes to, which is somewhere else after a redirect.
     target: Target,
     /// When the stream went over to it.
@@ -118,7 +119,7 @@ impl Early {
 
 impl<S: Transport> Core<S> {
     /// Whether the stream `index` comes, or came last, by connection `key`.
-    pub(super) fn is_held(&self, key: usize, index: usize) -> bool {
+    pub(super) fn is_held(&self, key: ConnId, index: StreamId) -> bool {
         let pull = self.streams.get(index).and_then(|its| its.pull.as_ref());
         let held = pull.and_then(|pull| pull.held.as_ref());
         held.is_some_and(|held| held.key == key)
@@ -129,7 +130,7 @@ impl<S: Transport> Core<S> {
     #[cold]
     pub(super) fn early_message(
         &mut self,
-        key: usize,
+        key: ConnId,
         header: MessageHeader,
         body: Vec<u8>,
         content: Content,
@@ -171,7 +172,7 @@ impl<S: Transport> Core<S> {
 
     /// The stream comes by connection `key` from here on, `messages` first; it is live with them
     /// when they have been read, see [`pull_is_live`](Self::pull_is_live).
-    fn change_over(&mut self, key: usize, index: usize, messages: &[(MessageHeader, Vec<u8>)]) {
+    fn change_over(&mut self, key: ConnId, index: StreamId, messages: &[(MessageHeader, Vec<u8>)]) {
         let client = self.conns[key].session.client();
         let is_of_relay = client.as_ref().is_some_and(|its| its.is_of_relay());
         let Some(msid) = client.and_then(|its| its.msid()) else {
@@ -222,7 +223,7 @@ impl<S: Transport> Core<S> {
 
     /// The connection of the search becomes the one that the stream comes by, in place of the one
     /// that it came by before.
-    fn hold_asked(&mut self, key: usize, index: usize) {
+    fn hold_asked(&mut self, key: ConnId, index: StreamId) {
         let Some(target) = self.target_of(index, Task::Pull) else {
             return;
         };
@@ -255,7 +256,7 @@ impl<S: Transport> Core<S> {
 
     /// The stream comes by the connection `before` no longer. Unlike the end of a publisher this
     /// is told to nobody: another goes on at once.
-    fn leave_origin(&mut self, index: usize, before: &Held) {
+    fn leave_origin(&mut self, index: StreamId, before: &Held) {
         let Some(conn) = self.conns.get_mut(before.key) else {
             return;
         };
@@ -280,7 +281,7 @@ impl<S: Transport> Core<S> {
     /// # Errors
     /// There are too many streams.
     #[cold]
-    pub(super) fn pull_is_live(&mut self, key: usize, index: usize) -> Result<(), CloseReason> {
+    pub(super) fn pull_is_live(&mut self, key: ConnId, index: StreamId) -> Result<(), CloseReason> {
         let name = self.streams[index].name.clone();
         let missing_name = self.missing_name(index);
         let Some(pull) = &mut self.streams[index].pull else {
@@ -341,7 +342,7 @@ impl<S: Transport> Core<S> {
 
     /// Media has come again by the connection that the stream comes by: it stays.
     #[cold]
-    pub(super) fn pull_resumed(&mut self, index: usize) {
+    pub(super) fn pull_resumed(&mut self, index: StreamId) {
         let Some(pull) = &mut self.streams[index].pull else {
             return;
         };
@@ -357,7 +358,7 @@ impl<S: Transport> Core<S> {
 
     /// The origin on connection `key` says that the publisher has gone (StreamEOF). Others are
     /// asked at once; it stays connected, and its next publisher may be first.
-    pub(super) fn publisher_ended(&mut self, key: usize, index: usize) -> Flow {
+    pub(super) fn publisher_ended(&mut self, key: ConnId, index: StreamId) -> Flow {
         if self.is_held(key, index) {
             let publications = &self.conns[key].publications;
             let is_its = |its: &Publication| its.stream == index;
@@ -411,8 +412,8 @@ impl<S: Transport> Core<S> {
 
     /// The origin that the stream comes by asks to connect anew, to the URL `to` or to where it
     /// is. E-RTMP v2 "Reconnect Request". It is served on until another connection has media.
-    pub(super) fn reconnect_asked(&mut self, index: usize, to: Option<&str>) -> Flow {
-        let dice = self.next_seed(index as u64);
+    pub(super) fn reconnect_asked(&mut self, index: StreamId, to: Option<&str>) -> Flow {
+        let dice = self.next_seed(u64::from(index.slot()));
         let now = self.now;
         let Some(pull) = &mut self.streams[index].pull else {
             return Flow::Continue;

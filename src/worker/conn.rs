@@ -12,9 +12,12 @@ use log::Level;
 use smallvec::SmallVec;
 
 use super::admission::{Key, Protocol};
+use super::collections::List;
 use super::core::NO_ADDRESS;
+use super::ids::{PlayerSlot, PushRuleId, StreamId};
 use super::line::{Errand, Task};
 use super::session::Session;
+use super::timers::TimerId;
 use crate::edge::hops::Via;
 use crate::http::HttpError;
 use crate::http::websocket::CloseCode;
@@ -91,7 +94,7 @@ pub struct Conn<S> {
     /// publish goes on with that.
     pub(super) metered: Option<(Instant, u64)>,
     /// Where its timer is, see timers.rs; none while it is acted on.
-    pub(super) armed: Option<usize>,
+    pub(super) armed: Option<TimerId>,
     pub(super) bytes_in: u64,
     pub(super) bytes_out: u64,
     /// Times it was moved on to a key frame, ...
@@ -105,7 +108,7 @@ pub struct Conn<S> {
 pub(super) struct Publication {
     pub(super) msid: u32,
     /// Slab key of the stream.
-    pub(super) stream: usize,
+    pub(super) stream: StreamId,
 }
 
 /// A message stream that plays, or waits for its stream.
@@ -113,9 +116,9 @@ pub(super) struct Publication {
 pub(super) struct Play {
     pub(super) msid: u32,
     /// Slab key of the stream.
-    pub(super) stream: usize,
+    pub(super) stream: StreamId,
     /// Index among the stream's players.
-    pub(super) slot: usize,
+    pub(super) slot: PlayerSlot,
     /// play2: this is where the player goes; it still plays from another stream.
     pub(super) switching: bool,
     /// Give up at this time when the stream has not begun; None once it has.
@@ -134,7 +137,7 @@ pub(super) struct MovingPublish {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Target {
     /// Index of the rule.
-    pub(super) rule: usize,
+    pub(super) rule: PushRuleId,
     /// How much of `bytes_out` is in the figures.
     counted: u64,
 }
@@ -355,7 +358,7 @@ impl<S: Transport> Conn<S> {
     }
 
     /// Adds what was sent to a target since the last time to its figures.
-    pub(super) fn count_sent(&mut self, targets: &mut [TargetGauges]) {
+    pub(super) fn count_sent(&mut self, targets: &mut List<PushRuleId, TargetGauges>) {
         let Some(target) = &mut self.target else {
             return;
         };

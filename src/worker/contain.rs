@@ -14,6 +14,7 @@ use log::error;
 
 use super::conn::{CloseReason, Conn};
 use super::core::Core;
+use super::ids::{ConnId, PlayerSlot, StreamId};
 use super::line::{State, Task};
 use super::mail::Mail;
 use super::registry::Owner;
@@ -37,11 +38,11 @@ pub(super) enum Step {
 }
 
 /// A slot that no player has.
-const NOWHERE: usize = usize::MAX;
+const NOWHERE: PlayerSlot = PlayerSlot::NONE;
 
 impl<S: Transport> Core<S> {
     /// Does `work` for connection `key`, which ends if that panics.
-    pub(super) fn contained(&mut self, key: usize, step: Step, work: impl FnOnce(&mut Self)) {
+    pub(super) fn contained(&mut self, key: ConnId, step: Step, work: impl FnOnce(&mut Self)) {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| work(self))) {
             self.recover(key, step, &*panic);
         }
@@ -49,7 +50,7 @@ impl<S: Transport> Core<S> {
 
     /// Does `work` for the stream `index` as a whole; if that panics, the stream and its publisher
     /// end.
-    pub(super) fn contained_stream(&mut self, index: usize, work: impl FnOnce(&mut Self)) {
+    pub(super) fn contained_stream(&mut self, index: StreamId, work: impl FnOnce(&mut Self)) {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| work(self))) {
             self.recover_stream(index, &*panic);
         }
@@ -69,14 +70,14 @@ impl<S: Transport> Core<S> {
         error!("panic why={}", quoted(words(panic)));
         self.drop_roles_of_closing();
         let stranded = self.mend_plays();
-        self.mend_publications(NOWHERE);
+        self.mend_publications(ConnId::NONE);
         self.mend_lines();
         self.mend_registry();
         self.tell_stranded(&stranded);
     }
 
     #[cold]
-    fn recover_stream(&mut self, index: usize, panic: &(dyn Any + Send)) {
+    fn recover_stream(&mut self, index: StreamId, panic: &(dyn Any + Send)) {
         let source = self.streams.get(index).map(|stream| stream.source);
         if let Some(Source::Publisher(key)) = source {
             self.recover(key, Step::Ingress, panic);
@@ -87,7 +88,7 @@ impl<S: Transport> Core<S> {
         error!("panic why={}", quoted(words(panic)));
         self.drop_roles_of_closing();
         let stranded = self.mend_plays();
-        self.mend_publications(NOWHERE);
+        self.mend_publications(ConnId::NONE);
         self.break_stream(index);
         self.break_unsound();
         self.mend_lines();
@@ -96,7 +97,7 @@ impl<S: Transport> Core<S> {
     }
 
     #[cold]
-    fn recover(&mut self, key: usize, step: Step, panic: &(dyn Any + Send)) {
+    fn recover(&mut self, key: ConnId, step: Step, panic: &(dyn Any + Send)) {
         self.faults.disarm();
         self.gauges.bugs += 1;
         let reason = CloseReason::Bug(words(panic).into());
@@ -134,11 +135,11 @@ impl<S: Transport> Core<S> {
     }
 
     /// The streams that connection `key` publishes or was about to publish.
-    fn published_by(&self, key: usize) -> Vec<usize> {
+    fn published_by(&self, key: ConnId) -> Vec<StreamId> {
         let by_source = self.streams.iter().filter_map(|(index, stream)| {
             (stream.source == Source::Publisher(key)).then_some(index)
         });
-        let mut found: Vec<usize> = by_source.collect();
+        let mut found: Vec<StreamId> = by_source.collect();
         let conn = self.conns.get(key);
         for publication in conn.into_iter().flat_map(|conn| &conn.publications) {
             if !found.contains(&publication.stream) {
@@ -149,7 +150,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// Connection `key` neither plays nor publishes, as far as it knows.
-    fn drop_roles(&mut self, key: usize) {
+    fn drop_roles(&mut self, key: ConnId) {
         if let Some(conn) = self.conns.get_mut(key) {
             conn.plays.clear();
             conn.publications.clear();
@@ -167,7 +168,7 @@ impl<S: Transport> Core<S> {
 
     /// Players are those that their stream and their connection both know of. Connections, with
     /// the message stream of each, that may think that they play and no longer do.
-    fn mend_plays(&mut self) -> Vec<(usize, u32)> {
+    fn mend_plays(&mut self) -> Vec<(ConnId, u32)> {
         let Self { conns, streams, .. } = self;
         for (_, conn) in conns.iter_mut() {
             conn.plays.iter_mut().for_each(|play| play.slot = NOWHERE);
@@ -175,7 +176,7 @@ impl<S: Transport> Core<S> {
         self.players = 0;
         let mut stranded = Vec::new();
         for (index, stream) in streams.iter_mut() {
-            let mut slot = 0;
+            let mut count = 0;
             stream.players.retain(|player| {
                 let conn = conns.get_mut(player.conn);
                 let mut plays = conn.into_iter().flat_map(|conn| &mut conn.plays);
@@ -184,11 +185,11 @@ impl<S: Transport> Core<S> {
                     stranded.push((player.conn, player.msid));
                     return false;
                 };
-                play.slot = slot;
-                slot += 1;
+                play.slot = PlayerSlot::new(count);
+                count += 1;
                 true
             });
-            self.players += slot;
+            self.players += count;
         }
         for (_, conn) in conns.iter_mut() {
             conn.plays.retain(|play| play.slot != NOWHERE);
@@ -198,7 +199,7 @@ impl<S: Transport> Core<S> {
 
     /// Tells those that were about to be told when the panic came, and sends whatever it kept
     /// from being sent.
-    fn tell_stranded(&mut self, stranded: &[(usize, u32)]) {
+    fn tell_stranded(&mut self, stranded: &[(ConnId, u32)]) {
         for &(key, msid) in stranded {
             let Some(conn) = self.conns.get_mut(key) else {
                 continue;
@@ -225,7 +226,7 @@ impl<S: Transport> Core<S> {
 
     /// Publishers are those that their stream and their connection both know of; a stream that
     /// has lost its publisher waits for it to come back. Those of `culprit` are for the caller.
-    fn mend_publications(&mut self, culprit: usize) {
+    fn mend_publications(&mut self, culprit: ConnId) {
         let Self { conns, streams, .. } = self;
         for (key, conn) in conns.iter_mut() {
             conn.publications.retain(|publication| {
@@ -264,7 +265,7 @@ impl<S: Transport> Core<S> {
     /// that is lost is called again later, and all are looked at in the next turn: it may be a
     /// timer that is missing.
     fn mend_lines(&mut self) {
-        let with_lines = |(index, stream): (usize, &Stream)| {
+        let with_lines = |(index, stream): (StreamId, &Stream)| {
             let has_lines = stream.pull.is_some() || !stream.pushes.is_empty();
             has_lines.then_some((index, stream.source))
         };
@@ -304,7 +305,7 @@ impl<S: Transport> Core<S> {
         }
     }
 
-    fn mend_line(&mut self, index: usize, task: Task) {
+    fn mend_line(&mut self, index: StreamId, task: Task) {
         let Some(state) = self.line(index, task).map(|line| line.state) else {
             return;
         };
@@ -341,7 +342,7 @@ impl<S: Transport> Core<S> {
 
     /// The connection that a stream is fetched by is one that both know of; without media by it the
     /// search goes on.
-    fn mend_held(&mut self, index: usize) {
+    fn mend_held(&mut self, index: StreamId) {
         let (now, until) = (self.now, self.now + limits::RETRY_FIRST);
         let Self { streams, conns, .. } = self;
         let stream = &mut streams[index];
@@ -373,7 +374,7 @@ impl<S: Transport> Core<S> {
 
     /// Ends every stream whose log is half-changed.
     fn break_unsound(&mut self) {
-        let keys: Vec<usize> = self.streams.iter().map(|(index, _)| index).collect();
+        let keys: Vec<StreamId> = self.streams.iter().map(|(index, _)| index).collect();
         for index in keys {
             let is_sound = |stream: &Stream| {
                 stream.log.is_sound() && stream.flv.iter().all(StreamLog::is_sound)
@@ -390,7 +391,7 @@ impl<S: Transport> Core<S> {
 
     /// Ends a stream whose log cannot be trusted: its players are told and closed, here and on
     /// other workers, and whoever comes next finds an empty log.
-    fn break_stream(&mut self, index: usize) {
+    fn break_stream(&mut self, index: StreamId) {
         let Some(stream) = self.streams.get_mut(index) else {
             return;
         };

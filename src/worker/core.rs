@@ -21,15 +21,16 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use log::{Level, debug, error, log, warn};
-use slab::Slab;
 
 use super::admission::{Admission, Protocol, Refusal};
 use super::bans::Bans;
+use super::collections::{List, Table};
 use super::conn::{CloseReason, Closes, Conn};
 use super::contain::Step;
 use super::fault::{Faults, Midst};
 use super::fetches::Fetches;
 use super::handshakes::Handshakes;
+use super::ids::{ConnId, PushRuleId, StreamId, WorkerId};
 use super::line::{Call, Task};
 use super::lingering::Lingering;
 use super::mail::{InFlight, Mail, Mailbox};
@@ -70,11 +71,11 @@ pub struct Shared<S> {
     /// Who has which stream.
     pub registry: Registry,
     /// Where each worker receives.
-    pub mailboxes: Vec<Mailbox<S>>,
+    pub mailboxes: List<WorkerId, Mailbox<S>>,
     /// Who may come in.
     pub admission: Admission,
     /// Bytes each worker holds for streams and connections, while that is counted.
-    pub memory: Vec<AtomicU64>,
+    pub memory: List<WorkerId, AtomicU64>,
     /// When the first of them began: what knows no clock is told the time since, and
     /// connections take it along from one worker to another.
     born: OnceLock<Instant>,
@@ -95,7 +96,7 @@ pub struct Shared<S> {
     /// The id of the next connection.
     pub next_id: AtomicU64,
     /// What each worker has counted.
-    pub stats: Vec<WorkerStats>,
+    pub stats: List<WorkerId, WorkerStats>,
     /// What the target of each push rule is called beside its figures; no two are called the
     /// same, and none holds a key.
     pub target_labels: Vec<String>,
@@ -131,7 +132,7 @@ impl<S> Shared<S> {
 /// See the module text.
 #[derive(Debug)]
 pub struct Core<S> {
-    pub(super) worker: usize,
+    pub(super) worker: WorkerId,
     pub(super) shared: Arc<Shared<S>>,
     pub(super) wire: WireSettings,
     pub(super) log_limits: LogLimits,
@@ -140,39 +141,39 @@ pub struct Core<S> {
     pub(super) now: Instant,
     /// When the relay began.
     born: Instant,
-    pub(super) conns: Slab<Conn<S>>,
-    pub(super) streams: Slab<Stream>,
-    pub(super) by_name: HashMap<Arc<str>, usize>,
+    pub(super) conns: Table<ConnId, Conn<S>>,
+    pub(super) streams: Table<StreamId, Stream>,
+    pub(super) by_name: HashMap<Arc<str>, StreamId>,
     pub(super) rings: RingPool,
     pub(super) blocks: BlockPool,
     /// For message bodies that have to be in one piece.
     pub(super) scratch: Vec<u8>,
     /// Connections that may have something to read.
-    pub(super) ready: Vec<usize>,
+    pub(super) ready: Vec<ConnId>,
     /// How many of these a turn began with: they share what it may cost.
     pub(super) turn_share: usize,
     /// Connections that have something to send or may send again.
-    pub(super) woken: Vec<usize>,
+    pub(super) woken: Vec<ConnId>,
     /// Streams with something new, for players and for other workers.
-    pub(super) dirty: Vec<usize>,
+    pub(super) dirty: Vec<StreamId>,
     /// Those among them whose logs have grown too long to wait for the next round.
-    pub(super) overfull: Vec<usize>,
+    pub(super) overfull: Vec<StreamId>,
     /// Connections to read that are within their handshakes.
     pub(super) handshakes: Handshakes,
     pub(super) timers: Timers,
-    pub(super) outbound: Vec<(usize, Mail<S>)>,
+    pub(super) outbound: Vec<(WorkerId, Mail<S>)>,
     /// What is still under way of streams that have ended, by name and worker.
-    pub(super) untaken: HashMap<(Arc<str>, usize), InFlight>,
+    pub(super) untaken: HashMap<(Arc<str>, WorkerId), InFlight>,
     /// What the event loop is to find or to connect to, ...
     pub(super) calls: Vec<Call>,
     /// ... and what each of it is for: slab key of the stream, and the task.
-    pub(super) called: HashMap<u64, (usize, Task)>,
+    pub(super) called: HashMap<u64, (StreamId, Task)>,
     /// Connections whose publish was accepted, for the event loop to gather reads of.
-    pub(super) new_publishers: Vec<usize>,
+    pub(super) new_publishers: Vec<ConnId>,
     pub(super) pacer: Pacer,
     pub(super) gauges: Gauges,
     /// What was counted of each target, by the index of its rule.
-    pub(super) targets: Vec<TargetGauges>,
+    pub(super) targets: List<PushRuleId, TargetGauges>,
     pub(super) closes: Closes,
     pub(super) refusals: Refusals,
     /// What this worker has asked the others.
@@ -188,11 +189,11 @@ pub struct Core<S> {
     /// Publishers here.
     pub(super) publishers: usize,
     /// Questions to the workers, who waits for the answer, and what it is to be made into.
-    pub(super) asked_by_http: Vec<(u64, (usize, u64), Route)>,
+    pub(super) asked_by_http: Vec<(u64, ConnId, Route)>,
     /// Connections to the admin listener.
-    pub(super) admins: Vec<usize>,
+    pub(super) admins: Vec<ConnId>,
     /// Newcomers by HTTP that wait for a request, by id: the oldest first.
-    pub(super) idle_http: BTreeMap<u64, usize>,
+    pub(super) idle_http: BTreeMap<u64, ConnId>,
     /// Fetched streams that nobody plays any more.
     pub(super) lingering: Lingering,
     pub(super) notes: Notes,
@@ -219,7 +220,7 @@ pub struct Core<S> {
 
 impl<S: Transport> Core<S> {
     /// Worker `worker` of those that share `shared`. `seed` fills handshakes.
-    pub fn new(worker: usize, shared: Arc<Shared<S>>, seed: u64, now: Instant) -> Self {
+    pub fn new(worker: WorkerId, shared: Arc<Shared<S>>, seed: u64, now: Instant) -> Self {
         let config = &shared.config;
         let wire = WireSettings {
             chunk_size: config.chunk_size,
@@ -239,7 +240,7 @@ impl<S: Transport> Core<S> {
         let notes = Notes::new(shared.mailboxes.len(), now);
         Self {
             worker,
-            targets: vec![TargetGauges::default(); config.push.len()],
+            targets: vec![TargetGauges::default(); config.push.len()].into(),
             pacer: Pacer::new(config, now),
             born: *shared.born.get_or_init(|| now),
             shared,
@@ -247,8 +248,8 @@ impl<S: Transport> Core<S> {
             log_limits,
             mail_bytes: limits::MAIL_BYTES_MAX,
             now,
-            conns: Slab::new(),
-            streams: Slab::new(),
+            conns: Table::default(),
+            streams: Table::default(),
             by_name: HashMap::new(),
             rings: RingPool::default(),
             blocks: BlockPool::default(),
@@ -303,7 +304,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// Takes a new connection that speaks RTMP; its slab key, or None when it may not come in.
-    pub fn accept(&mut self, socket: S, peer: SocketAddr) -> Option<usize> {
+    pub fn accept(&mut self, socket: S, peer: SocketAddr) -> Option<ConnId> {
         if let Err(refusal) = self.admit(peer, Protocol::Rtmp) {
             self.note_refusal(refusal, peer);
             return None;
@@ -314,7 +315,7 @@ impl<S: Transport> Core<S> {
         Some(self.insert_accepted(conn))
     }
 
-    pub(super) fn insert_accepted(&mut self, conn: Conn<S>) -> usize {
+    pub(super) fn insert_accepted(&mut self, conn: Conn<S>) -> ConnId {
         self.gauges.accepted += u64::from(!conn.is_admin);
         let (id, peer) = (conn.id, conn.peer);
         debug!("conn={id} accepted peer={peer} worker={}", self.worker);
@@ -382,7 +383,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// Connection `key` publishes, or plays a stream that is there: it is a newcomer no longer.
-    pub(super) fn settle_in(&mut self, key: usize) {
+    pub(super) fn settle_in(&mut self, key: ConnId) {
         let conn = &mut self.conns[key];
         if std::mem::take(&mut conn.is_newcomer) {
             let (ip, protocol) = (conn.counted_ip(), conn.protocol());
@@ -392,13 +393,13 @@ impl<S: Transport> Core<S> {
 
     /// Takes a connection that wants to publish a stream of this worker; its slab key. The
     /// event loop registers the socket, then calls [`resume_publish`](Self::resume_publish).
-    pub fn adopt(&mut self, mut conn: Conn<S>) -> usize {
+    pub fn adopt(&mut self, mut conn: Conn<S>) -> ConnId {
         conn.in_ready = false;
         conn.in_woken = false;
         self.insert(conn)
     }
 
-    fn insert(&mut self, conn: Conn<S>) -> usize {
+    fn insert(&mut self, conn: Conn<S>) -> ConnId {
         let key = self.conns.insert(conn);
         let config = &self.shared.config;
         let first = config.handshake_timeout.min(config.setup_timeout);
@@ -408,26 +409,19 @@ impl<S: Transport> Core<S> {
     }
 
     /// Takes a connection to another server, which is counted already; its slab key.
-    pub(super) fn insert_dialled(&mut self, conn: Conn<S>) -> usize {
+    pub(super) fn insert_dialled(&mut self, conn: Conn<S>) -> ConnId {
         let key = self.conns.insert(conn);
         self.arm(key, self.now + self.shared.config.pull_timeout);
         key
     }
 
     /// The socket of a connection, for the event loop to register.
-    pub fn socket_mut(&mut self, key: usize) -> Option<&mut S> {
+    pub fn socket_mut(&mut self, key: ConnId) -> Option<&mut S> {
         self.conns.get_mut(key).map(|conn| &mut conn.socket)
     }
 
-    /// What tells a connection from one that had the same key before: the low 31 bits of its
-    /// id.
-    pub fn generation(&self, key: usize) -> Option<u32> {
-        let id = self.conns.get(key)?.id;
-        u32::try_from(id & 0x7FFF_FFFF).ok()
-    }
-
     /// A connection cannot go on because its socket cannot be watched.
-    pub fn drop_conn(&mut self, key: usize, kind: std::io::ErrorKind) {
+    pub fn drop_conn(&mut self, key: ConnId, kind: std::io::ErrorKind) {
         let reason = CloseReason::Io(kind);
         self.contained(key, Step::Other, |core| core.close(key, &reason));
     }
@@ -447,7 +441,7 @@ impl<S: Transport> Core<S> {
 
     /// The peer of connection `key` sends no more, or the socket failed: what is left is to be
     /// read to its end, since no further event will tell.
-    pub fn on_hangup(&mut self, key: usize) {
+    pub fn on_hangup(&mut self, key: ConnId) {
         if let Some(conn) = self.conns.get_mut(key) {
             conn.hung_up = true;
             self.on_ready(key, true, false);
@@ -455,7 +449,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// The socket of connection `key` is ready.
-    pub fn on_ready(&mut self, key: usize, readable: bool, writable: bool) {
+    pub fn on_ready(&mut self, key: ConnId, readable: bool, writable: bool) {
         let Some(conn) = self.conns.get_mut(key) else {
             return;
         };
@@ -469,7 +463,7 @@ impl<S: Transport> Core<S> {
         }
     }
 
-    pub(super) fn mark_ready(&mut self, key: usize) {
+    pub(super) fn mark_ready(&mut self, key: ConnId) {
         if let Some(conn) = self.conns.get_mut(key)
             && !conn.in_ready
         {
@@ -478,7 +472,7 @@ impl<S: Transport> Core<S> {
         }
     }
 
-    pub(super) fn wake(&mut self, key: usize) {
+    pub(super) fn wake(&mut self, key: ConnId) {
         if let Some(conn) = self.conns.get_mut(key)
             && !conn.in_woken
         {
@@ -487,7 +481,7 @@ impl<S: Transport> Core<S> {
         }
     }
 
-    pub(super) fn mark_dirty(&mut self, stream: usize) {
+    pub(super) fn mark_dirty(&mut self, stream: StreamId) {
         let Some(entry) = self.streams.get_mut(stream) else {
             return;
         };
@@ -518,12 +512,12 @@ impl<S: Transport> Core<S> {
     }
 
     /// What is to be posted, and to whom.
-    pub fn outbound(&mut self) -> &mut Vec<(usize, Mail<S>)> {
+    pub fn outbound(&mut self) -> &mut Vec<(WorkerId, Mail<S>)> {
         &mut self.outbound
     }
 
     /// Connections whose publish was accepted since the last call.
-    pub fn new_publishers(&mut self) -> &mut Vec<usize> {
+    pub fn new_publishers(&mut self) -> &mut Vec<ConnId> {
         &mut self.new_publishers
     }
 
@@ -548,7 +542,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// Ends the roles of a connection and closes it, once it has been told why.
-    pub(super) fn close(&mut self, key: usize, reason: &CloseReason) {
+    pub(super) fn close(&mut self, key: ConnId, reason: &CloseReason) {
         let Some(conn) = self.conns.get(key) else {
             return;
         };
@@ -608,7 +602,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// Drops what a closing connection has sent; only what it is owed stays.
-    fn drop_input(&mut self, key: usize) {
+    fn drop_input(&mut self, key: ConnId) {
         let conn = &mut self.conns[key];
         conn.session.drop_input();
         conn.moving = None;
@@ -618,8 +612,8 @@ impl<S: Transport> Core<S> {
     }
 
     /// Drops a connection that has no roles.
-    pub(super) fn remove(&mut self, key: usize) {
-        if let Some(mut conn) = self.conns.try_remove(key) {
+    pub(super) fn remove(&mut self, key: ConnId) {
+        if let Some(mut conn) = self.conns.remove(key) {
             self.timers.disarm(&mut conn.armed);
             conn.count_sent(&mut self.targets);
             let newcomer = conn.is_newcomer.then(|| conn.protocol());
@@ -641,7 +635,7 @@ impl<S: Transport> Core<S> {
         }
     }
 
-    fn end_roles(&mut self, key: usize) {
+    fn end_roles(&mut self, key: ConnId) {
         while let Some(play) = self.conns[key].plays.pop() {
             self.remove_player(play.stream, play.slot);
         }
@@ -651,7 +645,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// The connection is looked at again at `at` at the latest.
-    pub(super) fn arm(&mut self, key: usize, at: Instant) {
+    pub(super) fn arm(&mut self, key: ConnId, at: Instant) {
         let conn = &mut self.conns[key];
         self.timers.arm(&mut conn.armed, at, Timer::Conn(key));
     }
@@ -661,7 +655,7 @@ impl<S: Transport> Core<S> {
         if self.now >= self.notes_due {
             self.notes_due = self.now + Duration::from_secs(1);
             self.gauges.unlogged += self.notes.tell();
-            if self.worker == 0 {
+            if self.worker == WorkerId::FIRST {
                 // Of the whole process.
                 self.gauges.unlogged += logging::take_lost();
             }
@@ -673,7 +667,7 @@ impl<S: Transport> Core<S> {
         self.review_memory();
         self.audit();
         self.bring_up_gauges();
-        self.shared.stats[self.worker].store(&self.gauges, &self.targets);
+        self.shared.stats[self.worker].store(&self.gauges, self.targets.as_slice());
         self.gauges.mail_queue = 0;
     }
 

@@ -8,6 +8,7 @@ use super::conn::{CloseReason, Conn, Deadline, Publication};
 use super::contain::Step;
 use super::core::Core;
 use super::fault::Midst;
+use super::ids::{ConnId, PullRuleId};
 use super::line::{Errand, Task};
 use super::refusal::{Asked, Refused};
 use super::session::Session;
@@ -47,7 +48,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// Closes a connection whose deadline has passed, or arms its next.
-    fn check_conn(&mut self, key: usize) {
+    fn check_conn(&mut self, key: ConnId) {
         let now = self.now;
         self.faults.at(Midst::Deadline);
         if self.conns[key].closing.is_some_and(|until| until <= now) {
@@ -83,7 +84,7 @@ impl<S: Transport> Core<S> {
 
     /// Ends the publishes of which no media has come for too long, when the connection is used for
     /// something else as well; otherwise it is to end with them.
-    fn end_silent_publishes(&mut self, key: usize) {
+    fn end_silent_publishes(&mut self, key: ConnId) {
         let now = self.now;
         loop {
             let conn = &self.conns[key];
@@ -106,7 +107,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// A player that lags and takes enough is given as much time again.
-    fn count_progress(&mut self, key: usize) {
+    fn count_progress(&mut self, key: ConnId) {
         let time = self.progress_time();
         let conn = &mut self.conns[key];
         if let Some((since, bytes)) = conn.lagging
@@ -122,7 +123,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// When the next deadline of a connection comes up; an error when one has passed.
-    fn deadline(&self, key: usize) -> Result<Instant, CloseReason> {
+    fn deadline(&self, key: ConnId) -> Result<Instant, CloseReason> {
         let now = self.now;
         let config = &self.shared.config;
         let conn = &self.conns[key];
@@ -192,7 +193,7 @@ impl<S: Transport> Core<S> {
     /// to be asked whether it is there.
     fn limit_errand(
         &self,
-        key: usize,
+        key: ConnId,
         errand: Errand,
         mut limit: impl FnMut(Instant, Duration, Deadline) -> Result<(), CloseReason>,
     ) -> Result<Option<Instant>, CloseReason> {
@@ -234,7 +235,9 @@ impl<S: Transport> Core<S> {
             (true, _) => Duration::ZERO,
             (false, true) => config.play_wait.max(limits::FEED_WAIT),
             (false, false) => {
-                let rules = (0..config.pull.len()).map(|rule| self.pull_wait(rule));
+                let rules = (0..config.pull.len())
+                    .map(PullRuleId::new)
+                    .map(|rule| self.pull_wait(rule));
                 config.play_wait.max(rules.max().unwrap_or_default())
             }
         };
@@ -243,7 +246,7 @@ impl<S: Transport> Core<S> {
 
     /// Whether the connection to an origin may stay although it sends no media: as long as it says
     /// that it is there. It is the one that the stream comes by, or there is no other origin.
-    fn may_stay(&self, key: usize, errand: Errand) -> bool {
+    fn may_stay(&self, key: ConnId, errand: Errand) -> bool {
         let pull = self.streams.get(errand.stream);
         let pull = pull.and_then(|stream| stream.pull.as_ref());
         pull.filter(|_| errand.task == Task::Pull)
@@ -254,7 +257,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// Who publishes or waits to play and is about to be closed is told so.
-    fn tell_late(&mut self, key: usize, reason: &CloseReason) {
+    fn tell_late(&mut self, key: ConnId, reason: &CloseReason) {
         let conn = &mut self.conns[key];
         for publication in conn.publications.clone() {
             let (msid, why) = (publication.msid, reason.to_string());
@@ -275,7 +278,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// Small duties towards a connection that goes on: memory given back, a ping when quiet.
-    fn tidy(&mut self, key: usize) {
+    fn tidy(&mut self, key: ConnId) {
         let now = self.now;
         let errand = self.conns.get(key).and_then(|conn| conn.errand);
         let is_asked =
@@ -308,7 +311,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// Refuses plays whose stream has not begun in time; true when the connection is closing.
-    fn give_up_waiting(&mut self, key: usize) -> bool {
+    fn give_up_waiting(&mut self, key: ConnId) -> bool {
         let now = self.now;
         let overdue = |wait: Option<Instant>| wait.is_some_and(|until| until <= now);
         while let Some(index) = self.conns[key]

@@ -12,6 +12,7 @@ use std::time::Instant;
 use super::conn::CloseReason;
 use super::contain::Step;
 use super::core::Core;
+use super::ids::{ConnId, StreamId};
 use super::table::Source;
 use crate::http::websocket::CloseCode;
 use crate::net::transport::Transport;
@@ -23,11 +24,11 @@ impl<S: Transport> Core<S> {
     pub(super) fn drain(&mut self) {
         self.draining = true;
         self.drain_at = Some(self.now + self.shared.config.drain);
-        let keys: Vec<usize> = self.conns.iter().map(|(key, _)| key).collect();
+        let keys: Vec<ConnId> = self.conns.iter().map(|(key, _)| key).collect();
         for key in keys {
             self.contained(key, Step::Other, |core| core.ask_to_leave(key));
         }
-        let streams: Vec<usize> = self.streams.iter().map(|(index, _)| index).collect();
+        let streams: Vec<StreamId> = self.streams.iter().map(|(index, _)| index).collect();
         for index in streams {
             self.contained_stream(index, |core| core.drain_stream(index));
         }
@@ -35,7 +36,7 @@ impl<S: Transport> Core<S> {
 
     /// Whom a stream waits for does not come any more, and that is seen at once: its publisher, who
     /// may have been about to be back or to begin, or an origin.
-    fn drain_stream(&mut self, index: usize) {
+    fn drain_stream(&mut self, index: StreamId) {
         let now = self.now;
         let stream = &mut self.streams[index];
         match &mut stream.source {
@@ -52,7 +53,7 @@ impl<S: Transport> Core<S> {
 
     /// A client that knows how is asked to connect anew, here, where another relay listens by
     /// then, or where `--reconnect-to` says.
-    fn ask_to_leave(&mut self, key: usize) {
+    fn ask_to_leave(&mut self, key: ConnId) {
         let to = self.shared.config.reconnect_to.clone();
         let asked = match self
             .conns
@@ -80,7 +81,7 @@ impl<S: Transport> Core<S> {
         }
         self.drain_at = None;
         self.drained = true;
-        let keys: Vec<usize> = self.conns.iter().map(|(key, _)| key).collect();
+        let keys: Vec<ConnId> = self.conns.iter().map(|(key, _)| key).collect();
         for key in keys {
             self.contained(key, Step::Other, |core| {
                 core.say_goodbye(key);
@@ -90,7 +91,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// The statuses a client is owed before the relay stops.
-    fn say_goodbye(&mut self, key: usize) {
+    fn say_goodbye(&mut self, key: ConnId) {
         let Some(conn) = self.conns.get_mut(key) else {
             return;
         };

@@ -17,6 +17,7 @@ use super::contain::Step;
 use super::core::Core;
 use super::fault::Midst;
 use super::form::{Gathered, gather};
+use super::ids::{ConnId, PlayerSlot, StreamId};
 use super::table::{Clock, Form, Player, Stream, log_for};
 use crate::limits::{JUMP_BACKLOG_BYTES_MAX, SLICES_MAX, WRITES_PER_TURN};
 use crate::net::transport::Transport;
@@ -81,14 +82,14 @@ impl<S: Transport> Core<S> {
     }
 
     /// Writes to every player of one stream, then trims its log.
-    pub(super) fn round(&mut self, index: usize) {
+    pub(super) fn round(&mut self, index: StreamId) {
         self.flush(index);
         self.start_undecided(index);
         self.streams[index].tally.last_round = Some(self.now);
         self.faults.at(Midst::Egress);
         // From the last to the first: one that is closed on the way, with every play of its
         // connection, is replaced by one that has been served.
-        for slot in (0..self.streams[index].players.len()).rev() {
+        for slot in self.streams[index].players.indices().rev() {
             let stream = self.streams.get(index);
             if let Some(player) = stream.and_then(|stream| stream.players.get(slot)) {
                 let key = player.conn;
@@ -100,7 +101,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// Makes everything that has come visible, as chunks and as tags if anybody reads those.
-    pub(super) fn flush(&mut self, index: usize) {
+    pub(super) fn flush(&mut self, index: StreamId) {
         let stream = &mut self.streams[index];
         stream.log.flush();
         self.faults.at(Midst::Egress);
@@ -111,7 +112,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// Frees what no player of the stream needs any more.
-    fn trim(&mut self, index: usize) {
+    fn trim(&mut self, index: StreamId) {
         let now = self.uptime();
         let Some(stream) = self.streams.get_mut(index) else {
             return;
@@ -144,7 +145,7 @@ impl<S: Transport> Core<S> {
         self.woken = woken;
     }
 
-    fn serve_one_woken(&mut self, key: usize) {
+    fn serve_one_woken(&mut self, key: ConnId) {
         let Some(conn) = self.conns.get_mut(key) else {
             return;
         };
@@ -172,7 +173,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// Sends replies of a connection that no log feeds; false when it is gone.
-    fn send_replies(&mut self, key: usize) -> bool {
+    fn send_replies(&mut self, key: ConnId) -> bool {
         let conn = &mut self.conns[key];
         if !conn.writable || !conn.has_pending() {
             return true;
@@ -199,7 +200,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// Counts bytes sent to a connection that no log feeds.
-    fn count_replies(&mut self, key: usize, bytes: usize) {
+    fn count_replies(&mut self, key: ConnId, bytes: usize) {
         let counter = if self.conns[key].is_admin {
             &mut self.gauges.admin_bytes_out
         } else {
@@ -209,7 +210,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// Sends what a closing connection is owed, then the end of the stream.
-    fn finish(&mut self, key: usize) {
+    fn finish(&mut self, key: ConnId) {
         let conn = &mut self.conns[key];
         if conn.writable && conn.has_pending() {
             match conn.send(&[], self.now) {
@@ -233,7 +234,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// Serves one player until it has everything or its turn is over.
-    fn serve_fully(&mut self, index: usize, slot: usize) {
+    fn serve_fully(&mut self, index: StreamId, slot: PlayerSlot) {
         for _ in 0..WRITES_PER_TURN {
             match self.serve(index, slot) {
                 Served::Done | Served::Gone => return,
@@ -246,7 +247,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// One write to one player.
-    fn serve(&mut self, index: usize, slot: usize) -> Served {
+    fn serve(&mut self, index: StreamId, slot: PlayerSlot) -> Served {
         let player = &self.streams[index].players[slot];
         let key = player.conn;
         let conn = &self.conns[key];
@@ -285,7 +286,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// Where a player reads on, if it does. One that starts or jumps gets the headers first.
-    fn settle(&mut self, index: usize, slot: usize) -> Result<Option<u64>, Served> {
+    fn settle(&mut self, index: StreamId, slot: PlayerSlot) -> Result<Option<u64>, Served> {
         let stream = &mut self.streams[index];
         let player = &mut stream.players[slot];
         let (key, msid, form) = (player.conn, player.msid, player.form);
@@ -340,7 +341,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// Counts a jump of a player; true when that was one too many and it is closed.
-    fn cannot_keep_up(&mut self, index: usize, slot: usize) -> bool {
+    fn cannot_keep_up(&mut self, index: StreamId, slot: PlayerSlot) -> bool {
         let Some(most) = self.shared.config.skips_max else {
             return false;
         };
@@ -360,8 +361,8 @@ impl<S: Transport> Core<S> {
     /// Writes what waits for a player's connection, then the log from `offset` on.
     fn write(
         &mut self,
-        index: usize,
-        slot: usize,
+        index: StreamId,
+        slot: PlayerSlot,
         offset: Option<u64>,
     ) -> Result<Sent, CloseReason> {
         let Self { streams, conns, .. } = self;
@@ -404,7 +405,7 @@ impl<S: Transport> Core<S> {
     /// A player that was to come over from another stream starts here, where this one `begins` for
     /// it: it leaves the other one, and its time goes on. Where that was paused it begins when the
     /// client reads on. True when it is gone instead.
-    fn complete_switch(&mut self, index: usize, slot: usize, begins: &Times) -> bool {
+    fn complete_switch(&mut self, index: StreamId, slot: PlayerSlot, begins: &Times) -> bool {
         let player = &self.streams[index].players[slot];
         let (key, msid) = (player.conn, player.msid);
         let conn = &mut self.conns[key];

@@ -21,7 +21,9 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 
 use super::antechamber::Antechamber;
+use super::collections::List;
 use super::core::{Core, NO_ADDRESS, Shared};
+use super::ids::{ConnId, WaitingId, WorkerId};
 use super::line::Callee;
 use super::mail::Mail;
 use crate::control::resolver::Resolver;
@@ -48,8 +50,8 @@ const STATS_EVERY: Duration = Duration::from_millis(250);
 pub struct EventLoop {
     core: Core<Socket>,
     shared: Arc<Shared<Socket>>,
-    wakers: Arc<Vec<Waker>>,
-    worker: usize,
+    wakers: Arc<List<WorkerId, Waker>>,
+    worker: WorkerId,
     poll: Poll,
     gather: Poll,
     /// The gathering poll hangs in the main one.
@@ -153,9 +155,9 @@ impl EventLoop {
     /// # Errors
     /// The kernel refuses to watch the listeners.
     pub fn new(
-        worker: usize,
+        worker: WorkerId,
         shared: Arc<Shared<Socket>>,
-        wakers: Arc<Vec<Waker>>,
+        wakers: Arc<List<WorkerId, Waker>>,
         poll: Poll,
         doors: Vec<Door>,
         sockets: Sockets,
@@ -223,7 +225,10 @@ impl EventLoop {
                         self.listeners[LISTENERS - raw].ready = true;
                     }
                     Token(raw) if raw & WAITING != 0 && raw <= LISTENERS => {
-                        self.hear(raw & KEY_MASK, event.is_read_closed() || event.is_error());
+                        self.hear(
+                            WaitingId::of_token(raw & !WAITING),
+                            event.is_read_closed() || event.is_error(),
+                        );
                     }
                     _ => self.note(event),
                 }
@@ -322,10 +327,7 @@ impl EventLoop {
 
     /// Marks the connection an event is about; events of connections that are gone are ignored.
     fn note(&mut self, event: &Event) {
-        let (key, generation) = split_token(event.token());
-        if self.core.generation(key) != Some(generation) {
-            return;
-        }
+        let key = ConnId::of_token(event.token().0);
         if event.is_writable()
             && let Some(socket) = self.core.socket_mut(key)
         {
@@ -449,7 +451,7 @@ impl EventLoop {
         }
         let until = now + config.handshake_timeout;
         let key = self.antechamber.enter(socket, peer, speaks, until);
-        let token = Token(WAITING | key & KEY_MASK);
+        let token = Token(WAITING | key.to_token());
         let watched = self.antechamber.socket_mut(key).map(|socket| {
             let registry = self.poll.registry();
             registry.register(socket.source(), token, Interest::READABLE)
@@ -483,7 +485,7 @@ impl EventLoop {
     }
 
     /// Listens to who waits in the antechamber; `ended` when nothing more will come.
-    fn hear(&mut self, key: usize, ended: bool) {
+    fn hear(&mut self, key: WaitingId, ended: bool) {
         let Some((mut waiting, heard)) = self.antechamber.hear(key, ended) else {
             return;
         };
@@ -514,11 +516,8 @@ impl EventLoop {
     }
 
     /// Watches the socket of a connection; false when the kernel will not.
-    fn register(&mut self, key: usize) -> bool {
-        let Some(generation) = self.core.generation(key) else {
-            return false;
-        };
-        let token = join_token(key, generation);
+    fn register(&mut self, key: ConnId) -> bool {
+        let token = Token(key.to_token());
         let Some(socket) = self.core.socket_mut(key) else {
             return false;
         };
@@ -591,9 +590,6 @@ impl EventLoop {
     fn register_publishers(&mut self) {
         let fixed_zero = self.shared.config.pace == crate::config::Pace::Fixed(Duration::ZERO);
         for key in std::mem::take(self.core.new_publishers()) {
-            let Some(generation) = self.core.generation(key) else {
-                continue;
-            };
             let Some(socket) = self.core.socket_mut(key) else {
                 continue;
             };
@@ -601,7 +597,7 @@ impl EventLoop {
                 continue;
             }
             let interest = Interest::READABLE | Interest::WRITABLE;
-            let token = join_token(key, generation);
+            let token = Token(key.to_token());
             // One that published before is there already.
             if self.poll.registry().deregister(socket.source()).is_err() {
                 continue;
@@ -662,7 +658,7 @@ impl EventLoop {
                 }
             }
         }
-        for worker in 0..self.wakers.len() {
+        for worker in self.wakers.indices() {
             if outbound.iter().any(|(to, _)| *to == worker) {
                 let letters = outbound.extract_if(.., |(to, _)| *to == worker);
                 if self.shared.mailboxes[worker].post(letters.map(|(_, mail)| mail))
@@ -680,24 +676,6 @@ impl EventLoop {
             || self.drain_until.is_some_and(|until| until <= now)
     }
 }
-
-/// A connection's token: its slab key below, its generation above, so that an event of one that
-/// is gone is never taken for one of its successor.
-fn join_token(key: usize, generation: u32) -> Token {
-    // The highest generation is left to the loop's own tokens.
-    Token(key & KEY_MASK | (generation as usize & GENERATION_MASK) << 32)
-}
-
-fn split_token(token: Token) -> (usize, u32) {
-    let generation = token.0 >> 32 & GENERATION_MASK;
-    (
-        token.0 & KEY_MASK,
-        u32::try_from(generation).unwrap_or(u32::MAX),
-    )
-}
-
-const KEY_MASK: usize = 0xFFFF_FFFF;
-const GENERATION_MASK: usize = 0x7FFF_FFFF;
 
 /// A connection can go to another thread.
 const _: fn() = || {

@@ -17,6 +17,7 @@ use smallvec::SmallVec;
 
 use super::core::Core;
 use super::fault::Midst;
+use super::ids::{StreamId, WorkerId};
 use super::mail::{Mail, Receipt};
 use super::registry::Owner;
 use super::table::{Feed, Source, Tally, Upstream};
@@ -25,7 +26,7 @@ use crate::stream::log::{Snapshot, StreamLog};
 
 impl<S: Transport> Core<S> {
     /// Asks whoever has the stream for it.
-    pub(super) fn subscribe(&mut self, index: usize, owner: Owner) {
+    pub(super) fn subscribe(&mut self, index: StreamId, owner: Owner) {
         let name = self.streams[index].name.clone();
         let (epoch, from) = (owner.epoch, self.worker);
         let mail = Mail::Subscribe { name, epoch, from };
@@ -33,7 +34,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// Worker `worker` has players of the stream: it gets a snapshot now, then what follows.
-    pub(super) fn add_feed(&mut self, index: usize, worker: usize) {
+    pub(super) fn add_feed(&mut self, index: StreamId, worker: WorkerId) {
         let stream = &mut self.streams[index];
         if stream.feeds.iter().any(|feed| feed.worker == worker) {
             return;
@@ -58,7 +59,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// The stream ends: what is under way to other workers counts on for its next life.
-    pub(super) fn end_feeds(&mut self, index: usize) {
+    pub(super) fn end_feeds(&mut self, index: StreamId) {
         let stream = &mut self.streams[index];
         for feed in stream.feeds.drain(..) {
             if feed.in_flight.load(Ordering::Relaxed) > 0 {
@@ -74,7 +75,7 @@ impl<S: Transport> Core<S> {
             .retain(|_, in_flight| in_flight.load(Ordering::Relaxed) > 0);
     }
 
-    fn send_snapshot(&mut self, index: usize, position: usize) {
+    fn send_snapshot(&mut self, index: StreamId, position: usize) {
         let stream = &mut self.streams[index];
         stream.log.flush();
         let feed = &mut stream.feeds[position];
@@ -111,7 +112,7 @@ impl<S: Transport> Core<S> {
         }
     }
 
-    fn feed_stream(&mut self, index: usize) {
+    fn feed_stream(&mut self, index: StreamId) {
         self.streams[index].log.flush();
         for position in 0..self.streams[index].feeds.len() {
             let feed = &self.streams[index].feeds[position];
@@ -126,7 +127,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// Sends one worker the headers and pieces it has not been sent.
-    fn send_news(&mut self, index: usize, position: usize) {
+    fn send_news(&mut self, index: StreamId, position: usize) {
         let Self {
             streams,
             outbound,
@@ -173,7 +174,11 @@ impl<S: Transport> Core<S> {
     }
 
     /// Sends every worker that is fed the stream one letter.
-    pub(super) fn tell_feeds(&mut self, index: usize, letter: impl Fn(Arc<str>, u64) -> Mail<S>) {
+    pub(super) fn tell_feeds(
+        &mut self,
+        index: StreamId,
+        letter: impl Fn(Arc<str>, u64) -> Mail<S>,
+    ) {
         let stream = &self.streams[index];
         if stream.feeds.is_empty() {
             return;
@@ -210,7 +215,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// Acts on a letter about the stream `index`.
-    fn take(&mut self, index: usize, mail: Mail<S>) {
+    fn take(&mut self, index: StreamId, mail: Mail<S>) {
         match mail {
             Mail::Subscribe { name, epoch, from } => self.subscribed(index, name, epoch, from),
             Mail::Unsubscribe { epoch, from, .. } => self.unsubscribed(index, epoch, from),
@@ -285,7 +290,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// Worker `from` has no players of the stream any more.
-    fn unsubscribed(&mut self, index: usize, epoch: u64, from: usize) {
+    fn unsubscribed(&mut self, index: StreamId, epoch: u64, from: WorkerId) {
         if self.is_owned_in(index, epoch) {
             let stream = &mut self.streams[index];
             stream.feeds.retain(|feed| feed.worker != from);
@@ -297,14 +302,14 @@ impl<S: Transport> Core<S> {
 
     /// Something has come of a stream from elsewhere: where its publisher had ended it, those that
     /// have come since may begin.
-    fn feed_is_back(&mut self, index: usize) {
+    fn feed_is_back(&mut self, index: StreamId) {
         if std::mem::take(&mut self.streams[index].upstream.ended) {
             self.start_players(index);
         }
     }
 
     /// Worker `from` has players of the stream and asks for it.
-    fn subscribed(&mut self, index: usize, name: Arc<str>, epoch: u64, from: usize) {
+    fn subscribed(&mut self, index: StreamId, name: Arc<str>, epoch: u64, from: WorkerId) {
         if !self.is_owned_in(index, epoch) {
             self.outbound.push((from, Mail::NotLive { name }));
         } else if self.streams[index].may_begin() {
@@ -316,20 +321,20 @@ impl<S: Transport> Core<S> {
     }
 
     /// Whether this worker has the stream, in its life `epoch`.
-    fn is_owned_in(&self, index: usize, epoch: u64) -> bool {
+    fn is_owned_in(&self, index: StreamId, epoch: u64) -> bool {
         let stream = &self.streams[index];
         stream.is_owned() && stream.epoch == epoch
     }
 
     /// Whether the stream is fed from elsewhere, in its life `epoch`.
-    fn is_fed_in(&self, index: usize, epoch: u64) -> bool {
+    fn is_fed_in(&self, index: StreamId, epoch: u64) -> bool {
         let stream = &self.streams[index];
         matches!(stream.source, Source::Fed { .. }) && stream.epoch == epoch
     }
 
     /// Worker `worker` asks for the stream, perhaps again: what it was sent has not arrived, or
     /// not all of it.
-    fn feed_from_snapshot(&mut self, index: usize, worker: usize) {
+    fn feed_from_snapshot(&mut self, index: StreamId, worker: WorkerId) {
         let feeds = &mut self.streams[index].feeds;
         match feeds.iter_mut().find(|feed| feed.worker == worker) {
             Some(feed) => {
@@ -342,7 +347,7 @@ impl<S: Transport> Core<S> {
 
     /// Whether a letter goes on where the stream is here: with so many changes of headers before
     /// it, and from offset `start` on. If not, the stream is asked for anew.
-    fn goes_on(&mut self, index: usize, changes: u64, start: Option<u64>) -> bool {
+    fn goes_on(&mut self, index: StreamId, changes: u64, start: Option<u64>) -> bool {
         let stream = &mut self.streams[index];
         if stream.upstream.broken {
             return false;
@@ -361,9 +366,9 @@ impl<S: Transport> Core<S> {
 
     fn take_snapshot(
         &mut self,
-        index: usize,
+        index: StreamId,
         epoch: u64,
-        (from, changes): (usize, u64),
+        (from, changes): (WorkerId, u64),
         snapshot: Snapshot,
     ) {
         let stream = &self.streams[index];

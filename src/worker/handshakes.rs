@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::contain::Step;
 use super::core::Core;
+use super::ids::ConnId;
 use super::shedding::{Share, share_of};
 use crate::limits;
 use crate::limits::bucket::Bucket;
@@ -30,13 +31,12 @@ pub(super) struct Handshakes {
 
 #[derive(Debug, Default)]
 struct Waiting {
-    /// Slab keys and ids.
-    conns: VecDeque<(usize, u64)>,
+    conns: VecDeque<ConnId>,
     steps: Bucket,
 }
 
 impl Handshakes {
-    fn push(&mut self, share: Share, conn: (usize, u64)) {
+    fn push(&mut self, share: Share, conn: ConnId) {
         let waiting = self.by_share.entry(share).or_default();
         if waiting.conns.is_empty() {
             self.order.push_back(share);
@@ -46,7 +46,7 @@ impl Handshakes {
     }
 
     /// The next that may go on at `now`; any if rates do not hold.
-    fn next(&mut self, has_rates: bool, now: Duration) -> Option<(usize, u64)> {
+    fn next(&mut self, has_rates: bool, now: Duration) -> Option<ConnId> {
         for _ in 0..self.order.len() {
             let share = self.order.pop_front()?;
             let waiting = self.by_share.get_mut(&share)?;
@@ -77,14 +77,14 @@ impl Handshakes {
 impl<S: Transport> Core<S> {
     /// Puts a connection that is within its handshake in line; false when it is not, and may be
     /// read at once.
-    pub(super) fn queue_handshake(&mut self, key: usize) -> bool {
+    pub(super) fn queue_handshake(&mut self, key: ConnId) -> bool {
         let Some(conn) = self.conns.get(key) else {
             return false;
         };
         if conn.closing.is_some() || !conn.socket.is_handshaking() {
             return false;
         }
-        self.handshakes.push(share_of(conn), (key, conn.id));
+        self.handshakes.push(share_of(conn), key);
         true
     }
 
@@ -94,12 +94,12 @@ impl<S: Transport> Core<S> {
             return false;
         }
         let has_rates = self.shared.config.max_per_address.is_some();
-        let Some((key, id)) = self.handshakes.next(has_rates, self.uptime()) else {
+        let Some(key) = self.handshakes.next(has_rates, self.uptime()) else {
             let waits = !self.handshakes.order.is_empty();
             self.handshakes.due = waits.then(|| self.now + limits::HANDSHAKE_PAUSE);
             return false;
         };
-        if self.conns.get(key).is_some_and(|conn| conn.id == id) {
+        if self.conns.contains(key) {
             self.contained(key, Step::Ingress, |core| core.read_conn(key));
         }
         true
@@ -111,6 +111,10 @@ mod tests {
     use super::*;
     use crate::worker::admission::Key;
 
+    fn conn(slot: usize) -> ConnId {
+        ConnId::new(u32::try_from(slot).unwrap(), 0)
+    }
+
     fn share(last: u8) -> Share {
         (Key::of([10, 0, 0, last].into()), 0)
     }
@@ -119,22 +123,22 @@ mod tests {
     fn addresses_take_turns_and_wait_beyond_their_rate() {
         let mut waiting = Handshakes::default();
         for number in 0..1_000 {
-            waiting.push(share(1), (number, 1));
+            waiting.push(share(1), conn(number));
         }
-        waiting.push(share(2), (5_000, 2));
-        waiting.push(share(2), (5_001, 2));
+        waiting.push(share(2), conn(5_000));
+        waiting.push(share(2), conn(5_001));
         let now = Duration::ZERO;
-        let order: Vec<usize> = (0..4).map(|_| waiting.next(true, now).unwrap().0).collect();
-        assert_eq!(order, [0, 5_000, 1, 5_001]);
+        let order: Vec<ConnId> = (0..4).map(|_| waiting.next(true, now).unwrap()).collect();
+        assert_eq!(order, [0, 5_000, 1, 5_001].map(conn));
         let rest = std::iter::from_fn(|| waiting.next(true, now)).count();
         let burst = usize::try_from(limits::HANDSHAKE_STEPS.burst()).unwrap();
         assert_eq!(rest, burst - 2);
         // The others go on later, and another address at once.
-        waiting.push(share(3), (6_000, 3));
-        assert_eq!(waiting.next(true, now), Some((6_000, 3)));
+        waiting.push(share(3), conn(6_000));
+        assert_eq!(waiting.next(true, now), Some(conn(6_000)));
         assert_eq!(waiting.next(true, now), None);
         let later = Duration::from_secs(1);
-        assert_eq!(waiting.next(true, later), Some((burst, 1)));
+        assert_eq!(waiting.next(true, later), Some(conn(burst)));
         let all = std::iter::from_fn(|| waiting.next(false, later)).count();
         assert_eq!(all, 1_000 - burst - 1);
         assert!(!waiting.are_due());

@@ -7,6 +7,7 @@ use std::fmt::Display;
 use super::conn::{CloseReason, Conn};
 use super::contain::Step;
 use super::core::Core;
+use super::ids::ConnId;
 use super::ingress::Flow;
 use super::refusal::{Asked, Refused};
 use crate::admin::route::BANS;
@@ -26,7 +27,7 @@ const FLV: &str = ".flv";
 
 impl<S: Transport> Core<S> {
     /// Answers one request of connection `key`, or sees to it that it is answered later.
-    pub(super) fn http_request(&mut self, key: usize, request: &Request) -> Flow {
+    pub(super) fn http_request(&mut self, key: ConnId, request: &Request) -> Flow {
         let now = self.now;
         let conn = &mut self.conns[key];
         conn.idle_since = now;
@@ -58,7 +59,7 @@ impl<S: Transport> Core<S> {
         }
     }
 
-    fn answer(&mut self, key: usize, response: Response) -> Flow {
+    fn answer(&mut self, key: ConnId, response: Response) -> Flow {
         if let Some(http) = self.conns[key].session.http() {
             http.answer(response);
         }
@@ -66,7 +67,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// Answers with an error and closes, as what may follow cannot be read.
-    fn refuse_request(&mut self, key: usize, response: Response) -> Flow {
+    fn refuse_request(&mut self, key: ConnId, response: Response) -> Flow {
         if let Some(http) = self.conns[key].session.http() {
             http.answer_last(response);
         }
@@ -74,14 +75,14 @@ impl<S: Transport> Core<S> {
     }
 
     /// The host that was asked for: of the proxy in front, where there is one that is trusted.
-    fn host<'a>(&mut self, key: usize, request: &'a Request) -> &'a str {
+    fn host<'a>(&mut self, key: ConnId, request: &'a Request) -> &'a str {
         let http = self.conns[key].session.http();
         let is_proxied = http.is_some_and(|http| http.proxy().is_some());
         let forwarded = request.forwarded.host().filter(|_| is_proxied);
         forwarded.unwrap_or(&request.host)
     }
 
-    fn stream_request(&mut self, key: usize, request: &Request) -> Flow {
+    fn stream_request(&mut self, key: ConnId, request: &Request) -> Flow {
         if let Some(why) = self.banned_address(key) {
             let asked = (Asked::Play, &request.path as &dyn Display);
             self.note_refused(key, asked, Refused::AddressBanned, &why);
@@ -145,7 +146,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// The page that plays a stream, and what belongs to it.
-    fn page_request(&mut self, key: usize, path: &str) -> Flow {
+    fn page_request(&mut self, key: ConnId, path: &str) -> Flow {
         let answer = match pages::file(path) {
             Some(file) => file,
             None if path == "/play" => pages::player(path),
@@ -162,7 +163,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// Answers what the operator asks, or asks the workers first.
-    fn admin_request(&mut self, key: usize, request: &Request) -> Flow {
+    fn admin_request(&mut self, key: ConnId, request: &Request) -> Flow {
         self.gauges.admin_requests += 1;
         let method = match request.method {
             Method::Get | Method::Head => "GET",
@@ -205,8 +206,7 @@ impl<S: Transport> Core<S> {
         };
         match self.ask(question) {
             Some(id) => {
-                let asker = (key, self.conns[key].id);
-                self.asked_by_http.push((id, asker, route));
+                self.asked_by_http.push((id, key, route));
                 // Alone it knows the answer already.
                 self.wake(key);
                 Flow::Continue
@@ -217,7 +217,7 @@ impl<S: Transport> Core<S> {
 
     /// Whether a page of another origin may be behind a request. A client that shows the token is
     /// known by that, so that a proxy which says nothing of itself may be in front.
-    fn is_foreign_operator(&mut self, key: usize, request: &Request, host: &str) -> bool {
+    fn is_foreign_operator(&mut self, key: ConnId, request: &Request, host: &str) -> bool {
         let token = self.shared.admin_token.as_ref();
         if token.is_some_and(|token| token.is_shown_by(request)) {
             return origin::is_foreign(request, host);
@@ -263,15 +263,15 @@ impl<S: Transport> Core<S> {
         for (id, told) in std::mem::take(self.answers()) {
             let asked = self.asked_by_http.iter().position(|asked| asked.0 == id);
             let Some(asked) = asked else { continue };
-            let (_, (key, conn), route) = self.asked_by_http.swap_remove(asked);
-            let is_it = |its: &Conn<S>| its.id == conn && its.closing.is_none();
+            let (_, key, route) = self.asked_by_http.swap_remove(asked);
+            let is_it = |its: &Conn<S>| its.closing.is_none();
             if self.conns.get(key).is_some_and(is_it) {
                 self.contained(key, Step::Other, |core| core.give_answer(key, &route, told));
             }
         }
     }
 
-    fn give_answer(&mut self, key: usize, route: &Route, told: Answer) {
+    fn give_answer(&mut self, key: ConnId, route: &Route, told: Answer) {
         let answer = admin::answer(route, Some(told), &self.context());
         self.answer(key, answer);
         let now = self.now;

@@ -17,6 +17,7 @@ use super::conn::{CloseReason, MovingPublish};
 use super::contain::Step;
 use super::core::Core;
 use super::fault::Midst;
+use super::ids::{ConnId, WorkerId};
 use super::session::Incoming;
 use super::table::Source;
 use crate::limits;
@@ -50,7 +51,7 @@ pub(super) enum Flow {
     /// It goes on.
     Continue,
     /// Its publish belongs to another worker: it goes there, with all it has.
-    Move(usize),
+    Move(WorkerId),
     /// It ends.
     Close(CloseReason),
 }
@@ -61,7 +62,7 @@ enum Halt {
     Drained,
     /// The budget of this turn is used up.
     Budget,
-    Move(usize),
+    Move(WorkerId),
     Close(CloseReason),
 }
 
@@ -82,7 +83,7 @@ impl<S: Transport> Core<S> {
         self.ready = ready;
     }
 
-    pub(super) fn read_conn(&mut self, key: usize) {
+    pub(super) fn read_conn(&mut self, key: ConnId) {
         let Some(conn) = self.conns.get_mut(key) else {
             return;
         };
@@ -118,7 +119,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// What knows no clock is told the time, once for all that is read now.
-    fn tell_time(&mut self, key: usize) {
+    fn tell_time(&mut self, key: ConnId) {
         let uptime = self.uptime();
         let conn = &mut self.conns[key];
         conn.session.set_now(uptime);
@@ -129,7 +130,7 @@ impl<S: Transport> Core<S> {
 
     /// What a publisher has sent is counted, for each of its streams; a reason to close it when it
     /// was too much.
-    fn check_publisher(&mut self, key: usize) -> Option<CloseReason> {
+    fn check_publisher(&mut self, key: ConnId) -> Option<CloseReason> {
         if let Some(reason) = self.count_unkept(key) {
             return Some(reason);
         }
@@ -158,7 +159,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// Tells a publisher that none of its publishes goes on.
-    fn refuse_publications(&mut self, key: usize, why: &str) {
+    fn refuse_publications(&mut self, key: ConnId, why: &str) {
         let conn = &mut self.conns[key];
         for publication in conn.publications.clone() {
             let status = Status::PublishDenied;
@@ -169,7 +170,7 @@ impl<S: Transport> Core<S> {
 
     /// Headers of a publisher that came too fast to be kept count as odd; a reason to close it
     /// when there were too many.
-    fn count_unkept(&mut self, key: usize) -> Option<CloseReason> {
+    fn count_unkept(&mut self, key: ConnId) -> Option<CloseReason> {
         let conn = &mut self.conns[key];
         let mut unkept = 0;
         for publication in &conn.publications {
@@ -185,7 +186,7 @@ impl<S: Transport> Core<S> {
 
     /// What may be parsed for connection `key` in this turn. Those that bring no media share what
     /// they may have together, so that the media of others waits no longer for many of them.
-    fn quota(&self, key: usize) -> Quota {
+    fn quota(&self, key: ConnId) -> Quota {
         let conn = &self.conns[key];
         if !conn.publications.is_empty() || conn.errand.is_some() {
             return Quota {
@@ -202,7 +203,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// Parses what is in the ring and reads more, until the socket is empty or the budget is.
-    fn read_into(&mut self, key: usize, ring: &mut Ring) -> Halt {
+    fn read_into(&mut self, key: ConnId, ring: &mut Ring) -> Halt {
         let mut bytes_left = self.shared.config.read_budget;
         let mut quota = self.quota(key);
         loop {
@@ -265,7 +266,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// Parses the ring; it is empty afterwards unless the quota ran out.
-    fn parse(&mut self, key: usize, ring: &mut Ring, quota: &mut Quota) -> Flow {
+    fn parse(&mut self, key: ConnId, ring: &mut Ring, quota: &mut Quota) -> Flow {
         while (!ring.is_empty() || self.conns[key].session.has_more()) && quota.is_left() {
             let input = quota.part_of(ring.front());
             let mut at = 0;
@@ -343,7 +344,7 @@ impl<S: Transport> Core<S> {
     /// Reads and drops what a closing connection still sends: data left unread would make the
     /// kernel reset the connection and lose the status that is on its way. Of a peer that sends
     /// more than it may so, the rest stays in the kernel, where TCP holds it up.
-    fn read_off(&mut self, key: usize) {
+    fn read_off(&mut self, key: ConnId) {
         let mut ring = self.rings.lend();
         let conn = &mut self.conns[key];
         let mut gone = false;
@@ -376,8 +377,8 @@ impl<S: Transport> Core<S> {
     }
 
     /// Hands a connection to the worker that has the stream it wants to publish.
-    fn move_away(&mut self, key: usize, worker: usize) {
-        if let Some(mut conn) = self.conns.try_remove(key) {
+    fn move_away(&mut self, key: ConnId, worker: WorkerId) {
+        if let Some(mut conn) = self.conns.remove(key) {
             self.timers.disarm(&mut conn.armed);
             self.outbound
                 .push((worker, super::mail::Mail::Adopt(Box::new(conn))));
@@ -385,11 +386,11 @@ impl<S: Transport> Core<S> {
     }
 
     /// Goes on with the publish that brought a connection here.
-    pub fn resume_publish(&mut self, key: usize) {
+    pub fn resume_publish(&mut self, key: ConnId) {
         self.contained(key, Step::Ingress, |core| core.publish_after_move(key));
     }
 
-    fn publish_after_move(&mut self, key: usize) {
+    fn publish_after_move(&mut self, key: ConnId) {
         let Some(conn) = self.conns.get_mut(key) else {
             return;
         };

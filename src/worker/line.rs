@@ -26,6 +26,7 @@ use super::conn::{CloseReason, Conn};
 use super::core::Core;
 use super::fault::Midst;
 use super::fetches::Slot;
+use super::ids::{ConnId, OriginId, PushRuleId, StreamId};
 use super::ingress::Flow;
 use super::session::Answer;
 use super::shares::Full;
@@ -70,14 +71,14 @@ pub(super) enum Task {
     /// It fetches the stream.
     Pull,
     /// It hands the stream on, by this rule.
-    Push(usize),
+    Push(PushRuleId),
 }
 
 /// What one connection of ours to another server is about.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Errand {
     /// Slab key of the stream.
-    pub(super) stream: usize,
+    pub(super) stream: StreamId,
     pub(super) task: Task,
     /// When it last came a step further; it may not stand still for long.
     pub(super) since: Instant,
@@ -102,7 +103,7 @@ pub(super) enum State {
     /// Called under this id.
     Calling(u64),
     /// This connection, by slab key.
-    Up(usize),
+    Up(ConnId),
 }
 
 /// See the module text.
@@ -138,7 +139,7 @@ impl Line {
     }
 
     /// Its connection, if it has one.
-    pub(super) fn conn(&self) -> Option<usize> {
+    pub(super) fn conn(&self) -> Option<ConnId> {
         match self.state {
             State::Up(key) => Some(key),
             State::Idle | State::Waiting(_) | State::Calling(_) => None,
@@ -176,7 +177,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// Calls the server of a line.
-    pub(super) fn call(&mut self, index: usize, task: Task) {
+    pub(super) fn call(&mut self, index: StreamId, task: Task) {
         let Some(Target { host, port, .. }) = self.target_of(index, task) else {
             return;
         };
@@ -189,7 +190,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// Gives up a call whose name is looked up for too long: another server may be there.
-    pub(super) fn check_call(&mut self, index: usize, task: Task) {
+    pub(super) fn check_call(&mut self, index: StreamId, task: Task) {
         let limit = self.shared.config.pull_timeout;
         let now = self.now;
         let Some(line) = self.line(index, task) else {
@@ -205,7 +206,7 @@ impl<S: Transport> Core<S> {
         self.line_failed(index, task, "the name is still being looked up");
     }
 
-    fn place_call(&mut self, index: usize, task: Task, to: Callee) {
+    fn place_call(&mut self, index: StreamId, task: Task, to: Callee) {
         let id = self.shared.next_id.fetch_add(1, Ordering::Relaxed);
         // In this order: what is called without being known is answered to nobody, and what is
         // known without being called is waited for for ever.
@@ -245,7 +246,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// False when no address is left.
-    fn call_next_address(&mut self, index: usize, task: Task) -> bool {
+    fn call_next_address(&mut self, index: StreamId, task: Task) -> bool {
         let next = self.line(index, task);
         let Some(address) = next.and_then(|line| line.addresses.pop_front()) else {
             return false;
@@ -263,7 +264,7 @@ impl<S: Transport> Core<S> {
         id: u64,
         address: SocketAddr,
         dialled: io::Result<S>,
-    ) -> Option<usize> {
+    ) -> Option<ConnId> {
         let mut key = None;
         self.contained_line(|core| key = core.take_dialled(id, address, dialled));
         key
@@ -274,7 +275,7 @@ impl<S: Transport> Core<S> {
         id: u64,
         address: SocketAddr,
         dialled: io::Result<S>,
-    ) -> Option<usize> {
+    ) -> Option<ConnId> {
         let (index, task) = self.called.remove(&id)?;
         self.faults.at(Midst::Line);
         let socket = match dialled {
@@ -334,7 +335,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// Counts a connection of a line; for which address, or why there may be none.
-    fn enter_dialled(&mut self, index: usize, task: Task) -> Result<Option<Key>, &'static str> {
+    fn enter_dialled(&mut self, index: StreamId, task: Task) -> Result<Option<Key>, &'static str> {
         let stream = &self.streams[index];
         let address = match task {
             Task::Pull => stream.pull.as_ref().and_then(|pull| pull.asker),
@@ -367,23 +368,28 @@ impl<S: Transport> Core<S> {
     }
 
     /// The server that a line goes to, and what the stream is called there.
-    pub(super) fn target_of(&self, index: usize, task: Task) -> Option<Target> {
+    pub(super) fn target_of(&self, index: StreamId, task: Task) -> Option<Target> {
         let stream = self.streams.get(index)?;
         let config = &self.shared.config;
         let (rule, server, name, line) = match task {
             Task::Pull => {
                 let pull = stream.pull.as_ref()?;
-                let rule = &config.pull[pull.rule];
+                let rule = &config.pull[pull.rule.index()];
                 (rule, pull.server, &pull.name, &pull.line)
             }
             Task::Push(rule) => {
                 let push = stream.pushes.iter().find(|push| push.rule == rule)?;
-                (&config.push[rule], 0, &push.name, &push.line)
+                (
+                    &config.push[rule.index()],
+                    OriginId::new(0),
+                    &push.name,
+                    &push.line,
+                )
             }
         };
         match &line.redirect {
             Some(target) => Some(Target::clone(target)),
-            None => Some(Target::of(&rule.servers[server], name)),
+            None => Some(Target::of(&rule.servers[server.index()], name)),
         }
     }
 
@@ -392,7 +398,7 @@ impl<S: Transport> Core<S> {
     /// or publish.
     pub(super) fn redirected(
         &mut self,
-        (index, task): (usize, Task),
+        (index, task): (StreamId, Task),
         from: &Target,
         to: &str,
         for_stream: bool,
@@ -424,7 +430,7 @@ impl<S: Transport> Core<S> {
 
     /// The server on connection `key` refuses and redirects to the URL `to`: the line goes there
     /// instead, if that may be followed. See [`redirected`](Self::redirected).
-    pub(super) fn follow_redirect(&mut self, key: usize, to: &str, for_stream: bool) -> Flow {
+    pub(super) fn follow_redirect(&mut self, key: ConnId, to: &str, for_stream: bool) -> Flow {
         let Some(Errand { stream, task, .. }) = self.conns[key].errand else {
             return Flow::Continue;
         };
@@ -444,7 +450,7 @@ impl<S: Transport> Core<S> {
         }
     }
 
-    fn via_of(&self, index: usize, task: Task) -> String {
+    fn via_of(&self, index: StreamId, task: Task) -> String {
         let stream = &self.streams[index];
         let own = self.shared.relay_id;
         let via = match task {
@@ -455,7 +461,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// The line of a stream for a task, while it has one.
-    pub(super) fn line(&mut self, index: usize, task: Task) -> Option<&mut Line> {
+    pub(super) fn line(&mut self, index: StreamId, task: Task) -> Option<&mut Line> {
         let stream = self.streams.get_mut(index)?;
         match task {
             Task::Pull => stream.pull.as_mut().map(|pull| &mut pull.line),
@@ -467,12 +473,12 @@ impl<S: Transport> Core<S> {
     }
 
     /// How often a line has failed since it last worked.
-    pub(super) fn failures(&mut self, index: usize, task: Task) -> u32 {
+    pub(super) fn failures(&mut self, index: StreamId, task: Task) -> u32 {
         self.line(index, task).map_or(0, |line| line.failures)
     }
 
     /// What the server on connection `key` says.
-    pub(super) fn answered(&mut self, key: usize, answer: Answer) -> Flow {
+    pub(super) fn answered(&mut self, key: ConnId, answer: Answer) -> Flow {
         let Some(errand) = self.conns[key].errand else {
             return Flow::Continue;
         };
@@ -484,7 +490,7 @@ impl<S: Transport> Core<S> {
 
     /// Writes down whether the server on connection `key` has come a step further. Each step counts
     /// once; whatever else a server says does not.
-    pub(super) fn note_steps(&mut self, key: usize) {
+    pub(super) fn note_steps(&mut self, key: ConnId) {
         let now = self.now;
         let conn = &mut self.conns[key];
         let (Some(errand), Some(client)) = (&mut conn.errand, conn.session.client()) else {
@@ -498,7 +504,7 @@ impl<S: Transport> Core<S> {
 
     /// A connection of ours to another server has ended, and not because we had no more use
     /// for it.
-    pub(super) fn line_down(&mut self, key: usize, errand: Errand, reason: &CloseReason) {
+    pub(super) fn line_down(&mut self, key: ConnId, errand: Errand, reason: &CloseReason) {
         let Errand { stream, task, .. } = errand;
         if let Task::Push(rule) = task {
             self.forget_former(key, stream, rule);
@@ -528,7 +534,7 @@ impl<S: Transport> Core<S> {
         self.line_failed(stream, task, &why);
     }
 
-    fn line_failed(&mut self, index: usize, task: Task, why: &str) {
+    fn line_failed(&mut self, index: StreamId, task: Task, why: &str) {
         if let Some(line) = self.line(index, task) {
             line.failures = line.failures.saturating_add(1);
             (line.redirect, line.redirects) = (None, 0);
@@ -542,7 +548,7 @@ impl<S: Transport> Core<S> {
 
     /// Gives up a line of the stream `index` that stands at `state` for good: its connection ends,
     /// its call is not waited for.
-    pub(super) fn hang_up(&mut self, index: usize, state: State) {
+    pub(super) fn hang_up(&mut self, index: StreamId, state: State) {
         match state {
             State::Idle | State::Waiting(_) => {}
             State::Calling(id) => {

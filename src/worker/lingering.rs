@@ -14,6 +14,7 @@ use smallvec::SmallVec;
 
 use super::admission::{Key, Refusal};
 use super::core::Core;
+use super::ids::{ConnId, StreamId};
 use super::line::Task;
 use super::shares::Full;
 use crate::limits;
@@ -21,18 +22,18 @@ use crate::net::transport::Transport;
 
 /// The streams of a worker that linger, by since when they do and slab key.
 #[derive(Debug, Default)]
-pub(super) struct Lingering(BTreeSet<(Instant, usize)>);
+pub(super) struct Lingering(BTreeSet<(Instant, StreamId)>);
 
 impl<S: Transport> Core<S> {
     /// The stream `index` lingers since `since`.
-    pub(super) fn begin_linger(&mut self, index: usize, since: Instant) {
+    pub(super) fn begin_linger(&mut self, index: StreamId, since: Instant) {
         if self.lingering.0.insert((since, index)) {
             self.shared.admission.count_lingering(true);
         }
     }
 
     /// The stream `index`, which has lingered since `since`, does so no longer.
-    pub(super) fn end_linger(&mut self, index: usize, since: Instant) {
+    pub(super) fn end_linger(&mut self, index: StreamId, since: Instant) {
         if self.lingering.0.remove(&(since, index)) {
             self.shared.admission.count_lingering(false);
         }
@@ -43,7 +44,7 @@ impl<S: Transport> Core<S> {
         let Self {
             lingering, streams, ..
         } = self;
-        let lingers = |(since, index): &(Instant, usize)| {
+        let lingers = |(since, index): &(Instant, StreamId)| {
             let pull = streams.get(*index).and_then(|its| its.pull.as_ref());
             pull.is_some_and(|pull| pull.idle_since == Some(*since))
         };
@@ -53,7 +54,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// Somebody begins to play the stream `index`, here or on another worker.
-    pub(super) fn pull_is_played(&mut self, index: usize) {
+    pub(super) fn pull_is_played(&mut self, index: StreamId) {
         let stream = self.streams.get_mut(index);
         let pull = stream.and_then(|stream| stream.pull.as_mut());
         if let Some(since) = pull.and_then(|pull| pull.idle_since.take()) {
@@ -86,7 +87,7 @@ impl<S: Transport> Core<S> {
     /// `address`.
     pub(super) fn let_go_for_dial(
         &mut self,
-        (index, task): (usize, Task),
+        (index, task): (StreamId, Task),
         full: Full,
         address: Option<Key>,
     ) -> bool {
@@ -101,9 +102,9 @@ impl<S: Transport> Core<S> {
 
     /// Lets go of the stream that has lingered longest of those of which `may_go` says so, by slab
     /// key and by who asked; false when there is none.
-    fn let_go(&mut self, may_go: impl Fn(usize, Option<Key>) -> bool) -> bool {
+    fn let_go(&mut self, may_go: impl Fn(StreamId, Option<Key>) -> bool) -> bool {
         loop {
-            let asker = |index: usize| self.streams.get(index)?.pull.as_ref()?.asker;
+            let asker = |index: StreamId| self.streams.get(index)?.pull.as_ref()?.asker;
             let mut oldest = self.lingering.0.iter().take(limits::IDLE_LOOKED_AT);
             let found = oldest.find(|(_, index)| may_go(*index, asker(*index)));
             let Some(&(since, index)) = found else {
@@ -118,7 +119,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// Whether nobody plays the fetched stream `index` since `since`.
-    fn is_left(&self, index: usize, since: Instant) -> bool {
+    fn is_left(&self, index: StreamId, since: Instant) -> bool {
         let Some(stream) = self.streams.get(index) else {
             return false;
         };
@@ -130,7 +131,7 @@ impl<S: Transport> Core<S> {
 
     /// Ends a stream that lingers, so that its connections have no place any more: otherwise they
     /// have it until their servers have been told.
-    fn end_lingering(&mut self, index: usize) {
+    fn end_lingering(&mut self, index: StreamId) {
         let keys = self.pull_conns(index);
         self.end_pull(index);
         for key in keys {
@@ -145,7 +146,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// The connections of a fetched stream, by slab key.
-    fn pull_conns(&self, index: usize) -> SmallVec<[usize; 2]> {
+    fn pull_conns(&self, index: StreamId) -> SmallVec<[ConnId; 2]> {
         let pull = self.streams.get(index).and_then(|its| its.pull.as_ref());
         let keys = pull.map(|pull| [pull.held.as_ref().map(|its| its.key), pull.line.conn()]);
         keys.into_iter().flatten().flatten().collect()
@@ -153,14 +154,14 @@ impl<S: Transport> Core<S> {
 
     /// Counts the connections of a fetched stream for the address that asked, or for none when
     /// somebody else plays it.
-    pub(super) fn charge_pull(&mut self, index: usize) {
+    pub(super) fn charge_pull(&mut self, index: StreamId) {
         let stream = self.streams.get(index);
         let pull = stream.and_then(|stream| stream.pull.as_ref());
         let (Some(stream), Some(asker)) = (stream, pull.and_then(|pull| pull.asker)) else {
             return;
         };
         let admission = &self.shared.admission;
-        let is_asker = |key: usize| {
+        let is_asker = |key: ConnId| {
             let conn = self.conns.get(key);
             conn.is_some_and(|conn| admission.key_of(conn.counted_ip()) == Some(asker))
         };

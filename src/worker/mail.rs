@@ -22,6 +22,7 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::conn::Conn;
+use super::ids::WorkerId;
 use crate::report::{Inquiry, Told};
 use crate::stream::headers::Headers;
 use crate::stream::log::{Frame, Snapshot};
@@ -42,7 +43,7 @@ pub enum Mail<S> {
         /// Which life of the stream: who has players when another begins is fed unasked.
         epoch: u64,
         /// Who asks.
-        from: usize,
+        from: WorkerId,
     },
     /// I have no players of it any more.
     Unsubscribe {
@@ -51,7 +52,7 @@ pub enum Mail<S> {
         /// Which life of the stream: by the next one there may be players again.
         epoch: u64,
         /// Who says so.
-        from: usize,
+        from: WorkerId,
     },
     /// The recent part of a stream you have players of; goes before anything else of an epoch,
     /// and again when you fell behind.
@@ -61,7 +62,7 @@ pub enum Mail<S> {
         /// Which life of the stream.
         epoch: u64,
         /// Who feeds you.
-        from: usize,
+        from: WorkerId,
         /// How often the headers have changed so far.
         changes: u64,
         /// The log.
@@ -139,7 +140,7 @@ pub enum Mail<S> {
         /// To be given back with the answer.
         id: u64,
         /// Who asks.
-        from: usize,
+        from: WorkerId,
         /// What.
         inquiry: Box<Inquiry>,
     },
@@ -148,7 +149,7 @@ pub enum Mail<S> {
         /// Which question.
         id: u64,
         /// Who answers.
-        worker: usize,
+        worker: WorkerId,
         /// What.
         told: Box<Told>,
     },

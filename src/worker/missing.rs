@@ -14,12 +14,13 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use super::admission::Key;
+use super::ids::OriginId;
 use crate::limits;
 
 /// See the module text. Times are since the relay began.
 #[derive(Debug, Default)]
 pub struct Missing {
-    table: Mutex<HashMap<(Arc<str>, usize), Entry>>,
+    table: Mutex<HashMap<(Arc<str>, OriginId), Entry>>,
 }
 
 #[derive(Debug)]
@@ -38,7 +39,7 @@ impl Missing {
     pub(super) fn remember(
         &self,
         name: Arc<str>,
-        server: usize,
+        server: OriginId,
         asker: Option<Key>,
         now: Duration,
     ) {
@@ -71,7 +72,7 @@ impl Missing {
     }
 
     /// The server has the stream after all.
-    pub fn forget(&self, name: &Arc<str>, server: usize) {
+    pub fn forget(&self, name: &Arc<str>, server: OriginId) {
         self.lock().remove(&(name.clone(), server));
     }
 
@@ -81,7 +82,7 @@ impl Missing {
     pub(super) fn wait(
         &self,
         name: &Arc<str>,
-        server: usize,
+        server: OriginId,
         asker: Option<Key>,
         now: Duration,
     ) -> Option<Duration> {
@@ -102,7 +103,7 @@ impl Missing {
         self.lock().len()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<(Arc<str>, usize), Entry>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<(Arc<str>, OriginId), Entry>> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -123,6 +124,10 @@ impl Entry {
 mod tests {
     use super::*;
 
+    fn origin(number: usize) -> OriginId {
+        OriginId::new(number)
+    }
+
     fn address(number: usize) -> Option<Key> {
         Some(Key::of([127, 0, 0, u8::try_from(number).unwrap()].into()))
     }
@@ -132,15 +137,21 @@ mod tests {
         let missing = Missing::default();
         let name: Arc<str> = "live/cam".into();
         let at = Duration::from_millis;
-        missing.remember(name.clone(), 1, None, at(1_000));
-        assert_eq!(missing.wait(&name, 1, None, at(1_000)), Some(at(2_000)));
-        assert_eq!(missing.wait(&name, 1, None, at(2_999)), Some(at(1)));
-        assert_eq!(missing.wait(&name, 0, None, at(1_000)), None);
-        assert_eq!(missing.wait(&"live/other".into(), 1, None, at(1_000)), None);
-        assert_eq!(missing.wait(&name, 1, None, at(3_000)), None);
-        missing.remember(name.clone(), 1, None, at(3_000));
-        missing.forget(&name, 1);
-        assert_eq!(missing.wait(&name, 1, None, at(3_000)), None);
+        missing.remember(name.clone(), origin(1), None, at(1_000));
+        assert_eq!(
+            missing.wait(&name, origin(1), None, at(1_000)),
+            Some(at(2_000))
+        );
+        assert_eq!(missing.wait(&name, origin(1), None, at(2_999)), Some(at(1)));
+        assert_eq!(missing.wait(&name, origin(0), None, at(1_000)), None);
+        assert_eq!(
+            missing.wait(&"live/other".into(), origin(1), None, at(1_000)),
+            None
+        );
+        assert_eq!(missing.wait(&name, origin(1), None, at(3_000)), None);
+        missing.remember(name.clone(), origin(1), None, at(3_000));
+        missing.forget(&name, origin(1));
+        assert_eq!(missing.wait(&name, origin(1), None, at(3_000)), None);
     }
 
     #[test]
@@ -150,16 +161,16 @@ mod tests {
         let mut now = Duration::from_secs(9);
         let mut waits = Vec::new();
         for _ in 0..6 {
-            missing.remember(name.clone(), 0, address(1), now);
-            let wait = missing.wait(&name, 0, address(1), now).unwrap();
+            missing.remember(name.clone(), origin(0), address(1), now);
+            let wait = missing.wait(&name, origin(0), address(1), now).unwrap();
             waits.push(wait.as_secs());
             now += wait;
         }
         assert_eq!(waits, [2, 4, 8, 16, 32, 32]);
         now += limits::MISSING_KEPT_MAX;
-        missing.remember(name.clone(), 0, address(1), now);
+        missing.remember(name.clone(), origin(0), address(1), now);
         assert_eq!(
-            missing.wait(&name, 0, address(1), now),
+            missing.wait(&name, origin(0), address(1), now),
             Some(limits::MISSING_KEPT)
         );
     }
@@ -170,13 +181,17 @@ mod tests {
         let name: Arc<str> = "live/cam".into();
         let now = Duration::from_secs(9);
         for number in 0..limits::MISSING_ASKERS_MAX {
-            assert_eq!(missing.wait(&name, 0, address(number), now), None);
-            missing.remember(name.clone(), 0, address(number), now);
-            assert!(missing.wait(&name, 0, address(number), now).is_some());
+            assert_eq!(missing.wait(&name, origin(0), address(number), now), None);
+            missing.remember(name.clone(), origin(0), address(number), now);
+            assert!(
+                missing
+                    .wait(&name, origin(0), address(number), now)
+                    .is_some()
+            );
         }
         let late = address(limits::MISSING_ASKERS_MAX);
         assert_eq!(
-            missing.wait(&name, 0, late, now),
+            missing.wait(&name, origin(0), late, now),
             Some(limits::MISSING_KEPT)
         );
     }
@@ -186,7 +201,7 @@ mod tests {
         let missing = Missing::default();
         for number in 0..2 * limits::MISSING_MAX {
             let name = format!("live/{number}");
-            missing.remember(name.as_str().into(), 0, None, Duration::ZERO);
+            missing.remember(name.as_str().into(), origin(0), None, Duration::ZERO);
         }
         assert!(missing.len() <= limits::MISSING_MAX);
     }

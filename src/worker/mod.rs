@@ -19,6 +19,8 @@
 //!     antechamber  connections of proxies before the client is known
 //!     listing      which rows a page of a list has
 //!     report       what others want to know; kicks and bans
+//!     ids          the types that tell connections, streams, workers, rules and players apart
+//!     collections  tables and lists with keys of these types
 //!     mail, registry, admission, shares, bans, handshakes, ended, refusal, notes, pace, timers,
 //!     table, conn, session, form, fault
 //!     lingering    fetched streams that nobody plays any more
@@ -33,6 +35,7 @@ mod antechamber;
 mod audit;
 pub mod bans;
 mod changeover;
+pub mod collections;
 pub mod conn;
 mod contain;
 pub mod core;
@@ -47,6 +50,7 @@ pub mod fetches;
 mod form;
 mod handshakes;
 mod http;
+pub mod ids;
 mod ingress;
 pub mod line;
 mod lingering;

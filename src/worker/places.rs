@@ -14,6 +14,7 @@ use super::admission::{Protocol, Refusal};
 use super::conn::{CloseReason, Conn};
 use super::contain::Step;
 use super::core::{Core, NO_ADDRESS};
+use super::ids::ConnId;
 use super::memory::Pressure;
 use super::session::Session;
 use crate::http::request::Request;
@@ -23,7 +24,7 @@ use crate::net::transport::Transport;
 
 impl<S: Transport> Core<S> {
     /// Takes a new connection that speaks HTTP; its slab key, or None when it may not come in.
-    pub fn accept_http(&mut self, socket: S, peer: SocketAddr, plane: Plane) -> Option<usize> {
+    pub fn accept_http(&mut self, socket: S, peer: SocketAddr, plane: Plane) -> Option<ConnId> {
         let is_admin = plane == Plane::Admin;
         let is_proxy = self.is_proxy(peer.ip());
         let counted = if is_proxy { NO_ADDRESS } else { peer };
@@ -95,7 +96,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// Closes a connection at once that another takes the place of.
-    fn close_idle(&mut self, key: usize) {
+    fn close_idle(&mut self, key: ConnId) {
         self.contained(key, Step::Other, |core| {
             core.close(key, &CloseReason::Idle);
             core.remove(key);
@@ -107,13 +108,13 @@ impl<S: Transport> Core<S> {
     /// the oldest idle one.
     fn admit_admin(&mut self) -> Result<(), Refusal> {
         let unknown = self.admins.iter().copied();
-        let unknown: Vec<usize> = unknown.filter(|&key| !self.has_right(key)).collect();
+        let unknown: Vec<ConnId> = unknown.filter(|&key| !self.has_right(key)).collect();
         let is_full = self.admins.len() >= limits::ADMIN_CONNECTIONS_MAX;
         if !is_full && unknown.len() < limits::ADMIN_UNKNOWN_MAX {
             return Ok(());
         }
-        let ip = |key: usize| self.conns[key].peer.ip();
-        let of_address = |of: usize| {
+        let ip = |key: ConnId| self.conns[key].peer.ip();
+        let of_address = |of: ConnId| {
             let its = unknown.iter().filter(|&&key| ip(key) == ip(of));
             its.count()
         };
@@ -130,7 +131,7 @@ impl<S: Transport> Core<S> {
         Ok(())
     }
 
-    fn has_right(&self, key: usize) -> bool {
+    fn has_right(&self, key: ConnId) -> bool {
         let session = self.conns.get(key).map(|conn| &conn.session);
         matches!(session, Some(Session::Http(http)) if http.has_right())
     }
@@ -146,7 +147,7 @@ impl<S: Transport> Core<S> {
     /// may not come in.
     pub(super) fn know_client(
         &mut self,
-        key: usize,
+        key: ConnId,
         request: &Request,
     ) -> Result<(), (u16, &'static str)> {
         let Some(proxy) = self.conns[key].session.http().and_then(|http| http.proxy()) else {
@@ -173,7 +174,7 @@ impl<S: Transport> Core<S> {
     /// Counts connection `key` under another address.
     fn rename(
         &mut self,
-        key: usize,
+        key: ConnId,
         from: IpAddr,
         to: IpAddr,
         is_newcomer: bool,

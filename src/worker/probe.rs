@@ -20,6 +20,7 @@
 use std::sync::Arc;
 
 use super::core::Core;
+use super::ids::StreamId;
 use super::mail::Mail;
 use super::memory::Pressure;
 use super::registry::Claim;
@@ -31,7 +32,7 @@ impl<S: Transport> Core<S> {
     /// Whether streams of `app` are fetched with the query of a player.
     pub(super) fn is_by_query(&self, app: &str) -> bool {
         let rule = self.pull_rule(app);
-        rule.is_some_and(|rule| self.shared.config.pull[rule].takes_query())
+        rule.is_some_and(|rule| self.shared.config.pull[rule.index()].takes_query())
     }
 
     /// The probe that a player who asks for the stream `name` as `asked` has to wait for; None
@@ -47,7 +48,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// The stream that the stream `index` is a probe of, if its players may join that.
-    fn probed(&self, index: usize) -> Option<Arc<str>> {
+    fn probed(&self, index: StreamId) -> Option<Arc<str>> {
         let stream = &self.streams[index];
         let name = stream.probe_of.as_ref()?;
         let is_accepted = || {
@@ -62,7 +63,7 @@ impl<S: Transport> Core<S> {
 
     /// An origin has accepted the fetch of the stream `index`; false when it was a probe and the
     /// stream is somebody else's, so that nothing more is to come.
-    pub(super) fn query_accepted(&mut self, index: usize) -> bool {
+    pub(super) fn query_accepted(&mut self, index: StreamId) -> bool {
         let now = self.uptime();
         let has_memory = self.pressure < Pressure::NoStreams && !self.draining;
         let stream = &mut self.streams[index];
@@ -93,7 +94,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// The probe `index` is the stream `name` from now on, which this worker has claimed.
-    fn probe_becomes(&mut self, index: usize, name: Arc<str>, epoch: u64) {
+    fn probe_becomes(&mut self, index: StreamId, name: Arc<str>, epoch: u64) {
         let registry = &self.shared.registry;
         let stream = &mut self.streams[index];
         let probe = std::mem::replace(&mut stream.name, name.clone());
@@ -119,7 +120,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// Ends the probe `index` and has its players join the stream, if they may; whether it did.
-    pub(super) fn end_probe(&mut self, index: usize) -> bool {
+    pub(super) fn end_probe(&mut self, index: StreamId) -> bool {
         let Some(name) = self.probed(index) else {
             return false;
         };

@@ -31,6 +31,7 @@ use super::changeover::{Early, Held};
 use super::conn::CloseReason;
 use super::core::{Core, NO_ADDRESS, Shared};
 use super::fault::Midst;
+use super::ids::{ConnId, OriginId, PullRuleId, StreamId};
 use super::ingress::Flow;
 use super::line::{Line, State, Task};
 use super::mail::Mail;
@@ -49,7 +50,7 @@ use crate::stream::content::Content;
 #[derive(Debug)]
 pub(super) struct Pull {
     /// Index of the rule.
-    pub(super) rule: usize,
+    pub(super) rule: PullRuleId,
     /// The stream, with the query of the player that asked first.
     pub(super) name: StreamName,
     /// The address of that player, while addresses are counted.
@@ -61,9 +62,9 @@ pub(super) struct Pull {
     /// The connection that the stream comes by, or came by last, while it is open.
     pub(super) held: Option<Held>,
     /// The origin that is asked, by its index in the rule.
-    pub(super) server: usize,
+    pub(super) server: OriginId,
     /// The origins in the order in which they are asked.
-    order: Vec<usize>,
+    order: Vec<OriginId>,
     /// Place in `order` of the one to be asked next.
     next: usize,
     /// Origins still to be asked before the next pause, ...
@@ -94,9 +95,9 @@ pub(super) struct Pull {
 impl Pull {
     /// The stream `name`, fetched by `rule` from `order` from `begin_at` on.
     fn new(
-        (rule, name): (usize, StreamName),
+        (rule, name): (PullRuleId, StreamName),
         asker: Option<Key>,
-        order: Vec<usize>,
+        order: Vec<OriginId>,
         (begin_at, now): (Instant, Instant),
     ) -> Self {
         let mut pull = Self {
@@ -153,7 +154,7 @@ impl Pull {
 
     /// The connection to `server` that the stream came by is lost, with the stream over there if
     /// `is_over`: the others are asked, at once in that case. `was_idle`: nobody was being asked.
-    fn ask_others(&mut self, server: usize, is_over: bool, was_idle: bool, now: Instant) {
+    fn ask_others(&mut self, server: OriginId, is_over: bool, was_idle: bool, now: Instant) {
         if was_idle {
             // It has had its turn.
             self.ask_after(server);
@@ -202,13 +203,13 @@ impl Pull {
     }
 
     /// Goes on behind `server`.
-    fn ask_after(&mut self, server: usize) {
+    fn ask_after(&mut self, server: OriginId) {
         let at = self.order.iter().position(|its| *its == server);
         self.next = (at.unwrap_or(0) + 1) % self.order.len();
     }
 
     /// The origin to be asked next in this round.
-    fn next_origin(&mut self) -> Option<usize> {
+    fn next_origin(&mut self) -> Option<OriginId> {
         while self.left > 0 {
             let server = self.order[self.next];
             self.left -= 1;
@@ -230,13 +231,14 @@ impl Pull {
 
 impl<S: Transport> Core<S> {
     /// The rule by which streams of `app` are fetched.
-    pub(super) fn pull_rule(&self, app: &str) -> Option<usize> {
+    pub(super) fn pull_rule(&self, app: &str) -> Option<PullRuleId> {
         let rules = &self.shared.config.pull;
-        rules.iter().position(|rule| rule.is_for(app))
+        let rule = rules.iter().position(|rule| rule.is_for(app));
+        rule.map(PullRuleId::new)
     }
 
     /// Fetches a stream that nobody has, for a player of `asker`; false when it is not to be had.
-    pub(super) fn begin_pull(&mut self, index: usize, asker: IpAddr) -> bool {
+    pub(super) fn begin_pull(&mut self, index: StreamId, asker: IpAddr) -> bool {
         let Some(name) = self.streams[index].asked.clone() else {
             return false;
         };
@@ -275,9 +277,11 @@ impl<S: Transport> Core<S> {
             return false;
         };
         self.faults.at(Midst::Line);
-        let servers = &self.shared.config.pull[rule].servers;
+        let servers = &self.shared.config.pull[rule.index()].servers;
         let whole = self.streams[index].probe_of.as_ref().unwrap_or(&key);
-        let order = order::order(whole, servers.iter().map(|server| &*server.authority));
+        let authorities = servers.iter().map(|server| &*server.authority);
+        let order = order::order(whole, authorities);
+        let order = order.into_iter().map(OriginId::new).collect();
         let stream = &mut self.streams[index];
         stream.epoch = epoch;
         stream.tally = Tally::new(self.now);
@@ -293,7 +297,7 @@ impl<S: Transport> Core<S> {
 
     /// A player of `asker` comes for a stream that no origin had a while ago: it may be there by
     /// now, and those that asked before do not decide that it is not.
-    pub(super) fn hurry_pull(&mut self, index: usize, asker: IpAddr) {
+    pub(super) fn hurry_pull(&mut self, index: StreamId, asker: IpAddr) {
         let now = self.uptime();
         let asker = self.shared.admission.key_of(asker);
         let name = self.missing_name(index);
@@ -303,7 +307,7 @@ impl<S: Transport> Core<S> {
         let Shared {
             missing, fetches, ..
         } = &*self.shared;
-        let may_ask = |server: &usize| missing.wait(&name, *server, asker, now).is_none();
+        let may_ask = |server: &OriginId| missing.wait(&name, *server, asker, now).is_none();
         if pull.is_missing
             && pull.order.iter().any(may_ask)
             && fetches.begin(asker, now) == Some(Duration::ZERO)
@@ -317,8 +321,8 @@ impl<S: Transport> Core<S> {
 
     /// Looks for an origin that has the stream, unless that is under way. Those who look again and
     /// again, since no origin lasts, do so ever more slowly.
-    pub(super) fn search(&mut self, index: usize) {
-        let dice = self.next_seed(index as u64);
+    pub(super) fn search(&mut self, index: StreamId) {
+        let dice = self.next_seed(u64::from(index.slot()));
         let now = self.now;
         let pause_max = self.search_pause_max();
         let Some(pull) = &mut self.streams[index].pull else {
@@ -336,7 +340,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// Nobody is looked for any more.
-    pub(super) fn end_search(&mut self, index: usize) {
+    pub(super) fn end_search(&mut self, index: StreamId) {
         let Some(pull) = &mut self.streams[index].pull else {
             return;
         };
@@ -347,7 +351,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// Calls the next origin that may have the stream, or waits before they are asked again.
-    fn ask_origin(&mut self, index: usize) {
+    fn ask_origin(&mut self, index: StreamId) {
         let now = self.uptime();
         let pull = self.streams[index].pull.as_ref();
         if pull.is_some_and(|pull| pull.tried == 0) {
@@ -388,7 +392,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// Calls the origin whose turn it is, once it may be called.
-    fn ask_server(&mut self, index: usize) {
+    fn ask_server(&mut self, index: StreamId) {
         if let Err(wait) = self.take_slot(index) {
             if let Some(pull) = &mut self.streams[index].pull
                 && !pull.line.is_redirected()
@@ -416,9 +420,9 @@ impl<S: Transport> Core<S> {
     }
 
     /// All origins were asked, and are again after a while.
-    fn pause_search(&mut self, index: usize) {
+    fn pause_search(&mut self, index: StreamId) {
         let missing_wait = self.missing_wait(index);
-        let dice = self.next_seed(index as u64);
+        let dice = self.next_seed(u64::from(index.slot()));
         let failures = self.failures(index, Task::Pull);
         let backoff = backoff::delay(failures, dice).min(self.search_pause_max());
         let stream = &mut self.streams[index];
@@ -452,7 +456,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// Origins are asked for the stream again after `wait`.
-    fn wait_to_ask(&mut self, index: usize, wait: Duration) {
+    fn wait_to_ask(&mut self, index: StreamId, wait: Duration) {
         let until = self.now + wait;
         if let Some(line) = self.line(index, Task::Pull) {
             line.state = State::Waiting(until);
@@ -461,13 +465,13 @@ impl<S: Transport> Core<S> {
     }
 
     /// How long until the first of the origins that do not have the stream is asked again.
-    fn missing_wait(&self, index: usize) -> Duration {
+    fn missing_wait(&self, index: StreamId) -> Duration {
         let now = self.uptime();
         let name = self.missing_name(index);
         let missing = &self.shared.missing;
         let pull = self.streams[index].pull.iter();
         let waits = pull.flat_map(|pull| {
-            let of = |server: &usize| missing.wait(&name, *server, pull.asker, now);
+            let of = |server: &OriginId| missing.wait(&name, *server, pull.asker, now);
             pull.order.iter().filter_map(of)
         });
         waits.min().unwrap_or(limits::MISSING_KEPT)
@@ -475,7 +479,7 @@ impl<S: Transport> Core<S> {
 
     /// What the stream is called where it is remembered that origins do not have it: with the
     /// query that they were asked with, if they are asked with one.
-    pub(super) fn missing_name(&self, index: usize) -> Arc<str> {
+    pub(super) fn missing_name(&self, index: StreamId) -> Arc<str> {
         let stream = &self.streams[index];
         match &stream.pull {
             Some(pull) if stream.probe_of.is_none() && self.is_by_query(&pull.name.app) => {
@@ -488,7 +492,7 @@ impl<S: Transport> Core<S> {
 
     /// Each round of a stream that is fetched by query takes one that was accepted, the newest
     /// first.
-    fn take_query(&mut self, index: usize) {
+    fn take_query(&mut self, index: StreamId) {
         let stream = &mut self.streams[index];
         if stream.probe_of.is_none()
             && let Some(pull) = &mut stream.pull
@@ -500,7 +504,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// Takes the right to connect to the next origin; else how long to wait for it.
-    fn take_slot(&mut self, index: usize) -> Result<(), Duration> {
+    fn take_slot(&mut self, index: StreamId) -> Result<(), Duration> {
         let now = self.uptime();
         let stream = &mut self.streams[index];
         let Some(pull) = &mut stream.pull else {
@@ -508,7 +512,7 @@ impl<S: Transport> Core<S> {
         };
         // What players have had already comes before what nobody may ever have.
         let is_first = pull.line.failures == 0 || stream.source != Source::Pulling;
-        let server = &self.shared.config.pull[pull.rule].servers[pull.server];
+        let server = &self.shared.config.pull[pull.rule.index()].servers[pull.server.index()];
         pull.line.slot = None;
         let fetches = &self.shared.fetches;
         pull.line.slot = Some(fetches.dial(pull.asker, &server.authority, is_first, now)?);
@@ -517,7 +521,7 @@ impl<S: Transport> Core<S> {
 
     /// All origins say that the stream is over, or that there is none: nobody begins to play it
     /// until one has it again.
-    fn pull_is_over(&mut self, index: usize) {
+    fn pull_is_over(&mut self, index: StreamId) {
         if let Source::Away { ended, .. } = &mut self.streams[index].source
             && !std::mem::replace(ended, true)
         {
@@ -529,7 +533,7 @@ impl<S: Transport> Core<S> {
 
     /// The origin on connection `key` goes while the relay stops: nobody is asked for the stream
     /// any more.
-    pub(super) fn pull_lost_in_drain(&mut self, index: usize, key: usize) {
+    pub(super) fn pull_lost_in_drain(&mut self, index: StreamId, key: ConnId) {
         let now = self.now;
         let pull = self.streams.get_mut(index);
         let Some(pull) = pull.and_then(|stream| stream.pull.as_mut()) else {
@@ -548,7 +552,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// What an origin says on connection `key`.
-    pub(super) fn pull_answered(&mut self, key: usize, index: usize, answer: Answer) -> Flow {
+    pub(super) fn pull_answered(&mut self, key: ConnId, index: StreamId, answer: Answer) -> Flow {
         let (is_held, is_asked) = (self.is_held(key, index), self.is_asked(key));
         match answer {
             Answer::Other => Flow::Continue,
@@ -582,13 +586,19 @@ impl<S: Transport> Core<S> {
 
     /// Whether the origin on connection `key` was asked for the stream, and not only for a
     /// connection.
-    fn is_asked(&mut self, key: usize) -> bool {
+    fn is_asked(&mut self, key: ConnId) -> bool {
         let client = self.conns[key].session.client();
         client.is_some_and(|client| client.msid().is_some())
     }
 
     /// `is_held`: the origin that says so is the one that the stream comes by.
-    fn pull_status(&mut self, index: usize, is_held: bool, code: &str, description: &str) -> Flow {
+    fn pull_status(
+        &mut self,
+        index: StreamId,
+        is_held: bool,
+        code: &str,
+        description: &str,
+    ) -> Flow {
         match code {
             "NetStream.Play.Start" => {
                 self.query_accepted(index);
@@ -621,7 +631,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// The origin that is asked is lost, or was never reached: the next one is.
-    pub(super) fn pull_failed(&mut self, index: usize, why: &str) {
+    pub(super) fn pull_failed(&mut self, index: StreamId, why: &str) {
         let now = self.now;
         let Some(pull) = &mut self.streams[index].pull else {
             return;
@@ -635,7 +645,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// The connection that the stream came by is lost: another origin may have it.
-    pub(super) fn pull_lost(&mut self, index: usize, why: &str) {
+    pub(super) fn pull_lost(&mut self, index: StreamId, why: &str) {
         let now = self.now;
         let stream = &mut self.streams[index];
         let last_media = stream.meter.last_media;
@@ -671,14 +681,14 @@ impl<S: Transport> Core<S> {
         self.note_failure(index, held.server, level, why);
     }
 
-    fn note_failure(&mut self, index: usize, server: usize, level: Level, why: &str) {
+    fn note_failure(&mut self, index: StreamId, server: OriginId, level: Level, why: &str) {
         self.gauges.pull_failures += 1;
         let stream = &self.streams[index];
         let Some(pull) = &stream.pull else {
             return;
         };
         if self.notes.allow("pull_failed", level, self.now) {
-            let server = &self.shared.config.pull[pull.rule].servers[server];
+            let server = &self.shared.config.pull[pull.rule.index()].servers[server.index()];
             log!(
                 level,
                 "pull failed stream={} from={} why={}",
@@ -690,7 +700,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// Goes on with a pull whose time has come, or ends it.
-    pub(super) fn check_pull(&mut self, index: usize) {
+    pub(super) fn check_pull(&mut self, index: StreamId) {
         if self.end_probe(index) {
             return;
         }
@@ -729,7 +739,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// Whether somebody wants the stream, or has until a moment ago.
-    fn is_pull_wanted(&mut self, index: usize) -> bool {
+    fn is_pull_wanted(&mut self, index: StreamId) -> bool {
         let stream = &mut self.streams[index];
         let Some(pull) = &mut stream.pull else {
             return true;
@@ -754,7 +764,7 @@ impl<S: Transport> Core<S> {
 
     /// An origin that has sent no media for `--pull-timeout` may have lost it, whatever else it
     /// says: others are asked beside it.
-    fn check_media(&mut self, index: usize) {
+    fn check_media(&mut self, index: StreamId) {
         let stream = &mut self.streams[index];
         let last_media = stream.meter.last_media;
         let Some(pull) = &mut stream.pull else {
@@ -767,7 +777,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// There is no media since `since`: other origins are asked.
-    pub(super) fn lose_media(&mut self, index: usize, since: Instant) {
+    pub(super) fn lose_media(&mut self, index: StreamId, since: Instant) {
         let now = self.now;
         let stream = &mut self.streams[index];
         let Some(pull) = &mut stream.pull else {
@@ -791,7 +801,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// The pull is looked at again when something is due next.
-    fn arm_pull(&mut self, index: usize) {
+    fn arm_pull(&mut self, index: StreamId) {
         let config = &self.shared.config;
         let Some(stream) = self.streams.get(index) else {
             return;
@@ -818,7 +828,7 @@ impl<S: Transport> Core<S> {
 
     /// Ends a pull: players that have begun are told that the stream is over, those that wait
     /// that there is none.
-    pub(super) fn end_pull(&mut self, index: usize) {
+    pub(super) fn end_pull(&mut self, index: StreamId) {
         if self.streams[index].source == Source::Pulling {
             self.forget_pull(index);
             self.refuse_all_waiting(index);
@@ -832,7 +842,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// The stream is no longer this worker's to fetch: nobody has it, or a publisher of its own.
-    pub(super) fn forget_pull(&mut self, index: usize) {
+    pub(super) fn forget_pull(&mut self, index: StreamId) {
         let stream = &mut self.streams[index];
         let Some(pull) = stream.pull.take() else {
             return;
@@ -855,7 +865,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// Both connections of a pull are given up.
-    pub(super) fn hang_up_pull(&mut self, index: usize, pull: &Pull) {
+    pub(super) fn hang_up_pull(&mut self, index: StreamId, pull: &Pull) {
         if let Some(since) = pull.idle_since {
             self.end_linger(index, since);
         }
@@ -867,13 +877,13 @@ impl<S: Transport> Core<S> {
 
     /// Another worker that was asked for the stream does not have it: whoever waits for it is
     /// told, unless it is worth asking an origin from here.
-    pub(super) fn not_live(&mut self, index: usize) {
+    pub(super) fn not_live(&mut self, index: StreamId) {
         let stream = &self.streams[index];
         if stream.source != Source::Nobody || stream.asked.is_none() || self.end_probe(index) {
             return;
         }
         let stream = &self.streams[index];
-        let first = stream.players.first().map(|player| player.conn);
+        let first = stream.players.iter().next().map(|player| player.conn);
         let first = first.and_then(|key| self.conns.get(key));
         let asker = first.map_or(NO_ADDRESS.ip(), |conn| conn.peer.ip());
         if self.begin_pull(index, asker) {

@@ -22,6 +22,7 @@ use super::admission::Key;
 use super::conn::{CloseReason, Play};
 use super::core::Core;
 use super::fault::Midst;
+use super::ids::{ConnId, PushRuleId, StreamId};
 use super::ingress::Flow;
 use super::line::{Line, State, Task};
 use super::session::Answer;
@@ -38,7 +39,7 @@ use crate::stream::cursor::Cursor;
 #[derive(Debug)]
 pub(super) struct Push {
     /// Index of the rule.
-    pub(super) rule: usize,
+    pub(super) rule: PushRuleId,
     /// The stream, with the query of its publisher.
     pub(super) name: StreamName,
     /// The address of the publisher, while addresses are counted.
@@ -49,7 +50,7 @@ pub(super) struct Push {
     /// When it did so last.
     accepted_at: Option<Instant>,
     /// The connection, by slab key, that goes on publishing until the line has taken its place.
-    pub(super) former: Option<usize>,
+    pub(super) former: Option<ConnId>,
     /// When the target last asked for a new connection, ...
     moves_since: Option<Instant>,
     /// ... and how often that was done since it had the stream for long.
@@ -66,10 +67,10 @@ impl Push {
 
 impl<S: Transport> Core<S> {
     /// A stream is published here: it is handed on to every target there is for it.
-    pub(super) fn begin_pushes(&mut self, index: usize, name: &StreamName, publisher: IpAddr) {
+    pub(super) fn begin_pushes(&mut self, index: StreamId, name: &StreamName, publisher: IpAddr) {
         let publisher = self.shared.admission.key_of(publisher);
-        for rule in 0..self.shared.config.push.len() {
-            if !self.shared.config.push[rule].is_for(name.judged_app()) {
+        for rule in (0..self.shared.config.push.len()).map(PushRuleId::new) {
+            if !self.shared.config.push[rule.index()].is_for(name.judged_app()) {
                 continue;
             }
             let stream = &mut self.streams[index];
@@ -94,30 +95,30 @@ impl<S: Transport> Core<S> {
     }
 
     /// Calls the targets whose time has come.
-    pub(super) fn check_pushes(&mut self, index: usize) {
+    pub(super) fn check_pushes(&mut self, index: StreamId) {
         let now = self.now;
-        for slot in 0..self.streams[index].pushes.len() {
+        for at in 0..self.streams[index].pushes.len() {
             let stream = &self.streams[index];
             // While the publisher is away there is nothing to hand on.
             let Source::Publisher(_) = stream.source else {
                 return;
             };
-            let push = &stream.pushes[slot];
+            let push = &stream.pushes[at];
             match push.line.state {
                 State::Waiting(until) if until > now => self.look_at_stream(index, until),
-                State::Waiting(_) => self.call_target(index, slot),
+                State::Waiting(_) => self.call_target(index, at),
                 State::Calling(_) => self.check_call(index, Task::Push(push.rule)),
                 State::Idle | State::Up(_) => {}
             }
         }
     }
 
-    /// Calls the target of the push at `slot`, or waits until its server may be connected to again.
-    fn call_target(&mut self, index: usize, slot: usize) {
+    /// Calls the target of the push at `at`, or waits until its server may be connected to again.
+    fn call_target(&mut self, index: StreamId, at: usize) {
         let uptime = self.uptime();
-        let push = &mut self.streams[index].pushes[slot];
+        let push = &mut self.streams[index].pushes[at];
         let rule = push.rule;
-        let server = &self.shared.config.push[rule].servers[0];
+        let server = &self.shared.config.push[rule.index()].servers[0];
         match self.shared.fetches.dial_target(&server.authority, uptime) {
             Ok(()) => self.call(index, Task::Push(rule)),
             Err(wait) => {
@@ -131,9 +132,9 @@ impl<S: Transport> Core<S> {
     /// What a target says.
     pub(super) fn push_answered(
         &mut self,
-        key: usize,
-        index: usize,
-        rule: usize,
+        key: ConnId,
+        index: StreamId,
+        rule: PushRuleId,
         answer: Answer,
     ) -> Flow {
         let (is_error, code, why, redirect) = match answer {
@@ -179,7 +180,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// The target refuses the stream, and has not just asked to go elsewhere.
-    fn push_refused(&mut self, index: usize, rule: usize, why: &str) -> Flow {
+    fn push_refused(&mut self, index: StreamId, rule: PushRuleId, why: &str) -> Flow {
         let now = self.now;
         let moves = self.push(index, rule).and_then(|push| push.moves_since);
         if moves.is_none_or(|since| now.saturating_duration_since(since) > limits::PUSH_MOVE_TIME) {
@@ -195,9 +196,9 @@ impl<S: Transport> Core<S> {
     /// The target refuses the stream and says where to publish it instead.
     fn push_redirected(
         &mut self,
-        key: usize,
-        index: usize,
-        rule: usize,
+        key: ConnId,
+        index: StreamId,
+        rule: PushRuleId,
         to: &str,
         for_stream: bool,
     ) -> Flow {
@@ -214,7 +215,13 @@ impl<S: Transport> Core<S> {
 
     /// The target asks for a new connection, E-RTMP v2 "Reconnect Request": to the server at `to`
     /// beside the present connection, which goes when that takes the stream; or to itself at once.
-    fn push_is_to_move(&mut self, key: usize, index: usize, rule: usize, to: Option<&str>) -> Flow {
+    fn push_is_to_move(
+        &mut self,
+        key: ConnId,
+        index: StreamId,
+        rule: PushRuleId,
+        to: Option<&str>,
+    ) -> Flow {
         let now = self.now;
         let Some(push) = self.push(index, rule) else {
             return Flow::Continue;
@@ -265,7 +272,13 @@ impl<S: Transport> Core<S> {
 
     /// The server that the target has sent us to does not take a name that is published: the
     /// connection `former` goes first, and then it is asked once more.
-    fn push_in_place_of(&mut self, key: usize, former: usize, index: usize, rule: usize) -> Flow {
+    fn push_in_place_of(
+        &mut self,
+        key: ConnId,
+        former: ConnId,
+        index: StreamId,
+        rule: PushRuleId,
+    ) -> Flow {
         if let Some(push) = self.push(index, rule) {
             push.former = None;
             push.is_publishing = false;
@@ -278,7 +291,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// The connection `key` to a target publishes there no longer, and is nobody's.
-    fn end_push_conn(&mut self, key: usize) {
+    fn end_push_conn(&mut self, key: ConnId) {
         let conn = &mut self.conns[key];
         conn.errand = None;
         if let Some(client) = conn.session.client() {
@@ -287,7 +300,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// A connection that was to be left for another one has ended before that.
-    pub(super) fn forget_former(&mut self, key: usize, index: usize, rule: usize) {
+    pub(super) fn forget_former(&mut self, key: ConnId, index: StreamId, rule: PushRuleId) {
         if let Some(push) = self.push(index, rule)
             && push.former == Some(key)
         {
@@ -296,20 +309,20 @@ impl<S: Transport> Core<S> {
         }
     }
 
-    fn push(&mut self, index: usize, rule: usize) -> Option<&mut Push> {
+    fn push(&mut self, index: StreamId, rule: PushRuleId) -> Option<&mut Push> {
         let stream = self.streams.get_mut(index)?;
         stream.pushes.iter_mut().find(|push| push.rule == rule)
     }
 
     /// With `--push-strict` a publisher stands or falls with its targets.
-    fn close_publisher(&mut self, index: usize) {
+    fn close_publisher(&mut self, index: StreamId) {
         let why = "a server that the stream is handed on to refuses it";
         let reason = CloseReason::Rejected(why);
         self.end_publication(index, Status::PublishDenied, why, &reason);
     }
 
     /// The target takes the stream: it becomes a player.
-    fn push_accepted(&mut self, key: usize, index: usize, rule: usize) {
+    fn push_accepted(&mut self, key: ConnId, index: StreamId, rule: PushRuleId) {
         let now = self.now;
         let conn = &mut self.conns[key];
         let Some(msid) = conn.session.client().and_then(|client| client.msid()) else {
@@ -330,7 +343,7 @@ impl<S: Transport> Core<S> {
         }
         let conn = &mut self.conns[key];
         let stream = &mut self.streams[index];
-        let server = &self.shared.config.push[rule].servers[0];
+        let server = &self.shared.config.push[rule.index()].servers[0];
         if self.notes.allow("push", Level::Info, now) {
             info!(
                 "conn={} push stream={} to={} peer={}",
@@ -346,8 +359,7 @@ impl<S: Transport> Core<S> {
         let mut player = Player::new(key, msid, false, cursor);
         player.started = true;
         player.form = Form::Publish;
-        let slot = stream.players.len();
-        stream.players.push(player);
+        let slot = stream.players.push(player);
         self.faults.at(Midst::Line);
         self.players += 1;
         conn.plays.push(Play {
@@ -363,10 +375,10 @@ impl<S: Transport> Core<S> {
     }
 
     /// The line to a target is lost, or never came about: it is called again later.
-    pub(super) fn push_failed(&mut self, index: usize, rule: usize, why: &str) {
+    pub(super) fn push_failed(&mut self, index: StreamId, rule: PushRuleId, why: &str) {
         self.gauges.push_failures += 1;
         self.targets[rule].failures += 1;
-        let dice = self.next_seed(index as u64);
+        let dice = self.next_seed(u64::from(index.slot()));
         let now = self.now;
         let stream = &mut self.streams[index];
         let pushes = &mut stream.pushes;
@@ -387,7 +399,7 @@ impl<S: Transport> Core<S> {
         self.faults.at(Midst::Line);
         let until: Instant = now + backoff::delay(push.line.failures, dice);
         push.line.state = State::Waiting(until);
-        let server = &self.shared.config.push[rule].servers[0];
+        let server = &self.shared.config.push[rule.index()].servers[0];
         if self.notes.allow("push_failed", Level::Warn, now) {
             warn!(
                 "push failed stream={} to={} why={} again_in_ms={}",
@@ -422,7 +434,7 @@ impl<S: Transport> Core<S> {
 
     /// The stream ends: targets that take it are told with its other players, the rest is given
     /// up.
-    pub(super) fn forget_pushes(&mut self, index: usize) {
+    pub(super) fn forget_pushes(&mut self, index: StreamId) {
         for push in std::mem::take(&mut self.streams[index].pushes) {
             // Its play ends with those of the stream.
             let former = push.former.and_then(|key| self.conns.get_mut(key));

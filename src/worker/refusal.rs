@@ -6,6 +6,7 @@ use log::{Level, log};
 
 use super::conn::CloseReason;
 use super::core::Core;
+use super::ids::ConnId;
 use crate::logging::quoted;
 use crate::net::transport::Transport;
 
@@ -128,7 +129,7 @@ impl<S: Transport> Core<S> {
     /// Counts and logs a connect, publish or play that the session itself has refused because
     /// nothing can be called so; the connection is about to close for it.
     #[cold]
-    pub(super) fn note_bad_name(&mut self, key: usize, why: &CloseReason) {
+    pub(super) fn note_bad_name(&mut self, key: ConnId, why: &CloseReason) {
         let session = self.conns[key].session.server();
         let Some(refused) = session.and_then(|session| session.take_refused()) else {
             return;
@@ -148,7 +149,7 @@ impl<S: Transport> Core<S> {
     /// logs it. `why` may say more than the reason's own words.
     pub(super) fn note_refused(
         &mut self,
-        key: usize,
+        key: ConnId,
         (asked, name): (Asked, &dyn Display),
         reason: Refused,
         why: &dyn Display,

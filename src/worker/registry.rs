@@ -15,6 +15,7 @@ use core::time::Duration;
 
 use super::admission::Key;
 use super::ended::Ended;
+use super::ids::WorkerId;
 use super::shares::{Full, Shares};
 use crate::edge::hops::Marker;
 use crate::limits;
@@ -25,18 +26,18 @@ pub struct WorkerSet(u64);
 
 impl WorkerSet {
     /// Adds `worker`.
-    pub fn insert(&mut self, worker: usize) {
-        self.0 |= 1 << worker;
+    pub fn insert(&mut self, worker: WorkerId) {
+        self.0 |= 1 << worker.index();
     }
 
     /// Takes `worker` out.
-    pub fn remove(&mut self, worker: usize) {
-        self.0 &= !(1 << worker);
+    pub fn remove(&mut self, worker: WorkerId) {
+        self.0 &= !(1 << worker.index());
     }
 
     /// Whether `worker` is in it.
-    pub fn contains(self, worker: usize) -> bool {
-        self.0 >> worker & 1 == 1
+    pub fn contains(self, worker: WorkerId) -> bool {
+        self.0 >> worker.index() & 1 == 1
     }
 
     /// Whether nobody is in it.
@@ -45,8 +46,10 @@ impl WorkerSet {
     }
 
     /// Its workers in order.
-    pub fn iter(self) -> impl Iterator<Item = usize> {
-        (0..limits::WORKERS_MAX).filter(move |worker| self.contains(*worker))
+    pub fn iter(self) -> impl Iterator<Item = WorkerId> {
+        (0..limits::WORKERS_MAX)
+            .map(WorkerId::new)
+            .filter(move |worker| self.contains(*worker))
     }
 }
 
@@ -54,7 +57,7 @@ impl WorkerSet {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Owner {
     /// The worker.
-    pub worker: usize,
+    pub worker: WorkerId,
     /// Which life of the stream: letters about another one do not count.
     pub epoch: u64,
 }
@@ -72,7 +75,7 @@ pub enum Claim {
     /// Another worker has it; the publisher's connection has to go there.
     Elsewhere {
         /// That worker.
-        worker: usize,
+        worker: WorkerId,
     },
     /// It would be one stream more than there may be.
     Full,
@@ -99,7 +102,7 @@ struct Table {
 /// An entry lives while it has an owner or readers.
 #[derive(Debug, Default)]
 struct Entry {
-    owner: Option<usize>,
+    owner: Option<WorkerId>,
     /// It counts for the limit: a stream that is to be fetched does not before there is media.
     is_counted: bool,
     /// The address it counts for: of its publisher, or of the player that had it fetched.
@@ -109,7 +112,7 @@ struct Entry {
     epoch: u64,
     readers: WorkerSet,
     /// What its players say of the relays they come through, at most once of each worker.
-    markers: Vec<(usize, Marker)>,
+    markers: Vec<(WorkerId, Marker)>,
 }
 
 impl Registry {
@@ -132,7 +135,7 @@ impl Registry {
     pub fn claim(
         &self,
         name: &Arc<str>,
-        worker: usize,
+        worker: WorkerId,
         may_add: bool,
         address: Option<Key>,
     ) -> Claim {
@@ -141,7 +144,7 @@ impl Registry {
 
     /// The same for a stream that `worker` is to fetch, and that nobody may have: it counts when
     /// it is claimed as one that has a publisher.
-    pub fn claim_fetch(&self, name: &Arc<str>, worker: usize, may_add: bool) -> Claim {
+    pub fn claim_fetch(&self, name: &Arc<str>, worker: WorkerId, may_add: bool) -> Claim {
         self.claim_as(name, worker, may_add, None)
     }
 
@@ -149,7 +152,7 @@ impl Registry {
     fn claim_as(
         &self,
         name: &Arc<str>,
-        worker: usize,
+        worker: WorkerId,
         may_add: bool,
         counts_for: Option<Option<Key>>,
     ) -> Claim {
@@ -231,7 +234,7 @@ impl Registry {
     }
 
     /// `worker` has given up its publisher of `name` for good.
-    pub fn release(&self, name: &str, worker: usize) {
+    pub fn release(&self, name: &str, worker: WorkerId) {
         let table = &mut *self.lock();
         if let Some(entry) = table.entries.get_mut(name)
             && entry.owner == Some(worker)
@@ -243,7 +246,7 @@ impl Registry {
 
     /// Makes what is known of `worker` true again: `state` says of a stream whether that worker
     /// has its publisher and whether it has players of it.
-    pub fn reconcile(&self, worker: usize, state: impl Fn(&str) -> (bool, bool)) {
+    pub fn reconcile(&self, worker: WorkerId, state: impl Fn(&str) -> (bool, bool)) {
         let mut table = self.lock();
         let Table {
             entries, streams, ..
@@ -261,7 +264,7 @@ impl Registry {
     }
 
     /// `worker` has its first player of `name`; the worker that has the publisher, if another.
-    pub fn join(&self, name: &Arc<str>, worker: usize) -> Option<Owner> {
+    pub fn join(&self, name: &Arc<str>, worker: WorkerId) -> Option<Owner> {
         let table = &mut *self.lock();
         let entry = table.entries.entry(name.clone()).or_default();
         entry.readers.insert(worker);
@@ -270,7 +273,7 @@ impl Registry {
 
     /// `worker` has lost its last player of `name`; the worker that has the publisher, if
     /// another.
-    pub fn leave(&self, name: &str, worker: usize) -> Option<Owner> {
+    pub fn leave(&self, name: &str, worker: WorkerId) -> Option<Owner> {
         let mut table = self.lock();
         let entry = table.entries.get_mut(name)?;
         entry.remove_reader(worker);
@@ -280,7 +283,7 @@ impl Registry {
     }
 
     /// The players of `name` on `worker` say this of the relays they come through.
-    pub fn set_marker(&self, name: &str, worker: usize, marker: Marker) {
+    pub fn set_marker(&self, name: &str, worker: WorkerId, marker: Marker) {
         let mut table = self.lock();
         if let Some(entry) = table.entries.get_mut(name) {
             entry.markers.retain(|(of, _)| *of != worker);
@@ -332,7 +335,7 @@ impl Registry {
 
     /// Everything that is known: name, owner, epoch, workers with players.
     #[cfg(test)]
-    pub(super) fn entries(&self) -> Vec<(Arc<str>, Option<usize>, u64, WorkerSet)> {
+    pub(super) fn entries(&self) -> Vec<(Arc<str>, Option<WorkerId>, u64, WorkerSet)> {
         let told = |(name, entry): (&Arc<str>, &Entry)| {
             (name.clone(), entry.owner, entry.epoch, entry.readers)
         };
@@ -373,7 +376,7 @@ impl Entry {
         }
     }
 
-    fn remove_reader(&mut self, worker: usize) {
+    fn remove_reader(&mut self, worker: WorkerId) {
         self.readers.remove(worker);
         self.markers.retain(|(of, _)| *of != worker);
     }
@@ -388,31 +391,35 @@ mod tests {
     use super::*;
     use crate::edge::hops::{Via, ViaCounts};
 
+    fn worker(number: usize) -> WorkerId {
+        WorkerId::new(number)
+    }
+
     #[test]
     fn the_first_to_claim_owns_until_it_releases() {
         let registry = Registry::new(None);
         let name: Arc<str> = "live/cam".into();
         assert!(matches!(
-            registry.claim(&name, 1, true, None),
+            registry.claim(&name, worker(1), true, None),
             Claim::Own { epoch: 1, .. }
         ));
         assert!(matches!(
-            registry.claim(&name, 1, true, None),
+            registry.claim(&name, worker(1), true, None),
             Claim::Own { epoch: 1, .. }
         ));
         assert_eq!(
-            registry.claim(&name, 0, true, None),
-            Claim::Elsewhere { worker: 1 }
+            registry.claim(&name, worker(0), true, None),
+            Claim::Elsewhere { worker: worker(1) }
         );
-        registry.release(&name, 0);
+        registry.release(&name, worker(0));
         assert_eq!(
-            registry.claim(&name, 0, true, None),
-            Claim::Elsewhere { worker: 1 }
+            registry.claim(&name, worker(0), true, None),
+            Claim::Elsewhere { worker: worker(1) }
         );
-        registry.release(&name, 1);
+        registry.release(&name, worker(1));
         assert!(registry.is_empty());
         assert!(matches!(
-            registry.claim(&name, 0, true, None),
+            registry.claim(&name, worker(0), true, None),
             Claim::Own { epoch: 2, .. }
         ));
     }
@@ -421,18 +428,18 @@ mod tests {
     fn no_more_streams_than_there_may_be() {
         let registry = Registry::new(Some(2));
         let name = |number: u32| Arc::from(format!("live/{number}"));
-        let claim = |number, may_add| registry.claim(&name(number), 0, may_add, None);
+        let claim = |number, may_add| registry.claim(&name(number), worker(0), may_add, None);
         assert!(matches!(claim(1, true), Claim::Own { .. }));
         assert_eq!(claim(2, false), Claim::Full);
         assert!(matches!(claim(2, true), Claim::Own { .. }));
-        registry.join(&name(3), 0);
+        registry.join(&name(3), worker(0));
         assert_eq!(claim(3, true), Claim::Full);
         assert_eq!(claim(4, true), Claim::Full);
         // Those there are go on, and a refusal leaves nothing behind.
         assert!(matches!(claim(2, false), Claim::Own { .. }));
         assert_eq!((registry.len(), registry.owned()), (3, 2));
-        registry.release(&name(1), 0);
-        registry.release(&name(1), 0);
+        registry.release(&name(1), worker(0));
+        registry.release(&name(1), worker(0));
         assert!(matches!(claim(3, true), Claim::Own { .. }));
         assert_eq!(registry.owned(), 2);
     }
@@ -444,12 +451,12 @@ mod tests {
         let name = |of: u8, number: u32| Arc::from(format!("live/{of}-{number}"));
         for number in 0..100 {
             for of in 1..=5 {
-                registry.claim(&name(of, number), 0, true, address(of));
+                registry.claim(&name(of, number), worker(0), true, address(of));
             }
         }
         let owned = registry.owned();
         assert!(owned <= 60, "{owned}");
-        let claim = |of, number| registry.claim(&name(of, number), 0, true, address(of));
+        let claim = |of, number| registry.claim(&name(of, number), worker(0), true, address(of));
         assert_eq!(claim(1, 99), Claim::AddressFull);
         assert!(matches!(claim(6, 0), Claim::Own { .. }));
         // One that is there counts once, whoever publishes it.
@@ -457,9 +464,9 @@ mod tests {
         registry.set_publisher(&name(1, 0), address(7));
         assert_eq!(registry.owned(), owned + 1);
         assert!(matches!(claim(7, 0), Claim::Own { .. }));
-        registry.reconcile(0, |name| (name == "live/7-0", false));
+        registry.reconcile(worker(0), |name| (name == "live/7-0", false));
         assert_eq!((registry.owned(), registry.len()), (1, 1));
-        registry.release(&name(7, 0), 0);
+        registry.release(&name(7, 0), worker(0));
         assert_eq!(registry.lock().streams.each().count(), 0);
     }
 
@@ -468,17 +475,17 @@ mod tests {
         let registry = Registry::new(Some(1));
         let name = |number: u32| Arc::from(format!("live/{number}"));
         for number in 0..9 {
-            let claimed = registry.claim_fetch(&name(number), 0, true);
+            let claimed = registry.claim_fetch(&name(number), worker(0), true);
             assert!(matches!(claimed, Claim::Own { .. }), "{number}");
         }
         assert_eq!(registry.owned(), 0);
-        let claim = |number| registry.claim(&name(number), 0, true, None);
+        let claim = |number| registry.claim(&name(number), worker(0), true, None);
         assert!(matches!(claim(1), Claim::Own { epoch: 2, .. }));
         assert!(matches!(claim(1), Claim::Own { .. }));
         assert_eq!((claim(2), registry.owned()), (Claim::Full, 1));
-        registry.release(&name(3), 0);
+        registry.release(&name(3), worker(0));
         assert_eq!(registry.owned(), 1);
-        registry.reconcile(0, |_| (false, false));
+        registry.reconcile(worker(0), |_| (false, false));
         assert_eq!((registry.len(), registry.owned()), (0, 0));
     }
 
@@ -487,13 +494,13 @@ mod tests {
         let registry = Registry::new(None);
         let name = |number: u32| Arc::from(format!("live/{number}"));
         for number in 0..4 {
-            registry.claim(&name(number), 0, true, None);
-            registry.join(&name(number), 1);
+            registry.claim(&name(number), worker(0), true, None);
+            registry.join(&name(number), worker(1));
         }
-        registry.claim(&name(9), 1, true, None);
-        registry.reconcile(0, |name| (name == "live/1", false));
+        registry.claim(&name(9), worker(1), true, None);
+        registry.reconcile(worker(0), |name| (name == "live/1", false));
         assert_eq!((registry.len(), registry.owned()), (5, 2));
-        registry.reconcile(1, |name| (name == "live/9", name == "live/2"));
+        registry.reconcile(worker(1), |name| (name == "live/9", name == "live/2"));
         let mut names: Vec<_> = registry.entries().into_iter().map(|e| e.0).collect();
         names.sort();
         assert_eq!(names, [name(1), name(2), name(9)]);
@@ -509,19 +516,19 @@ mod tests {
             via_counts.marker()
         };
         let knows = |relay: u64| registry.marker(&name).via(99).check(relay).is_err();
-        registry.set_marker(&name, 0, marker(1));
+        registry.set_marker(&name, worker(0), marker(1));
         assert!(registry.is_empty());
-        registry.join(&name, 0);
-        registry.join(&name, 1);
-        registry.set_marker(&name, 0, marker(1));
-        registry.set_marker(&name, 1, marker(2));
+        registry.join(&name, worker(0));
+        registry.join(&name, worker(1));
+        registry.set_marker(&name, worker(0), marker(1));
+        registry.set_marker(&name, worker(1), marker(2));
         assert!(knows(1) && knows(2));
-        registry.set_marker(&name, 0, marker(3));
+        registry.set_marker(&name, worker(0), marker(3));
         assert!(!knows(1) && knows(2) && knows(3));
-        registry.leave(&name, 1);
+        registry.leave(&name, worker(1));
         assert!(!knows(2) && registry.relays() == 1);
-        registry.join(&name, 2);
-        registry.reconcile(0, |_| (false, false));
+        registry.join(&name, worker(2));
+        registry.reconcile(worker(0), |_| (false, false));
         assert_eq!(registry.marker(&name), Marker::default());
     }
 
@@ -529,27 +536,27 @@ mod tests {
     fn readers_are_known_to_whoever_claims() {
         let registry = Registry::new(None);
         let name: Arc<str> = "live/cam".into();
-        assert_eq!(registry.join(&name, 0), None);
-        assert_eq!(registry.join(&name, 3), None);
-        let Claim::Own { readers, .. } = registry.claim(&name, 3, true, None) else {
+        assert_eq!(registry.join(&name, worker(0)), None);
+        assert_eq!(registry.join(&name, worker(3)), None);
+        let Claim::Own { readers, .. } = registry.claim(&name, worker(3), true, None) else {
             panic!("it is free")
         };
-        assert_eq!(readers.iter().collect::<Vec<_>>(), [0]);
+        assert_eq!(readers.iter().collect::<Vec<_>>(), [worker(0)]);
         let owner = Some(Owner {
-            worker: 3,
+            worker: worker(3),
             epoch: 1,
         });
-        assert_eq!(registry.join(&name, 2), owner);
+        assert_eq!(registry.join(&name, worker(2)), owner);
         let (known, readers) = registry.look_up(&name);
         assert_eq!(known, owner);
-        assert_eq!(readers.iter().collect::<Vec<_>>(), [0, 2, 3]);
-        assert_eq!(registry.leave(&name, 2), owner);
-        assert_eq!(registry.leave(&name, 3), None);
-        registry.release(&name, 3);
+        assert_eq!(readers.iter().collect::<Vec<_>>(), [0, 2, 3].map(worker));
+        assert_eq!(registry.leave(&name, worker(2)), owner);
+        assert_eq!(registry.leave(&name, worker(3)), None);
+        registry.release(&name, worker(3));
         assert_eq!(registry.len(), 1);
-        assert_eq!(registry.leave(&name, 0), None);
+        assert_eq!(registry.leave(&name, worker(0)), None);
         assert!(registry.is_empty());
-        assert_eq!(registry.leave(&name, 0), None);
+        assert_eq!(registry.leave(&name, worker(0)), None);
         assert_eq!(registry.look_up(&name), (None, WorkerSet::default()));
     }
 }

@@ -21,12 +21,13 @@ use super::bans;
 use super::conn::{CloseReason, Conn};
 use super::contain::Step;
 use super::core::Core;
+use super::ids::{ConnId, StreamId, WorkerId};
 use super::line::Task;
 use super::listing::Listing;
 use super::mail::Mail;
 use super::session::Session;
 use super::table::{Form, Player, Source, Stream, log_for};
-use super::timers::Timer;
+use super::timers::{Timer, TimerId};
 use crate::edge::rule;
 use crate::limits;
 use crate::net::transport::Transport;
@@ -42,7 +43,7 @@ use crate::stream::flv::Framing;
 use crate::stream::intake::Counted;
 
 /// Whose connection it is that nobody is served by; see [`Core::contained`].
-const NOBODY: usize = usize::MAX;
+const NOBODY: ConnId = ConnId::NONE;
 
 /// `capsEx` of E-RTMP v2 "Enhancing NetConnection connect Command".
 const CAN_RECONNECT: u32 = 1;
@@ -68,7 +69,7 @@ struct Open {
     answer: Answer,
     until: Instant,
     /// Where its timer is, see timers.rs.
-    armed: Option<usize>,
+    armed: Option<TimerId>,
 }
 
 impl Questions {
@@ -200,13 +201,13 @@ impl<S: Transport> Core<S> {
 
     /// Asks everybody for the open question `id`.
     fn inquire(&mut self, id: u64, inquiry: Inquiry) {
-        let workers = self.shared.mailboxes.len();
+        let workers = self.shared.mailboxes.indices();
         let Some(open) = self.questions.open.iter_mut().find(|open| open.id == id) else {
             return;
         };
-        open.answer.told = (0..workers).map(|_| None).collect();
+        open.answer.told = self.shared.mailboxes.iter().map(|_| None).collect();
         let letter = open.letter;
-        for worker in (0..workers).filter(|worker| *worker != self.worker) {
+        for worker in workers.filter(|worker| *worker != self.worker) {
             let mail = Mail::Ask {
                 id: letter,
                 from: self.worker,
@@ -222,7 +223,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// Worker `from` asks.
-    pub(super) fn asked(&mut self, id: u64, from: usize, inquiry: Inquiry) {
+    pub(super) fn asked(&mut self, id: u64, from: WorkerId, inquiry: Inquiry) {
         let mut told = None;
         self.contained(NOBODY, Step::Other, |core| told = Some(core.tell(&inquiry)));
         if let Some(told) = told {
@@ -232,12 +233,12 @@ impl<S: Transport> Core<S> {
     }
 
     /// Worker `worker` answers.
-    pub(super) fn heard(&mut self, letter: u64, worker: usize, told: Told) {
+    pub(super) fn heard(&mut self, letter: u64, worker: WorkerId, told: Told) {
         let mut open = self.questions.open.iter_mut();
         let Some(open) = open.find(|open| open.letter == letter) else {
             return;
         };
-        if let Some(place) = open.answer.told.get_mut(worker) {
+        if let Some(place) = open.answer.told.get_mut(worker.index()) {
             *place = Some(told);
         }
         if open.answer.told.iter().all(Option::is_some) {
@@ -481,7 +482,7 @@ impl<S: Transport> Core<S> {
         ClientReport {
             id: conn.id,
             address: conn.peer.to_string(),
-            worker: self.worker,
+            worker: self.worker.index(),
             protocol: protocol(conn),
             role: role_of(conn),
             streams: streams.collect(),
@@ -562,9 +563,8 @@ impl<S: Transport> Core<S> {
     /// Ends client `id`, and with `ban` keeps everybody from publishing what it publishes for
     /// that long: the names; None when it is not here.
     fn kick(&mut self, id: u64, ban: Option<Duration>) -> Option<Vec<Arc<str>>> {
-        let mut conns = self.conns.iter();
         let is_it = |conn: &Conn<S>| conn.id == id && conn.closing.is_none() && !conn.is_admin;
-        let (key, conn) = conns.find(|(_, conn)| is_it(conn))?;
+        let (key, conn) = self.conns.iter().find(|(_, conn)| is_it(conn))?;
         let mut banned = Vec::new();
         if let Some(time) = ban {
             let streams = conn.publications.iter().map(|its| its.stream);
@@ -591,7 +591,7 @@ impl<S: Transport> Core<S> {
             is_theirs && bans::is_from(target, conn.peer.ip())
         };
         let conns = self.conns.iter().filter(|(_, conn)| is_banned(conn));
-        let keys: Vec<usize> = conns.map(|(key, _)| key).collect();
+        let keys: Vec<ConnId> = conns.map(|(key, _)| key).collect();
         let mut closed = 0;
         for key in keys {
             let Some(conn) = self.conns.get(key).filter(|conn| conn.closing.is_none()) else {
@@ -607,7 +607,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// Ends the publish or fetch of a stream that a new ban is for; whether a publish has ended.
-    fn close_banned_stream(&mut self, name: &str, index: usize) -> bool {
+    fn close_banned_stream(&mut self, name: &str, index: StreamId) -> bool {
         let stream = &self.streams[index];
         if stream.pull.is_some() {
             self.contained(NOBODY, Step::Other, |core| core.give_way(index));
@@ -627,14 +627,14 @@ impl<S: Transport> Core<S> {
         true
     }
 
-    fn end_client(&mut self, key: usize, why: &str) {
+    fn end_client(&mut self, key: ConnId, why: &str) {
         self.contained(key, Step::Other, |core| {
             core.tell_kicked(key, why);
             core.close(key, &CloseReason::Kicked);
         });
     }
 
-    fn tell_kicked(&mut self, key: usize, why: &str) {
+    fn tell_kicked(&mut self, key: ConnId, why: &str) {
         let conn = &mut self.conns[key];
         for play in conn.plays.clone() {
             // By HTTP the close says why.
@@ -651,7 +651,7 @@ impl<S: Transport> Core<S> {
     /// Works out the bits a second of each stream; about once a second.
     pub(super) fn measure_rates(&mut self) {
         let now = self.now;
-        for (_, stream) in &mut self.streams {
+        for (_, stream) in self.streams.iter_mut() {
             let bytes_in = stream.log.end();
             stream.tally.measure(now, bytes_in);
         }

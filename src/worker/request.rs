@@ -9,6 +9,7 @@ use log::{Level, info, warn};
 use super::conn::{CloseReason, MovingPublish, Play, Publication};
 use super::core::Core;
 use super::fault::Midst;
+use super::ids::{ConnId, PlayerSlot, StreamId};
 use super::ingress::Flow;
 use super::mail::Mail;
 use super::memory::Pressure;
@@ -32,7 +33,7 @@ use crate::stream::log::StreamLog;
 
 impl<S: Transport> Core<S> {
     /// Decides on one request of connection `key`.
-    pub(super) fn request(&mut self, key: usize, request: Request) -> Flow {
+    pub(super) fn request(&mut self, key: ConnId, request: Request) -> Flow {
         match request {
             Request::Connect => self.connect(key),
             Request::Publish { msid, name, kind } => self.publish(key, msid, name, kind),
@@ -49,7 +50,7 @@ impl<S: Transport> Core<S> {
         }
     }
 
-    fn connect(&mut self, key: usize) -> Flow {
+    fn connect(&mut self, key: ConnId) -> Flow {
         let wire = self.wire;
         let banned = self.banned_address(key);
         let conn = &mut self.conns[key];
@@ -83,7 +84,7 @@ impl<S: Transport> Core<S> {
         Flow::Continue
     }
 
-    fn refuse_connect(&mut self, key: usize, app: &str, reason: Refused, why: &str) -> Flow {
+    fn refuse_connect(&mut self, key: ConnId, app: &str, reason: Refused, why: &str) -> Flow {
         self.note_refused(key, (Asked::Connect, &app), reason, &why);
         if let Some(session) = self.conns[key].session.server() {
             let ex_code = (reason == Refused::RelayLoop).then_some(hops::LOOP_CODE);
@@ -92,7 +93,7 @@ impl<S: Transport> Core<S> {
         Flow::Close(CloseReason::Rejected(reason.words()))
     }
 
-    fn publish(&mut self, key: usize, msid: u32, name: StreamName, kind: PublishKind) -> Flow {
+    fn publish(&mut self, key: ConnId, msid: u32, name: StreamName, kind: PublishKind) -> Flow {
         if self.draining {
             return self.refuse_publish(key, msid, &name, Refused::Stopping);
         }
@@ -110,7 +111,7 @@ impl<S: Transport> Core<S> {
     /// Publishes a stream here, or on the worker that has it, unless somebody else publishes it.
     pub(super) fn claim(
         &mut self,
-        key: usize,
+        key: ConnId,
         msid: u32,
         name: StreamName,
         kind: PublishKind,
@@ -187,21 +188,21 @@ impl<S: Transport> Core<S> {
     }
 
     /// Why connection `key` may not be here, if its address is banned.
-    pub(super) fn banned_address(&self, key: usize) -> Option<String> {
+    pub(super) fn banned_address(&self, key: ConnId) -> Option<String> {
         let address = self.conns[key].peer.ip();
         self.shared.bans.of_address(address, self.uptime())
     }
 
     /// The ban that keeps connection `key` from publishing a stream: of the name, or of the
     /// address, which may have been banned while it was on its way from another worker.
-    fn ban_on_publish(&self, key: usize, name: &str) -> Option<(Refused, String)> {
+    fn ban_on_publish(&self, key: ConnId, name: &str) -> Option<(Refused, String)> {
         let of_name = self.shared.bans.of_stream(name, self.uptime());
         let of_name = of_name.map(|why| (Refused::Banned, why));
         of_name.or_else(|| Some((Refused::AddressBanned, self.banned_address(key)?)))
     }
 
     /// Connection `key` publishes the stream, and is told so.
-    fn accept_publish(&mut self, key: usize, msid: u32, index: usize, kind: PublishKind) {
+    fn accept_publish(&mut self, key: ConnId, msid: u32, index: StreamId, kind: PublishKind) {
         let stream_name = self.streams[index].name.clone();
         let conn = &mut self.conns[key];
         conn.publications.push(Publication {
@@ -234,7 +235,7 @@ impl<S: Transport> Core<S> {
 
     fn refuse_publish(
         &mut self,
-        key: usize,
+        key: ConnId,
         msid: u32,
         name: &StreamName,
         reason: Refused,
@@ -259,7 +260,7 @@ impl<S: Transport> Core<S> {
     /// with it unless it has another role.
     pub(super) fn end_publication(
         &mut self,
-        index: usize,
+        index: StreamId,
         status: Status,
         why: &str,
         reason: &CloseReason,
@@ -287,7 +288,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// Connection `key` publishes a stream no more, which it has `ended` itself or not.
-    fn drop_publication(&mut self, key: usize, at: usize, ended: bool) {
+    fn drop_publication(&mut self, key: ConnId, at: usize, ended: bool) {
         let conn = &mut self.conns[key];
         let stream = conn.publications.remove(at).stream;
         self.faults.at(Midst::Role);
@@ -298,7 +299,7 @@ impl<S: Transport> Core<S> {
         self.publisher_left(stream, ended);
     }
 
-    pub(super) fn play(&mut self, key: usize, msid: u32, name: &StreamName, reset: bool) -> Flow {
+    pub(super) fn play(&mut self, key: ConnId, msid: u32, name: &StreamName, reset: bool) -> Flow {
         self.stop(key, msid);
         if !is_served(&self.shared.config.app, name.judged_app()) {
             return self.refuse_play(key, msid, name, Refused::NoSuchApp);
@@ -312,7 +313,7 @@ impl<S: Transport> Core<S> {
         Flow::Continue
     }
 
-    fn refuse_play(&mut self, key: usize, msid: u32, name: &StreamName, reason: Refused) -> Flow {
+    fn refuse_play(&mut self, key: ConnId, msid: u32, name: &StreamName, reason: Refused) -> Flow {
         let why = reason.words();
         let status = match reason {
             Refused::NoSuchApp => Status::PlayStreamNotFound,
@@ -328,7 +329,7 @@ impl<S: Transport> Core<S> {
         Flow::Close(CloseReason::Rejected(why))
     }
 
-    fn switch(&mut self, key: usize, msid: u32, name: &StreamName) -> Flow {
+    fn switch(&mut self, key: ConnId, msid: u32, name: &StreamName) -> Flow {
         let stream_name: Arc<str> = name.key().into();
         let served = is_served(&self.shared.config.app, name.judged_app());
         let conn = &mut self.conns[key];
@@ -374,7 +375,7 @@ impl<S: Transport> Core<S> {
     /// Adds a player to a stream, or to a probe of it while its query is to be judged.
     fn join(
         &mut self,
-        key: usize,
+        key: ConnId,
         msid: u32,
         asked: &StreamName,
         name: &Arc<str>,
@@ -393,7 +394,7 @@ impl<S: Transport> Core<S> {
     /// Adds a player to a stream, which may be live or not.
     pub(super) fn join_stream(
         &mut self,
-        key: usize,
+        key: ConnId,
         msid: u32,
         asked: &StreamName,
         name: &Arc<str>,
@@ -422,8 +423,7 @@ impl<S: Transport> Core<S> {
             player.audio = audio;
             player.video = if video { Video::On } else { Video::Off };
         }
-        let slot = stream.players.len();
-        stream.players.push(player);
+        let slot = stream.players.push(player);
         self.faults.at(Midst::Role);
         self.players += 1;
         let until = self.now + wait;
@@ -450,7 +450,7 @@ impl<S: Transport> Core<S> {
 
     /// Sees to it that a stream somebody here is about to play comes, from another worker or an
     /// origin; how long to wait for it.
-    fn call_for(&mut self, index: usize, key: usize, asked: &StreamName) -> Duration {
+    fn call_for(&mut self, index: StreamId, key: ConnId, asked: &StreamName) -> Duration {
         let stream = &self.streams[index];
         let (name, is_live) = (stream.name.clone(), stream.is_live());
         let is_first = !stream.has_audience();
@@ -502,14 +502,14 @@ impl<S: Transport> Core<S> {
     }
 
     /// Whether the publisher of the stream has just ended it, and nobody publishes it since.
-    pub(super) fn has_ended(&self, index: usize) -> bool {
+    pub(super) fn has_ended(&self, index: StreamId) -> bool {
         let stream = &self.streams[index];
         let registry = &self.shared.registry;
         !stream.may_begin() && registry.has_ended(&stream.name, self.uptime())
     }
 
     /// A stream that is fetched is published here from now on.
-    pub(super) fn give_way(&mut self, index: usize) {
+    pub(super) fn give_way(&mut self, index: StreamId) {
         let stream = &mut self.streams[index];
         let Some(pull) = stream.pull.take() else {
             return;
@@ -524,12 +524,12 @@ impl<S: Transport> Core<S> {
     }
 
     /// Whether the client has paused what plays on `msid`.
-    fn is_paused(&self, key: usize, msid: u32) -> bool {
+    fn is_paused(&self, key: ConnId, msid: u32) -> bool {
         let player = self.player_of(key, msid);
         player.is_some_and(|(stream, slot)| self.streams[stream].players[slot].cursor.is_paused())
     }
 
-    fn pause(&mut self, key: usize, msid: u32, paused: bool) -> Flow {
+    fn pause(&mut self, key: ConnId, msid: u32, paused: bool) -> Flow {
         let mut plays = self.conns[key].plays.iter();
         if let Some(next) = plays.find(|play| play.msid == msid && play.switching) {
             self.streams[next.stream].players[next.slot].starts_paused = paused;
@@ -554,7 +554,7 @@ impl<S: Transport> Core<S> {
         Flow::Continue
     }
 
-    fn seek(&mut self, key: usize, msid: u32, time: Timestamp) -> Flow {
+    fn seek(&mut self, key: ConnId, msid: u32, time: Timestamp) -> Flow {
         let Some((stream, slot)) = self.player_of(key, msid) else {
             return Flow::Continue;
         };
@@ -585,7 +585,7 @@ impl<S: Transport> Core<S> {
         Flow::Continue
     }
 
-    fn receive_half(&mut self, key: usize, msid: u32, half: MediaHalf, on: bool) -> Flow {
+    fn receive_half(&mut self, key: ConnId, msid: u32, half: MediaHalf, on: bool) -> Flow {
         let Some((stream, slot)) = self.player_of(key, msid) else {
             return Flow::Continue;
         };
@@ -622,7 +622,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// Ends what runs on `msid`; the session has told the client.
-    fn stop(&mut self, key: usize, msid: u32) {
+    fn stop(&mut self, key: ConnId, msid: u32) {
         while let Some(index) = self.conns[key]
             .plays
             .iter()
@@ -648,7 +648,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// The player on `msid`: stream and slot. While it switches, the stream it still plays.
-    fn player_of(&self, key: usize, msid: u32) -> Option<(usize, usize)> {
+    fn player_of(&self, key: ConnId, msid: u32) -> Option<(StreamId, PlayerSlot)> {
         let plays = &self.conns[key].plays;
         let play = plays
             .iter()

@@ -14,6 +14,7 @@ use super::admission::Key;
 use super::conn::{CloseReason, Conn};
 use super::contain::Step;
 use super::core::Core;
+use super::ids::ConnId;
 use super::memory::{conn_bytes, stream_bytes};
 use super::table::Stream;
 use crate::limits;
@@ -30,7 +31,7 @@ struct Holder {
     bytes: u64,
     id: u64,
     /// Slab key.
-    conn: usize,
+    conn: ConnId,
 }
 
 /// Whom a connection counts for: its address, or itself where the address says nothing about who
@@ -131,7 +132,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// Closes a connection and ends its streams; about how many bytes that frees.
-    fn shed(&mut self, key: usize) -> u64 {
+    fn shed(&mut self, key: ConnId) -> u64 {
         // The end of a stream before is written to its players, and this may have been one of
         // them whose socket has failed since.
         let Some(conn) = self.conns.get(key).filter(|conn| conn.closing.is_none()) else {

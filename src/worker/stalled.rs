@@ -14,6 +14,7 @@ use bytes::Bytes;
 use super::conn::{CloseReason, Conn};
 use super::contain::Step;
 use super::core::Core;
+use super::ids::ConnId;
 use super::table::{Player, Stream, log_for};
 use crate::limits;
 use crate::net::transport::Transport;
@@ -48,7 +49,7 @@ impl Kept {
 impl<S: Transport> Core<S> {
     /// Closes players for which more is kept than may be.
     pub(super) fn close_stalled(&mut self) {
-        let over: Vec<usize> = self
+        let over: Vec<ConnId> = self
             .streams
             .iter()
             .flat_map(|(_, stream)| self.stalled_too_long(stream))
@@ -58,7 +59,7 @@ impl<S: Transport> Core<S> {
         }
     }
 
-    fn close_stalled_player(&mut self, key: usize) {
+    fn close_stalled_player(&mut self, key: ConnId) {
         let Some(conn) = self.conns.get_mut(key) else {
             return;
         };
@@ -70,7 +71,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// The connections of players of `stream` for which too much is kept, by slab key.
-    fn stalled_too_long(&self, stream: &Stream) -> Vec<usize> {
+    fn stalled_too_long(&self, stream: &Stream) -> Vec<ConnId> {
         let mut stalled: Vec<(&Player, &Conn<S>)> = stream
             .players
             .iter()

@@ -18,6 +18,7 @@ use log::{Level, debug, info};
 use super::conn::{CloseReason, Play};
 use super::core::Core;
 use super::fault::Midst;
+use super::ids::{ConnId, PlayerSlot, StreamId};
 use super::mail::Mail;
 use super::registry::WorkerSet;
 use super::session::Session;
@@ -32,7 +33,7 @@ use crate::stream::flv;
 
 impl<S: Transport> Core<S> {
     /// The stream called `name`, made if it is not known here.
-    pub(super) fn stream_for(&mut self, name: &Arc<str>) -> usize {
+    pub(super) fn stream_for(&mut self, name: &Arc<str>) -> StreamId {
         if let Some(&index) = self.by_name.get(name) {
             return index;
         }
@@ -47,8 +48,8 @@ impl<S: Transport> Core<S> {
     /// have players of it.
     pub(super) fn begin_publish(
         &mut self,
-        index: usize,
-        key: usize,
+        index: StreamId,
+        key: ConnId,
         epoch: u64,
         readers: WorkerSet,
     ) {
@@ -91,8 +92,8 @@ impl<S: Transport> Core<S> {
     }
 
     /// Tells every player that waits that playing begins.
-    pub(super) fn start_players(&mut self, index: usize) {
-        for slot in 0..self.streams[index].players.len() {
+    pub(super) fn start_players(&mut self, index: StreamId) {
+        for slot in self.streams[index].players.indices() {
             if !self.streams[index].players[slot].started {
                 self.start_player(index, slot);
             }
@@ -100,7 +101,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// A player of a live stream begins, or, if it is to come over from another stream, may.
-    pub(super) fn start_player(&mut self, index: usize, slot: usize) {
+    pub(super) fn start_player(&mut self, index: StreamId, slot: PlayerSlot) {
         // A joiner freezes the open segment early and starts with what there is.
         self.flush(index);
         self.place_flv_player(index, slot);
@@ -111,7 +112,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// Begins with the player, whose place in the log is known.
-    fn begin_player(&mut self, index: usize, slot: usize) {
+    fn begin_player(&mut self, index: StreamId, slot: PlayerSlot) {
         let stream = &mut self.streams[index];
         let player = &mut stream.players[slot];
         let (key, msid, reset) = (player.conn, player.msid, player.reset);
@@ -179,7 +180,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// Who plays by HTTP reads a log of its own, which begins when the first of them does.
-    fn place_flv_player(&mut self, index: usize, slot: usize) {
+    fn place_flv_player(&mut self, index: StreamId, slot: PlayerSlot) {
         let start = self.shared.config.start_at();
         let stream = &mut self.streams[index];
         let player = &mut stream.players[slot];
@@ -197,7 +198,7 @@ impl<S: Transport> Core<S> {
 
     /// Whether a player by HTTP has to wait until it is known which kinds of media come. It does
     /// not wait for long: [`Core::begin_overdue`] begins with it all the same.
-    fn awaits_kinds(&mut self, index: usize, slot: usize) -> bool {
+    fn awaits_kinds(&mut self, index: StreamId, slot: PlayerSlot) -> bool {
         let stream = &mut self.streams[index];
         let player = &mut stream.players[slot];
         if !matches!(player.form, Form::Flv(_)) {
@@ -226,7 +227,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// Goes on with players by HTTP that wait to know which kinds of media come.
-    pub(super) fn start_undecided(&mut self, index: usize) {
+    pub(super) fn start_undecided(&mut self, index: StreamId) {
         if std::mem::take(&mut self.streams[index].has_undecided) && self.streams[index].is_live() {
             self.start_players(index);
         }
@@ -247,8 +248,8 @@ impl<S: Transport> Core<S> {
 
     /// The log of the stream has come from another worker: those that wait for it start where
     /// they would if they came now.
-    pub(super) fn place_waiting(&mut self, index: usize) {
-        for slot in 0..self.streams[index].players.len() {
+    pub(super) fn place_waiting(&mut self, index: StreamId) {
+        for slot in self.streams[index].players.indices() {
             let player = &self.streams[index].players[slot];
             if player.started {
                 continue;
@@ -267,12 +268,12 @@ impl<S: Transport> Core<S> {
     }
 
     /// Takes a player out of a stream. Its connection no longer knows of it.
-    pub(super) fn remove_player(&mut self, index: usize, slot: usize) {
+    pub(super) fn remove_player(&mut self, index: StreamId, slot: PlayerSlot) {
         let stream = &mut self.streams[index];
         let gone = stream.players.swap_remove(slot);
         self.faults.at(Midst::Role);
         self.players -= 1;
-        let last = stream.players.len();
+        let last = PlayerSlot::new(stream.players.len());
         if let Some(moved) = stream.players.get(slot)
             && let Some(conn) = self.conns.get_mut(moved.conn)
             && let Some(play) = conn
@@ -293,7 +294,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// The last player of a stream has gone: nobody needs the stream, unless it is owned here.
-    pub(super) fn last_player_left(&mut self, index: usize) {
+    pub(super) fn last_player_left(&mut self, index: StreamId) {
         let stream = &self.streams[index];
         let name = stream.name.clone();
         let owner = self.shared.registry.leave(&name, self.worker);
@@ -316,7 +317,7 @@ impl<S: Transport> Core<S> {
 
     /// The publisher of the stream has gone; it may come back, also when it has `ended` the
     /// stream: some encoders do that where settings change.
-    pub(super) fn publisher_left(&mut self, index: usize, ended: bool) {
+    pub(super) fn publisher_left(&mut self, index: StreamId, ended: bool) {
         let stream = &mut self.streams[index];
         if !matches!(stream.source, Source::Publisher(_)) {
             // Of what was to be fetched nothing had come yet.
@@ -354,7 +355,7 @@ impl<S: Transport> Core<S> {
 
     /// The publisher of a stream has ended it, and may come back within `grace`: for as long as
     /// a play may come before its publish after that, it is known that the stream is over.
-    pub(super) fn note_end(&self, index: usize, grace: Duration) {
+    pub(super) fn note_end(&self, index: StreamId, grace: Duration) {
         let (now, wait) = (self.uptime(), self.shared.config.play_wait);
         let name = &self.streams[index].name;
         let registry = &self.shared.registry;
@@ -362,14 +363,14 @@ impl<S: Transport> Core<S> {
     }
 
     /// The stream is looked at again at `at`.
-    pub(super) fn look_at_stream(&mut self, index: usize, at: Instant) {
+    pub(super) fn look_at_stream(&mut self, index: StreamId, at: Instant) {
         let armed = &mut self.streams[index].armed;
         self.timers.arm(armed, at, Timer::Stream(index));
     }
 
     /// Does what is due for a stream: its lines are called, it ends when its publisher has not
     /// come back. Sets its timer for what is due next.
-    pub(super) fn check_stream(&mut self, index: usize) {
+    pub(super) fn check_stream(&mut self, index: StreamId) {
         if let Source::Away { .. } = self.streams[index].source {
             self.tell_relays_of_end(index);
         }
@@ -399,14 +400,14 @@ impl<S: Transport> Core<S> {
     /// §7.1.7): they may have it from elsewhere, and need not wait until it is clear that nothing
     /// comes. Nobody else is told: players take it for the end. Those that have not been sent all
     /// there is find out by themselves.
-    pub(super) fn tell_relays_of_end(&mut self, index: usize) {
+    pub(super) fn tell_relays_of_end(&mut self, index: StreamId) {
         let stream = &mut self.streams[index];
         if std::mem::replace(&mut stream.is_end_told, true) {
             return;
         }
         let has_relay = |core: &mut Self| {
             let players = core.streams[index].players.iter();
-            let keys: Vec<usize> = players.map(|player| player.conn).collect();
+            let keys: Vec<ConnId> = players.map(|player| player.conn).collect();
             keys.into_iter().any(|key| core.is_relay(key))
         };
         if !has_relay(self) {
@@ -417,13 +418,13 @@ impl<S: Transport> Core<S> {
     }
 
     /// They are told that the next one has come.
-    pub(super) fn tell_relays_of_begin(&mut self, index: usize) {
+    pub(super) fn tell_relays_of_begin(&mut self, index: StreamId) {
         if std::mem::take(&mut self.streams[index].is_end_told) {
             self.tell_relays(index, UserControl::StreamBegin);
         }
     }
 
-    fn tell_relays(&mut self, index: usize, event: fn(u32) -> UserControl) {
+    fn tell_relays(&mut self, index: StreamId, event: fn(u32) -> UserControl) {
         let Some(stream) = self.streams.get(index) else {
             return;
         };
@@ -446,7 +447,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// Ends a stream of this worker: players are told and closed, other workers are told.
-    pub(super) fn end_stream(&mut self, index: usize) {
+    pub(super) fn end_stream(&mut self, index: StreamId) {
         if !self.streams.contains(index) {
             return;
         }
@@ -479,7 +480,7 @@ impl<S: Transport> Core<S> {
 
     /// Tells the players of a stream that it is over and closes them; forgets the stream unless
     /// some still wait for it.
-    pub(super) fn end_players(&mut self, index: usize) {
+    pub(super) fn end_players(&mut self, index: StreamId) {
         // The stream must outlive its last player's removal: it is forgotten there.
         while let Some(player) = self
             .streams
@@ -505,7 +506,7 @@ impl<S: Transport> Core<S> {
         }
     }
 
-    fn end_player(&mut self, index: usize, key: usize, msid: u32) {
+    fn end_player(&mut self, index: StreamId, key: ConnId, msid: u32) {
         let conn = &mut self.conns[key];
         let found = conn
             .plays
@@ -539,8 +540,8 @@ impl<S: Transport> Core<S> {
         }
     }
 
-    fn forget_stream(&mut self, index: usize) {
-        if let Some(mut stream) = self.streams.try_remove(index) {
+    fn forget_stream(&mut self, index: StreamId) {
+        if let Some(mut stream) = self.streams.remove(index) {
             self.timers.disarm(&mut stream.armed);
             self.faults.at(Midst::Role);
             self.by_name.remove(&stream.name);

@@ -6,9 +6,12 @@ use std::time::Instant;
 use smallvec::SmallVec;
 
 use super::admission::Key;
+use super::collections::List;
+use super::ids::{ConnId, PlayerSlot, WorkerId};
 use super::mail::InFlight;
 use super::pull::Pull;
 use super::push::Push;
+use super::timers::TimerId;
 use crate::edge::hops::{Marker, Via, ViaCounts};
 use crate::limits::{self, PICTURES_WAIT};
 use crate::rtmp::media::TrackSet;
@@ -29,7 +32,7 @@ pub(super) struct Stream {
     pub(super) epoch: u64,
     pub(super) source: Source,
     /// Where its timer is, see timers.rs.
-    pub(super) armed: Option<usize>,
+    pub(super) armed: Option<TimerId>,
     pub(super) log: StreamLog,
     /// The same for those who read it by HTTP.
     pub(super) flv: FlvLogs,
@@ -37,7 +40,7 @@ pub(super) struct Stream {
     pub(super) meter: Meter,
     pub(super) tally: Tally,
     /// In no order; a player that goes is replaced by the last.
-    pub(super) players: Vec<Player>,
+    pub(super) players: List<PlayerSlot, Player>,
     /// Other workers that have players of it; only where the publisher is.
     pub(super) feeds: SmallVec<[Feed; 1]>,
     /// How far it has been taken; only where it comes from another worker.
@@ -178,7 +181,7 @@ pub(super) enum Source {
     /// Nowhere yet: players wait.
     Nobody,
     /// A connection of this worker, by slab key.
-    Publisher(usize),
+    Publisher(ConnId),
     /// The publisher has left; it may come back until the time given.
     Away {
         since: Instant,
@@ -187,7 +190,7 @@ pub(super) enum Source {
         ended: bool,
     },
     /// Another worker.
-    Fed { worker: usize },
+    Fed { worker: WorkerId },
     /// An origin, which has sent nothing of it yet: players wait.
     Pulling,
 }
@@ -196,7 +199,7 @@ pub(super) enum Source {
 #[derive(Debug)]
 pub(super) struct Player {
     /// Slab key of the connection.
-    pub(super) conn: usize,
+    pub(super) conn: ConnId,
     pub(super) msid: u32,
     pub(super) cursor: Cursor,
     /// The client has been told that playing begins.
@@ -299,7 +302,7 @@ pub(super) fn log_for<'a>(log: &'a StreamLog, flv: &'a FlvLogs, form: Form) -> &
 }
 
 impl Player {
-    pub(super) fn new(conn: usize, msid: u32, reset: bool, cursor: Cursor) -> Self {
+    pub(super) fn new(conn: ConnId, msid: u32, reset: bool, cursor: Cursor) -> Self {
         Self {
             conn,
             msid,
@@ -395,7 +398,7 @@ impl Player {
 /// What another worker has been sent of a stream.
 #[derive(Debug)]
 pub(super) struct Feed {
-    pub(super) worker: usize,
+    pub(super) worker: WorkerId,
     /// Everything before this offset is on its way.
     pub(super) sent: u64,
     /// How many header changes it was told of.
@@ -432,7 +435,7 @@ impl Stream {
             intake: Intake::default(),
             meter: Meter::new(now),
             tally: Tally::new(now),
-            players: Vec::new(),
+            players: List::default(),
             feeds: SmallVec::new(),
             upstream: Upstream::default(),
             has_undecided: false,
@@ -477,7 +480,7 @@ impl Stream {
     }
 
     /// The times of the last messages that a player was sent, on its own timeline.
-    pub(super) fn last_times_of(&self, slot: usize) -> Option<Times> {
+    pub(super) fn last_times_of(&self, slot: PlayerSlot) -> Option<Times> {
         let player = self.players.get(slot)?;
         let times = self.log.times_before(player.cursor.position()?)?;
         Some(times.plus(player.shift()))

@@ -6,23 +6,28 @@ use std::time::Instant;
 
 use slab::Slab;
 
+use super::ids::{ConnId, StreamId};
+
 /// Whose deadline it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Timer {
     /// A connection, by slab key.
-    Conn(usize),
+    Conn(ConnId),
     /// A stream, by slab key.
-    Stream(usize),
+    Stream(StreamId),
     /// A question to other workers, by its id.
     Question(u64),
 }
+
+/// A deadline that is set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TimerId(usize);
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     at: Instant,
     timer: Timer,
-    /// Its key in `places`.
-    token: usize,
+    id: TimerId,
 }
 
 /// See the module text.
@@ -30,16 +35,16 @@ struct Entry {
 pub(super) struct Timers {
     /// A binary heap: no entry is later than those at twice its index plus one and plus two.
     heap: Vec<Entry>,
-    /// The index in the heap of each entry, by its token.
+    /// The index in the heap of each entry, by its id.
     places: Slab<usize>,
 }
 
 impl Timers {
     /// Sets `timer` to come up at `at`, unless it comes up sooner anyway. `armed` is its owner's.
-    pub(super) fn arm(&mut self, armed: &mut Option<usize>, at: Instant, timer: Timer) {
+    pub(super) fn arm(&mut self, armed: &mut Option<TimerId>, at: Instant, timer: Timer) {
         let place = match *armed {
-            Some(token) => {
-                let place = self.places[token];
+            Some(id) => {
+                let place = self.places[id.0];
                 if self.heap[place].at <= at {
                     return;
                 }
@@ -48,9 +53,9 @@ impl Timers {
             }
             None => {
                 let place = self.heap.len();
-                let token = self.places.insert(place);
-                self.heap.push(Entry { at, timer, token });
-                *armed = Some(token);
+                let id = TimerId(self.places.insert(place));
+                self.heap.push(Entry { at, timer, id });
+                *armed = Some(id);
                 place
             }
         };
@@ -58,9 +63,9 @@ impl Timers {
     }
 
     /// Takes a timer out: its owner goes, or waits no longer.
-    pub(super) fn disarm(&mut self, armed: &mut Option<usize>) {
-        if let Some(token) = armed.take() {
-            self.take_out(self.places[token]);
+    pub(super) fn disarm(&mut self, armed: &mut Option<TimerId>) {
+        if let Some(id) = armed.take() {
+            self.take_out(self.places[id.0]);
         }
     }
 
@@ -84,15 +89,15 @@ impl Timers {
 
     /// When the timer of an owner comes up.
     #[cfg(test)]
-    pub(super) fn at(&self, armed: Option<usize>) -> Option<Instant> {
-        armed.map(|token| self.heap[self.places[token]].at)
+    pub(super) fn at(&self, armed: Option<TimerId>) -> Option<Instant> {
+        armed.map(|id| self.heap[self.places[id.0]].at)
     }
 
     fn take_out(&mut self, place: usize) -> Entry {
         let entry = self.heap.swap_remove(place);
-        self.places.remove(entry.token);
+        self.places.remove(entry.id.0);
         if let Some(moved) = self.heap.get(place) {
-            self.places[moved.token] = place;
+            self.places[moved.id.0] = place;
             self.move_down(place);
             self.move_up(place);
         }
@@ -127,7 +132,7 @@ impl Timers {
     fn swap(&mut self, one: usize, other: usize) {
         self.heap.swap(one, other);
         for place in [one, other] {
-            self.places[self.heap[place].token] = place;
+            self.places[self.heap[place].id.0] = place;
         }
     }
 }
@@ -139,18 +144,22 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
+    fn conn(slot: u32) -> ConnId {
+        ConnId::new(slot, 0)
+    }
+
     #[test]
     fn deadlines_come_up_in_order_and_not_before_their_time() {
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
         let mut timers = Timers::default();
         for (key, ms) in [(0, 30), (1, 10), (2, 20)] {
-            timers.arm(&mut None, at(ms), Timer::Conn(key));
+            timers.arm(&mut None, at(ms), Timer::Conn(conn(key)));
         }
         assert_eq!(timers.next(), Some(at(10)));
         assert_eq!(timers.pop_due(at(9)), None);
-        assert_eq!(timers.pop_due(at(20)), Some(Timer::Conn(1)));
-        assert_eq!(timers.pop_due(at(20)), Some(Timer::Conn(2)));
+        assert_eq!(timers.pop_due(at(20)), Some(Timer::Conn(conn(1))));
+        assert_eq!(timers.pop_due(at(20)), Some(Timer::Conn(conn(2))));
         assert_eq!(timers.pop_due(at(20)), None);
     }
 
@@ -161,7 +170,7 @@ mod tests {
         let mut timers = Timers::default();
         let mut armed = None;
         for ms in [30, 10, 20, 10, 5, 40] {
-            timers.arm(&mut armed, at(ms), Timer::Stream(7));
+            timers.arm(&mut armed, at(ms), Timer::Stream(StreamId::new(7, 0)));
             assert_eq!(timers.len(), 1);
         }
         assert_eq!(timers.at(armed), Some(at(5)));
@@ -180,10 +189,12 @@ mod tests {
         for _ in 0..5_000 {
             dice = dice.wrapping_mul(0x5851_F42D_4C95_7F2D).wrapping_add(1);
             let ms = (dice >> 32) % 1_000;
-            let key = usize::try_from((dice >> 48) % 50).unwrap();
+            let key = u32::try_from((dice >> 48) % 50).unwrap();
+            let its = conn(key);
+            let key = key as usize;
             match dice >> 60 {
                 0..9 => {
-                    timers.arm(&mut owners[key], at(ms), Timer::Conn(key));
+                    timers.arm(&mut owners[key], at(ms), Timer::Conn(its));
                     due[key] = Some(due[key].map_or(ms, |sooner: u64| sooner.min(ms)));
                 }
                 9..12 => {
@@ -194,7 +205,8 @@ mod tests {
                     let soonest = due.iter().flatten().min().copied();
                     let popped = timers.pop_due(at(1_000));
                     assert_eq!(popped.is_some(), soonest.is_some());
-                    if let Some(Timer::Conn(key)) = popped {
+                    if let Some(Timer::Conn(its)) = popped {
+                        let key = its.slot() as usize;
                         owners[key] = None;
                         assert_eq!(due[key].take(), soonest);
                     }

@@ -2,6 +2,7 @@
 //! is told of them, so that a circle of relays is found. See edge/hops.rs.
 
 use super::core::Core;
+use super::ids::{ConnId, PlayerSlot, StreamId};
 use super::table::Form;
 use crate::edge::hops::ViaCounts;
 use crate::net::transport::Transport;
@@ -9,13 +10,13 @@ use crate::stream::cursor::StartAt;
 
 impl<S: Transport> Core<S> {
     /// Whether connection `key` is that of a relay which plays here for its own players.
-    pub(super) fn is_relay(&self, key: usize) -> bool {
+    pub(super) fn is_relay(&self, key: ConnId) -> bool {
         self.conns.get(key).is_some_and(|conn| conn.via.is_some())
     }
 
     /// Where connection `key` starts to play. A relay gets what there is at once: whether its own
     /// players wait for the next key frame is for that relay to say.
-    pub(super) fn start_for(&self, key: usize) -> StartAt {
+    pub(super) fn start_for(&self, key: ConnId) -> StartAt {
         match self.is_relay(key) {
             true => StartAt::NewestSync,
             false => self.shared.config.start_at(),
@@ -24,7 +25,7 @@ impl<S: Transport> Core<S> {
 
     /// Counts a player of the stream by what it says of relays: an origin that is asked for the
     /// stream, from whatever worker, is told, see hops.rs.
-    pub(super) fn count_via(&mut self, index: usize, slot: usize) {
+    pub(super) fn count_via(&mut self, index: StreamId, slot: PlayerSlot) {
         if self.shared.config.pull.is_empty() {
             return;
         }
@@ -41,7 +42,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// A player of the stream has gone that was counted like that.
-    pub(super) fn uncount_via(&mut self, index: usize, key: usize) {
+    pub(super) fn uncount_via(&mut self, index: StreamId, key: ConnId) {
         let Some(conn) = self.conns.get(key) else {
             return;
         };
@@ -54,9 +55,9 @@ impl<S: Transport> Core<S> {
     }
 
     /// Counts all players of the stream anew.
-    pub(super) fn recount_vias(&mut self, index: usize) {
+    pub(super) fn recount_vias(&mut self, index: StreamId) {
         self.streams[index].via_counts = ViaCounts::default();
-        for slot in 0..self.streams[index].players.len() {
+        for slot in self.streams[index].players.indices() {
             if self.streams[index].players[slot].form != Form::Publish {
                 self.count_via(index, slot);
             }
@@ -64,7 +65,7 @@ impl<S: Transport> Core<S> {
         self.announce_marker(index);
     }
 
-    fn announce_marker(&mut self, index: usize) {
+    fn announce_marker(&mut self, index: StreamId) {
         let stream = &mut self.streams[index];
         let marker = stream.via_counts.marker();
         if marker != stream.marker {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::core::Core;
+use super::ids::{ConnId, PullRuleId, StreamId};
 use crate::limits;
 use crate::net::transport::Transport;
 
@@ -10,7 +11,7 @@ impl<S: Transport> Core<S> {
     /// How long a play of connection `key` may come before the publish of its stream. A relay that
     /// plays here for its own players has others to ask; where a publisher has just ended the
     /// stream, hardly anybody is about to publish it; and nobody may while the relay stops.
-    pub(super) fn patience(&self, key: usize, index: usize) -> Duration {
+    pub(super) fn patience(&self, key: ConnId, index: StreamId) -> Duration {
         if self.draining || self.is_relay(key) {
             return Duration::ZERO;
         }
@@ -23,20 +24,20 @@ impl<S: Transport> Core<S> {
 
     /// How long a play may wait for a stream that is fetched by `rule`: until all origins were
     /// asked and it is given up. Who waits is told sooner when the pull ends.
-    pub(super) fn pull_wait(&self, rule: usize) -> Duration {
+    pub(super) fn pull_wait(&self, rule: PullRuleId) -> Duration {
         let config = &self.shared.config;
-        let origins = u32::try_from(config.pull[rule].servers.len()).unwrap_or(u32::MAX);
+        let origins = u32::try_from(config.pull[rule.index()].servers.len()).unwrap_or(u32::MAX);
         config.pull_give_up + config.pull_timeout * TIMEOUTS_OF_AN_ORIGIN * origins
     }
 
     /// No origin has the stream: who waits for it does so no longer than for one that may be
     /// published here.
-    pub(super) fn shorten_waits(&mut self, index: usize) {
+    pub(super) fn shorten_waits(&mut self, index: StreamId) {
         let stream = &self.streams[index];
         let Some(begun) = stream.pull.as_ref().and_then(|pull| pull.dark_since) else {
             return;
         };
-        for slot in 0..self.streams[index].players.len() {
+        for slot in self.streams[index].players.indices() {
             let player = &self.streams[index].players[slot];
             let (key, msid) = (player.conn, player.msid);
             let until = begun + self.patience(key, index);
@@ -54,7 +55,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// Plays that wait for the stream wait no longer.
-    pub(super) fn refuse_all_waiting(&mut self, index: usize) {
+    pub(super) fn refuse_all_waiting(&mut self, index: StreamId) {
         let waiting = self.streams[index].players.iter();
         let waiting: Vec<_> = waiting.map(|player| (player.conn, player.msid)).collect();
         for (key, msid) in waiting {
@@ -63,7 +64,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// A play that waits for a stream waits no longer.
-    fn refuse_waiting(&mut self, key: usize, msid: u32, index: usize) {
+    fn refuse_waiting(&mut self, key: ConnId, msid: u32, index: StreamId) {
         let now = self.now;
         let plays = &mut self.conns[key].plays;
         let its = plays

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use tailwater::config::{Config, Pace, Takeover};
 use tailwater::limits;
+use tailwater::worker::ids::{ConnId, WorkerId};
 
 use super::bytes::{connect, create_stream, filled, hello, joined, ping, play, publish, video};
 use super::case::{Act, Case, End};
@@ -54,13 +55,13 @@ fn config() -> Config {
 struct World {
     worker: Worker,
     begun: Instant,
-    publisher: usize,
-    player: usize,
+    publisher: ConnId,
+    player: ConnId,
     /// What the healthy player heard.
     healthy: Heard,
     /// How many messages were published for it.
     published: u64,
-    peer: Option<usize>,
+    peer: Option<ConnId>,
     /// What the peer heard.
     heard: Heard,
 }
@@ -72,9 +73,9 @@ impl World {
         let mut world = Self {
             begun: worker.now,
             worker,
-            publisher: 0,
+            publisher: ConnId::NONE,
             // Nobody yet.
-            player: usize::MAX,
+            player: ConnId::NONE,
             healthy: Heard::default(),
             published: 0,
             peer: None,
@@ -90,7 +91,7 @@ impl World {
         Ok(world)
     }
 
-    fn accept(&mut self) -> Result<usize, String> {
+    fn accept(&mut self) -> Result<ConnId, String> {
         self.worker
             .accept()
             .ok_or_else(|| "not accepted".to_owned())
@@ -108,7 +109,7 @@ impl World {
     }
 
     /// Bytes arrive at the socket `key` and are worked on.
-    fn give(&mut self, key: usize, bytes: &[u8]) -> Result<(), String> {
+    fn give(&mut self, key: ConnId, bytes: &[u8]) -> Result<(), String> {
         if let Some(pipe) = self.worker.core.socket_mut(key) {
             pipe.input.clear();
             pipe.input.extend_from_slice(bytes);
@@ -182,7 +183,7 @@ impl World {
     /// Messages that were taken of the peer.
     fn taken(&mut self) -> u64 {
         self.worker.core.publish_stats();
-        let all = self.worker.shared.stats[0].load().messages_in;
+        let all = self.worker.shared.stats[WorkerId::FIRST].load().messages_in;
         all - self.published
     }
 
@@ -266,7 +267,7 @@ fn play_case(case: &Case, step: usize) -> Result<Outcome, String> {
 /// A case under way.
 struct Attempt<'a> {
     world: &'a mut World,
-    peer: usize,
+    peer: ConnId,
     /// Bytes a piece has at most.
     step: usize,
     deaf: bool,
@@ -464,7 +465,7 @@ pub(crate) fn try_again(cases: &[&Case]) -> Result<(), String> {
         kept.push(held() - before - world.own());
     }
     world.worker.core.publish_stats();
-    let stats = world.worker.shared.stats[0].load();
+    let stats = world.worker.shared.stats[WorkerId::FIRST].load();
     let (accepted, messages) = (stats.accepted, stats.messages_in);
     println!("{accepted} connections, {messages} messages, kept after each round: {kept:?} bytes");
     let more = kept[ROUNDS - 1] - kept[1];

@@ -8,13 +8,11 @@ use proptest::prelude::*;
 use tailwater::config::{Config, Pace};
 use tailwater::rtmp::message::{MessageHeader, Payload, Timestamp, kind};
 use tailwater::rtmp::writer::write_message;
+use tailwater::worker::ids::ConnId;
 
 use super::cases;
 use super::scripts::client_bytes;
 use super::worker::{Ending, Pipe, Worker, opening};
-
-/// A connection: its key, and which of those that have had this key it is.
-type Conn = (usize, u32);
 
 /// A worker and who is connected to it.
 struct World {
@@ -35,36 +33,32 @@ impl World {
         }
     }
 
-    fn accept(&mut self) -> Conn {
-        let key = self.worker.accept().unwrap();
-        (key, self.worker.core.generation(key).unwrap())
+    fn accept(&mut self) -> ConnId {
+        self.worker.accept().unwrap()
     }
 
     /// The socket, while its connection is there.
-    fn socket(&mut self, (key, generation): Conn) -> Option<&mut Pipe> {
-        if self.worker.core.generation(key) != Some(generation) {
-            return None;
-        }
-        self.worker.core.socket_mut(key)
+    fn socket(&mut self, conn: ConnId) -> Option<&mut Pipe> {
+        self.worker.core.socket_mut(conn)
     }
 
     /// Sends `bytes` to the relay and lets it read.
-    fn send(&mut self, conn: Conn, bytes: &[u8]) {
+    fn send(&mut self, conn: ConnId, bytes: &[u8]) {
         let Some(socket) = self.socket(conn) else {
             return;
         };
         socket.input.drain(..socket.at);
         socket.at = 0;
         socket.input.extend_from_slice(bytes);
-        self.worker.core.on_ready(conn.0, true, true);
+        self.worker.core.on_ready(conn, true, true);
         self.worker.turns(20, Duration::from_millis(1));
     }
 
     /// The peer is gone.
-    fn hang_up(&mut self, conn: Conn) {
+    fn hang_up(&mut self, conn: ConnId) {
         if let Some(socket) = self.socket(conn) {
             socket.ending = Ending::Finish;
-            self.worker.core.on_hangup(conn.0);
+            self.worker.core.on_hangup(conn);
             self.worker.turns(1, Duration::from_millis(1));
         }
     }

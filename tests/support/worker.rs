@@ -10,6 +10,7 @@ use tailwater::config::Config;
 use tailwater::net::transport::Transport;
 use tailwater::rtmp::command::write_command;
 use tailwater::worker::core::{Core, Shared};
+use tailwater::worker::ids::{ConnId, WorkerId};
 
 /// A socket that gives prepared bytes and keeps what it is sent.
 #[derive(Debug, Default)]
@@ -95,14 +96,14 @@ impl Worker {
         let shared = Arc::new(Shared::new(config, 1, 1_000));
         let now = any_instant();
         Self {
-            core: Core::new(0, shared.clone(), 7, now),
+            core: Core::new(WorkerId::FIRST, shared.clone(), 7, now),
             shared,
             now,
         }
     }
 
     /// The key of a new connection; none when it is not let in.
-    pub(crate) fn accept(&mut self) -> Option<usize> {
+    pub(crate) fn accept(&mut self) -> Option<ConnId> {
         self.core
             .accept(Pipe::default(), ([127, 0, 0, 1], 1).into())
     }

@@ -15,7 +15,7 @@ impl World {
         let (moving, _) = self.in_transit();
         let here: usize = self.workers.iter().map(|seat| seat.core.conns.len()).sum();
         let admission = &self.shared.admission;
-        let newcomers = self.workers.iter().flat_map(|seat| &seat.core.conns);
+        let newcomers = self.workers.iter().flat_map(|seat| seat.core.conns.iter());
         let newcomers = newcomers.filter(|(_, conn)| conn.is_newcomer).count();
         // Those that move to another worker are newcomers as well.
         if !(newcomers..=newcomers + moving).contains(&admission.newcomers()) {
@@ -68,7 +68,7 @@ impl World {
     fn check_owed(&mut self) {
         let mut found = None;
         for seat in &mut self.workers {
-            for (_, conn) in &mut seat.core.conns {
+            for (_, conn) in seat.core.conns.iter_mut() {
                 if conn.writable && !conn.in_woken && conn.has_pending() {
                     found = Some(conn.socket.client);
                 }
@@ -151,7 +151,9 @@ impl World {
         self.workers.iter().any(|seat| {
             seat.core.by_name.get(name).is_some_and(|index| {
                 let feeds = &seat.core.streams[*index].feeds;
-                feeds.iter().any(|feed| feed.worker == worker && feed.lost)
+                feeds
+                    .iter()
+                    .any(|feed| feed.worker.index() == worker && feed.lost)
             })
         })
     }
@@ -161,7 +163,7 @@ impl World {
         for (name, owner, _, mut readers) in self.shared.registry.entries() {
             let Some(owner) = owner else { continue };
             readers.remove(owner);
-            let core = &self.workers[owner].core;
+            let core = &self.workers[owner.index()].core;
             let stream = &core.streams[core.by_name[&name]];
             let mut fed = WorkerSet::default();
             stream.feeds.iter().for_each(|feed| fed.insert(feed.worker));
@@ -171,7 +173,7 @@ impl World {
                 return Err(format!("{name} is fed to {fed:?}, and read by {readers:?}"));
             }
             for reader in readers.iter() {
-                let core = &self.workers[reader].core;
+                let core = &self.workers[reader.index()].core;
                 let source = core.streams[core.by_name[&name]].source;
                 let expected = match fed.contains(reader) {
                     true => Source::Fed { worker: owner },
@@ -183,13 +185,15 @@ impl World {
             }
         }
         for (worker, seat) in self.workers.iter().enumerate() {
-            for (_, stream) in &seat.core.streams {
+            for (_, stream) in seat.core.streams.iter() {
                 if let Source::Fed { worker: from } = stream.source
-                    && !self.workers[from]
+                    && !self.workers[from.index()]
                         .core
                         .by_name
                         .get(&stream.name)
-                        .is_some_and(|index| self.workers[from].core.streams[*index].is_owned())
+                        .is_some_and(|index| {
+                            self.workers[from.index()].core.streams[*index].is_owned()
+                        })
                 {
                     return Err(format!("{} on {worker} is fed by nobody", stream.name));
                 }
@@ -203,7 +207,7 @@ impl World {
         for (worker, seat) in self.workers.iter().enumerate() {
             let core = &seat.core;
             if let Some((what, count)) = tables::left_over(core) {
-                for (_, conn) in &core.conns {
+                for (_, conn) in core.conns.iter() {
                     let (client, id, closing) = (conn.socket.client, conn.id, conn.closing);
                     let (plays, publications) = (&conn.plays, &conn.publications);
                     self.note(|| {

@@ -26,6 +26,7 @@ use crate::rtmp::handshake::Mode;
 use crate::rtmp::message::{MessageHeader, Payload, Timestamp, kind};
 use crate::stats::Gauges;
 use crate::worker::core::{Core, Shared};
+use crate::worker::ids::{ConnId, WorkerId};
 use crate::worker::mail::Mail;
 
 /// A worker with its clients.
@@ -95,7 +96,7 @@ impl Stage {
     /// Worker `worker` of several.
     fn at_work(worker: usize, shared: Arc<Shared<SimSocket>>, now: Instant) -> Self {
         Self {
-            core: Core::new(worker, shared.clone(), 7, now),
+            core: Core::new(WorkerId::new(worker), shared.clone(), 7, now),
             shared,
             born: now,
             now,
@@ -131,7 +132,7 @@ impl Stage {
         address: [u8; 4],
         request: ClientRequest,
         http: Option<Spoken>,
-        accept: impl FnOnce(&mut Core<SimSocket>, SimSocket, SocketAddr) -> Option<usize>,
+        accept: impl FnOnce(&mut Core<SimSocket>, SimSocket, SocketAddr) -> Option<ConnId>,
     ) -> usize {
         let id = self.guests.len();
         let wire = Rc::new(RefCell::new(Wire::new(1 << 20, 1 << 16)));

@@ -2,6 +2,7 @@
 
 use super::wire::SimSocket;
 use super::world::World;
+use crate::worker::ids::WorkerId;
 use crate::worker::mail::Mail;
 
 impl World {
@@ -16,7 +17,7 @@ impl World {
                     self.lose_some(&mut letters);
                     self.note(|| format!("{} letters from {from} to {to}", letters.len()));
                     self.workers[to].arriving += letters.iter().filter(is_conn).count();
-                    if self.shared.mailboxes[to].post(letters.into_iter()) {
+                    if self.shared.mailboxes[WorkerId::new(to)].post(letters.into_iter()) {
                         let comes = !self.rng.chance(20);
                         self.tally.wakes += u64::from(!comes);
                         self.workers[to].mail = comes;
@@ -34,6 +35,7 @@ impl World {
         let mut batches: Vec<Vec<Mail<SimSocket>>> =
             (0..self.workers.len()).map(|_| Vec::new()).collect();
         for (to, mut mail) in outbound {
+            let to = to.index();
             assert_ne!(to, worker, "nobody writes to itself: {mail:?}");
             self.note(|| format!("    from {worker} to {to}: {}", told(&mail)));
             if let Mail::Adopt(conn) = &mut mail {

@@ -7,6 +7,7 @@ use super::wire::{Readiness, SimSocket};
 use super::world::World;
 use crate::config::Pace;
 use crate::worker::core::Core;
+use crate::worker::ids::{ConnId, WorkerId};
 use crate::worker::mail::Mail;
 use crate::worker::memory::Pressure;
 
@@ -91,12 +92,10 @@ impl World {
         self.workers[worker].core.set_now(now);
         self.read_mail(worker);
         let core = &mut self.workers[worker].core;
-        for (key, generation, ready) in events {
-            if core.generation(key) == Some(generation) {
-                core.on_ready(key, ready.readable, ready.writable);
-                if ready.hangup {
-                    core.on_hangup(key);
-                }
+        for (key, ready) in events {
+            core.on_ready(key, ready.readable, ready.writable);
+            if ready.hangup {
+                core.on_hangup(key);
             }
         }
         core.ingress();
@@ -143,7 +142,7 @@ impl World {
         }
     }
 
-    fn poll(&mut self, worker: usize) -> Vec<(usize, u32, Readiness)> {
+    fn poll(&mut self, worker: usize) -> Vec<(ConnId, Readiness)> {
         let gathers = self.gathers(worker);
         let seat = &mut self.workers[worker];
         if gathers {
@@ -155,10 +154,10 @@ impl World {
             let Some((at, key)) = wire.seat else { continue };
             if at == worker
                 && (gathers || !wire.gathered)
-                && let Some(generation) = seat.core.generation(key)
+                && seat.core.conns.contains(key)
                 && let Some(ready) = wire.harvest()
             {
-                events.push((key, generation, ready));
+                events.push((key, ready));
             }
         }
         events
@@ -170,7 +169,7 @@ impl World {
         seat.mail = false;
         seat.unwoken = false;
         seat.arriving = 0;
-        self.shared.mailboxes[worker].collect(&mut letters);
+        self.shared.mailboxes[WorkerId::new(worker)].collect(&mut letters);
         for mail in letters {
             if let Mail::Snapshot { name, .. } = &mail {
                 self.begin_anew(worker, name);

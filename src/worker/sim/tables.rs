@@ -58,12 +58,12 @@ pub(super) fn check_registry(core: &Relay) -> Result<(), String> {
 /// Nothing lies about that nobody will come back to: this worker will not be woken by what
 /// there is.
 pub(super) fn check_idle(core: &Relay, now: Instant) -> Result<(), String> {
-    for (_, conn) in &core.conns {
+    for (_, conn) in core.conns.iter() {
         check_watched(core, conn, now)?;
     }
     let next = core.next_deadline();
     let comes = |at: Instant| next.is_some_and(|next| next <= at.max(now));
-    for (_, stream) in &core.streams {
+    for (_, stream) in core.streams.iter() {
         // That of a pull is judged by what the pull waits for.
         if let Source::Away { until, .. } = stream.source
             && stream.pull.is_none()
@@ -126,7 +126,7 @@ pub(super) fn check_tables(core: &Relay) -> Result<(), String> {
             core.players
         ));
     }
-    for (key, conn) in &core.conns {
+    for (key, conn) in core.conns.iter() {
         for play in &conn.plays {
             let player = core
                 .streams
@@ -172,7 +172,7 @@ pub(super) fn check_tables(core: &Relay) -> Result<(), String> {
             "{publications} publications, {published} sources, {publishers} publishers"
         ));
     }
-    for (index, stream) in &core.streams {
+    for (index, stream) in core.streams.iter() {
         if core.by_name.get(&stream.name) != Some(&index) {
             return Err(format!("{} is not found by its name", stream.name));
         }
@@ -229,7 +229,7 @@ pub(super) fn check_queues(core: &Relay) -> Result<(), String> {
     if let Some(what) = beyond(&totals) {
         return Err(what);
     }
-    for (key, conn) in &core.conns {
+    for (key, conn) in core.conns.iter() {
         let half_sent: usize = conn.half_sent.iter().map(|piece| piece.len()).sum();
         let pending = [
             (
@@ -253,7 +253,7 @@ pub(super) fn beyond(totals: &[(&str, usize, usize)]) -> Option<String> {
 }
 
 pub(super) fn check_memory(core: &Relay) -> Result<(), String> {
-    for (_, stream) in &core.streams {
+    for (_, stream) in core.streams.iter() {
         let held = stream.log.held_bytes();
         let most = core.log_limits.bytes + (MESSAGE_BYTES_MAX + limits::BLOCK_BYTES) as u64;
         if !stream.dirty && held > most {
@@ -298,7 +298,7 @@ fn check_served(core: &Relay, stream: &Stream, player: &Player) -> Result<(), St
 /// Lines to other servers, calls and connections agree, and no line is waited for by nobody.
 pub(super) fn check_lines(core: &Relay, now: Instant, is_idle: bool) -> Result<(), String> {
     let mut calling = 0;
-    for (index, stream) in &core.streams {
+    for (index, stream) in core.streams.iter() {
         let pull = stream.pull.iter().map(|pull| (Task::Pull, &pull.line));
         let pushes = stream.pushes.iter();
         let pushes = pushes.map(|push| (Task::Push(push.rule), &push.line));
@@ -328,7 +328,7 @@ pub(super) fn check_lines(core: &Relay, now: Instant, is_idle: bool) -> Result<(
     if calling != core.called.len() {
         return Err(format!("{calling} lines call, and {:?}", core.called));
     }
-    for (key, conn) in &core.conns {
+    for (key, conn) in core.conns.iter() {
         let Some(Errand { stream, task, .. }) = conn.errand else {
             continue;
         };

@@ -6,6 +6,7 @@
 //! is followed by an event as soon as a third of the pipe is free again, and by none before.
 //! Reads give all there is, as the kernel does: a short read means that the pipe is empty.
 
+use crate::worker::ids::ConnId;
 use std::cell::RefCell;
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Read, Write};
 use std::rc::Rc;
@@ -84,7 +85,7 @@ pub(super) struct Wire {
     /// The relay has dropped its socket.
     pub(super) relay_gone: bool,
     /// Worker and slab key, while a poll watches the socket.
-    pub(super) seat: Option<(usize, usize)>,
+    pub(super) seat: Option<(usize, ConnId)>,
     /// In the poll of publishers, which is looked at once a beat.
     pub(super) gathered: bool,
     /// On the list of the poll.
@@ -170,7 +171,7 @@ impl Wire {
     }
 
     /// A poll begins to watch the socket; it is told at once what is true.
-    pub(super) fn register(&mut self, worker: usize, key: usize) {
+    pub(super) fn register(&mut self, worker: usize, key: ConnId) {
         self.seat = Some((worker, key));
         self.event = true;
     }

@@ -17,6 +17,7 @@ use crate::rtmp::client::Action;
 use crate::stats::Gauges;
 use crate::stream::cursor::StartAt;
 use crate::worker::core::{Core, Shared};
+use crate::worker::ids::WorkerId;
 use crate::worker::mail::Mail;
 
 /// Everything there is.
@@ -83,7 +84,7 @@ impl World {
         let shared = Arc::new(Shared::new(config, workers, max_connections));
         let mail_bytes = rng.pick(&[crate::limits::MAIL_BYTES_MAX, 1 << 20, 100_000, 5_000]);
         let seats = (0..workers).map(|worker| {
-            let mut core = Core::new(worker, shared.clone(), rng.next(), now);
+            let mut core = Core::new(WorkerId::new(worker), shared.clone(), rng.next(), now);
             core.mail_bytes = mail_bytes;
             Seat::new(core, now)
         });

@@ -109,7 +109,10 @@ impl Pair {
     }
 
     fn feeds(&self) -> usize {
-        let streams = self.stages.iter().flat_map(|stage| &stage.core.streams);
+        let streams = self
+            .stages
+            .iter()
+            .flat_map(|stage| stage.core.streams.iter());
         streams.map(|(_, stream)| stream.feeds.len()).sum()
     }
 

@@ -7,6 +7,7 @@ use crate::rtmp::name::stream_name;
 use crate::rtmp::server::Request;
 use crate::stream::block::BlockPool;
 use crate::stream::log::StreamLog;
+use crate::worker::ids::WorkerId;
 use crate::worker::mail::{InFlight, Mail, Receipt};
 use crate::worker::memory::Pressure;
 use crate::worker::registry::Claim;
@@ -188,7 +189,7 @@ fn publish_behind_a_feed(torn: bool) {
     let name: Arc<str> = "live/cam".into();
     // Worker 1 has the stream, feeds it, falls behind in a long message, and gives it up.
     let registry = &stage.shared.registry;
-    let Claim::Own { epoch, .. } = registry.claim(&name, 1, true, None) else {
+    let Claim::Own { epoch, .. } = registry.claim(&name, WorkerId::new(1), true, None) else {
         panic!("it is free")
     };
     let (mut log, mut pool) = (StreamLog::new(stage.core.log_limits), BlockPool::default());
@@ -210,7 +211,7 @@ fn publish_behind_a_feed(torn: bool) {
     stage.core.receive(Mail::Snapshot {
         name: name.clone(),
         epoch,
-        from: 1,
+        from: WorkerId::new(1),
         changes: 0,
         snapshot,
     });
@@ -227,7 +228,7 @@ fn publish_behind_a_feed(torn: bool) {
     }
     stage.settle();
     assert_eq!(stage.guests[player].media, 1);
-    stage.shared.registry.release(&name, 1);
+    stage.shared.registry.release(&name, WorkerId::new(1));
     // Its publisher comes back here before the end of the feed is told.
     let source = stage.publish("cam");
     stage.key_frame(source, 200);

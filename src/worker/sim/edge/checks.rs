@@ -108,7 +108,7 @@ impl World {
     /// No pull goes on when it should have ended; the worker will not be woken.
     fn check_pulls(&self, relay: &Relay, worker: usize) -> Result<(), String> {
         let core = &relay.seats[worker].core;
-        for (_, stream) in &core.streams {
+        for (_, stream) in core.streams.iter() {
             let Some(pull) = &stream.pull else { continue };
             let is_over = |since: Option<std::time::Instant>, most: Duration| {
                 since.is_some_and(|since| since + most + LATE < self.now)
@@ -163,7 +163,7 @@ impl World {
         for (number, relay) in self.relays.iter().enumerate() {
             let counted = relay.counted();
             for (worker, seat) in relay.seats.iter().enumerate() {
-                for (_, stream) in &seat.core.streams {
+                for (_, stream) in seat.core.streams.iter() {
                     let Some(pull) = &stream.pull else { continue };
                     if let (Some(since), None) = (pull.idle_since, pull.dark_since) {
                         let key = Lingering {
@@ -332,9 +332,10 @@ fn check_totals(relay: &Relay) -> Result<(), String> {
     if !relay.is_alive() {
         return Ok(());
     }
-    let streams = relay.seats.iter().flat_map(|seat| &seat.core.streams);
+    let streams = relay.seats.iter().flat_map(|seat| seat.core.streams.iter());
     let pulls = streams.filter_map(|(_, stream)| stream.pull.as_ref());
-    let lines = pulls.clone().count();
+    let pulls: Vec<_> = pulls.collect();
+    let lines = pulls.len();
     let names = registry.len();
     let (pending, most) = fetches.pending();
     let (pending_max, addresses, servers) = fetches.kept();
@@ -379,7 +380,7 @@ fn check_totals(relay: &Relay) -> Result<(), String> {
 fn check_once(relay: &Relay) -> Result<(), String> {
     let mut pulls: HashMap<&str, usize> = HashMap::new();
     for seat in &relay.seats {
-        for (_, conn) in &seat.core.conns {
+        for (_, conn) in seat.core.conns.iter() {
             if let Some(errand) = conn.errand.filter(|errand| errand.task == Task::Pull) {
                 *pulls
                     .entry(&seat.core.streams[errand.stream].name)
@@ -387,7 +388,7 @@ fn check_once(relay: &Relay) -> Result<(), String> {
             }
         }
     }
-    let streams = relay.seats.iter().flat_map(|seat| &seat.core.streams);
+    let streams = relay.seats.iter().flat_map(|seat| seat.core.streams.iter());
     let mut owners: HashMap<&str, usize> = HashMap::new();
     for (_, stream) in streams.filter(|(_, stream)| stream.pull.is_some()) {
         *owners.entry(&stream.name).or_default() += 1;

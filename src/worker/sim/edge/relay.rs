@@ -12,6 +12,7 @@ use super::super::wire::{SimSocket, Wire};
 use crate::config::Config;
 use crate::stats::Gauges;
 use crate::worker::core::{Core, Shared};
+use crate::worker::ids::WorkerId;
 use crate::worker::mail::Mail;
 
 /// See the module text.
@@ -65,7 +66,8 @@ impl Relay {
         let shared = Arc::new(shared);
         self.shared = shared.clone();
         self.transit = (0..workers * workers).map(|_| VecDeque::new()).collect();
-        let cores = (0..workers).map(|at| Core::new(at, shared.clone(), rng.next(), now));
+        let cores =
+            (0..workers).map(|at| Core::new(WorkerId::new(at), shared.clone(), rng.next(), now));
         self.seats = cores.map(|core| Seat::new(core, now)).collect();
     }
 
@@ -124,7 +126,7 @@ impl Relay {
         seat.mail = false;
         let core = &mut seat.core;
         core.set_now(now);
-        self.shared.mailboxes[worker].collect(&mut letters);
+        self.shared.mailboxes[WorkerId::new(worker)].collect(&mut letters);
         for mail in letters {
             match mail {
                 Mail::Adopt(conn) => {
@@ -171,7 +173,7 @@ impl Relay {
                 wire.seat = None;
                 wire.event = false;
             }
-            batches[to].push(mail);
+            batches[to.index()].push(mail);
         }
         for (to, batch) in batches.into_iter().enumerate() {
             if !batch.is_empty() {
@@ -188,7 +190,7 @@ impl Relay {
 
     /// A letter from outside the workers.
     pub(super) fn post(&mut self, worker: usize, mail: Mail<SimSocket>) {
-        if self.shared.mailboxes[worker].post(std::iter::once(mail)) {
+        if self.shared.mailboxes[WorkerId::new(worker)].post(std::iter::once(mail)) {
             self.seats[worker].mail = true;
         }
     }
@@ -210,7 +212,7 @@ impl Relay {
                     });
                 }
                 let to = lane % count;
-                if self.shared.mailboxes[to].post(letters.into_iter()) {
+                if self.shared.mailboxes[WorkerId::new(to)].post(letters.into_iter()) {
                     self.seats[to].mail = true;
                 }
                 moved = true;
