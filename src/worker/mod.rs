@@ -19,8 +19,7 @@
 //!     antechamber  connections of proxies before the client is known
 //!     listing      which rows a page of a list has
 //!     report       what others want to know; kicks and bans
-//!     ids          the types that tell connections, streams, workers, rules and players apart
-//!     collections  tables and lists with keys of these types
+//!     ids, collections: the types of what there is many of, and tables by them
 //!     mail, registry, admission, shares, bans, handshakes, ended, refusal, notes, pace, timers,
 //!     table, conn, session, form, fault
 //!     lingering    fetched streams that nobody plays any more
