@@ -15,7 +15,7 @@
 use core::time::Duration;
 
 use super::amf0::{Object, Value};
-use super::command::Command;
+use super::command::{Command, Status};
 use super::control::UserControl;
 use super::error::ProtocolError;
 use super::handshake::{ClientHandshake, Mode};
@@ -78,6 +78,8 @@ pub enum ClientEvent<'a> {
         msid: u32,
         /// `status`, `warning` or `error`.
         level: String,
+        /// What its code says, if it is one of those known.
+        status: Option<Status>,
         /// The server's code.
         code: String,
         /// The server's words.
@@ -123,9 +125,6 @@ const TRANSACTION_PUBLISH: f64 = 5.0;
 
 /// Steps of a session, see [`ClientSession::steps`].
 pub const STEPS_MAX: u8 = 4;
-
-/// The codes that accept what was asked.
-const START_CODES: [&str; 2] = ["NetStream.Play.Start", "NetStream.Publish.Start"];
 
 /// `capsEx`: we connect anew when asked to; multitrack and ModEx are passed on.
 const CAPS_EX: f64 = 7.0;
@@ -496,10 +495,12 @@ impl ClientSession {
             }
             "onStatus" => {
                 let code = text("code");
-                self.is_accepted |= self.msid().is_some() && START_CODES.contains(&&*code);
+                let status = Status::of_code(&code);
+                self.is_accepted |= self.msid().is_some() && status.is_some_and(Status::is_start);
                 Ok(Some(ClientEvent::Status {
                     msid: header.msid,
                     level: text("level"),
+                    status,
                     code,
                     description: text("description"),
                     redirect,
@@ -525,8 +526,9 @@ fn is_of_relay(command: &Command<'_>) -> bool {
 /// Request"), or `ex.redirect` where `ex.code` is 302, as servers of the field refuse connect, play
 /// and publish.
 fn redirect_in(info: Object<'_>) -> Option<String> {
-    let is_reconnect =
-        |value: Value<'_>| value.as_bytes() == Some(b"NetConnection.Connect.ReconnectRequest");
+    let is_reconnect = |value: Value<'_>| {
+        value.as_str().and_then(Status::of_code) == Some(Status::ReconnectRequest)
+    };
     let url = match info.get("ex").and_then(|ex| ex.as_object()) {
         Some(ex) if ex.get("code").is_none_or(|code| code.as_u32() == Some(302)) => {
             ex.get("redirect")

@@ -95,85 +95,100 @@ pub fn write_command(
     write_message(sink, &header, &Payload::from_slice(&bytes), chunk_size);
 }
 
-/// What a client is told about its connection or stream. RTMP 1.0 §7.2.2, and the codes that
-/// servers of the field send beyond it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Status {
-    /// The publish is accepted.
-    PublishStart,
-    /// The stream name is taken.
-    PublishBadName,
-    /// The publish is not allowed.
-    PublishDenied,
-    /// The publisher has sent nothing for too long.
-    PublishIdle,
-    /// The publish has ended.
-    UnpublishSuccess,
-    /// The playlist was reset; only after a play that asked for it.
-    PlayReset,
-    /// Playing begins.
-    PlayStart,
-    /// Playing has ended as the player asked.
-    PlayStop,
-    /// The play or switch cannot be done.
-    PlayFailed,
-    /// No such stream.
-    PlayStreamNotFound,
-    /// The publisher has left for good.
-    PlayUnpublishNotify,
-    /// The switch to another stream is accepted.
-    PlayTransition,
-    /// What follows comes from the other stream.
-    PlayTransitionComplete,
-    /// The player is paused.
-    PauseNotify,
-    /// The player goes on.
-    UnpauseNotify,
-    /// The player continues at another place.
-    SeekNotify,
-    /// The place asked for is not to be had.
-    SeekFailed,
-    /// The command makes no sense in the state the stream is in.
-    Failed,
+macro_rules! statuses {
+    ($($(#[$doc:meta])* $name:ident $code:literal $level:literal)*) => {
+        /// What a client is told about its connection or stream. RTMP 1.0 §7.2.1 and §7.2.2, and
+        /// the codes that servers of the field send beyond it.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Status {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Status {
+            /// All there are.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// The code on the wire.
+            pub fn code(self) -> &'static str {
+                match self {
+                    $(Self::$name => $code,)*
+                }
+            }
+
+            /// The status with this code, if it is one of these.
+            pub fn of_code(code: &str) -> Option<Self> {
+                match code {
+                    $($code => Some(Self::$name),)*
+                    _ => None,
+                }
+            }
+
+            /// `status` or `error`.
+            pub fn level(self) -> &'static str {
+                match self {
+                    $(Self::$name => $level,)*
+                }
+            }
+        }
+    };
 }
 
 impl Status {
-    /// The code on the wire.
-    pub fn code(self) -> &'static str {
-        match self {
-            Self::PublishStart => "NetStream.Publish.Start",
-            Self::PublishBadName => "NetStream.Publish.BadName",
-            Self::PublishDenied => "NetStream.Publish.Denied",
-            Self::PublishIdle => "NetStream.Publish.Idle",
-            Self::UnpublishSuccess => "NetStream.Unpublish.Success",
-            Self::PlayReset => "NetStream.Play.Reset",
-            Self::PlayStart => "NetStream.Play.Start",
-            Self::PlayStop => "NetStream.Play.Stop",
-            Self::PlayFailed => "NetStream.Play.Failed",
-            Self::PlayStreamNotFound => "NetStream.Play.StreamNotFound",
-            Self::PlayUnpublishNotify => "NetStream.Play.UnpublishNotify",
-            Self::PlayTransition => "NetStream.Play.Transition",
-            Self::PlayTransitionComplete => "NetStream.Play.TransitionComplete",
-            Self::PauseNotify => "NetStream.Pause.Notify",
-            Self::UnpauseNotify => "NetStream.Unpause.Notify",
-            Self::SeekNotify => "NetStream.Seek.Notify",
-            Self::SeekFailed => "NetStream.Seek.Failed",
-            Self::Failed => "NetStream.Failed",
-        }
+    /// Whether it accepts a publish or a play.
+    pub fn is_start(self) -> bool {
+        matches!(self, Self::PublishStart | Self::PlayStart)
     }
+}
 
-    /// `status` or `error`.
-    pub fn level(self) -> &'static str {
-        match self {
-            Self::PublishBadName
-            | Self::PublishDenied
-            | Self::PlayFailed
-            | Self::PlayStreamNotFound
-            | Self::SeekFailed
-            | Self::Failed => "error",
-            _ => "status",
-        }
-    }
+statuses! {
+    /// The publish is accepted.
+    PublishStart "NetStream.Publish.Start" "status"
+    /// The stream name is taken.
+    PublishBadName "NetStream.Publish.BadName" "error"
+    /// The publish is not allowed.
+    PublishDenied "NetStream.Publish.Denied" "error"
+    /// The publisher has sent nothing for too long.
+    PublishIdle "NetStream.Publish.Idle" "status"
+    /// The publish has ended.
+    UnpublishSuccess "NetStream.Unpublish.Success" "status"
+    /// The playlist was reset; only after a play that asked for it.
+    PlayReset "NetStream.Play.Reset" "status"
+    /// Playing begins.
+    PlayStart "NetStream.Play.Start" "status"
+    /// Playing has ended as the player asked.
+    PlayStop "NetStream.Play.Stop" "status"
+    /// The play or switch cannot be done.
+    PlayFailed "NetStream.Play.Failed" "error"
+    /// No such stream.
+    PlayStreamNotFound "NetStream.Play.StreamNotFound" "error"
+    /// The publisher has left for good.
+    PlayUnpublishNotify "NetStream.Play.UnpublishNotify" "status"
+    /// The switch to another stream is accepted.
+    PlayTransition "NetStream.Play.Transition" "status"
+    /// What follows comes from the other stream.
+    PlayTransitionComplete "NetStream.Play.TransitionComplete" "status"
+    /// The player is paused.
+    PauseNotify "NetStream.Pause.Notify" "status"
+    /// The player goes on.
+    UnpauseNotify "NetStream.Unpause.Notify" "status"
+    /// The player continues at another place.
+    SeekNotify "NetStream.Seek.Notify" "status"
+    /// The place asked for is not to be had.
+    SeekFailed "NetStream.Seek.Failed" "error"
+    /// The command makes no sense in the state the stream is in.
+    Failed "NetStream.Failed" "error"
+    /// Playing has ended with the stream.
+    PlayComplete "NetStream.Play.Complete" "status"
+    /// connect is accepted.
+    ConnectSuccess "NetConnection.Connect.Success" "status"
+    /// connect is refused.
+    ConnectRejected "NetConnection.Connect.Rejected" "error"
+    /// The connection ends.
+    ConnectClosed "NetConnection.Connect.Closed" "status"
+    /// The client is to connect anew, E-RTMP v2 "Reconnect Request".
+    ReconnectRequest "NetConnection.Connect.ReconnectRequest" "status"
+    /// A call cannot be answered.
+    CallFailed "NetConnection.Call.Failed" "error"
 }
 
 #[cfg(test)]
@@ -184,6 +199,14 @@ mod tests {
         let mut bytes = Vec::new();
         write(&mut Encoder::new(&mut bytes));
         bytes
+    }
+
+    #[test]
+    fn status_codes_name_one_status_each() {
+        for status in Status::ALL {
+            assert_eq!(Status::of_code(status.code()), Some(*status));
+        }
+        assert_eq!(Status::of_code("NetStream.Play.start"), None);
     }
 
     #[test]

@@ -462,7 +462,7 @@ impl ServerSession {
             amf.end_object();
             amf.begin_object();
             amf.string_property("level", "status");
-            amf.string_property("code", "NetConnection.Connect.Success");
+            amf.string_property("code", Status::ConnectSuccess.code());
             amf.string_property("description", "connection succeeded");
             amf.number_property("objectEncoding", encoding);
             amf.number_property("capsEx", f64::from(CAPS_EX));
@@ -484,7 +484,7 @@ impl ServerSession {
     pub fn reject_connect_with(&mut self, description: &str, ex_code: Option<u32>) {
         self.phase = Phase::Rejected;
         let transaction = self.client.transaction;
-        let code = "NetConnection.Connect.Rejected";
+        let code = Status::ConnectRejected.code();
         self.call_error_with(transaction, code, description, ex_code);
     }
 
@@ -547,7 +547,7 @@ impl ServerSession {
                 amf.string_property("tcUrl", tc_url);
             }
             amf.string_property("level", "status");
-            amf.string_property("code", "NetConnection.Connect.ReconnectRequest");
+            amf.string_property("code", Status::ReconnectRequest.code());
             amf.string_property("description", "the relay stops")
                 .end_object();
         });

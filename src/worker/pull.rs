@@ -43,6 +43,7 @@ use crate::edge::{backoff, order};
 use crate::limits;
 use crate::logging::quoted;
 use crate::net::transport::Transport;
+use crate::rtmp::command::Status;
 use crate::rtmp::name::StreamName;
 use crate::stream::content::Content;
 
@@ -567,7 +568,12 @@ impl<S: Transport> Core<S> {
                 }
                 refused(&why)
             }
-            Answer::Status { code, redirect, .. } if code == RECONNECT_REQUEST => {
+            Answer::Status {
+                status: Some(Status::ReconnectRequest),
+                code,
+                redirect,
+                ..
+            } => {
                 match redirect {
                     redirect if is_held => self.reconnect_asked(index, redirect.as_deref()),
                     Some(to) => self.follow_redirect(key, &to, false),
@@ -579,8 +585,11 @@ impl<S: Transport> Core<S> {
                 redirect: Some(to), ..
             } if !is_held => self.follow_redirect(key, &to, is_asked),
             Answer::Status {
-                code, description, ..
-            } => self.pull_status(index, is_held, &code, &description),
+                status,
+                code,
+                description,
+                ..
+            } => self.pull_status(index, is_held, status, (&code, &description)),
         }
     }
 
@@ -596,15 +605,15 @@ impl<S: Transport> Core<S> {
         &mut self,
         index: StreamId,
         is_held: bool,
-        code: &str,
-        description: &str,
+        status: Option<Status>,
+        (code, description): (&str, &str),
     ) -> Flow {
-        match code {
-            "NetStream.Play.Start" => {
+        match status {
+            Some(Status::PlayStart) => {
                 self.query_accepted(index);
                 Flow::Continue
             }
-            "NetStream.Play.StreamNotFound" | "NetStream.Play.Failed" => {
+            Some(Status::PlayStreamNotFound | Status::PlayFailed) => {
                 let now = self.uptime();
                 let name = self.missing_name(index);
                 if let Some(pull) = &mut self.streams[index].pull {
@@ -616,7 +625,7 @@ impl<S: Transport> Core<S> {
                 }
                 refused(code)
             }
-            "NetStream.Play.UnpublishNotify" | "NetStream.Play.Complete" => {
+            Some(Status::PlayUnpublishNotify | Status::PlayComplete) => {
                 let now = self.now;
                 if let Some(pull) = &mut self.streams[index].pull {
                     pull.note_over(is_held, now);
@@ -896,9 +905,6 @@ impl<S: Transport> Core<S> {
 /// So often are origins asked again, at least, before the stream is given up; fewer if they take
 /// their time.
 const SEARCHES_BEFORE_GIVE_UP: u32 = 3;
-
-/// E-RTMP v2 "Reconnect Request".
-const RECONNECT_REQUEST: &str = "NetConnection.Connect.ReconnectRequest";
 
 pub(super) fn refused(why: &str) -> Flow {
     let why: String = why.chars().take(200).collect();

@@ -137,42 +137,42 @@ impl<S: Transport> Core<S> {
         rule: PushRuleId,
         answer: Answer,
     ) -> Flow {
-        let (is_error, code, why, redirect) = match answer {
+        let mut is_asked = false;
+        let (is_error, status, why, redirect) = match answer {
             Answer::Other | Answer::Ended => return Flow::Continue,
-            Answer::Refused { why, redirect, .. } => (true, String::new(), why, redirect),
+            Answer::Refused { why, redirect, .. } => (true, None, why, redirect),
             Answer::Status {
                 is_error,
+                status,
                 code,
                 description,
                 redirect,
             } => {
+                is_asked = true;
                 let why = format!("{code} {description}");
-                (is_error, code, why, redirect)
+                (is_error, status, why, redirect)
             }
         };
-        let is_over = [
-            "NetStream.Unpublish.Success",
-            "NetConnection.Connect.Closed",
-        ];
-        let is_over = is_over.contains(&code.as_str());
+        let is_over = matches!(
+            status,
+            Some(Status::UnpublishSuccess | Status::ConnectClosed)
+        );
         let former = self.push(index, rule).and_then(|push| push.former);
-        match (code.as_str(), redirect) {
+        match (status, redirect) {
             // What it says no longer matters: another connection takes its place.
             _ if former == Some(key) && !is_error && !is_over => Flow::Continue,
             _ if former == Some(key) => Flow::Close(CloseReason::Released),
-            ("NetStream.Publish.Start", _) => {
+            (Some(Status::PublishStart), _) => {
                 self.push_accepted(key, index, rule);
                 Flow::Continue
             }
-            ("NetConnection.Connect.ReconnectRequest", to) => {
+            (Some(Status::ReconnectRequest), to) => {
                 self.push_is_to_move(key, index, rule, to.as_deref())
             }
-            ("NetStream.Publish.BadName", None) if let Some(former) = former => {
+            (Some(Status::PublishBadName), None) if let Some(former) = former => {
                 self.push_in_place_of(key, former, index, rule)
             }
-            (_, Some(to)) if is_error => {
-                self.push_redirected(key, index, rule, &to, !code.is_empty())
-            }
+            (_, Some(to)) if is_error => self.push_redirected(key, index, rule, &to, is_asked),
             _ if is_error => self.push_refused(index, rule, &why),
             _ if is_over => Flow::Close(refused(&why)),
             _ => Flow::Continue,

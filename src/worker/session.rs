@@ -66,6 +66,8 @@ pub(super) enum Answer {
     Status {
         /// Whether its level is `error`.
         is_error: bool,
+        /// What the code says, if it is one of those known.
+        status: Option<Status>,
         /// The code, such as `NetStream.Play.Start`.
         code: String,
         /// The words.
@@ -299,12 +301,14 @@ fn answer(event: ClientEvent<'_>) -> Answer {
         },
         ClientEvent::Status {
             level,
+            status,
             code,
             description,
             redirect,
             ..
         } => Answer::Status {
             is_error: level == "error",
+            status,
             code,
             description,
             redirect,
@@ -324,7 +328,7 @@ mod tests {
     fn a_loop_is_told_by_its_code_or_by_the_words_of_old() {
         let is_loop = |ex_code, description: &str| {
             let event = ClientEvent::Refused {
-                code: "NetConnection.Connect.Rejected".to_owned(),
+                code: Status::ConnectRejected.code().to_owned(),
                 description: description.to_owned(),
                 redirect: None,
                 ex_code,

@@ -30,7 +30,7 @@ impl ServerSession {
             ("connect", _) => {
                 self.call_error(
                     command.transaction,
-                    "NetConnection.Connect.Rejected",
+                    Status::ConnectRejected.code(),
                     "already connected",
                 );
                 Err(ProtocolError::Unexpected {
@@ -198,9 +198,9 @@ impl ServerSession {
                 return self.link.count_glitch();
             }
             "releaseStream" | "_checkbw" | "getStreamLength" => None,
-            "FCPublish" => Some(("onFCPublish", "NetStream.Publish.Start")),
-            "FCUnpublish" => Some(("onFCUnpublish", "NetStream.Unpublish.Success")),
-            "FCSubscribe" => Some(("onFCSubscribe", "NetStream.Play.Start")),
+            "FCPublish" => Some(("onFCPublish", Status::PublishStart)),
+            "FCUnpublish" => Some(("onFCUnpublish", Status::UnpublishSuccess)),
+            "FCSubscribe" => Some(("onFCSubscribe", Status::PlayStart)),
             _ => {
                 self.link.count_glitch()?;
                 is_known = false;
@@ -211,7 +211,7 @@ impl ServerSession {
         if !is_owed || !self.link.may_answer()? {
             return Ok(());
         }
-        if let Some((name, code)) = status_command {
+        if let Some((name, status)) = status_command {
             let stream = command
                 .argument(0)
                 .and_then(|value| value.as_str())
@@ -219,15 +219,15 @@ impl ServerSession {
             let stream = stream.split('?').next().unwrap_or("");
             self.link.send_command(0, |amf| {
                 amf.string(name).number(transaction).null().begin_object();
-                amf.string_property("level", "status")
-                    .string_property("code", code);
+                amf.string_property("level", status.level())
+                    .string_property("code", status.code());
                 amf.string_property("description", stream).end_object();
             });
         }
         match command.name {
             "getStreamLength" => self.result(transaction, |amf| _ = amf.number(0.0)),
             _ if is_known => self.result(transaction, |amf| _ = amf.null()),
-            _ => self.call_error(transaction, "NetConnection.Call.Failed", "no such method"),
+            _ => self.call_error(transaction, Status::CallFailed.code(), "no such method"),
         }
         Ok(())
     }
@@ -242,7 +242,7 @@ impl ServerSession {
             }
             None => self.call_error(
                 transaction,
-                "NetConnection.Call.Failed",
+                Status::CallFailed.code(),
                 "no more message streams on this connection",
             ),
         }
