@@ -495,8 +495,7 @@ impl ClientSession {
             }
             "onStatus" => {
                 let code = text("code");
-                let status = Status::of_code(&code);
-                self.is_accepted |= self.msid().is_some() && status.is_some_and(Status::is_start);
+                let status = self.note_status(&code);
                 Ok(Some(ClientEvent::Status {
                     msid: header.msid,
                     level: text("level"),
@@ -512,6 +511,15 @@ impl ClientSession {
                 Ok(None)
             }
         }
+    }
+}
+
+impl ClientSession {
+    /// What a status means: the server may have accepted what was asked.
+    fn note_status(&mut self, code: &str) -> Option<Status> {
+        let status = Status::of_code(code);
+        self.is_accepted |= self.msid().is_some() && status.is_some_and(Status::is_start);
+        status
     }
 }
 
