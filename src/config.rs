@@ -14,6 +14,7 @@ mod error;
 mod kind;
 pub mod listen;
 mod text;
+pub mod unit;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

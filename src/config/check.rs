@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 
 use super::listen::ListenAddr;
+use super::unit::Unit;
 use super::{Config, ConfigError, Got};
-use crate::flags::Unit;
 use crate::flags::value::{Values, refused};
 use crate::limits;
 

@@ -18,7 +18,6 @@
 mod file;
 mod help;
 mod table;
-mod unit;
 pub(crate) mod value;
 
 use std::collections::BTreeMap;
@@ -26,11 +25,11 @@ use std::path::PathBuf;
 
 use getopts::{Fail, Options, ParsingStyle};
 
+use crate::config::unit::Unit;
 use crate::config::{Config, ConfigError, Got};
 
 pub use help::{help, markdown_table, version};
 pub use table::OPTIONS;
-pub use unit::Unit;
 
 /// One option: a row of the table.
 #[derive(Clone, Copy, Debug)]

@@ -4,7 +4,8 @@
 //! are written as they are printed and are parsed like any other value. Times in ranges are in
 //! the unit a bare number has.
 
-use super::{Accepts, Category, Opt, Repeat, Unit};
+use super::{Accepts, Category, Opt, Repeat};
+use crate::config::unit::Unit;
 use crate::limits::{NAME_BYTES_MAX, WORKERS_MAX};
 
 /// All options.

@@ -8,8 +8,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Accepts, Given, Opt, Raw, Unit};
+use super::{Accepts, Given, Opt, Raw};
 use crate::config::listen::{ListenAddr, Proxies};
+use crate::config::unit::Unit;
 use crate::config::{ConfigError, Cpus, Got, Pace, Switch, Takeover};
 use crate::edge::redirect::AllowedHost;
 use crate::edge::rule::Rule;
