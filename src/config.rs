@@ -1,19 +1,17 @@
 //! The configuration: the settings of a relay as typed values.
 //!
-//! `flags` gathers strings; here each becomes a field, or a [`ConfigError`] that names the flag,
-//! the value and what was expected. Fields have the names of their flags. The defaults are those
-//! of `flags::OPTIONS`, read like any other value, so that there is one place for them.
+//! Fields have the names of their options. What settings ask of each other is in `check`, what is
+//! wrong with one that cannot be used in [`ConfigError`].
 //!
-//! What settings ask of each other is in `check`, how they are printed in `text`.
-//!
-//! Not here: what depends on the machine (how many cores, the limit on open files) and the
+//! Not here: which options there are, their ranges and defaults (and so `Default`), how they are
+//! read and printed: all that is in `flags`, which knows this module and is not known here. Nor
+//! what depends on the machine (how many cores, the limit on open files) and the
 //! environment. Whoever starts the relay resolves these.
 
 mod check;
 mod error;
 mod kind;
 pub mod listen;
-mod text;
 pub mod unit;
 
 use std::net::SocketAddr;
@@ -22,11 +20,10 @@ use std::time::Duration;
 
 use crate::edge::redirect::AllowedHost;
 use crate::edge::rule::Rule;
-use crate::flags::Raw;
-use crate::flags::value::Values;
 use crate::stream::cursor::StartAt;
 use listen::{ListenAddr, Proxies};
 
+pub use check::Conflict;
 pub use error::{ConfigError, Got};
 pub use kind::{Cpus, Pace, Switch, Takeover};
 
@@ -147,12 +144,6 @@ pub struct Config {
     pub workers: Option<usize>,
 }
 
-impl Default for Config {
-    fn default() -> Self {
-        Self::from_raw(&Raw::default()).expect("the defaults in the table are valid")
-    }
-}
-
 impl Config {
     /// Where new players start.
     pub fn start_at(&self) -> StartAt {
@@ -162,79 +153,4 @@ impl Config {
             StartAt::NextSync
         }
     }
-
-    /// Checks what was given and fills in the defaults.
-    pub fn from_raw(raw: &Raw) -> Result<Self, ConfigError> {
-        let values = Values::new(raw);
-        let mut config = Self {
-            admin: values.admin("admin")?,
-            admin_token_file: values.path("admin-token-file")?,
-            app: values.apps("app")?,
-            backlog: values.number("backlog")?,
-            chunk_size: values.number("chunk-size")?,
-            cpus: values.cpus("cpus")?,
-            file: None,
-            reuse_port_with_others: false,
-            drain: values.time("drain")?,
-            gop_cache: values.switch("gop-cache")?,
-            grace: values.time("grace")?,
-            handshake_timeout: values.time("handshake-timeout")?,
-            http: values.addresses("http")?,
-            http_cors: values.origins("http-cors")?,
-            http_host: values.hosts("http-host")?,
-            lag_max: values.number("lag-max")?,
-            limit_loopback: values.switch("limit-loopback")?,
-            listen: values.listen("listen")?,
-            listen_tls: values.addresses("listen-tls")?,
-            log: values.log("log")?,
-            log_bytes: values.number("log-bytes")?,
-            max_connections: nonzero(values.number("max-connections")?),
-            max_per_address: nonzero(values.number("max-per-address")?),
-            max_streams: nonzero(values.number("max-streams")?),
-            memory_max: nonzero(values.number("memory-max")?),
-            nodelay: values.switch("nodelay")?,
-            pace: values.pace("pace")?,
-            pace_max: values.time("pace-max")?,
-            ping: Some(values.time("ping")?).filter(|time| !time.is_zero()),
-            play_wait: values.time("play-wait")?,
-            proxy_protocol: values.proxies("proxy-protocol")?,
-            publish_bitrate_max: Some(values.number("publish-bitrate-max")?)
-                .filter(|&rate| rate != 0),
-            publish_idle: values.time("publish-idle")?,
-            pull: values.rules("pull")?,
-            pull_give_up: values.time("pull-give-up")?,
-            pull_linger: values.time("pull-linger")?,
-            pull_timeout: values.time("pull-timeout")?,
-            push: values.rules("push")?,
-            push_strict: values.switch("push-strict")?,
-            rcvbuf: nonzero(values.number("rcvbuf")?),
-            read_budget: values.number("read-budget")?,
-            redirect_allow: values.allowed_hosts("redirect-allow")?,
-            reconnect_to: values.url("reconnect-to")?,
-            send_timeout: values.time("send-timeout")?,
-            setup_timeout: values.time("setup-timeout")?,
-            skips_max: nonzero(values.number("skips-max")?),
-            sndbuf: nonzero(values.number("sndbuf")?),
-            stats_interval: Some(values.time("stats-interval")?).filter(|time| !time.is_zero()),
-            takeover: values.takeover("takeover")?,
-            tls_ca: values.paths("tls-ca")?,
-            tls_cert: values.paths("tls-cert")?,
-            tls_key: values.paths("tls-key")?,
-            window: values.time("window")?,
-            window_ack: values.number("window-ack")?,
-            workers: nonzero(values.number("workers")?),
-        };
-        if !raw.is_given("lag-max") {
-            config.lag_max = config.lag_max.min(config.log_bytes);
-        }
-        check::check(&config, &values)?;
-        Ok(config)
-    }
 }
-
-fn nonzero(number: usize) -> Option<usize> {
-    (number != 0).then_some(number)
-}
-
-#[cfg(test)]
-mod tests;

@@ -186,7 +186,7 @@ fn imports_point_one_way() {
         ("edge", &["edge", "rtmp", "limits"]),
         ("control", &["control", "limits"]),
         ("flags", &["flags", "config", "edge", "limits", "rtmp"]),
-        ("config", &["config", "edge", "flags", "stream", "limits"]),
+        ("config", &["config", "edge", "stream", "limits"]),
         (
             "server",
             &[

@@ -12,7 +12,7 @@ use super::process::Process;
 use super::route::{ApiError, Route};
 use super::{Context, JSON, OPENAPI, json, metrics};
 use crate::config::Config;
-use crate::flags::OPTIONS;
+use crate::flags::settings;
 use crate::http::response::Response;
 use crate::report::{
     Answer, BanReport, ClientReport, Owned, State, StreamReport, TargetReport, Told, WorkerReport,
@@ -441,12 +441,11 @@ fn config(config: &Config) -> Response {
         is_default: bool,
     }
     let defaults = Config::default();
-    let settings = OPTIONS.iter().filter(|opt| opt.is_setting());
-    let settings = settings.map(|opt| {
-        let values = config.public(opt);
+    let settings = settings().map(|opt| {
+        let values = opt.public(config);
         Setting {
             name: opt.name,
-            is_default: config.public(opt) == defaults.public(opt),
+            is_default: values == opt.public(&defaults),
             value: values.join(" "),
         }
     });

@@ -1,7 +1,7 @@
 //! Amounts as people write them: `16 MiB`, `64k`, `350 ms`, `2m`, `4096`.
 //!
-//! Not the ranges, which are in the table of options. What `show` writes, `parse` reads back as the same
-//! amount.
+//! Not the ranges, which are in the table of options. What `show` writes, `parse` reads back as
+//! the same amount.
 
 /// What the number behind an option counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,24 +1,29 @@
 //! The command line: one table of options, and everything that is made from it.
 //!
 //! `OPTIONS` has one row per option. From it come what getopts accepts, `--help`, the table in
-//! the README, the reader of `--config` files, `--print-config`, and the ranges `config` checks
-//! values against. To add a setting: a row in `table`, a field in `config::Config`, and the two
-//! lines there that read and print it.
+//! the README, the reader of `--config` files, `--print-config`, and the ranges that values are
+//! checked against. To add a setting: a row in `table`, a field in `config::Config`, and the lines
+//! in `read` and `print` that read and print it.
 //!
 //! ```text
 //! arguments --> Raw <-- file        strings, and where each was given
-//!                |
+//!                | read
 //!                v
 //!         config::Config            values, checked
+//!                | print
+//!                v
+//!              text                 a file again
 //! ```
 //!
-//! Not here: what the settings are together (`config`) and the environment, which only the caller
-//! reads.
+//! Not here: what the settings are together (`config`, which does not know this module) and the
+//! environment, which only the caller reads.
 
 mod file;
 mod help;
+mod print;
+mod read;
 mod table;
-pub(crate) mod value;
+mod value;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -72,7 +77,7 @@ pub enum Accepts {
         /// A word taken in place of an amount.
         word: Option<&'static str>,
     },
-    /// What this sentence says; `config` checks it.
+    /// What this sentence says; `value` checks it.
     Text(&'static str),
 }
 
@@ -126,6 +131,11 @@ impl Category {
             Self::General => "General",
         }
     }
+}
+
+/// The rows of the options that are part of the configuration.
+pub fn settings() -> impl Iterator<Item = &'static Opt> {
+    OPTIONS.iter().filter(|opt| opt.is_setting())
 }
 
 impl Opt {
@@ -248,11 +258,11 @@ pub fn parse(args: &[String]) -> Result<Outcome, ConfigError> {
         all = file::read(path)?;
     }
     all.override_with(raw);
-    let mut config = Config::from_raw(&all)?;
+    let mut config = all.to_config()?;
     config.file = path.map(PathBuf::from);
     config.reuse_port_with_others = switches.contains(&"reuse-port-with-others");
     if switches.contains(&"print-config") {
-        return Ok(Outcome::Print(config.to_text()));
+        return Ok(Outcome::Print(print::text(&config)));
     }
     Ok(Outcome::Run(config))
 }

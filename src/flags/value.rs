@@ -19,24 +19,24 @@ use crate::rtmp::name::app_from_connect;
 
 /// Reads values by the kind of their option. The names are those of the table; asking for one
 /// that is not there, or as another kind, is a mistake every test of this file would meet.
-pub(crate) struct Values<'a> {
+pub(super) struct Values<'a> {
     raw: &'a Raw,
 }
 
 impl<'a> Values<'a> {
     /// Reads from what was given.
-    pub(crate) fn new(raw: &'a Raw) -> Self {
+    pub(super) fn new(raw: &'a Raw) -> Self {
         Self { raw }
     }
 
     /// All values of an option and the option.
-    pub(crate) fn all(&self, name: &str) -> (&'static Opt, Vec<Given>) {
+    pub(super) fn all(&self, name: &str) -> (&'static Opt, Vec<Given>) {
         let opt = Opt::find(name).expect("a setting has a row in the table");
         (opt, self.raw.values(opt))
     }
 
     /// The value of an option that is given once.
-    pub(crate) fn one(&self, name: &str) -> (&'static Opt, Given) {
+    pub(super) fn one(&self, name: &str) -> (&'static Opt, Given) {
         let (opt, mut values) = self.all(name);
         (opt, values.pop().expect("a setting has a default"))
     }
@@ -55,24 +55,24 @@ impl<'a> Values<'a> {
     }
 
     /// A count or size, in a type the range of the option fits into.
-    pub(crate) fn number<T: TryFrom<u64>>(&self, name: &str) -> Result<T, ConfigError> {
+    pub(super) fn number<T: TryFrom<u64>>(&self, name: &str) -> Result<T, ConfigError> {
         let amount = T::try_from(self.amount(name)?);
         // Only where `usize` has fewer bits than the table counts on.
         amount.map_err(|_| refused(self.one(name).1, "less on this machine".to_owned()))
     }
 
-    pub(crate) fn time(&self, name: &str) -> Result<Duration, ConfigError> {
+    pub(super) fn time(&self, name: &str) -> Result<Duration, ConfigError> {
         self.amount(name).map(Duration::from_millis)
     }
 
-    pub(crate) fn pace(&self, name: &str) -> Result<Pace, ConfigError> {
+    pub(super) fn pace(&self, name: &str) -> Result<Pace, ConfigError> {
         if self.one(name).1.value == "auto" {
             return Ok(Pace::Auto);
         }
         self.time(name).map(Pace::Fixed)
     }
 
-    pub(crate) fn switch(&self, name: &str) -> Result<Switch, ConfigError> {
+    pub(super) fn switch(&self, name: &str) -> Result<Switch, ConfigError> {
         let (opt, given) = self.one(name);
         match given.value.as_str() {
             "on" | "true" => Ok(Switch::On),
@@ -81,7 +81,7 @@ impl<'a> Values<'a> {
         }
     }
 
-    pub(crate) fn takeover(&self, name: &str) -> Result<Takeover, ConfigError> {
+    pub(super) fn takeover(&self, name: &str) -> Result<Takeover, ConfigError> {
         let (opt, given) = self.one(name);
         match given.value.as_str() {
             "refuse" => Ok(Takeover::Refuse),
@@ -90,7 +90,7 @@ impl<'a> Values<'a> {
         }
     }
 
-    pub(crate) fn cpus(&self, name: &str) -> Result<Cpus, ConfigError> {
+    pub(super) fn cpus(&self, name: &str) -> Result<Cpus, ConfigError> {
         let (opt, given) = self.one(name);
         match given.value.as_str() {
             "auto" => Ok(Cpus::Available),
@@ -102,7 +102,7 @@ impl<'a> Values<'a> {
         }
     }
 
-    pub(crate) fn addresses(&self, name: &str) -> Result<Vec<SocketAddr>, ConfigError> {
+    pub(super) fn addresses(&self, name: &str) -> Result<Vec<SocketAddr>, ConfigError> {
         let (opt, values) = self.all(name);
         let mut addresses = Vec::new();
         for given in values {
@@ -118,7 +118,7 @@ impl<'a> Values<'a> {
     }
 
     /// Addresses where a port alone is on loopback.
-    pub(crate) fn admin(&self, name: &str) -> Result<Vec<SocketAddr>, ConfigError> {
+    pub(super) fn admin(&self, name: &str) -> Result<Vec<SocketAddr>, ConfigError> {
         let mut addresses = self.addresses(name)?;
         let values = self.all(name).1;
         for (address, given) in addresses.iter_mut().zip(values) {
@@ -129,7 +129,7 @@ impl<'a> Values<'a> {
         Ok(addresses)
     }
 
-    pub(crate) fn origins(&self, name: &str) -> Result<Vec<String>, ConfigError> {
+    pub(super) fn origins(&self, name: &str) -> Result<Vec<String>, ConfigError> {
         let (opt, values) = self.all(name);
         let is_only = values.len() == 1;
         let origin = |given: Given| {
@@ -146,7 +146,7 @@ impl<'a> Values<'a> {
     }
 
     /// Names of hosts, without ports.
-    pub(crate) fn hosts(&self, name: &str) -> Result<Vec<String>, ConfigError> {
+    pub(super) fn hosts(&self, name: &str) -> Result<Vec<String>, ConfigError> {
         let (opt, values) = self.all(name);
         let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
         let host = |given: Given| match given.value.as_str() {
@@ -156,7 +156,7 @@ impl<'a> Values<'a> {
         values.into_iter().map(host).collect()
     }
 
-    pub(crate) fn path(&self, name: &str) -> Result<Option<PathBuf>, ConfigError> {
+    pub(super) fn path(&self, name: &str) -> Result<Option<PathBuf>, ConfigError> {
         Ok(self
             .paths(name)?
             .pop()
@@ -164,7 +164,7 @@ impl<'a> Values<'a> {
     }
 
     /// Addresses, unix sockets, or `none` alone.
-    pub(crate) fn listen(&self, name: &str) -> Result<Vec<ListenAddr>, ConfigError> {
+    pub(super) fn listen(&self, name: &str) -> Result<Vec<ListenAddr>, ConfigError> {
         let (opt, values) = self.all(name);
         if let [only] = values.as_slice()
             && only.value == "none"
@@ -191,7 +191,7 @@ impl<'a> Values<'a> {
     }
 
     /// Networks and words, separated by commas.
-    pub(crate) fn proxies(&self, name: &str) -> Result<Vec<Proxies>, ConfigError> {
+    pub(super) fn proxies(&self, name: &str) -> Result<Vec<Proxies>, ConfigError> {
         let (opt, values) = self.all(name);
         let mut all = Vec::new();
         for given in values {
@@ -204,7 +204,7 @@ impl<'a> Values<'a> {
         Ok(all)
     }
 
-    pub(crate) fn paths(&self, name: &str) -> Result<Vec<PathBuf>, ConfigError> {
+    pub(super) fn paths(&self, name: &str) -> Result<Vec<PathBuf>, ConfigError> {
         let (opt, values) = self.all(name);
         let path = |given: Given| match given.value.as_str() {
             "" => Err(refused(given, opt.range())),
@@ -213,7 +213,7 @@ impl<'a> Values<'a> {
         values.into_iter().map(path).collect()
     }
 
-    pub(crate) fn apps(&self, name: &str) -> Result<Vec<String>, ConfigError> {
+    pub(super) fn apps(&self, name: &str) -> Result<Vec<String>, ConfigError> {
         let (opt, values) = self.all(name);
         if let [only] = values.as_slice()
             && only.value == "*"
@@ -234,7 +234,7 @@ impl<'a> Values<'a> {
 
     /// Rules for other servers: those of `push` have one server each, and those of `pull` none
     /// where all streams would be the same.
-    pub(crate) fn rules(&self, name: &str) -> Result<Vec<Rule>, ConfigError> {
+    pub(super) fn rules(&self, name: &str) -> Result<Vec<Rule>, ConfigError> {
         let (opt, values) = self.all(name);
         if let [only] = values.as_slice()
             && only.value == "none"
@@ -252,7 +252,7 @@ impl<'a> Values<'a> {
     }
 
     /// Hosts that redirects may lead to.
-    pub(crate) fn allowed_hosts(&self, name: &str) -> Result<Vec<AllowedHost>, ConfigError> {
+    pub(super) fn allowed_hosts(&self, name: &str) -> Result<Vec<AllowedHost>, ConfigError> {
         let (opt, values) = self.all(name);
         if let [only] = values.as_slice()
             && only.value == "none"
@@ -270,7 +270,7 @@ impl<'a> Values<'a> {
     }
 
     /// A URL of this protocol, or `same` for none.
-    pub(crate) fn url(&self, name: &str) -> Result<Option<String>, ConfigError> {
+    pub(super) fn url(&self, name: &str) -> Result<Option<String>, ConfigError> {
         let (opt, given) = self.one(name);
         if given.value == "same" {
             return Ok(None);
@@ -282,7 +282,7 @@ impl<'a> Values<'a> {
         }
     }
 
-    pub(crate) fn log(&self, name: &str) -> Result<Option<String>, ConfigError> {
+    pub(super) fn log(&self, name: &str) -> Result<Option<String>, ConfigError> {
         let (opt, given) = self.one(name);
         if !is_filter(&given.value) {
             return Err(refused(given, opt.range()));
@@ -300,7 +300,7 @@ fn suits(name: &str, rule: &Rule) -> bool {
 }
 
 /// The error for a value out of what is expected.
-pub(crate) fn refused(given: Given, expected: String) -> ConfigError {
+pub(super) fn refused(given: Given, expected: String) -> ConfigError {
     ConfigError {
         flag: given.flag,
         value: Got::Value(given.value),

@@ -191,7 +191,7 @@ fn the_config_shows_no_keys() {
     let text = "push = live=rtmps://platform.example/app/SECRETKEY?k=SECRETQUERY\n\
                 pull = rtmp://origin.example/live?t=SECRETTOKEN\npace = 50 ms\n";
     let raw = crate::flags::Raw::from_file_text("text", text).unwrap();
-    let config = Config::from_raw(&raw).unwrap();
+    let config = raw.to_config().unwrap();
     let (status, body) = answered(&Route::Config, Vec::new(), &config);
     let shown = body.to_string();
     assert!(status == 200 && !shown.contains("SECRET"), "{shown}");

@@ -4,47 +4,47 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::listen::{ListenAddr, Proxies};
-use super::{Config, Pace, Switch, Takeover};
+use super::{Accepts, Opt, settings};
+use crate::config::listen::{ListenAddr, Proxies};
+use crate::config::{Config, Pace, Switch, Takeover};
 use crate::edge::redirect::AllowedHost;
 use crate::edge::rule::{self, Rule};
-use crate::flags::{Accepts, OPTIONS, Opt};
 
-impl Config {
-    /// The values in effect, `name = value` a line, as a `--config` file. Reading it gives an
-    /// equal configuration.
-    pub fn to_text(&self) -> String {
-        let mut text = String::new();
-        for opt in OPTIONS.iter().filter(|opt| opt.is_setting()) {
-            let values = self.shown(opt);
-            if values.is_empty() && opt.default.is_empty() {
-                text.push_str(&format!("# {} =\n", opt.name));
-            } else if values.is_empty() {
-                // Only `log` has a meaning of its own when absent.
-                text.push_str(&format!("# {} = {}, or RUST_LOG\n", opt.name, opt.default));
-            }
-            for value in values {
-                text.push_str(&format!("{} = {value}\n", opt.name));
-            }
+/// The values in effect, `name = value` a line, as a `--config` file. Reading it gives an equal
+/// configuration.
+pub(super) fn text(config: &Config) -> String {
+    let mut text = String::new();
+    for opt in settings() {
+        let values = opt.shown(config);
+        if values.is_empty() && opt.default.is_empty() {
+            text.push_str(&format!("# {} =\n", opt.name));
+        } else if values.is_empty() {
+            // Only `log` has a meaning of its own when absent.
+            text.push_str(&format!("# {} = {}, or RUST_LOG\n", opt.name, opt.default));
         }
-        text
+        for value in values {
+            text.push_str(&format!("{} = {value}\n", opt.name));
+        }
     }
+    text
+}
 
-    /// The values of one option as everybody may see them: of other servers without what may be
+impl Opt {
+    /// The values of this option as everybody may see them: of other servers without what may be
     /// a key.
-    pub fn public(&self, opt: &Opt) -> Vec<String> {
-        match opt.name {
-            "pull" => rule::labels(&self.pull),
-            "push" => rule::labels(&self.push),
+    pub fn public(&self, config: &Config) -> Vec<String> {
+        match self.name {
+            "pull" => rule::labels(&config.pull),
+            "push" => rule::labels(&config.push),
             // It may have a query.
-            "reconnect-to" if self.reconnect_to.is_some() => vec!["set".to_owned()],
-            _ => self.shown(opt),
+            "reconnect-to" if config.reconnect_to.is_some() => vec!["set".to_owned()],
+            _ => self.shown(config),
         }
     }
 
-    /// The values of one option as they would be given.
-    fn shown(&self, opt: &Opt) -> Vec<String> {
-        let amount = |amount: u64| match opt.accepts {
+    /// The values of this option as they would be given.
+    fn shown(&self, config: &Config) -> Vec<String> {
+        let amount = |amount: u64| match self.accepts {
             Accepts::Amount { unit, .. } => vec![unit.show(amount)],
             Accepts::Nothing | Accepts::Words(_) | Accepts::Text(_) => vec![amount.to_string()],
         };
@@ -55,76 +55,80 @@ impl Config {
         let paths = |paths: &[PathBuf]| paths.iter().map(|p| p.display().to_string()).collect();
         let hosts = |hosts: &[AllowedHost]| shown_or_none(hosts.iter().map(AllowedHost::to_string));
         let switch = |switch: Switch| word(if switch.is_on() { "on" } else { "off" });
-        match opt.name {
-            "app" if self.app.is_empty() => word("*"),
-            "app" => self.app.clone(),
-            "backlog" => amount(self.backlog.into()),
-            "chunk-size" => amount(self.chunk_size.into()),
-            "cpus" => vec![self.cpus.to_string()],
-            "drain" => time(self.drain),
-            "gop-cache" => switch(self.gop_cache),
-            "grace" => time(self.grace),
-            "handshake-timeout" => time(self.handshake_timeout),
-            "lag-max" => size(self.lag_max),
-            "limit-loopback" => switch(self.limit_loopback),
-            "listen" if self.listen.is_empty() => word("none"),
-            "listen" => self.listen.iter().map(ListenAddr::to_string).collect(),
-            "listen-tls" => addresses(&self.listen_tls),
-            "log" => self.log.iter().cloned().collect(),
-            "log-bytes" => size(self.log_bytes),
-            "max-connections" => size(self.max_connections.unwrap_or(0)),
-            "max-per-address" => size(self.max_per_address.unwrap_or(0)),
-            "max-streams" => size(self.max_streams.unwrap_or(0)),
-            "memory-max" => size(self.memory_max.unwrap_or(0)),
-            "nodelay" => switch(self.nodelay),
-            "pace" => match self.pace {
+        match self.name {
+            "backlog" => amount(config.backlog.into()),
+            "chunk-size" => amount(config.chunk_size.into()),
+            "cpus" => vec![config.cpus.to_string()],
+            "drain" => time(config.drain),
+            "gop-cache" => switch(config.gop_cache),
+            "grace" => time(config.grace),
+            "handshake-timeout" => time(config.handshake_timeout),
+            "lag-max" => size(config.lag_max),
+            "limit-loopback" => switch(config.limit_loopback),
+            "log" => config.log.iter().cloned().collect(),
+            "log-bytes" => size(config.log_bytes),
+            "max-connections" => size(config.max_connections.unwrap_or(0)),
+            "max-per-address" => size(config.max_per_address.unwrap_or(0)),
+            "max-streams" => size(config.max_streams.unwrap_or(0)),
+            "memory-max" => size(config.memory_max.unwrap_or(0)),
+            "nodelay" => switch(config.nodelay),
+            "pace" => match config.pace {
                 Pace::Auto => word("auto"),
                 Pace::Fixed(interval) => time(interval),
             },
-            "pace-max" => time(self.pace_max),
-            "ping" => time(self.ping.unwrap_or(Duration::ZERO)),
-            "play-wait" => time(self.play_wait),
-            "proxy-protocol" => self.proxy_protocol.iter().map(Proxies::to_string).collect(),
-            "publish-bitrate-max" => amount(self.publish_bitrate_max.unwrap_or(0)),
-            "publish-idle" => time(self.publish_idle),
-            "pull" => rules(&self.pull),
-            "pull-give-up" => time(self.pull_give_up),
-            "pull-linger" => time(self.pull_linger),
-            "pull-timeout" => time(self.pull_timeout),
-            "push" => rules(&self.push),
-            "push-strict" => switch(self.push_strict),
-            "rcvbuf" => size(self.rcvbuf.unwrap_or(0)),
-            "read-budget" => size(self.read_budget),
-            "redirect-allow" => hosts(&self.redirect_allow),
-            "reconnect-to" => word(self.reconnect_to.as_deref().unwrap_or("same")),
-            "send-timeout" => time(self.send_timeout),
-            "setup-timeout" => time(self.setup_timeout),
-            "skips-max" => size(self.skips_max.unwrap_or(0)),
-            "sndbuf" => size(self.sndbuf.unwrap_or(0)),
-            "stats-interval" => time(self.stats_interval.unwrap_or(Duration::ZERO)),
-            "takeover" => word(match self.takeover {
+            "pace-max" => time(config.pace_max),
+            "ping" => time(config.ping.unwrap_or(Duration::ZERO)),
+            "play-wait" => time(config.play_wait),
+            "publish-bitrate-max" => amount(config.publish_bitrate_max.unwrap_or(0)),
+            "publish-idle" => time(config.publish_idle),
+            "pull" => rules(&config.pull),
+            "pull-give-up" => time(config.pull_give_up),
+            "pull-linger" => time(config.pull_linger),
+            "pull-timeout" => time(config.pull_timeout),
+            "push" => rules(&config.push),
+            "push-strict" => switch(config.push_strict),
+            "rcvbuf" => size(config.rcvbuf.unwrap_or(0)),
+            "read-budget" => size(config.read_budget),
+            "redirect-allow" => hosts(&config.redirect_allow),
+            "reconnect-to" => word(config.reconnect_to.as_deref().unwrap_or("same")),
+            "send-timeout" => time(config.send_timeout),
+            "setup-timeout" => time(config.setup_timeout),
+            "skips-max" => size(config.skips_max.unwrap_or(0)),
+            "sndbuf" => size(config.sndbuf.unwrap_or(0)),
+            "stats-interval" => time(config.stats_interval.unwrap_or(Duration::ZERO)),
+            "takeover" => word(match config.takeover {
                 Takeover::Refuse => "refuse",
                 Takeover::Replace => "replace",
             }),
-            "tls-ca" => paths(&self.tls_ca),
-            "tls-cert" => paths(&self.tls_cert),
-            "tls-key" => paths(&self.tls_key),
-            "window" => time(self.window),
-            "window-ack" => amount(self.window_ack.into()),
-            "workers" => size(self.workers.unwrap_or(0)),
-            _ => self.shown_of_http(opt.name),
+            "tls-ca" => paths(&config.tls_ca),
+            "tls-cert" => paths(&config.tls_cert),
+            "tls-key" => paths(&config.tls_key),
+            "window" => time(config.window),
+            "window-ack" => amount(config.window_ack.into()),
+            "workers" => size(config.workers.unwrap_or(0)),
+            _ => self.shown_of_listeners(config),
         }
     }
 
-    /// The values of an option of HTTP as they would be given.
-    fn shown_of_http(&self, name: &str) -> Vec<String> {
-        let token = self.admin_token_file.iter();
-        match name {
-            "admin" => addresses(&self.admin),
+    /// The values of this option, one of listeners, as they would be given.
+    fn shown_of_listeners(&self, config: &Config) -> Vec<String> {
+        let token = config.admin_token_file.iter();
+        match self.name {
+            "admin" => addresses(&config.admin),
             "admin-token-file" => shown_or_none(token.map(|path| path.display().to_string())),
-            "http" => addresses(&self.http),
-            "http-cors" => self.http_cors.clone(),
-            "http-host" => self.http_host.clone(),
+            "app" if config.app.is_empty() => vec!["*".to_owned()],
+            "app" => config.app.clone(),
+            "listen" if config.listen.is_empty() => vec!["none".to_owned()],
+            "listen" => config.listen.iter().map(ListenAddr::to_string).collect(),
+            "listen-tls" => addresses(&config.listen_tls),
+            "proxy-protocol" => config
+                .proxy_protocol
+                .iter()
+                .map(Proxies::to_string)
+                .collect(),
+            "http" => addresses(&config.http),
+            "http-cors" => config.http_cors.clone(),
+            "http-host" => config.http_host.clone(),
             _ => Vec::new(),
         }
     }
@@ -145,9 +149,7 @@ fn shown_or_none(values: impl Iterator<Item = String>) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::config::tests::settings;
-    use crate::flags::Raw;
+    use crate::flags::{Raw, settings};
 
     /// A value for every setting that is not its default, as it is printed.
     const OTHER: &str = "\
@@ -216,9 +218,9 @@ stats-interval = 2 s
     /// The configuration in a file, what is printed of it, and that this reads back as the same.
     #[track_caller]
     fn printed(text: &str) -> String {
-        let read = |text| Config::from_raw(&Raw::from_file_text("text", text)?);
+        let read = |text| Raw::from_file_text("text", text)?.to_config();
         let config = read(text).unwrap();
-        let printed = config.to_text();
+        let printed = super::text(&config);
         assert_eq!(read(&printed), Ok(config), "{printed}");
         printed
     }

@@ -1,15 +1,18 @@
-//! Tests of config.rs and of what is read into it; those of its other files are there.
+//! What each option takes and refuses, and what settings ask of each other.
+
+use std::time::Duration;
 
 use super::*;
-use crate::flags::{OPTIONS, Opt};
-use crate::flags::{Outcome, parse};
+use crate::config::listen::{ListenAddr, Proxies};
+use crate::config::{Cpus, Pace, Switch, Takeover};
+use crate::flags::{Outcome, parse, settings};
 
-pub(super) fn outcome(args: &[&str]) -> Result<Outcome, ConfigError> {
+fn outcome(args: &[&str]) -> Result<Outcome, ConfigError> {
     parse(&args.iter().map(|arg| (*arg).to_owned()).collect::<Vec<_>>())
 }
 
 #[track_caller]
-pub(super) fn config(args: &[&str]) -> Config {
+fn config(args: &[&str]) -> Config {
     match outcome(args) {
         Ok(Outcome::Run(config)) => config,
         other => panic!("{args:?} gave {other:?}"),
@@ -18,7 +21,7 @@ pub(super) fn config(args: &[&str]) -> Config {
 
 /// `--name value` is refused and all three parts are named.
 #[track_caller]
-pub(super) fn check_refused(name: &str, value: &str, expected: &str) {
+fn check_refused(name: &str, value: &str, expected: &str) {
     let error = outcome(&[&format!("--{name}"), value])
         .unwrap_err()
         .to_string();
@@ -262,6 +265,112 @@ fn zero_and_words_have_types_of_their_own() {
     );
 }
 
-pub(super) fn settings() -> impl Iterator<Item = &'static Opt> {
-    OPTIONS.iter().filter(|opt| opt.is_setting())
+#[test]
+fn listeners_of_http_have_addresses_of_their_own_and_open_ones_a_token() {
+    let token = ["--admin-token-file", "token"];
+    config(&["--http", "8080", "--admin", "9090", "--http-cors", "*"]);
+    config(&[&["--admin", "0.0.0.0:9090"][..], &token].concat());
+    for (args, expected) in [
+        (
+            vec!["--admin", "0.0.0.0:9090"],
+            "--admin: got \"0.0.0.0:9090\"; expected a loopback address, or \
+             --admin-token-file as well",
+        ),
+        (
+            vec!["--http", "1935"],
+            "--http: got \"1935\"; expected an address that no other listener has",
+        ),
+        (
+            vec!["--http", "127.0.0.1:9090", "--admin", "9090"],
+            "--admin: got \"9090\"; expected an address that no other listener has",
+        ),
+        (
+            vec!["--http", "9090", "--admin", "9090"],
+            "--admin: got \"9090\"; expected an address that no other listener has",
+        ),
+        (
+            vec!["--http-cors", "*"],
+            "--http-cors: got \"*\"; expected --http as well",
+        ),
+        (
+            vec!["--http-host", "tv.example"],
+            "--http-host: got \"tv.example\"; expected --http or --admin as well",
+        ),
+        (
+            vec!["--http", "8080", "--http-host", "tv.example:80"],
+            "--http-host: got \"tv.example:80\"; expected the name of a host, such as \
+             tv.example, without a port",
+        ),
+        (
+            token.to_vec(),
+            "--admin-token-file: got \"token\"; expected --admin as well",
+        ),
+    ] {
+        let error = outcome(&args).unwrap_err();
+        assert_eq!(error.to_string(), expected);
+    }
+}
+
+#[test]
+fn tls_listeners_need_pairs_and_pairs_need_listeners() {
+    let tls = ["--listen-tls", "1936"];
+    let pair = ["--tls-cert", "a.pem", "--tls-key", "a.key"];
+    let two = config(&[&tls[..], &pair, &pair].concat());
+    assert_eq!(two.tls_cert.len(), 2);
+    let none = ["--listen", "none"];
+    assert!(config(&[&none[..], &tls, &pair].concat()).listen.is_empty());
+    let taken = ["--listen", "1936"];
+    for (args, expected) in [
+        (
+            vec![&tls[..]],
+            "--listen-tls: got \"1936\"; expected --tls-cert and --tls-key as well",
+        ),
+        (
+            vec![&pair[..]],
+            "--tls-cert: got \"a.pem\"; expected --listen-tls as well",
+        ),
+        (
+            vec![&tls[..], &pair[..2]],
+            "--tls-cert: got \"a.pem\"; expected a --tls-key for each --tls-cert",
+        ),
+        (
+            vec![&tls[..], &pair, &pair[2..]],
+            "--tls-key: got \"a.key\"; expected a --tls-cert for each --tls-key",
+        ),
+        (
+            vec![&tls[..], &pair, &taken],
+            "--listen-tls: got \"1936\"; expected an address that --listen does not have",
+        ),
+        (
+            vec![&none[..]],
+            "--listen: got \"none\"; expected --listen-tls as well, or an address",
+        ),
+    ] {
+        let error = outcome(&args.concat()).unwrap_err().to_string();
+        assert_eq!(error, expected);
+    }
+    check_refused("tls-ca", "", &Opt::find("tls-ca").unwrap().range());
+}
+
+#[test]
+fn a_lag_that_the_log_cannot_serve_is_refused() {
+    let expected = "expected at most --log-bytes, which is";
+    let error = outcome(&["--lag-max", "32m"]).unwrap_err().to_string();
+    assert_eq!(error, format!("--lag-max: got \"32m\"; {expected} 16 MiB"));
+    // One that was not given follows the log.
+    assert_eq!(config(&["--log-bytes", "1m"]).lag_max, 1 << 20);
+    for (size, bytes) in [("256k", 256 << 10), ("1g", 1 << 30)] {
+        let config = config(&["--log-bytes", size, "--lag-max", size]);
+        assert_eq!((config.log_bytes, config.lag_max), (bytes, bytes));
+    }
+}
+
+#[test]
+fn a_memory_that_two_logs_would_fill_is_refused() {
+    let expected = "0, or at least 64 MiB and twice --log-bytes";
+    check_refused("memory-max", "63m", expected);
+    assert_eq!(config(&["--memory-max", "64m"]).memory_max, Some(64 << 20));
+    let large = ["--log-bytes", "1g", "--memory-max"];
+    assert!(outcome(&[&large[..], &["2047m"]].concat()).is_err());
+    assert!(outcome(&[&large[..], &["2g"]].concat()).is_ok());
 }
