@@ -27,6 +27,29 @@ pub use check::Conflict;
 pub use error::{ConfigError, Got};
 pub use kind::{Cpus, Pace, Switch, Takeover};
 
+/// Declares [`Config`], and what goes through all of its fields.
+macro_rules! config {
+    (
+        $(#[$about:meta])*
+        pub struct Config { $($(#[$doc:meta])* pub $field:ident: $kind:ty,)* }
+    ) => {
+        $(#[$about])*
+        pub struct Config { $($(#[$doc])* pub $field: $kind,)* }
+
+        impl Config {
+            /// One to be filled in: none of its values is a default or means anything.
+            pub(crate) fn blank() -> Self {
+                Self { $($field: Default::default(),)* }
+            }
+
+            /// The names of the fields.
+            #[cfg(test)]
+            pub(crate) const FIELDS: &[&str] = &[$(stringify!($field)),*];
+        }
+    };
+}
+
+config! {
 /// Everything an operator can set. All values are within the ranges of `flags::OPTIONS`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -142,6 +165,7 @@ pub struct Config {
     pub window_ack: u32,
     /// Number of workers; `None` for one per available core.
     pub workers: Option<usize>,
+}
 }
 
 impl Config {

@@ -4,11 +4,12 @@ use std::fmt;
 use std::time::Duration;
 
 /// Something that is on or off.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Switch {
     /// On.
     On,
     /// Off.
+    #[default]
     Off,
 }
 
@@ -20,27 +21,30 @@ impl Switch {
 }
 
 /// When players that follow live are written to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Pace {
     /// At most once in this time; zero for every turn.
     Fixed(Duration),
     /// At once while there is little to do, up to every `pace_max` under load.
+    #[default]
     Auto,
 }
 
 /// What happens to a publisher who asks for a name in use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Takeover {
     /// The new one is refused.
+    #[default]
     Refuse,
     /// The old one is closed.
     Replace,
 }
 
 /// Where workers are pinned.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Cpus {
     /// To the available cores in order.
+    #[default]
     Available,
     /// Nowhere.
     Unpinned,

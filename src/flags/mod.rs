@@ -2,8 +2,8 @@
 //!
 //! `OPTIONS` has one row per option. From it come what getopts accepts, `--help`, the table in
 //! the README, the reader of `--config` files, `--print-config`, and the ranges that values are
-//! checked against. To add a setting: a row in `table`, a field in `config::Config`, and the lines
-//! in `read` and `print` that read and print it.
+//! checked against. To add an option: a field in `config::Config` and a row in `table`, which says
+//! by its kind (`kind`) how the field is read and printed.
 //!
 //! ```text
 //! arguments --> Raw <-- file        strings, and where each was given
@@ -20,18 +20,20 @@
 
 mod file;
 mod help;
+mod kind;
 mod print;
 mod read;
 mod table;
 mod value;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use getopts::{Fail, Options, ParsingStyle};
 
 use crate::config::unit::Unit;
 use crate::config::{Config, ConfigError, Got};
+
+use kind::Field;
 
 pub use help::{help, markdown_table, version};
 pub use table::OPTIONS;
@@ -51,6 +53,8 @@ pub struct Opt {
     pub default: &'static str,
     /// Whether it may be given more than once.
     pub repeat: Repeat,
+    /// The field of the configuration that it sets, and how; `None` for what only prints a text.
+    field: Option<Field>,
     /// The heading it stands under.
     pub category: Category,
     /// What it does, in one line.
@@ -244,31 +248,27 @@ pub enum Outcome {
 /// Understands a command line, given without the name of the program. Reads the `--config` file
 /// when there is one. On an error the caller writes it to standard error and exits with 2.
 pub fn parse(args: &[String]) -> Result<Outcome, ConfigError> {
-    let (raw, switches) = split(args)?;
-    if switches.contains(&"help") {
+    let raw = split(args)?;
+    if raw.is_given("help") {
         return Ok(Outcome::Print(help()));
     }
-    if switches.contains(&"version") {
+    if raw.is_given("version") {
         return Ok(Outcome::Print(version()));
     }
     let mut all = Raw::default();
-    let path = raw.given.get("config").and_then(|given| given.first());
-    let path = path.map(|given| given.value.clone());
-    if let Some(path) = &path {
-        all = file::read(path)?;
+    if let Some(path) = raw.given.get("config").and_then(|given| given.first()) {
+        all = file::read(&path.value)?;
     }
     all.override_with(raw);
-    let mut config = all.to_config()?;
-    config.file = path.map(PathBuf::from);
-    config.reuse_port_with_others = switches.contains(&"reuse-port-with-others");
-    if switches.contains(&"print-config") {
+    let config = all.to_config()?;
+    if all.is_given("print-config") {
         return Ok(Outcome::Print(print::text(&config)));
     }
     Ok(Outcome::Run(config))
 }
 
-/// Sorts the arguments into values and switches.
-fn split(args: &[String]) -> Result<(Raw, Vec<&'static str>), ConfigError> {
+/// Sorts the arguments by option; a switch that is given has one empty value.
+fn split(args: &[String]) -> Result<Raw, ConfigError> {
     let matches = registered()
         .parse(args)
         .map_err(|fail| explain(&fail, args))?;
@@ -280,25 +280,25 @@ fn split(args: &[String]) -> Result<(Raw, Vec<&'static str>), ConfigError> {
         });
     }
     let mut raw = Raw::default();
-    let mut switches = Vec::new();
     for opt in OPTIONS {
-        if matches!(opt.accepts, Accepts::Nothing) {
-            if matches.opt_present(opt.name) {
-                switches.push(opt.name);
-            }
-            continue;
-        }
         let flag = format!("--{}", opt.name);
         let given = |value| Given {
             flag: flag.clone(),
             value,
         };
-        let values: Vec<Given> = matches.opt_strs(opt.name).into_iter().map(given).collect();
+        let strings = match opt.accepts {
+            Accepts::Nothing if matches.opt_present(opt.name) => vec![String::new()],
+            Accepts::Nothing => Vec::new(),
+            Accepts::Words(_) | Accepts::Amount { .. } | Accepts::Text(_) => {
+                matches.opt_strs(opt.name)
+            }
+        };
+        let values: Vec<Given> = strings.into_iter().map(given).collect();
         if !values.is_empty() {
             raw.given.insert(opt.name, values);
         }
     }
-    Ok((raw, switches))
+    Ok(raw)
 }
 
 /// The table as getopts takes it.

@@ -1,14 +1,7 @@
 //! The settings in effect as text: what --print-config prints, and a `--config` file.
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::time::Duration;
-
-use super::{Accepts, Opt, settings};
-use crate::config::listen::{ListenAddr, Proxies};
-use crate::config::{Config, Pace, Switch, Takeover};
-use crate::edge::redirect::AllowedHost;
-use crate::edge::rule::{self, Rule};
+use super::{Opt, settings};
+use crate::config::Config;
 
 /// The values in effect, `name = value` a line, as a `--config` file. Reading it gives an equal
 /// configuration.
@@ -33,118 +26,15 @@ impl Opt {
     /// The values of this option as everybody may see them: of other servers without what may be
     /// a key.
     pub fn public(&self, config: &Config) -> Vec<String> {
-        match self.name {
-            "pull" => rule::labels(&config.pull),
-            "push" => rule::labels(&config.push),
-            // It may have a query.
-            "reconnect-to" if config.reconnect_to.is_some() => vec!["set".to_owned()],
-            _ => self.shown(config),
-        }
+        let shown = self.field.map(|field| (field.show_public)(config, self));
+        shown.unwrap_or_default()
     }
 
     /// The values of this option as they would be given.
     fn shown(&self, config: &Config) -> Vec<String> {
-        let amount = |amount: u64| match self.accepts {
-            Accepts::Amount { unit, .. } => vec![unit.show(amount)],
-            Accepts::Nothing | Accepts::Words(_) | Accepts::Text(_) => vec![amount.to_string()],
-        };
-        let size = |size: usize| amount(size as u64);
-        let time = |time: Duration| amount(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
-        let word = |word: &str| vec![word.to_owned()];
-        let rules = |rules: &[Rule]| shown_or_none(rules.iter().map(Rule::to_string));
-        let paths = |paths: &[PathBuf]| paths.iter().map(|p| p.display().to_string()).collect();
-        let hosts = |hosts: &[AllowedHost]| shown_or_none(hosts.iter().map(AllowedHost::to_string));
-        let switch = |switch: Switch| word(if switch.is_on() { "on" } else { "off" });
-        match self.name {
-            "backlog" => amount(config.backlog.into()),
-            "chunk-size" => amount(config.chunk_size.into()),
-            "cpus" => vec![config.cpus.to_string()],
-            "drain" => time(config.drain),
-            "gop-cache" => switch(config.gop_cache),
-            "grace" => time(config.grace),
-            "handshake-timeout" => time(config.handshake_timeout),
-            "lag-max" => size(config.lag_max),
-            "limit-loopback" => switch(config.limit_loopback),
-            "log" => config.log.iter().cloned().collect(),
-            "log-bytes" => size(config.log_bytes),
-            "max-connections" => size(config.max_connections.unwrap_or(0)),
-            "max-per-address" => size(config.max_per_address.unwrap_or(0)),
-            "max-streams" => size(config.max_streams.unwrap_or(0)),
-            "memory-max" => size(config.memory_max.unwrap_or(0)),
-            "nodelay" => switch(config.nodelay),
-            "pace" => match config.pace {
-                Pace::Auto => word("auto"),
-                Pace::Fixed(interval) => time(interval),
-            },
-            "pace-max" => time(config.pace_max),
-            "ping" => time(config.ping.unwrap_or(Duration::ZERO)),
-            "play-wait" => time(config.play_wait),
-            "publish-bitrate-max" => amount(config.publish_bitrate_max.unwrap_or(0)),
-            "publish-idle" => time(config.publish_idle),
-            "pull" => rules(&config.pull),
-            "pull-give-up" => time(config.pull_give_up),
-            "pull-linger" => time(config.pull_linger),
-            "pull-timeout" => time(config.pull_timeout),
-            "push" => rules(&config.push),
-            "push-strict" => switch(config.push_strict),
-            "rcvbuf" => size(config.rcvbuf.unwrap_or(0)),
-            "read-budget" => size(config.read_budget),
-            "redirect-allow" => hosts(&config.redirect_allow),
-            "reconnect-to" => word(config.reconnect_to.as_deref().unwrap_or("same")),
-            "send-timeout" => time(config.send_timeout),
-            "setup-timeout" => time(config.setup_timeout),
-            "skips-max" => size(config.skips_max.unwrap_or(0)),
-            "sndbuf" => size(config.sndbuf.unwrap_or(0)),
-            "stats-interval" => time(config.stats_interval.unwrap_or(Duration::ZERO)),
-            "takeover" => word(match config.takeover {
-                Takeover::Refuse => "refuse",
-                Takeover::Replace => "replace",
-            }),
-            "tls-ca" => paths(&config.tls_ca),
-            "tls-cert" => paths(&config.tls_cert),
-            "tls-key" => paths(&config.tls_key),
-            "window" => time(config.window),
-            "window-ack" => amount(config.window_ack.into()),
-            "workers" => size(config.workers.unwrap_or(0)),
-            _ => self.shown_of_listeners(config),
-        }
+        let shown = self.field.map(|field| (field.show)(config, self));
+        shown.unwrap_or_default()
     }
-
-    /// The values of this option, one of listeners, as they would be given.
-    fn shown_of_listeners(&self, config: &Config) -> Vec<String> {
-        let token = config.admin_token_file.iter();
-        match self.name {
-            "admin" => addresses(&config.admin),
-            "admin-token-file" => shown_or_none(token.map(|path| path.display().to_string())),
-            "app" if config.app.is_empty() => vec!["*".to_owned()],
-            "app" => config.app.clone(),
-            "listen" if config.listen.is_empty() => vec!["none".to_owned()],
-            "listen" => config.listen.iter().map(ListenAddr::to_string).collect(),
-            "listen-tls" => addresses(&config.listen_tls),
-            "proxy-protocol" => config
-                .proxy_protocol
-                .iter()
-                .map(Proxies::to_string)
-                .collect(),
-            "http" => addresses(&config.http),
-            "http-cors" => config.http_cors.clone(),
-            "http-host" => config.http_host.clone(),
-            _ => Vec::new(),
-        }
-    }
-}
-
-fn addresses(list: &[SocketAddr]) -> Vec<String> {
-    list.iter().map(SocketAddr::to_string).collect()
-}
-
-/// What there is of a list, or the word for an empty one.
-fn shown_or_none(values: impl Iterator<Item = String>) -> Vec<String> {
-    let shown: Vec<String> = values.collect();
-    if shown.is_empty() {
-        return vec!["none".to_owned()];
-    }
-    shown
 }
 
 #[cfg(test)]

@@ -1,9 +1,15 @@
-//! The table of options: the one place where an option's name, default, range and meaning are.
+//! The table of options: the one place where an option's name, default, range and meaning are, and
+//! which field of the configuration it sets.
 //!
 //! Rows stand under their category in the order of the help, sorted by name within it. Defaults
 //! are written as they are printed and are parsed like any other value. Times in ranges are in
 //! the unit a bare number has.
 
+use super::kind::{
+    ADDRESSES, ADMIN, ALLOWED_HOSTS, APPS, CONFIG_FILE, CPUS, FILE_OR_NONE, FILES, GIVEN, HOSTS,
+    LISTEN, LOG, ORIGINS, PACE, PROXIES, PULL_RULES, PUSH_RULES, SWITCH, TAKEOVER, TIME,
+    TIME_OR_NONE, URL_OR_SAME, field, number, number_or_none,
+};
 use super::{Accepts, Category, Opt, Repeat};
 use crate::config::unit::Unit;
 use crate::limits::{NAME_BYTES_MAX, WORKERS_MAX};
@@ -12,6 +18,7 @@ use crate::limits::{NAME_BYTES_MAX, WORKERS_MAX};
 pub const OPTIONS: &[Opt] = &[
     Opt {
         name: "app",
+        field: field!(app, APPS),
         hint: "NAME",
         accepts: Accepts::Text(
             "an app as in the URL, such as live or live/one, at most 256 bytes; or * alone",
@@ -26,6 +33,7 @@ pub const OPTIONS: &[Opt] = &[
     },
     Opt {
         name: "backlog",
+        field: field!(backlog, number()),
         hint: "N",
         accepts: count(1, 65_535),
         default: "4096",
@@ -36,6 +44,7 @@ pub const OPTIONS: &[Opt] = &[
     },
     Opt {
         name: "listen",
+        field: field!(listen, LISTEN),
         hint: "ADDR",
         accepts: Accepts::Text(
             "ADDRESS:PORT, [IPV6]:PORT, :PORT or PORT, each once, with PORT 0 to 65535; \
@@ -53,6 +62,7 @@ pub const OPTIONS: &[Opt] = &[
     },
     Opt {
         name: "listen-tls",
+        field: field!(listen_tls, ADDRESSES),
         hint: "ADDR",
         accepts: Accepts::Text(
             "ADDRESS:PORT, [IPV6]:PORT, :PORT or PORT, each once, with PORT 0 to 65535",
@@ -66,6 +76,7 @@ pub const OPTIONS: &[Opt] = &[
     },
     Opt {
         name: "proxy-protocol",
+        field: field!(proxy_protocol, PROXIES),
         hint: "CIDR",
         accepts: Accepts::Text("addresses, networks like 10.0.0.0/8, or unix, separated by commas"),
         repeat: Repeat::Many,
@@ -80,6 +91,7 @@ pub const OPTIONS: &[Opt] = &[
     },
     Opt {
         name: "reuse-port-with-others",
+        field: field!(reuse_port_with_others, GIVEN),
         category: Category::Listening,
         meaning: "Listen also where another relay listens already.",
         note: "For upgrades: the kernel deals connections out to both until the other one is \
@@ -89,6 +101,7 @@ pub const OPTIONS: &[Opt] = &[
     },
     Opt {
         name: "tls-ca",
+        field: field!(tls_ca, FILES),
         hint: "FILE",
         accepts: Accepts::Text("a PEM file of certificates"),
         repeat: Repeat::Many,
@@ -99,6 +112,7 @@ pub const OPTIONS: &[Opt] = &[
     },
     Opt {
         name: "tls-cert",
+        field: field!(tls_cert, FILES),
         hint: "FILE",
         accepts: Accepts::Text("a PEM file of a certificate and those between it and its root"),
         repeat: Repeat::Many,
@@ -110,6 +124,7 @@ pub const OPTIONS: &[Opt] = &[
     },
     Opt {
         name: "tls-key",
+        field: field!(tls_key, FILES),
         hint: "FILE",
         accepts: Accepts::Text("a PEM file of the key of a certificate"),
         repeat: Repeat::Many,
@@ -120,6 +135,7 @@ pub const OPTIONS: &[Opt] = &[
     },
     Opt {
         name: "cpus",
+        field: field!(cpus, CPUS),
         hint: "LIST",
         accepts: Accepts::Text(
             "auto, none, or numbers and ranges like 0,2-3, each once, from 0 to 1023",
@@ -135,6 +151,7 @@ pub const OPTIONS: &[Opt] = &[
     },
     Opt {
         name: "workers",
+        field: field!(workers, number_or_none()),
         hint: "N",
         accepts: count(0, WORKERS_MAX as u64),
         default: "0",
@@ -146,6 +163,7 @@ pub const OPTIONS: &[Opt] = &[
     },
     Opt {
         name: "pace",
+        field: field!(pace, PACE),
         hint: "MS",
         accepts: Accepts::Amount {
             unit: Unit::Milliseconds,
@@ -163,6 +181,7 @@ pub const OPTIONS: &[Opt] = &[
     },
     Opt {
         name: "pace-max",
+        field: field!(pace_max, TIME),
         hint: "MS",
         accepts: Accepts::Amount {
             unit: Unit::Milliseconds,
@@ -178,6 +197,7 @@ pub const OPTIONS: &[Opt] = &[
     },
     Opt {
         name: "read-budget",
+        field: field!(read_budget, number()),
         hint: "SIZE",
         accepts: bytes(4 << 10, 16 << 20),
         default: "256 KiB",
@@ -188,6 +208,7 @@ pub const OPTIONS: &[Opt] = &[
     },
     Opt {
         name: "gop-cache",
+        field: field!(gop_cache, SWITCH),
         hint: "WHEN",
         accepts: ON_OFF,
         default: "on",
@@ -199,6 +220,7 @@ pub const OPTIONS: &[Opt] = &[
     },
     Opt {
         name: "grace",
+        field: field!(grace, TIME),
         hint: "TIME",
         accepts: seconds(0, 3600),
         default: "10 s",
@@ -209,6 +231,7 @@ pub const OPTIONS: &[Opt] = &[
     },
     Opt {
         name: "lag-max",
+        field: field!(lag_max, number()),
         hint: "SIZE",
         accepts: bytes(64 << 10, 1 << 30),
         default: "4 MiB",
@@ -220,6 +243,7 @@ pub const OPTIONS: &[Opt] = &[
     },
     Opt {
         name: "log-bytes",
+        field: field!(log_bytes, number()),
         hint: "SIZE",
         accepts: bytes(256 << 10, 1 << 30),
         default: "16 MiB",
@@ -231,6 +255,7 @@ pub const OPTIONS: &[Opt] = &[
     },
     Opt {
         name: "play-wait",
+        field: field!(play_wait, TIME),
         hint: "TIME",
         accepts: seconds(0, 3600),
         default: "10 s",
@@ -241,6 +266,7 @@ pub const OPTIONS: &[Opt] = &[
     },
     Opt {
         name: "takeover",
+        field: field!(takeover, TAKEOVER),
         hint: "HOW",
         accepts: Accepts::Words(&["refuse", "replace"]),
         default: "refuse",
@@ -252,6 +278,7 @@ pub const OPTIONS: &[Opt] = &[
     },
     Opt {
         name: "window",
+        field: field!(window, TIME),
         hint: "TIME",
         accepts: seconds(0, 600),
         default: "0 s",
@@ -263,6 +290,7 @@ pub const OPTIONS: &[Opt] = &[
     },
     Opt {
         name: "pull",
+        field: field!(pull, PULL_RULES),
         hint: "RULE",
         accepts: Accepts::Text(
             "[APP=]URL[,URL...], each URL once, as rtmp://[USER:PASSWORD@]HOST[:PORT][/PATH]\
@@ -282,6 +310,7 @@ pub const OPTIONS: &[Opt] = &[
     },
     Opt {
         name: "pull-give-up",
+        field: field!(pull_give_up, TIME),
         hint: "TIME",
         accepts: seconds(1, 3600),
         default: "15 s",
@@ -294,6 +323,7 @@ pub const OPTIONS: &[Opt] = &[
     },
     Opt {
         name: "pull-linger",
+        field: field!(pull_linger, TIME),
         hint: "TIME",
         accepts: seconds(0, 3600),
         default: "10 s",
@@ -306,6 +336,7 @@ pub const OPTIONS: &[Opt] = &[
     },
     Opt {
         name: "pull-timeout",
+        field: field!(pull_timeout, TIME),
         hint: "TIME",
         accepts: seconds(1, 60),
         default: "5 s",
@@ -319,6 +350,7 @@ pub const OPTIONS: &[Opt] = &[
     },
     Opt {
         name: "push",
+        field: field!(push, PUSH_RULES),
         hint: "RULE",
         accepts: Accepts::Text(
             "[APP=]URL, once each, as rtmp://[USER:PASSWORD@]HOST[:PORT][/PATH][?QUERY] or \
@@ -336,6 +368,7 @@ pub const OPTIONS: &[Opt] = &[
     },
     Opt {
         name: "push-strict",
+        field: field!(push_strict, SWITCH),
         hint: "WHEN",
         accepts: ON_OFF,
         default: "off",
@@ -346,6 +379,7 @@ pub const OPTIONS: &[Opt] = &[
     },
     Opt {
         name: "redirect-allow",
+        field: field!(redirect_allow, ALLOWED_HOSTS),
         hint: "HOST",
         accepts: Accepts::Text("HOST[:PORT], each once, an IPv6 address in brackets; or none"),
         default: "none",
@@ -360,6 +394,7 @@ pub const OPTIONS: &[Opt] = &[
     },
     Opt {
         name: "admin",
+        field: field!(admin, ADMIN),
         hint: "ADDR",
         accepts: Accepts::Text(
             "PORT, ADDRESS:PORT or [IPV6]:PORT, each once, with PORT 0 to 65535; others than \
@@ -376,6 +411,7 @@ pub const OPTIONS: &[Opt] = &[
     },
     Opt {
         name: "admin-token-file",
+        field: field!(admin_token_file, FILE_OR_NONE),
         hint: "FILE",
         accepts: Accepts::Text("a file whose first line is the token, or none"),
         default: "none",
@@ -386,6 +422,7 @@ pub const OPTIONS: &[Opt] = &[
     },
     Opt {
         name: "http",
+        field: field!(http, ADDRESSES),
         hint: "ADDR",
         accepts: Accepts::Text(
             "ADDRESS:PORT, [IPV6]:PORT, :PORT or PORT, each once, with PORT 0 to 65535",
@@ -400,6 +437,7 @@ pub const OPTIONS: &[Opt] = &[
     },
     Opt {
         name: "http-cors",
+        field: field!(http_cors, ORIGINS),
         hint: "ORIGIN",
         accepts: Accepts::Text("an origin such as https://tv.example, or * alone"),
         repeat: Repeat::Many,
@@ -411,6 +449,7 @@ pub const OPTIONS: &[Opt] = &[
     },
     Opt {
         name: "http-host",
+        field: field!(http_host, HOSTS),
         hint: "NAME",
         accepts: Accepts::Text("the name of a host, such as tv.example, without a port"),
         repeat: Repeat::Many,
@@ -423,6 +462,7 @@ pub const OPTIONS: &[Opt] = &[
     },
     Opt {
         name: "limit-loopback",
+        field: field!(limit_loopback, SWITCH),
         hint: "WHEN",
         accepts: ON_OFF,
         default: "off",
@@ -435,6 +475,7 @@ pub const OPTIONS: &[Opt] = &[
     },
     Opt {
         name: "max-connections",
+        field: field!(max_connections, number_or_none()),
         hint: "N",
         accepts: count(0, 10_000_000),
         default: "0",
@@ -447,6 +488,7 @@ pub const OPTIONS: &[Opt] = &[
     },
     Opt {
         name: "max-per-address",
+        field: field!(max_per_address, number_or_none()),
         hint: "N",
         accepts: count(0, 10_000_000),
         default: "1000",
@@ -461,6 +503,7 @@ pub const OPTIONS: &[Opt] = &[
     },
     Opt {
         name: "max-streams",
+        field: field!(max_streams, number_or_none()),
         hint: "N",
         accepts: count(0, 10_000_000),
         default: "10000",
@@ -472,6 +515,7 @@ pub const OPTIONS: &[Opt] = &[
     },
     Opt {
         name: "memory-max",
+        field: field!(memory_max, number_or_none()),
         hint: "SIZE",
         accepts: bytes(0, 1 << 40),
         default: "0",
@@ -485,6 +529,7 @@ pub const OPTIONS: &[Opt] = &[
     },
     Opt {
         name: "publish-bitrate-max",
+        field: field!(publish_bitrate_max, number_or_none()),
         hint: "RATE",
         accepts: Accepts::Amount {
             unit: Unit::Bits,
@@ -501,6 +546,7 @@ pub const OPTIONS: &[Opt] = &[
     },
     Opt {
         name: "skips-max",
+        field: field!(skips_max, number_or_none()),
         hint: "N",
         accepts: count(0, 1000),
         default: "0",
@@ -512,6 +558,7 @@ pub const OPTIONS: &[Opt] = &[
     },
     Opt {
         name: "drain",
+        field: field!(drain, TIME),
         hint: "TIME",
         accepts: seconds(0, 3600),
         default: "5 s",
@@ -524,6 +571,7 @@ pub const OPTIONS: &[Opt] = &[
     },
     Opt {
         name: "handshake-timeout",
+        field: field!(handshake_timeout, TIME),
         hint: "TIME",
         accepts: seconds(1, 300),
         default: "10 s",
@@ -534,6 +582,7 @@ pub const OPTIONS: &[Opt] = &[
     },
     Opt {
         name: "publish-idle",
+        field: field!(publish_idle, TIME),
         hint: "TIME",
         accepts: seconds(1, 3600),
         default: "15 s",
@@ -544,6 +593,7 @@ pub const OPTIONS: &[Opt] = &[
     },
     Opt {
         name: "reconnect-to",
+        field: field!(reconnect_to, URL_OR_SAME),
         hint: "URL",
         accepts: Accepts::Text("rtmp://HOST[:PORT][/APP] or rtmps://, or same"),
         default: "same",
@@ -554,6 +604,7 @@ pub const OPTIONS: &[Opt] = &[
     },
     Opt {
         name: "send-timeout",
+        field: field!(send_timeout, TIME),
         hint: "TIME",
         accepts: seconds(1, 3600),
         default: "30 s",
@@ -565,6 +616,7 @@ pub const OPTIONS: &[Opt] = &[
     },
     Opt {
         name: "setup-timeout",
+        field: field!(setup_timeout, TIME),
         hint: "TIME",
         accepts: seconds(1, 600),
         default: "15 s",
@@ -576,6 +628,7 @@ pub const OPTIONS: &[Opt] = &[
     },
     Opt {
         name: "chunk-size",
+        field: field!(chunk_size, number()),
         hint: "BYTES",
         accepts: bytes(128, 1 << 20),
         default: "64 KiB",
@@ -586,6 +639,7 @@ pub const OPTIONS: &[Opt] = &[
     },
     Opt {
         name: "nodelay",
+        field: field!(nodelay, SWITCH),
         hint: "WHEN",
         accepts: ON_OFF,
         default: "on",
@@ -596,6 +650,7 @@ pub const OPTIONS: &[Opt] = &[
     },
     Opt {
         name: "ping",
+        field: field!(ping, TIME_OR_NONE),
         hint: "TIME",
         accepts: seconds(0, 3600),
         default: "60 s",
@@ -606,6 +661,7 @@ pub const OPTIONS: &[Opt] = &[
     },
     Opt {
         name: "rcvbuf",
+        field: field!(rcvbuf, number_or_none()),
         hint: "SIZE",
         accepts: bytes(0, 64 << 20),
         default: "0",
@@ -617,6 +673,7 @@ pub const OPTIONS: &[Opt] = &[
     },
     Opt {
         name: "sndbuf",
+        field: field!(sndbuf, number_or_none()),
         hint: "SIZE",
         accepts: bytes(0, 64 << 20),
         default: "0",
@@ -629,6 +686,7 @@ pub const OPTIONS: &[Opt] = &[
     },
     Opt {
         name: "window-ack",
+        field: field!(window_ack, number()),
         hint: "SIZE",
         accepts: bytes(10_000, 0x7FFF_FFFF),
         default: "2500000",
@@ -639,6 +697,7 @@ pub const OPTIONS: &[Opt] = &[
     },
     Opt {
         name: "config",
+        field: field!(file, CONFIG_FILE),
         hint: "FILE",
         accepts: Accepts::Text("the name of a file"),
         category: Category::General,
@@ -656,6 +715,7 @@ pub const OPTIONS: &[Opt] = &[
     },
     Opt {
         name: "log",
+        field: field!(log, LOG),
         hint: "LEVEL",
         accepts: Accepts::Text(
             "error, warn, info, debug, trace, off, or a filter like info,tailwater::worker=debug",
@@ -676,6 +736,7 @@ pub const OPTIONS: &[Opt] = &[
     },
     Opt {
         name: "stats-interval",
+        field: field!(stats_interval, TIME_OR_NONE),
         hint: "TIME",
         accepts: seconds(0, 3600),
         default: "0 s",
@@ -703,6 +764,7 @@ const BLANK: Opt = Opt {
     accepts: Accepts::Nothing,
     default: "",
     repeat: Repeat::Once,
+    field: None,
     category: Category::General,
     meaning: "",
     note: "",

@@ -1,8 +1,8 @@
 //! From a string to a value, for each kind of option: amounts and times, words, addresses, lists
 //! of cores, apps, log filters.
 //!
-//! What is refused is refused with the range of the option's row. Not here: which options there
-//! are, and what one option asks of another (`config`).
+//! What is refused is refused with the range of the option's row. Not here: which option has which
+//! kind (`kind`, `table`), and what one option asks of another (`config`).
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -17,93 +17,113 @@ use crate::edge::rule::Rule;
 use crate::edge::upstream::Upstream;
 use crate::rtmp::name::app_from_connect;
 
-/// Reads values by the kind of their option. The names are those of the table; asking for one
-/// that is not there, or as another kind, is a mistake every test of this file would meet.
+/// The values of one option, read by their kind. Reading what is no amount as one is a mistake
+/// that every test of this folder would meet.
 pub(super) struct Values<'a> {
     raw: &'a Raw,
+    opt: &'a Opt,
 }
 
 impl<'a> Values<'a> {
-    /// Reads from what was given.
-    pub(super) fn new(raw: &'a Raw) -> Self {
-        Self { raw }
+    /// Those that were given for `opt`, or its default.
+    pub(super) fn new(raw: &'a Raw, opt: &'a Opt) -> Self {
+        Self { raw, opt }
     }
 
-    /// All values of an option and the option.
-    pub(super) fn all(&self, name: &str) -> (&'static Opt, Vec<Given>) {
-        let opt = Opt::find(name).expect("a setting has a row in the table");
-        (opt, self.raw.values(opt))
+    /// Whether the option was given.
+    pub(super) fn is_given(&self) -> bool {
+        self.raw.is_given(self.opt.name)
     }
 
-    /// The value of an option that is given once.
-    pub(super) fn one(&self, name: &str) -> (&'static Opt, Given) {
-        let (opt, mut values) = self.all(name);
-        (opt, values.pop().expect("a setting has a default"))
+    /// All of them.
+    fn all(&self) -> Vec<Given> {
+        self.raw.values(self.opt)
+    }
+
+    /// All of them; none when the only one is this word.
+    fn all_unless(&self, word: &str) -> Vec<Given> {
+        let mut values = self.all();
+        if let [only] = values.as_slice()
+            && only.value == word
+        {
+            values.clear();
+        }
+        values
+    }
+
+    /// The one of an option that is given once.
+    fn one(&self) -> Given {
+        self.all().pop().expect("a setting has a default")
+    }
+
+    /// The error for one that the option does not take.
+    fn refused(&self, given: Given) -> ConfigError {
+        refused(given, self.opt.range())
     }
 
     /// An amount in bytes, milliseconds or things.
-    fn amount(&self, name: &str) -> Result<u64, ConfigError> {
-        let (opt, given) = self.one(name);
-        let Accepts::Amount { unit, min, max, .. } = opt.accepts else {
-            unreachable!("{name} is an amount in the table");
+    fn amount(&self) -> Result<u64, ConfigError> {
+        let given = self.one();
+        let Accepts::Amount { unit, min, max, .. } = self.opt.accepts else {
+            unreachable!("{} is an amount in the table", self.opt.name);
         };
         let range = min * unit.scale()..=max * unit.scale();
         let amount = unit
             .parse(&given.value)
             .filter(|amount| range.contains(amount));
-        amount.ok_or_else(|| refused(given, opt.range()))
+        amount.ok_or_else(|| self.refused(given))
     }
 
     /// A count or size, in a type the range of the option fits into.
-    pub(super) fn number<T: TryFrom<u64>>(&self, name: &str) -> Result<T, ConfigError> {
-        let amount = T::try_from(self.amount(name)?);
+    pub(super) fn number<T: TryFrom<u64>>(&self) -> Result<T, ConfigError> {
+        let amount = T::try_from(self.amount()?);
         // Only where `usize` has fewer bits than the table counts on.
-        amount.map_err(|_| refused(self.one(name).1, "less on this machine".to_owned()))
+        amount.map_err(|_| refused(self.one(), "less on this machine".to_owned()))
     }
 
-    pub(super) fn time(&self, name: &str) -> Result<Duration, ConfigError> {
-        self.amount(name).map(Duration::from_millis)
+    pub(super) fn time(&self) -> Result<Duration, ConfigError> {
+        self.amount().map(Duration::from_millis)
     }
 
-    pub(super) fn pace(&self, name: &str) -> Result<Pace, ConfigError> {
-        if self.one(name).1.value == "auto" {
+    pub(super) fn pace(&self) -> Result<Pace, ConfigError> {
+        if self.one().value == "auto" {
             return Ok(Pace::Auto);
         }
-        self.time(name).map(Pace::Fixed)
+        self.time().map(Pace::Fixed)
     }
 
-    pub(super) fn switch(&self, name: &str) -> Result<Switch, ConfigError> {
-        let (opt, given) = self.one(name);
+    pub(super) fn switch(&self) -> Result<Switch, ConfigError> {
+        let given = self.one();
         match given.value.as_str() {
             "on" | "true" => Ok(Switch::On),
             "off" | "false" => Ok(Switch::Off),
-            _ => Err(refused(given, opt.range())),
+            _ => Err(self.refused(given)),
         }
     }
 
-    pub(super) fn takeover(&self, name: &str) -> Result<Takeover, ConfigError> {
-        let (opt, given) = self.one(name);
+    pub(super) fn takeover(&self) -> Result<Takeover, ConfigError> {
+        let given = self.one();
         match given.value.as_str() {
             "refuse" => Ok(Takeover::Refuse),
             "replace" => Ok(Takeover::Replace),
-            _ => Err(refused(given, opt.range())),
+            _ => Err(self.refused(given)),
         }
     }
 
-    pub(super) fn cpus(&self, name: &str) -> Result<Cpus, ConfigError> {
-        let (opt, given) = self.one(name);
+    pub(super) fn cpus(&self) -> Result<Cpus, ConfigError> {
+        let given = self.one();
         match given.value.as_str() {
             "auto" => Ok(Cpus::Available),
             "none" => Ok(Cpus::Unpinned),
             list => match cpu_list(list) {
                 Some(cpus) => Ok(Cpus::List(cpus)),
-                None => Err(refused(given, opt.range())),
+                None => Err(self.refused(given)),
             },
         }
     }
 
-    pub(super) fn addresses(&self, name: &str) -> Result<Vec<SocketAddr>, ConfigError> {
-        let (opt, values) = self.all(name);
+    pub(super) fn addresses(&self) -> Result<Vec<SocketAddr>, ConfigError> {
+        let values = self.all();
         let mut addresses = Vec::new();
         for given in values {
             match address(&given.value) {
@@ -111,16 +131,16 @@ impl<'a> Values<'a> {
                 Some(address) if address.port() == 0 || !addresses.contains(&address) => {
                     addresses.push(address);
                 }
-                _ => return Err(refused(given, opt.range())),
+                _ => return Err(self.refused(given)),
             }
         }
         Ok(addresses)
     }
 
     /// Addresses where a port alone is on loopback.
-    pub(super) fn admin(&self, name: &str) -> Result<Vec<SocketAddr>, ConfigError> {
-        let mut addresses = self.addresses(name)?;
-        let values = self.all(name).1;
+    pub(super) fn admin(&self) -> Result<Vec<SocketAddr>, ConfigError> {
+        let mut addresses = self.addresses()?;
+        let values = self.all();
         for (address, given) in addresses.iter_mut().zip(values) {
             if !given.value.contains('.') && !given.value.contains('[') {
                 address.set_ip(Ipv4Addr::LOCALHOST.into());
@@ -129,8 +149,8 @@ impl<'a> Values<'a> {
         Ok(addresses)
     }
 
-    pub(super) fn origins(&self, name: &str) -> Result<Vec<String>, ConfigError> {
-        let (opt, values) = self.all(name);
+    pub(super) fn origins(&self) -> Result<Vec<String>, ConfigError> {
+        let values = self.all();
         let is_only = values.len() == 1;
         let origin = |given: Given| {
             let host = given.value.split_once("://").map(|(_, host)| host);
@@ -139,38 +159,33 @@ impl<'a> Values<'a> {
             if is_origin || given.value == "*" && is_only {
                 Ok(given.value)
             } else {
-                Err(refused(given, opt.range()))
+                Err(self.refused(given))
             }
         };
         values.into_iter().map(origin).collect()
     }
 
     /// Names of hosts, without ports.
-    pub(super) fn hosts(&self, name: &str) -> Result<Vec<String>, ConfigError> {
-        let (opt, values) = self.all(name);
+    pub(super) fn hosts(&self) -> Result<Vec<String>, ConfigError> {
+        let values = self.all();
         let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
         let host = |given: Given| match given.value.as_str() {
             host if !host.is_empty() && host.bytes().all(is_part) => Ok(given.value),
-            _ => Err(refused(given, opt.range())),
+            _ => Err(self.refused(given)),
         };
         values.into_iter().map(host).collect()
     }
 
-    pub(super) fn path(&self, name: &str) -> Result<Option<PathBuf>, ConfigError> {
+    pub(super) fn path(&self) -> Result<Option<PathBuf>, ConfigError> {
         Ok(self
-            .paths(name)?
+            .paths()?
             .pop()
             .filter(|path| path.as_os_str() != "none"))
     }
 
     /// Addresses, unix sockets, or `none` alone.
-    pub(super) fn listen(&self, name: &str) -> Result<Vec<ListenAddr>, ConfigError> {
-        let (opt, values) = self.all(name);
-        if let [only] = values.as_slice()
-            && only.value == "none"
-        {
-            return Ok(Vec::new());
-        }
+    pub(super) fn listen(&self) -> Result<Vec<ListenAddr>, ConfigError> {
+        let values = self.all_unless("none");
         let mut all = Vec::new();
         for given in values {
             let wanted = match given.value.strip_prefix("unix:") {
@@ -184,46 +199,41 @@ impl<'a> Values<'a> {
                     all.push(ListenAddr::Tcp(address));
                 }
                 Some(wanted) if !all.contains(&wanted) => all.push(wanted),
-                _ => return Err(refused(given, opt.range())),
+                _ => return Err(self.refused(given)),
             }
         }
         Ok(all)
     }
 
     /// Networks and words, separated by commas.
-    pub(super) fn proxies(&self, name: &str) -> Result<Vec<Proxies>, ConfigError> {
-        let (opt, values) = self.all(name);
+    pub(super) fn proxies(&self) -> Result<Vec<Proxies>, ConfigError> {
+        let values = self.all();
         let mut all = Vec::new();
         for given in values {
             let parsed: Option<Vec<Proxies>> = given.value.split(',').map(Proxies::parse).collect();
             match parsed {
                 Some(proxies) => all.extend(proxies),
-                None => return Err(refused(given, opt.range())),
+                None => return Err(self.refused(given)),
             }
         }
         Ok(all)
     }
 
-    pub(super) fn paths(&self, name: &str) -> Result<Vec<PathBuf>, ConfigError> {
-        let (opt, values) = self.all(name);
+    pub(super) fn paths(&self) -> Result<Vec<PathBuf>, ConfigError> {
+        let values = self.all();
         let path = |given: Given| match given.value.as_str() {
-            "" => Err(refused(given, opt.range())),
+            "" => Err(self.refused(given)),
             path => Ok(PathBuf::from(path)),
         };
         values.into_iter().map(path).collect()
     }
 
-    pub(super) fn apps(&self, name: &str) -> Result<Vec<String>, ConfigError> {
-        let (opt, values) = self.all(name);
-        if let [only] = values.as_slice()
-            && only.value == "*"
-        {
-            return Ok(Vec::new());
-        }
+    pub(super) fn apps(&self) -> Result<Vec<String>, ConfigError> {
+        let values = self.all_unless("*");
         let mut apps = Vec::new();
         for given in values {
             if !is_app(&given.value) {
-                return Err(refused(given, opt.range()));
+                return Err(self.refused(given));
             }
             if !apps.contains(&given.value) {
                 apps.push(given.value);
@@ -232,75 +242,56 @@ impl<'a> Values<'a> {
         Ok(apps)
     }
 
-    /// Rules for other servers: those of `push` have one server each, and those of `pull` none
-    /// where all streams would be the same.
-    pub(super) fn rules(&self, name: &str) -> Result<Vec<Rule>, ConfigError> {
-        let (opt, values) = self.all(name);
-        if let [only] = values.as_slice()
-            && only.value == "none"
-        {
-            return Ok(Vec::new());
-        }
+    /// Rules for other servers, each of which `suits` its option.
+    pub(super) fn rules(&self, suits: fn(&Rule) -> bool) -> Result<Vec<Rule>, ConfigError> {
+        let values = self.all_unless("none");
         let mut rules: Vec<Rule> = Vec::new();
         for given in values {
             match Rule::parse(&given.value) {
-                Some(rule) if !rules.contains(&rule) && suits(name, &rule) => rules.push(rule),
-                _ => return Err(refused(given, opt.range())),
+                Some(rule) if !rules.contains(&rule) && suits(&rule) => rules.push(rule),
+                _ => return Err(self.refused(given)),
             }
         }
         Ok(rules)
     }
 
     /// Hosts that redirects may lead to.
-    pub(super) fn allowed_hosts(&self, name: &str) -> Result<Vec<AllowedHost>, ConfigError> {
-        let (opt, values) = self.all(name);
-        if let [only] = values.as_slice()
-            && only.value == "none"
-        {
-            return Ok(Vec::new());
-        }
+    pub(super) fn allowed_hosts(&self) -> Result<Vec<AllowedHost>, ConfigError> {
+        let values = self.all_unless("none");
         let mut all = Vec::new();
         for given in values {
             match AllowedHost::parse(&given.value) {
                 Some(host) if given.value != "none" && !all.contains(&host) => all.push(host),
-                _ => return Err(refused(given, opt.range())),
+                _ => return Err(self.refused(given)),
             }
         }
         Ok(all)
     }
 
     /// A URL of this protocol, or `same` for none.
-    pub(super) fn url(&self, name: &str) -> Result<Option<String>, ConfigError> {
-        let (opt, given) = self.one(name);
+    pub(super) fn url(&self) -> Result<Option<String>, ConfigError> {
+        let given = self.one();
         if given.value == "same" {
             return Ok(None);
         }
         match Upstream::parse(&given.value) {
             // It is told to clients.
             Some(url) if !url.has_user => Ok(Some(given.value)),
-            _ => Err(refused(given, opt.range())),
+            _ => Err(self.refused(given)),
         }
     }
 
-    pub(super) fn log(&self, name: &str) -> Result<Option<String>, ConfigError> {
-        let (opt, given) = self.one(name);
+    pub(super) fn log(&self) -> Result<Option<String>, ConfigError> {
+        let given = self.one();
         if !is_filter(&given.value) {
-            return Err(refused(given, opt.range()));
+            return Err(self.refused(given));
         }
-        Ok(self.raw.is_given(name).then_some(given.value))
-    }
-}
-
-/// Whether a rule may stand in the option `name`.
-fn suits(name: &str, rule: &Rule) -> bool {
-    match name {
-        "push" => rule.servers.len() == 1,
-        _ => !rule.servers.iter().any(Upstream::is_fixed),
+        Ok(self.is_given().then_some(given.value))
     }
 }
 
 /// The error for a value out of what is expected.
-pub(super) fn refused(given: Given, expected: String) -> ConfigError {
+fn refused(given: Given, expected: String) -> ConfigError {
     ConfigError {
         flag: given.flag,
         value: Got::Value(given.value),

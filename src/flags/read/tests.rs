@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::config::listen::{ListenAddr, Proxies};
 use crate::config::{Cpus, Pace, Switch, Takeover};
+use crate::flags::kind::Field;
 use crate::flags::{Outcome, parse, settings};
 
 fn outcome(args: &[&str]) -> Result<Outcome, ConfigError> {
@@ -95,6 +96,26 @@ fn the_defaults_are_the_documented_ones() {
     };
     assert_eq!(Config::default(), expected);
     assert_eq!(config(&[]), expected);
+}
+
+#[test]
+fn each_field_has_a_row_of_its_own() {
+    let mut named: Vec<&str> = Vec::new();
+    for opt in OPTIONS {
+        assert!(opt.field.is_some() || !opt.is_setting(), "{}", opt.name);
+        named.extend(opt.field.map(|field| field.name));
+        let is_same = |field: Field| field.name.replace('_', "-") == opt.name;
+        // The field for `--config` is called `file`.
+        assert!(
+            opt.name == "config" || opt.field.is_none_or(is_same),
+            "{}",
+            opt.name
+        );
+    }
+    named.sort_unstable();
+    let mut fields = Config::FIELDS.to_vec();
+    fields.sort_unstable();
+    assert_eq!(named, fields);
 }
 
 /// Amounts: name, lowest and highest allowed, just below (if anything is) and just above,
