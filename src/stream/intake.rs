@@ -29,8 +29,8 @@ use crate::rtmp::message::{HEAD_BYTES, Message, Payload, Timestamp, kind};
 #[derive(Debug, Default)]
 pub struct Intake {
     headers: Arc<Headers>,
-    timeline: Timeline,
-    pictures: Pictures,
+    /// Made with the first message, as many streams wait for one and others come from elsewhere.
+    flow: Option<Box<Flow>>,
     video: Option<Codec>,
     audio: Option<Codec>,
     video_codecs: TrackCodecs,
@@ -43,6 +43,13 @@ pub struct Intake {
     changes: Bucket,
     /// Headers that were not kept since somebody asked.
     unkept: u64,
+}
+
+/// What the messages of a stream say of its time and its pictures.
+#[derive(Debug, Default)]
+struct Flow {
+    timeline: Timeline,
+    pictures: Pictures,
 }
 
 /// What was published, since the stream began.
@@ -69,24 +76,30 @@ impl Intake {
         // It does not answer for what the one before sent, nor pay for it.
         self.changes = Bucket::default();
         self.unkept = 0;
-        self.pictures = Pictures::default();
         self.last_key = None;
         self.video = None;
         self.audio = None;
         self.video_codecs = TrackCodecs::default();
         self.audio_codecs = TrackCodecs::default();
-        self.timeline.begin(log.latest_timestamp(), elapsed_ms);
+        if let Some(flow) = &mut self.flow {
+            flow.pictures = Pictures::default();
+        }
+        let last = log.latest_timestamp();
+        if self.flow.is_some() || last.is_some() {
+            let flow = self.flow.get_or_insert_default();
+            flow.timeline.begin(last, elapsed_ms);
+        }
     }
 
     /// The publisher that has begun is a relay, which has held back the pictures that nobody can
     /// decode: they are not held for as long once more.
     pub fn take_pictures_as_held(&mut self) {
-        self.pictures = Pictures::of_relay();
+        self.flow.get_or_insert_default().pictures = Pictures::of_relay();
     }
 
     /// The publisher that has begun is an origin, which sends at once what it keeps.
     pub fn follow_origin(&mut self) {
-        self.timeline.follow_origin();
+        self.flow.get_or_insert_default().timeline.follow_origin();
     }
 
     /// The time from now on, counted from any moment that stays the same.
@@ -112,6 +125,11 @@ impl Intake {
     /// What was published since the stream began.
     pub fn counted(&self) -> &Counted {
         &self.counted
+    }
+
+    /// Bytes of memory behind it, but for headers that logs share.
+    pub fn memory_bytes(&self) -> usize {
+        self.flow.as_ref().map_or(0, |flow| size_of_val(&**flow))
     }
 
     /// Another life of the stream begins: it counts from 0.
@@ -156,13 +174,14 @@ impl Intake {
         let seen = inspect_video(head, payload.len());
         self.video = seen.codec.or(self.video);
         self.note_codecs(log, kind::VIDEO, &seen, head);
+        let flow = self.flow.get_or_insert_default();
         let (time, fate) = if seen.kind.is_coded() {
             self.counted.video_frames += 1;
-            let time = self.timeline.map_coded(Track::Pictures, time, self.now);
+            let time = flow.timeline.map_coded(Track::Pictures, time, self.now);
             let has_start = log.has_picture_start();
-            (time, self.pictures.judge(&seen, time, has_start, self.now))
+            (time, flow.pictures.judge(&seen, time, has_start, self.now))
         } else {
-            let time = self.timeline.map_header(Track::Pictures, time, self.now);
+            let time = flow.timeline.map_header(Track::Pictures, time, self.now);
             (time, Fate::Relayed)
         };
         match fate {
@@ -204,14 +223,15 @@ impl Intake {
         self.audio = seen.codec.or(self.audio);
         self.note_codecs(log, kind::AUDIO, &seen, head);
         let is_coded = seen.kind.is_coded();
+        let flow = self.flow.get_or_insert_default();
         let time = if is_coded {
-            self.timeline.map_coded(Track::Sound, time, self.now)
+            flow.timeline.map_coded(Track::Sound, time, self.now)
         } else {
-            self.timeline.map_header(Track::Sound, time, self.now)
+            flow.timeline.map_header(Track::Sound, time, self.now)
         };
         self.counted.messages += 1;
         self.counted.audio_frames += u64::from(is_coded);
-        let sync = is_coded && self.pictures.sound_is_start(self.now);
+        let sync = is_coded && flow.pictures.sound_is_start(self.now);
         log.append(pool, kind::AUDIO, time, sync, payload);
         let header = match seen.kind {
             FrameKind::SequenceHeader => HeaderKind::AudioSequence,
@@ -264,7 +284,8 @@ impl Intake {
         };
         let payload = Payload::from_slice(shortened.as_deref().unwrap_or(body));
         let is_timed = handler.is_none_or(|handler| !describes(handler));
-        let time = self.timeline.map_data(time, is_timed, self.now);
+        let flow = self.flow.get_or_insert_default();
+        let time = flow.timeline.map_data(time, is_timed, self.now);
         self.counted.messages += 1;
         log.append(pool, kind::DATA, time, false, &payload);
         if let Some(header) = header {

@@ -295,7 +295,8 @@ fn stream_itself(stream: &Stream) -> usize {
         .as_ref()
         .map_or(0, |pull| size_of_val(&**pull) + NAME_BYTES);
     let pushes = stream.pushes.len() * NAME_BYTES;
-    STREAM_BYTES + 2 * stream.name.len() + lists + asked + pull + pushes
+    let flow = stream.intake.memory_bytes();
+    STREAM_BYTES + 2 * stream.name.len() + lists + asked + pull + pushes + flow
 }
 
 /// A stream and its places in the tables of the worker and of the registry, which grow by
