@@ -46,7 +46,7 @@ impl<S: Transport> Core<S> {
         let (owner, readers) = self.shared.registry.look_up(&stream.name);
         if stream.is_owned() {
             let before = stream.feeds.len();
-            stream.feeds.retain(|feed| {
+            stream.feeds.retain_mut(|feed| {
                 let is_idle = !readers.contains(feed.worker);
                 !(std::mem::replace(&mut feed.doubted, is_idle) && is_idle)
             });

@@ -30,6 +30,7 @@ use super::ids::{ConnId, OriginId, PushRuleId, StreamId};
 use super::ingress::Flow;
 use super::session::Answer;
 use super::shares::Full;
+use crate::edge::hops::Via;
 use crate::edge::redirect::{RedirectError, Target};
 use crate::limits;
 use crate::logging::quoted;
@@ -455,7 +456,10 @@ impl<S: Transport> Core<S> {
         let own = self.shared.relay_id;
         let via = match task {
             Task::Pull => self.shared.registry.marker(&stream.name).via(own),
-            Task::Push(_) => stream.via.extended(own),
+            Task::Push(_) => match &stream.relays {
+                Some(relays) => relays.of_publisher.extended(own),
+                None => Via::default().extended(own),
+            },
         };
         via.to_string()
     }

@@ -25,7 +25,7 @@ use smallvec::SmallVec;
 use super::conn::Conn;
 use super::core::Core;
 use super::push::Push;
-use super::table::{Player, Source, Stream};
+use super::table::{Feed, Player, Source, Stream};
 use crate::limits;
 use crate::net::transport::Transport;
 
@@ -288,7 +288,7 @@ pub(super) fn stream_bytes(stream: &Stream) -> u64 {
 fn stream_itself(stream: &Stream) -> usize {
     let lists = stream.players.capacity() * size_of::<Player>()
         + stream.pushes.capacity() * size_of::<Push>()
-        + spilled(&stream.feeds);
+        + stream.feeds.capacity() * size_of::<Feed>();
     let asked = stream.asked.as_ref().map_or(0, |_| NAME_BYTES);
     let pull = stream
         .pull
@@ -296,7 +296,8 @@ fn stream_itself(stream: &Stream) -> usize {
         .map_or(0, |pull| size_of_val(&**pull) + NAME_BYTES);
     let pushes = stream.pushes.len() * NAME_BYTES;
     let flow = stream.intake.memory_bytes();
-    STREAM_BYTES + 2 * stream.name.len() + lists + asked + pull + pushes + flow
+    let relays = stream.relays.as_ref().map_or(0, |its| size_of_val(&**its));
+    STREAM_BYTES + 2 * stream.name.len() + lists + asked + pull + pushes + flow + relays
 }
 
 /// A stream and its places in the tables of the worker and of the registry, which grow by

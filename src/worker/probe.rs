@@ -107,7 +107,9 @@ impl<S: Transport> Core<S> {
         }
         stream.epoch = epoch;
         stream.probe_of = None;
-        stream.marker = Marker::default();
+        if let Some(relays) = &mut stream.relays {
+            relays.marker = Marker::default();
+        }
         self.by_name.remove(&probe);
         self.by_name.insert(name, index);
         // Those that wait for the probe find that its query is accepted.

@@ -224,8 +224,11 @@ impl<S: Transport> Core<S> {
                 );
             }
         }
-        let via = self.conns[key].via.as_deref();
-        self.streams[index].via = via.cloned().unwrap_or_default();
+        let via = self.conns[key].via.as_deref().cloned();
+        let relays = &mut self.streams[index].relays;
+        if relays.is_some() || via.is_some() {
+            relays.get_or_insert_default().of_publisher = via.unwrap_or_default();
+        }
         if kind != PublishKind::Live && self.notes.allow("record", Level::Warn, self.now) {
             let stream = quoted(&stream_name);
             warn!("conn={id} asks to record stream={stream} peer={peer}; it is live only");

@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use smallvec::SmallVec;
-
 use super::admission::Key;
 use super::collections::List;
 use super::ids::{ConnId, PlayerSlot, WorkerId};
@@ -42,7 +40,7 @@ pub(super) struct Stream {
     /// In no order; a player that goes is replaced by the last.
     pub(super) players: List<PlayerSlot, Player>,
     /// Other workers that have players of it; only where the publisher is.
-    pub(super) feeds: SmallVec<[Feed; 1]>,
+    pub(super) feeds: Vec<Feed>,
     /// How far it has been taken; only where it comes from another worker.
     pub(super) upstream: Upstream,
     /// Players by HTTP wait to know which kinds of media come.
@@ -57,14 +55,21 @@ pub(super) struct Stream {
     pub(super) asked: Option<Box<StreamName>>,
     /// The stream that it is a probe of, see probe.rs.
     pub(super) probe_of: Option<Arc<str>>,
-    /// The relays that its publisher has come through.
-    pub(super) via: Via,
-    /// Its players by the relays that they have come through, where it may be fetched, ...
-    pub(super) via_counts: ViaCounts<Option<Key>>,
-    /// ... and what the registry was told of that.
-    pub(super) marker: Marker,
+    /// The relays that its publisher and its players have come through, once it matters.
+    pub(super) relays: Option<Box<Relays>>,
     /// Relays that play it were told that its publisher has gone.
     pub(super) is_end_told: bool,
+}
+
+/// The relays that a stream comes through and goes to.
+#[derive(Debug, Default)]
+pub(super) struct Relays {
+    /// Those that its publisher has come through.
+    pub(super) of_publisher: Via,
+    /// Its players by those that they have come through, where the stream may be fetched, ...
+    pub(super) of_players: ViaCounts<Option<Key>>,
+    /// ... and what the registry was told of that.
+    pub(super) marker: Marker,
 }
 
 /// What the publisher of a stream sends, for deadlines and `--publish-bitrate-max`.
@@ -436,7 +441,7 @@ impl Stream {
             meter: Meter::new(now),
             tally: Tally::new(now),
             players: List::default(),
-            feeds: SmallVec::new(),
+            feeds: Vec::new(),
             upstream: Upstream::default(),
             has_undecided: false,
             dirty: false,
@@ -444,9 +449,7 @@ impl Stream {
             pushes: Vec::new(),
             asked: None,
             probe_of: None,
-            via: Via::default(),
-            via_counts: ViaCounts::default(),
-            marker: Marker::default(),
+            relays: None,
             is_end_told: false,
         }
     }

@@ -35,8 +35,9 @@ impl<S: Transport> Core<S> {
             return;
         };
         let address = self.shared.admission.key_of(conn.counted_ip());
-        player.is_counted = stream.via_counts.enter(address, conn.via.as_deref());
-        if conn.via.is_some() || stream.via_counts.direct() == 1 {
+        let counts = &mut stream.relays.get_or_insert_default().of_players;
+        player.is_counted = counts.enter(address, conn.via.as_deref());
+        if conn.via.is_some() || counts.direct() == 1 {
             self.announce_marker(index);
         }
     }
@@ -46,17 +47,21 @@ impl<S: Transport> Core<S> {
         let Some(conn) = self.conns.get(key) else {
             return;
         };
-        let stream = &mut self.streams[index];
+        let Some(relays) = &mut self.streams[index].relays else {
+            return;
+        };
         let address = self.shared.admission.key_of(conn.counted_ip());
-        stream.via_counts.leave(&address, conn.via.as_deref());
-        if conn.via.is_some() || stream.via_counts.direct() == 0 {
+        relays.of_players.leave(&address, conn.via.as_deref());
+        if conn.via.is_some() || relays.of_players.direct() == 0 {
             self.announce_marker(index);
         }
     }
 
     /// Counts all players of the stream anew.
     pub(super) fn recount_vias(&mut self, index: StreamId) {
-        self.streams[index].via_counts = ViaCounts::default();
+        if let Some(relays) = &mut self.streams[index].relays {
+            relays.of_players = ViaCounts::default();
+        }
         for slot in self.streams[index].players.indices() {
             if self.streams[index].players[slot].form != Form::Publish {
                 self.count_via(index, slot);
@@ -67,11 +72,14 @@ impl<S: Transport> Core<S> {
 
     fn announce_marker(&mut self, index: StreamId) {
         let stream = &mut self.streams[index];
-        let marker = stream.via_counts.marker();
-        if marker != stream.marker {
+        let Some(relays) = &mut stream.relays else {
+            return;
+        };
+        let marker = relays.of_players.marker();
+        if marker != relays.marker {
             let registry = &self.shared.registry;
             registry.set_marker(&stream.name, self.worker, marker.clone());
-            stream.marker = marker;
+            relays.marker = marker;
         }
     }
 }
