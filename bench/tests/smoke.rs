@@ -20,7 +20,7 @@ fn relay_binary() -> PathBuf {
     }
     let profile_dir = Path::new(BENCH).parent().unwrap();
     let mut build = Command::new(env!("CARGO"));
-    // What cargo tells a test of its package would have dependencies compiled anew.
+    // Cargo sets these for a test; with them, it would compile dependencies once more.
     for (name, _) in std::env::vars_os() {
         let is_of_package =
             |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");

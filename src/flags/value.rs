@@ -17,15 +17,15 @@ use crate::edge::rule::Rule;
 use crate::edge::upstream::Upstream;
 use crate::rtmp::name::app_from_connect;
 
-/// The values of one option, read by their kind. Reading what is no amount as one is a mistake
-/// that every test of this folder would meet.
+/// The values of one option, which its kind reads. Reading an amount of an option that has none in
+/// the table panics.
 pub(super) struct Values<'a> {
     raw: &'a Raw,
     opt: &'a Opt,
 }
 
 impl<'a> Values<'a> {
-    /// Those that were given for `opt`, or its default.
+    /// The values that were given for `opt`, or its default.
     pub(super) fn new(raw: &'a Raw, opt: &'a Opt) -> Self {
         Self { raw, opt }
     }

@@ -185,7 +185,7 @@ statuses! {
     ConnectRejected "NetConnection.Connect.Rejected" "error"
     /// The connection ends.
     ConnectClosed "NetConnection.Connect.Closed" "status"
-    /// The client is to connect anew, E-RTMP v2 "Reconnect Request".
+    /// The client has to connect again, E-RTMP v2 "Reconnect Request".
     ReconnectRequest "NetConnection.Connect.ReconnectRequest" "status"
     /// A call cannot be answered.
     CallFailed "NetConnection.Call.Failed" "error"

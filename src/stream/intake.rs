@@ -29,7 +29,7 @@ use crate::rtmp::message::{HEAD_BYTES, Message, Payload, Timestamp, kind};
 #[derive(Debug, Default)]
 pub struct Intake {
     headers: Arc<Headers>,
-    /// Made with the first message, as many streams wait for one and others come from elsewhere.
+    /// `None` before the first message, and where the stream comes from another worker.
     flow: Option<Box<Flow>>,
     video: Option<Codec>,
     audio: Option<Codec>,

@@ -13,7 +13,7 @@ use super::ids::{GENERATIONS, ListIndex, TableKey, narrow};
 
 /// Entries by keys that are never used for two of them.
 #[derive(Debug)]
-pub struct Table<K, V> {
+pub(super) struct Table<K, V> {
     entries: Slab<(u32, V)>,
     generation: u32,
     keys: PhantomData<K>,
@@ -31,7 +31,7 @@ impl<K, V> Default for Table<K, V> {
 
 impl<K: TableKey, V> Table<K, V> {
     /// Adds an entry.
-    pub fn insert(&mut self, value: V) -> K {
+    pub(super) fn insert(&mut self, value: V) -> K {
         let generation = self.generation;
         self.generation = (generation + 1) % GENERATIONS;
         let slot = self.entries.insert((generation, value));
@@ -39,24 +39,24 @@ impl<K: TableKey, V> Table<K, V> {
     }
 
     /// The entry with this key, unless it is gone.
-    pub fn get(&self, key: K) -> Option<&V> {
+    pub(super) fn get(&self, key: K) -> Option<&V> {
         let (generation, value) = self.entries.get(key.slot() as usize)?;
         (*generation == key.generation()).then_some(value)
     }
 
     /// The same, to be changed.
-    pub fn get_mut(&mut self, key: K) -> Option<&mut V> {
+    pub(super) fn get_mut(&mut self, key: K) -> Option<&mut V> {
         let (generation, value) = self.entries.get_mut(key.slot() as usize)?;
         (*generation == key.generation()).then_some(value)
     }
 
     /// Whether there is an entry with this key.
-    pub fn contains(&self, key: K) -> bool {
+    pub(super) fn contains(&self, key: K) -> bool {
         self.get(key).is_some()
     }
 
     /// Takes an entry out.
-    pub fn remove(&mut self, key: K) -> Option<V> {
+    pub(super) fn remove(&mut self, key: K) -> Option<V> {
         if !self.contains(key) {
             return None;
         }
@@ -65,39 +65,35 @@ impl<K: TableKey, V> Table<K, V> {
     }
 
     /// How many entries there are.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.entries.len()
     }
 
     /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// How many entries there is space for.
-    pub fn capacity(&self) -> usize {
-        self.entries.capacity()
-    }
-
     /// All entries, in the order of their slots.
-    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (K, &V)> {
+    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = (K, &V)> {
         let entries = self.entries.iter();
         entries.map(|(slot, (generation, value))| (key_of(slot, *generation), value))
     }
 
     /// The same, to be changed.
-    pub fn iter_mut(&mut self) -> impl DoubleEndedIterator<Item = (K, &mut V)> {
+    pub(super) fn iter_mut(&mut self) -> impl DoubleEndedIterator<Item = (K, &mut V)> {
         let entries = self.entries.iter_mut();
         entries.map(|(slot, (generation, value))| (key_of(slot, *generation), value))
     }
 
     /// Takes all entries out.
-    pub fn drain(&mut self) -> impl Iterator<Item = V> {
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = V> {
         self.entries.drain().map(|(_, value)| value)
     }
 
     /// The keys of all entries there are now.
-    pub fn keys(&self) -> Vec<K> {
+    pub(super) fn keys(&self) -> Vec<K> {
         self.iter().map(|(key, _)| key).collect()
     }
 }
@@ -176,7 +172,7 @@ impl<I: ListIndex, T> List<I, T> {
         self.entries.capacity()
     }
 
-    /// The entry at `index`, if there are so many.
+    /// The entry at `index`; `None` when the list is shorter.
     pub fn get(&self, index: I) -> Option<&T> {
         self.entries.get(index.index())
     }
@@ -196,7 +192,7 @@ impl<I: ListIndex, T> List<I, T> {
         self.entries.iter_mut()
     }
 
-    /// The entries as a slice, for those who need no index.
+    /// The entries as a slice.
     pub fn as_slice(&self) -> &[T] {
         &self.entries
     }
@@ -204,12 +200,6 @@ impl<I: ListIndex, T> List<I, T> {
     /// All indices that there are now, in order.
     pub fn indices(&self) -> impl DoubleEndedIterator<Item = I> + use<I, T> {
         (0..self.entries.len()).map(I::new)
-    }
-
-    /// All entries with their indices, in order.
-    pub fn enumerate(&self) -> impl DoubleEndedIterator<Item = (I, &T)> {
-        let entries = self.entries.iter().enumerate();
-        entries.map(|(index, entry)| (I::new(index), entry))
     }
 
     /// Adds an entry at the end.

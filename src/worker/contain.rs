@@ -374,8 +374,7 @@ impl<S: Transport> Core<S> {
 
     /// Ends every stream whose log is half-changed.
     fn break_unsound(&mut self) {
-        let keys: Vec<StreamId> = self.streams.iter().map(|(index, _)| index).collect();
-        for index in keys {
+        for index in self.streams.keys() {
             let is_sound = |stream: &Stream| {
                 stream.log.is_sound() && stream.flv.iter().all(StreamLog::is_sound)
             };

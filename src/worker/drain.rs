@@ -24,12 +24,10 @@ impl<S: Transport> Core<S> {
     pub(super) fn drain(&mut self) {
         self.draining = true;
         self.drain_at = Some(self.now + self.shared.config.drain);
-        let keys: Vec<ConnId> = self.conns.iter().map(|(key, _)| key).collect();
-        for key in keys {
+        for key in self.conns.keys() {
             self.contained(key, Step::Other, |core| core.ask_to_leave(key));
         }
-        let streams: Vec<StreamId> = self.streams.iter().map(|(index, _)| index).collect();
-        for index in streams {
+        for index in self.streams.keys() {
             self.contained_stream(index, |core| core.drain_stream(index));
         }
     }
@@ -81,8 +79,7 @@ impl<S: Transport> Core<S> {
         }
         self.drain_at = None;
         self.drained = true;
-        let keys: Vec<ConnId> = self.conns.iter().map(|(key, _)| key).collect();
-        for key in keys {
+        for key in self.conns.keys() {
             self.contained(key, Step::Other, |core| {
                 core.say_goodbye(key);
                 core.close(key, &CloseReason::Shutdown);

@@ -95,7 +95,7 @@ keys! {
 }
 
 impl ConnId {
-    /// What is no connection.
+    /// A key that no connection has.
     pub const NONE: Self = Self {
         slot: u32::MAX,
         generation: u32::MAX,
@@ -165,7 +165,7 @@ impl WorkerId {
 }
 
 impl PlayerSlot {
-    /// What is no place.
+    /// A place that no player has.
     pub const NONE: Self = Self(u32::MAX);
 }
 

@@ -451,6 +451,13 @@ impl<S: Transport> Core<S> {
         }
     }
 
+    /// Whether the server on connection `key` was asked for the stream, and not only for a
+    /// connection.
+    pub(super) fn is_asked(&mut self, key: ConnId) -> bool {
+        let client = self.conns[key].session.client();
+        client.is_some_and(|client| client.msid().is_some())
+    }
+
     fn via_of(&self, index: StreamId, task: Task) -> String {
         let stream = &self.streams[index];
         let own = self.shared.relay_id;

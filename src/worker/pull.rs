@@ -593,13 +593,6 @@ impl<S: Transport> Core<S> {
         }
     }
 
-    /// Whether the origin on connection `key` was asked for the stream, and not only for a
-    /// connection.
-    fn is_asked(&mut self, key: ConnId) -> bool {
-        let client = self.conns[key].session.client();
-        client.is_some_and(|client| client.msid().is_some())
-    }
-
     /// `is_held`: the origin that says so is the one that the stream comes by.
     fn pull_status(
         &mut self,

@@ -137,7 +137,6 @@ impl<S: Transport> Core<S> {
         rule: PushRuleId,
         answer: Answer,
     ) -> Flow {
-        let mut is_asked = false;
         let (is_error, status, why, redirect) = match answer {
             Answer::Other | Answer::Ended => return Flow::Continue,
             Answer::Refused { why, redirect, .. } => (true, None, why, redirect),
@@ -148,7 +147,6 @@ impl<S: Transport> Core<S> {
                 description,
                 redirect,
             } => {
-                is_asked = true;
                 let why = format!("{code} {description}");
                 (is_error, status, why, redirect)
             }
@@ -172,7 +170,7 @@ impl<S: Transport> Core<S> {
             (Some(Status::PublishBadName), None) if let Some(former) = former => {
                 self.push_in_place_of(key, former, index, rule)
             }
-            (_, Some(to)) if is_error => self.push_redirected(key, index, rule, &to, is_asked),
+            (_, Some(to)) if is_error => self.push_redirected(key, index, rule, &to),
             _ if is_error => self.push_refused(index, rule, &why),
             _ if is_over => Flow::Close(refused(&why)),
             _ => Flow::Continue,
@@ -200,8 +198,8 @@ impl<S: Transport> Core<S> {
         index: StreamId,
         rule: PushRuleId,
         to: &str,
-        for_stream: bool,
     ) -> Flow {
+        let for_stream = self.is_asked(key);
         match self.follow_redirect(key, to, for_stream) {
             Flow::Close(CloseReason::Refused(why)) => self.push_refused(index, rule, &why),
             flow => {

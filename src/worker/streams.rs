@@ -458,7 +458,7 @@ impl<S: Transport> Core<S> {
             return;
         }
         self.faults.at(Midst::Deadline);
-        // When the relay stops, each worker tells its own players that, at its own time.
+        // Once this worker has told its players that the relay stops, the others tell theirs.
         if !self.drained {
             self.tell_feeds(index, |name, epoch| Mail::End { name, epoch });
         }

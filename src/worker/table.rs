@@ -55,7 +55,8 @@ pub(super) struct Stream {
     pub(super) asked: Option<Box<StreamName>>,
     /// The stream that it is a probe of, see probe.rs.
     pub(super) probe_of: Option<Arc<str>>,
-    /// The relays that its publisher and its players have come through, once it matters.
+    /// The relays that its publisher and its players have come through; `None` before the first
+    /// of them is looked at.
     pub(super) relays: Option<Box<Relays>>,
     /// Relays that play it were told that its publisher has gone.
     pub(super) is_end_told: bool,

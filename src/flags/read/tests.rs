@@ -287,7 +287,7 @@ fn zero_and_words_have_types_of_their_own() {
 }
 
 #[test]
-fn listeners_of_http_have_addresses_of_their_own_and_open_ones_a_token() {
+fn http_listeners_share_no_address_and_open_ones_need_tokens() {
     let token = ["--admin-token-file", "token"];
     config(&["--http", "8080", "--admin", "9090", "--http-cors", "*"]);
     config(&[&["--admin", "0.0.0.0:9090"][..], &token].concat());

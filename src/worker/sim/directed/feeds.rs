@@ -211,7 +211,7 @@ fn regression_all_who_come_while_a_stream_is_on_its_way_are_given_time_for_that(
 }
 
 #[test]
-fn players_of_a_relay_that_stops_are_told_that_and_not_that_the_stream_is_over() {
+fn each_worker_tells_its_players_that_the_relay_stops() {
     let mut pair = Pair::new();
     let drain = pair.stages[0].core.shared.config.drain;
     let source = pair.stages[0].publish("cam");
