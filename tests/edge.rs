@@ -546,6 +546,23 @@ fn redirects_of_connect_and_play_are_followed() {
 }
 
 #[test]
+fn redirects_of_connect_name_an_app_and_those_of_play_a_stream() {
+    for (at_connect, expected) in [(true, "live/eu cam "), (false, "live eu ")] {
+        let there = Origin::scripted(Script::default());
+        let bad = redirecting(&format!("rtmp://{}/live/eu", there.address()), at_connect);
+        let edge = edge_of(&[bad.address()], &["--pull-give-up", "3"]);
+        let _player = Wire::play(edge.address(), "cam");
+        wait_for("a play there", SOON, || {
+            there
+                .asked()
+                .first()
+                .cloned()
+                .filter(|asked| asked == expected)
+        });
+    }
+}
+
+#[test]
 fn redirects_to_other_hosts_and_in_a_circle_are_refused() {
     let good = Relay::start(&[]);
     let mut film = Film::new("edge", 0);

@@ -518,6 +518,9 @@ fn redirects_of_a_target_are_followed() {
         publisher.send_all(&film.headers_again(0));
         there.wait_published(before + 1);
         wait_pictures(&mut publisher, &mut film, &there, before);
+        // What answers connect names an app; what answers publish may name a stream.
+        let name = if refused == "connect" { "key" } else { "other" };
+        assert_eq!(there.published()[before].1, name);
         assert_eq!(
             target
                 .said()

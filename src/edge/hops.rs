@@ -222,6 +222,12 @@ impl<A: Ord> ViaCounts<A> {
         self.direct
     }
 
+    /// All players that are counted.
+    #[cfg(test)]
+    pub(crate) fn players(&self) -> usize {
+        self.direct + self.ways.values().sum::<usize>()
+    }
+
     /// What they say together.
     pub fn marker(&self) -> Marker {
         let way = match self.direct {

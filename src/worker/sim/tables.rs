@@ -176,6 +176,14 @@ pub(super) fn check_tables(core: &Relay) -> Result<(), String> {
         if core.by_name.get(&stream.name) != Some(&index) {
             return Err(format!("{} is not found by its name", stream.name));
         }
+        let counted = stream.players.iter().filter(|player| player.is_counted);
+        let known = stream.relays.as_ref().map(|its| its.of_players.players());
+        if known.unwrap_or_default() != counted.count() {
+            return Err(format!(
+                "{}: {known:?} players by their relays",
+                stream.name
+            ));
+        }
         if stream.dirty && !core.dirty.contains(&index) {
             return Err(format!("{} is dirty, and on no list", stream.name));
         }
