@@ -176,14 +176,7 @@ pub(super) fn check_tables(core: &Relay) -> Result<(), String> {
         if core.by_name.get(&stream.name) != Some(&index) {
             return Err(format!("{} is not found by its name", stream.name));
         }
-        let counted = stream.players.iter().filter(|player| player.is_counted);
-        let known = stream.relays.as_ref().map(|its| its.of_players.players());
-        if known.unwrap_or_default() != counted.count() {
-            return Err(format!(
-                "{}: {known:?} players by their relays",
-                stream.name
-            ));
-        }
+        check_relays(stream)?;
         if stream.dirty && !core.dirty.contains(&index) {
             return Err(format!("{} is dirty, and on no list", stream.name));
         }
@@ -198,6 +191,19 @@ pub(super) fn check_tables(core: &Relay) -> Result<(), String> {
 }
 
 /// Each timer is that of a connection, stream or question that waits.
+/// Players are counted by their relays for as long as they are there.
+fn check_relays(stream: &Stream) -> Result<(), String> {
+    let counted = stream.players.iter().filter(|player| player.is_counted);
+    let known = stream.relays.as_ref().map(|its| its.of_players.players());
+    match known.unwrap_or_default() == counted.count() {
+        true => Ok(()),
+        false => Err(format!(
+            "{}: {known:?} players by their relays",
+            stream.name
+        )),
+    }
+}
+
 pub(super) fn check_timers(core: &Relay) -> Result<(), String> {
     let conns = core.conns.iter().filter(|(_, conn)| conn.armed.is_some());
     let streams = core.streams.iter();
