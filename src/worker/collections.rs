@@ -1,6 +1,6 @@
 //! Collections with keys and indices of types of their own, see ids.rs.
 //!
-//! The keys of a [`Table`] have a generation beside their slot: a key of something that is gone
+//! The keys of a `Table` have a generation beside their slot: a key of something that is gone
 //! finds nothing, also when the slot has been taken again.
 
 use std::fmt;

@@ -1,12 +1,11 @@
 //! What tells one thing from another: connections, streams, workers, rules, players of a stream.
 //! Each is a type of its own, so that using one for another does not compile.
 //!
-//! Connections and streams have a generation beside their slot in a
-//! [`Table`](super::collections::Table)(super::collections::Table).
+//! Connections and streams have a generation beside their slot in a `Table` (collections.rs).
 
 use std::fmt;
 
-/// The key of a [`Table`](super::collections::Table).
+/// The key of a `Table`.
 pub trait TableKey: Copy + Eq {
     /// The key of `slot`, as it is used for the `generation`th time.
     fn new(slot: u32, generation: u32) -> Self;

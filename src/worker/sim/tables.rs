@@ -190,7 +190,6 @@ pub(super) fn check_tables(core: &Relay) -> Result<(), String> {
     Ok(())
 }
 
-/// Each timer is that of a connection, stream or question that waits.
 /// Players are counted by their relays for as long as they are there.
 fn check_relays(stream: &Stream) -> Result<(), String> {
     let counted = stream.players.iter().filter(|player| player.is_counted);
@@ -204,6 +203,7 @@ fn check_relays(stream: &Stream) -> Result<(), String> {
     }
 }
 
+/// Each timer is that of a connection, stream or question that waits.
 pub(super) fn check_timers(core: &Relay) -> Result<(), String> {
     let conns = core.conns.iter().filter(|(_, conn)| conn.armed.is_some());
     let streams = core.streams.iter();
