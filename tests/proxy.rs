@@ -236,3 +236,29 @@ fn tls_begins_behind_the_header() {
     Wire::play_over(line, "film", &Settings::default());
     relay.wait_log(&["accepted peer=192.0.2.1:4001"]);
 }
+
+/// A connection that has come when the relay begins to stop is served, although its header comes
+/// after that: while the relay listens, nobody is refused.
+#[test]
+fn regression_headers_may_come_while_the_relay_stops() {
+    // The relay listens for half a second: a machine that is late has another try.
+    for _ in 0..10 {
+        let mut relay = Relay::start(&["--proxy-protocol", "127.0.0.1", "--drain", "10"]);
+        let mut socket = open(relay.address(), None);
+        pause(Duration::from_millis(100));
+        let begun = now();
+        relay.signal(Signal::TERM);
+        pause(Duration::from_millis(50));
+        socket.write_all(&v1([192, 0, 2, 2], 4_002)).unwrap();
+        let is_in_time = begun.elapsed() < Duration::from_millis(300);
+        if is_in_time {
+            Wire::play_over(Line::Tcp(socket), "film", &Settings::default());
+            relay.wait_log(&["accepted peer=192.0.2.2:4002"]);
+        }
+        relay.ended(SOON);
+        if is_in_time {
+            return;
+        }
+    }
+    panic!("no header could be sent in time");
+}

@@ -243,6 +243,9 @@ impl EventLoop {
                 self.listen_until = None;
                 // Those that stay come first, so that the others' tokens stay what they are.
                 self.listeners.retain(|l| l.door.speaks.is_admin());
+                for waiting in self.antechamber.empty() {
+                    self.has_waited(&waiting.speaks);
+                }
             }
             self.send_away_overdue(now);
             now = self.turn();
@@ -376,9 +379,6 @@ impl EventLoop {
                         if let Err(error) = listener.door.acceptor.refuse_new() {
                             debug!("requests for connections cannot be dropped: {error}");
                         }
-                    }
-                    for waiting in self.antechamber.empty() {
-                        self.has_waited(&waiting.speaks);
                     }
                     self.listen_until = Some(clock() + limits::LISTEN_ON);
                     let time = self.shared.config.drain + limits::LINGER;
