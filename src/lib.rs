@@ -17,7 +17,7 @@
 //!     |
 //!   http      requests, answers, WebSocket and the pages, without I/O
 //!     |
-//!   rtmp      the protocol, both roles, without I/O
+//!   rtmp      the protocol, both roles, without I/O: a crate of its own
 //! ```
 //!
 //! Imports point downwards only. ARCHITECTURE.md has the walk of a message and the reasons.
@@ -32,9 +32,10 @@ pub mod limits;
 pub mod logging;
 pub mod net;
 pub mod report;
-pub mod rtmp;
 pub mod server;
 pub mod stats;
 pub mod stream;
 pub mod top;
 pub mod worker;
+
+pub use tailwater_rtmp as rtmp;

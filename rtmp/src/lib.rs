@@ -1,0 +1,41 @@
+//! The RTMP protocol core, both roles, without I/O: bytes and seeds in, bytes and events out.
+//!
+//! It owns no socket and no receive buffer, and knows no clock, no log, no file descriptor and
+//! no randomness. Everything the network can do to it is therefore a unit test.
+//!
+//! ```text
+//!            server, client            sessions: requests and statuses
+//!               |      |
+//!              link (control)          chunk size, acknowledgements, ping, aggregates
+//!               |      |
+//!            reader   writer           chunks <-> messages
+//!
+//!   handshake   amf0   command   media   name      leaves, each usable by itself
+//! ```
+//!
+//! The contract of a session: call `next` with the same input until it gives None, then
+//! `end_input`, after which the input may go; then send what is in `out`. Payloads borrow the
+//! input; what is incomplete is kept per chunk stream, within the limits of the role. A session
+//! decides no policy: it gives a request and waits for `accept_*` or `reject*`.
+
+pub mod amf0;
+pub mod bucket;
+pub mod client;
+pub mod command;
+pub mod control;
+pub mod error;
+#[doc(hidden)]
+pub mod exercise;
+pub mod handshake;
+pub mod limits;
+mod link;
+pub mod media;
+pub mod message;
+pub mod name;
+#[cfg(test)]
+mod pair;
+pub mod reader;
+pub mod server;
+pub mod writer;
+
+pub use link::Outbox;
