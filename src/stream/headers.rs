@@ -35,9 +35,7 @@ pub enum HeaderKind {
 struct Header {
     kind: HeaderKind,
     message_kind: u8,
-    /// The tracks in it.
-    tracks: TrackSet,
-    /// Those of them that have had no other header of this kind since, and no other codec.
+    /// Those of its tracks that have had no other header of this kind since, and no other codec.
     in_force: TrackSet,
     payload: Bytes,
 }
@@ -100,10 +98,7 @@ impl Headers {
     /// Whether this very header is in force already, for all its tracks; repeats are no change.
     pub fn contains(&self, kind: HeaderKind, tracks: &TrackSet, payload: &Payload<'_>) -> bool {
         self.entries.iter().any(|entry| {
-            entry.kind == kind
-                && entry.tracks == *tracks
-                && entry.in_force == *tracks
-                && is_same(&entry.payload, payload)
+            entry.kind == kind && entry.in_force == *tracks && is_same(&entry.payload, payload)
         })
     }
 
@@ -142,10 +137,11 @@ impl Headers {
             HeaderKind::Metadata => Picture::of_metadata(&body),
             _ => picture,
         };
+        // Sets are many and change rarely.
+        entries.reserve_exact(1);
         entries.push(Header {
             kind,
             message_kind,
-            tracks,
             in_force: tracks,
             payload: body,
         });

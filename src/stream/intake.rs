@@ -15,7 +15,7 @@ use super::headers::{HeaderKind, Headers};
 use super::log::StreamLog;
 use super::metadata;
 use super::pictures::{Fate, Pictures};
-use super::timeline::{Timeline, Track};
+use super::timeline::{Timeline, Track, before_all};
 use crate::limits;
 use crate::limits::bucket::Bucket;
 use crate::rtmp::amf0::{Decoder, Limits, strip_amf3_prefix};
@@ -29,8 +29,10 @@ use crate::rtmp::message::{HEAD_BYTES, Message, Payload, Timestamp, kind};
 #[derive(Debug, Default)]
 pub struct Intake {
     headers: Arc<Headers>,
-    /// `None` before the first message, and where the stream comes from another worker.
+    /// `None` while nothing but headers has come, and where the stream comes from another worker.
     flow: Option<Box<Flow>>,
+    /// The newest time of the headers that have come while there is none.
+    newest_header: Option<Timestamp>,
     video: Option<Codec>,
     audio: Option<Codec>,
     video_codecs: TrackCodecs,
@@ -86,20 +88,19 @@ impl Intake {
         }
         let last = log.latest_timestamp();
         if self.flow.is_some() || last.is_some() {
-            let flow = self.flow.get_or_insert_default();
-            flow.timeline.begin(last, elapsed_ms);
+            self.flow().timeline.begin(last, elapsed_ms);
         }
     }
 
     /// The publisher that has begun is a relay, which has held back the pictures that nobody can
     /// decode: they are not held for as long once more.
     pub fn take_pictures_as_held(&mut self) {
-        self.flow.get_or_insert_default().pictures = Pictures::of_relay();
+        self.flow().pictures = Pictures::of_relay();
     }
 
     /// The publisher that has begun is an origin, which sends at once what it keeps.
     pub fn follow_origin(&mut self) {
-        self.flow.get_or_insert_default().timeline.follow_origin();
+        self.flow().timeline.follow_origin();
     }
 
     /// The time from now on, counted from any moment that stays the same.
@@ -174,15 +175,15 @@ impl Intake {
         let seen = inspect_video(head, payload.len());
         self.video = seen.codec.or(self.video);
         self.note_codecs(log, kind::VIDEO, &seen, head);
-        let flow = self.flow.get_or_insert_default();
         let (time, fate) = if seen.kind.is_coded() {
             self.counted.video_frames += 1;
-            let time = flow.timeline.map_coded(Track::Pictures, time, self.now);
+            let now = self.now;
+            let flow = self.flow();
+            let time = flow.timeline.map_coded(Track::Pictures, time, now);
             let has_start = log.has_picture_start();
-            (time, flow.pictures.judge(&seen, time, has_start, self.now))
+            (time, flow.pictures.judge(&seen, time, has_start, now))
         } else {
-            let time = flow.timeline.map_header(Track::Pictures, time, self.now);
-            (time, Fate::Relayed)
+            (self.map_header(Track::Pictures, time), Fate::Relayed)
         };
         match fate {
             Fate::Held => return,
@@ -197,6 +198,20 @@ impl Intake {
             _ => return,
         };
         self.keep(log, header, kind::VIDEO, seen.tracks, payload);
+    }
+
+    /// What is kept of the stream's time and pictures. It needs no time of the headers before it,
+    /// which tell nothing about the clock of the media.
+    fn flow(&mut self) -> &mut Flow {
+        self.flow.get_or_insert_default()
+    }
+
+    /// The time players see for a message that is not coded media.
+    fn map_header(&mut self, track: Track, time: Timestamp) -> Timestamp {
+        match &mut self.flow {
+            None => before_all(&mut self.newest_header, time),
+            Some(flow) => flow.timeline.map_header(track, time, self.now),
+        }
     }
 
     fn count_key(&mut self, time: Timestamp) {
@@ -223,15 +238,16 @@ impl Intake {
         self.audio = seen.codec.or(self.audio);
         self.note_codecs(log, kind::AUDIO, &seen, head);
         let is_coded = seen.kind.is_coded();
-        let flow = self.flow.get_or_insert_default();
-        let time = if is_coded {
-            flow.timeline.map_coded(Track::Sound, time, self.now)
+        let (time, sync) = if is_coded {
+            let now = self.now;
+            let flow = self.flow();
+            let time = flow.timeline.map_coded(Track::Sound, time, now);
+            (time, flow.pictures.sound_is_start(now))
         } else {
-            flow.timeline.map_header(Track::Sound, time, self.now)
+            (self.map_header(Track::Sound, time), false)
         };
         self.counted.messages += 1;
         self.counted.audio_frames += u64::from(is_coded);
-        let sync = is_coded && flow.pictures.sound_is_start(self.now);
         log.append(pool, kind::AUDIO, time, sync, payload);
         let header = match seen.kind {
             FrameKind::SequenceHeader => HeaderKind::AudioSequence,
@@ -284,8 +300,13 @@ impl Intake {
         };
         let payload = Payload::from_slice(shortened.as_deref().unwrap_or(body));
         let is_timed = handler.is_none_or(|handler| !describes(handler));
-        let flow = self.flow.get_or_insert_default();
-        let time = flow.timeline.map_data(time, is_timed, self.now);
+        let time = match &mut self.flow {
+            None if !is_timed => before_all(&mut self.newest_header, time),
+            _ => {
+                let now = self.now;
+                self.flow().timeline.map_data(time, is_timed, now)
+            }
+        };
         self.counted.messages += 1;
         log.append(pool, kind::DATA, time, false, &payload);
         if let Some(header) = header {

@@ -103,6 +103,8 @@ struct NewestSync {
     start: u64,
     timestamp: Timestamp,
     is_picture: bool,
+    /// When a trim first met it.
+    trimmed_at: Option<Duration>,
 }
 
 /// How much of the past a log keeps.
@@ -144,8 +146,6 @@ pub struct StreamLog {
     tracks: TrackSet,
     /// No player may start before the next message: the publisher is away.
     is_closed: bool,
-    /// The newest sync point at the last trim, and when a trim first met it.
-    sync_seen: Option<(u64, Duration)>,
     /// The time as it was told last.
     now: Duration,
     /// How many frames were trimmed, ever; `frames[0]` is number `trimmed`.
@@ -187,7 +187,6 @@ impl StreamLog {
             newest_sync: None,
             tracks: TrackSet::default(),
             is_closed: false,
-            sync_seen: None,
             now: Duration::ZERO,
             trimmed: 0,
             headers: VecDeque::new(),
@@ -470,6 +469,7 @@ impl StreamLog {
                 start: self.start_of(index),
                 timestamp: frame.timestamp,
                 is_picture: frame.kind == kind::VIDEO,
+                trimmed_at: None,
             };
             self.newest_sync = Some(sync);
             self.syncs.push(sync.number, sync.timestamp);

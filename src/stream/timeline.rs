@@ -65,6 +65,17 @@ const fn millis(time: Duration) -> i32 {
     time.as_millis() as i32
 }
 
+/// The time players see for a header, or for metadata, of the first publisher while it has sent
+/// nothing else. `newest`: the newest of those times.
+pub(super) fn before_all(newest: &mut Option<Timestamp>, time: Timestamp) -> Timestamp {
+    let last = *newest.get_or_insert(time);
+    if time.since(last) < -STEP_MAX_MS {
+        return last;
+    }
+    *newest = Some(later(last, time));
+    time
+}
+
 impl Timeline {
     /// A publisher begins. `last`: the newest time of the stream, if it had a publisher before;
     /// `elapsed_ms`: how long it has been without one.
@@ -193,12 +204,10 @@ impl Timeline {
         if self.data.has_begun() {
             return self.data.beside(DATA, now);
         }
-        let newest = *self.newest.get_or_insert(time);
-        if !self.has_returned && time.since(newest) >= -STEP_MAX_MS {
-            self.newest = Some(later(newest, time));
-            return time;
+        if self.has_returned {
+            return *self.newest.get_or_insert(time);
         }
-        newest
+        before_all(&mut self.newest, time)
     }
 
     /// How far headers and data may lie behind media.

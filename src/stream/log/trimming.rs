@@ -91,21 +91,18 @@ impl StreamLog {
     /// A group of pictures beyond the limits is no good start any more. Its age is the longer one
     /// of that by its timestamps and that by the clock, so that no publisher decides it.
     fn drop_overlong_group(&mut self) {
-        let Some(sync) = self.newest_sync.filter(|sync| self.is_kept(*sync)) else {
-            self.newest_sync = None;
+        self.newest_sync = self.newest_sync.filter(|sync| self.is_kept(*sync));
+        let Some(sync) = &mut self.newest_sync else {
             return;
         };
-        let number = sync.number;
-        let frames = self.trimmed + self.frames.len() as u64 - number;
+        let since = *sync.trimmed_at.get_or_insert(self.now);
+        let sync = *sync;
+        let frames = self.trimmed + self.frames.len() as u64 - sync.number;
         let bytes = self.end() - sync.start;
         let age = self
             .last_timestamp()
             .map_or(0, |last| last.since(sync.timestamp));
         let age_max = limits::GOP_AGE_MAX.as_millis();
-        let since = match self.sync_seen {
-            Some((seen, since)) if seen == number => since,
-            _ => self.sync_seen.insert((number, self.now)).1,
-        };
         if frames > limits::GOP_FRAMES_MAX as u64
             || bytes > self.limits.bytes.min(limits::GOP_BYTES_MAX as u64)
             || u128::try_from(age).is_ok_and(|age| age > age_max)
