@@ -139,7 +139,7 @@ impl<S: Transport> Core<S> {
             stream: index,
             task: Task::Pull,
             ..
-        }) = self.conns[key].errand
+        }) = self.conns[key].errand()
         else {
             return Flow::Continue;
         };
@@ -382,7 +382,7 @@ impl<S: Transport> Core<S> {
             return Flow::Continue;
         }
         self.note_steps(key);
-        let is_started = self.conns[key].errand.is_some_and(Errand::is_accepted);
+        let is_started = self.conns[key].errand().is_some_and(Errand::is_accepted);
         let target = self.target_of(index, Task::Pull);
         let now = self.now;
         let (Some(pull), Some(target)) = (&mut self.streams[index].pull, target) else {

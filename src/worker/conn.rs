@@ -39,14 +39,8 @@ pub struct Conn<S> {
     pub(super) socket: S,
     pub(super) peer: SocketAddr,
     pub(super) session: Session,
-    /// What it is for, when this relay has opened it and still has use for it.
-    pub(super) errand: Option<Errand>,
-    /// This relay has opened it.
-    pub(super) is_dialled: bool,
-    /// The target that streams are handed on to by it, to its end.
-    pub(super) target: Option<Box<Target>>,
-    /// The address that a connection of ours counts for, see admission.rs.
-    pub(super) charged: Option<Key>,
+    /// `None` unless this relay has opened it.
+    pub(super) outbound: Option<Box<Outbound>>,
     /// It came to the admin listener.
     pub(super) is_admin: bool,
     /// The relays that it has come through, when it is that of one.
@@ -103,6 +97,17 @@ pub struct Conn<S> {
     pub(super) skipped_bytes: u64,
 }
 
+/// What a connection to another server is for.
+#[derive(Debug)]
+pub(super) struct Outbound {
+    /// `None` once this relay has no more use for it.
+    errand: Option<Errand>,
+    /// The target that streams are handed on to by it, to its end.
+    target: Option<Target>,
+    /// The address that it counts for, see admission.rs.
+    pub(super) charged: Option<Key>,
+}
+
 /// A message stream that publishes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Publication {
@@ -135,9 +140,9 @@ pub(super) struct MovingPublish {
 
 /// Whose figures a connection to a target adds to.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Target {
+struct Target {
     /// Index of the rule.
-    pub(super) rule: PushRuleId,
+    rule: PushRuleId,
     /// How much of `bytes_out` is in the figures.
     counted: u64,
 }
@@ -149,6 +154,46 @@ pub(super) struct Sent {
     pub(super) log_bytes: usize,
     /// Bytes taken in all.
     pub(super) bytes: usize,
+}
+
+impl Outbound {
+    /// Whether this relay still has use for it.
+    pub(super) fn has_errand(&self) -> bool {
+        self.errand.is_some()
+    }
+
+    /// Whether streams are handed on by it.
+    pub(super) fn is_push(&self) -> bool {
+        self.target.is_some()
+    }
+}
+
+impl<S> Conn<S> {
+    /// Whether this relay has opened it.
+    pub(super) fn is_outbound(&self) -> bool {
+        self.outbound.is_some()
+    }
+
+    /// What it is for, when this relay has opened it and still has use for it.
+    pub(super) fn errand(&self) -> Option<Errand> {
+        self.outbound.as_ref()?.errand
+    }
+
+    /// The same, to be changed.
+    pub(super) fn errand_mut(&mut self) -> Option<&mut Errand> {
+        self.outbound.as_mut()?.errand.as_mut()
+    }
+
+    /// This relay has no more use for it; what it was for.
+    pub(super) fn take_errand(&mut self) -> Option<Errand> {
+        self.outbound.as_mut()?.errand.take()
+    }
+
+    /// The rule of the target that streams are handed on to by it.
+    pub(super) fn push_rule(&self) -> Option<PushRuleId> {
+        let target = self.outbound.as_ref()?.target;
+        target.map(|target| target.rule)
+    }
 }
 
 impl<S: Transport> Conn<S> {
@@ -164,10 +209,7 @@ impl<S: Transport> Conn<S> {
             socket,
             peer,
             session,
-            errand: None,
-            is_dialled: false,
-            target: None,
-            charged: None,
+            outbound: None,
             is_admin: false,
             via: None,
             ring: None,
@@ -212,15 +254,17 @@ impl<S: Transport> Conn<S> {
         now: Instant,
     ) -> Self {
         let target = match errand.task {
-            Task::Push(rule) => Some(Box::new(Target { rule, counted: 0 })),
+            Task::Push(rule) => Some(Target { rule, counted: 0 }),
             Task::Pull => None,
         };
-        let session = Session::Client(Box::new(session));
-        Self {
+        let outbound = Outbound {
             errand: Some(errand),
             target,
             charged,
-            is_dialled: true,
+        };
+        let session = Session::Client(Box::new(session));
+        Self {
+            outbound: Some(Box::new(outbound)),
             is_newcomer: false,
             // The first event says that it is connected, or why not.
             readable: false,
@@ -359,7 +403,8 @@ impl<S: Transport> Conn<S> {
 
     /// Adds what was sent to a target since the last time to its figures.
     pub(super) fn count_sent(&mut self, targets: &mut List<PushRuleId, TargetGauges>) {
-        let Some(target) = &mut self.target else {
+        let outbound = self.outbound.as_mut();
+        let Some(target) = outbound.and_then(|its| its.target.as_mut()) else {
             return;
         };
         let gauges = &mut targets[target.rule];
@@ -370,7 +415,7 @@ impl<S: Transport> Conn<S> {
 
     /// What the connection is or was used for, for logs.
     pub(super) fn role(&self) -> &'static str {
-        if self.is_dialled {
+        if self.is_outbound() {
             return match self.session {
                 Session::Client(ref client) => client.role(),
                 Session::Server(_) | Session::Http(_) => "none",

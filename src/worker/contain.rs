@@ -294,12 +294,12 @@ impl<S: Transport> Core<S> {
             }
         }
         let errands = self.conns.iter();
-        let errands = errands.filter_map(|(key, conn)| conn.errand.map(|errand| (key, errand)));
+        let errands = errands.filter_map(|(key, conn)| conn.errand().map(|errand| (key, errand)));
         for (key, errand) in errands.collect::<Vec<_>>() {
             let line = self.line(errand.stream, errand.task);
             let is_line = line.is_some_and(|line| line.state == State::Up(key));
             if !is_line && !self.is_held(key, errand.stream) {
-                self.conns[key].errand = None;
+                self.conns[key].take_errand();
                 self.close(key, &CloseReason::Released);
             }
         }
@@ -316,7 +316,7 @@ impl<S: Transport> Core<S> {
             State::Up(key) => {
                 let conn = self.conns.get(key).filter(|conn| conn.closing.is_none());
                 is_kept = conn.is_some_and(|conn| {
-                    let errand = conn.errand.map(|errand| (errand.stream, errand.task));
+                    let errand = conn.errand().map(|errand| (errand.stream, errand.task));
                     has_player = conn.plays.iter().any(|play| play.stream == index);
                     errand == Some((index, task))
                 });
@@ -354,7 +354,7 @@ impl<S: Transport> Core<S> {
                 .get(key)
                 .filter(|conn: &&Conn<S>| conn.closing.is_none())
         };
-        let errand = |key| conn(key).and_then(|conn| conn.errand);
+        let errand = |key| conn(key).and_then(|conn| conn.errand());
         let is_its =
             |key| errand(key).is_some_and(|its| (its.stream, its.task) == (index, Task::Pull));
         if pull.held.as_ref().is_some_and(|held| !is_its(held.key)) {

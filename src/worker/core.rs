@@ -585,7 +585,7 @@ impl<S: Transport> Core<S> {
         self.conns[key].closing = Some(until);
         self.conns[key].read_off_left = reason.read_off_bytes();
         self.end_roles(key);
-        if let Some(errand) = self.conns[key].errand.take() {
+        if let Some(errand) = self.conns[key].take_errand() {
             self.line_down(key, errand, reason);
         }
         self.faults.at(Midst::Role);
@@ -625,10 +625,12 @@ impl<S: Transport> Core<S> {
             let admission = &self.shared.admission;
             self.admins.retain(|&admin| admin != key);
             self.idle_http.remove(&conn.id);
-            if conn.target.is_some() {
-                admission.leave_push(conn.charged);
-            } else if conn.is_dialled {
-                admission.leave_pull(conn.charged, self.uptime());
+            if let Some(outbound) = conn.outbound {
+                if outbound.is_push() {
+                    admission.leave_push(outbound.charged);
+                } else {
+                    admission.leave_pull(outbound.charged, self.uptime());
+                }
             } else if !conn.is_admin {
                 admission.leave(counted, newcomer, self.uptime());
             }

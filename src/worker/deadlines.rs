@@ -88,7 +88,7 @@ impl<S: Transport> Core<S> {
         let now = self.now;
         loop {
             let conn = &self.conns[key];
-            if conn.errand.is_some() {
+            if conn.errand().is_some() {
                 return;
             }
             let is_silent = |publication: &&Publication| {
@@ -143,7 +143,7 @@ impl<S: Transport> Core<S> {
                 Ok(())
             }
         };
-        if let Some(errand) = conn.errand {
+        if let Some(errand) = conn.errand() {
             ask_at = self.limit_errand(key, errand, &mut limit)?;
         } else if conn.in_ready && conn.socket.is_handshaking() {
             // It waits for us, see handshakes.rs.
@@ -169,7 +169,7 @@ impl<S: Transport> Core<S> {
             return Err(CloseReason::Protocol(ProtocolError::StalePartial));
         }
         // How long an origin may be without media is for its pull to say.
-        if conn.errand.is_none() && !conn.publications.is_empty() {
+        if conn.errand().is_none() && !conn.publications.is_empty() {
             limit(conn.last_read, config.publish_idle, Deadline::PublishIdle)?;
             for publication in &conn.publications {
                 let last_media = self.streams[publication.stream].meter.last_media;
@@ -280,7 +280,7 @@ impl<S: Transport> Core<S> {
     /// Small duties towards a connection that goes on: memory given back, a ping when quiet.
     fn tidy(&mut self, key: ConnId) {
         let now = self.now;
-        let errand = self.conns.get(key).and_then(|conn| conn.errand);
+        let errand = self.conns.get(key).and_then(|conn| conn.errand());
         let is_asked =
             errand.is_some_and(|errand| errand.is_accepted() || self.may_stay(key, errand));
         let Some(conn) = self.conns.get_mut(key) else {
@@ -290,7 +290,7 @@ impl<S: Transport> Core<S> {
             conn.session.release_spare();
         }
         let config = &self.shared.config;
-        let interval = match conn.errand {
+        let interval = match conn.errand() {
             // A server that has nothing to send says at least that it is there.
             Some(_) => Some(config.pull_timeout / 2),
             None => config.ping,

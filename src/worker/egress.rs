@@ -320,8 +320,8 @@ impl<S: Transport> Core<S> {
                 stream.tally.skipped_bytes += skipped;
                 conn.skips += skips;
                 conn.skipped_bytes += skipped;
-                if let Some(target) = &conn.target {
-                    self.targets[target.rule].skipped_bytes += skipped;
+                if let Some(rule) = conn.push_rule() {
+                    self.targets[rule].skipped_bytes += skipped;
                 }
                 let session = &mut conn.session;
                 let chunk_size = session.out_chunk_size();

@@ -134,7 +134,7 @@ impl<S: Transport> Core<S> {
         if let Some(reason) = self.count_unkept(key) {
             return Some(reason);
         }
-        if self.conns[key].errand.is_some() {
+        if self.conns[key].errand().is_some() {
             self.note_steps(key);
         }
         for at in 0..self.conns[key].publications.len() {
@@ -188,7 +188,7 @@ impl<S: Transport> Core<S> {
     /// they may have together, so that the media of others waits no longer for many of them.
     fn quota(&self, key: ConnId) -> Quota {
         let conn = &self.conns[key];
-        if !conn.publications.is_empty() || conn.errand.is_some() {
+        if !conn.publications.is_empty() || conn.errand().is_some() {
             return Quota {
                 bytes: usize::MAX,
                 messages: limits::MESSAGES_PER_TURN,
@@ -280,7 +280,7 @@ impl<S: Transport> Core<S> {
                         let msid = message.header.msid;
                         let publication = conn.publications.iter().find(|p| p.msid == msid);
                         let Some(index) = publication.map(|publication| publication.stream) else {
-                            if conn.errand.is_some() {
+                            if conn.outbound.as_ref().is_some_and(|its| its.has_errand()) {
                                 let content = content_of(&message, &mut self.scratch);
                                 let (header, body) = (message.header, message.payload.to_vec());
                                 flow = self.early_message(key, header, body, content);

@@ -432,7 +432,7 @@ impl<S: Transport> Core<S> {
     /// The server on connection `key` refuses and redirects to the URL `to`: the line goes there
     /// instead, if that may be followed. See [`redirected`](Self::redirected).
     pub(super) fn follow_redirect(&mut self, key: ConnId, to: &str, for_stream: bool) -> Flow {
-        let Some(Errand { stream, task, .. }) = self.conns[key].errand else {
+        let Some(Errand { stream, task, .. }) = self.conns[key].errand() else {
             return Flow::Continue;
         };
         let Some(from) = self.target_of(stream, task) else {
@@ -443,7 +443,7 @@ impl<S: Transport> Core<S> {
                 if let Some(line) = self.line(stream, task) {
                     line.redirect_to(target);
                 }
-                self.conns[key].errand = None;
+                self.conns[key].take_errand();
                 self.call(stream, task);
                 Flow::Close(CloseReason::Released)
             }
@@ -490,7 +490,7 @@ impl<S: Transport> Core<S> {
 
     /// What the server on connection `key` says.
     pub(super) fn answered(&mut self, key: ConnId, answer: Answer) -> Flow {
-        let Some(errand) = self.conns[key].errand else {
+        let Some(errand) = self.conns[key].errand() else {
             return Flow::Continue;
         };
         match errand.task {
@@ -504,10 +504,10 @@ impl<S: Transport> Core<S> {
     pub(super) fn note_steps(&mut self, key: ConnId) {
         let now = self.now;
         let conn = &mut self.conns[key];
-        let (Some(errand), Some(client)) = (&mut conn.errand, conn.session.client()) else {
+        let steps = conn.session.client().map(|client| client.steps());
+        let (Some(errand), Some(steps)) = (conn.errand_mut(), steps) else {
             return;
         };
-        let steps = client.steps();
         if steps > errand.steps {
             (errand.steps, errand.since) = (steps, now);
         }
@@ -569,9 +569,9 @@ impl<S: Transport> Core<S> {
                 // While the relay stops, lines are not told of connections that are gone.
                 let is_its = |errand: Errand| errand.stream == index;
                 if let Some(conn) = self.conns.get_mut(key)
-                    && conn.errand.is_some_and(is_its)
+                    && conn.errand().is_some_and(is_its)
                 {
-                    conn.errand = None;
+                    conn.take_errand();
                     if let Some(client) = conn.session.client() {
                         client.stop();
                     }

@@ -171,9 +171,10 @@ impl<S: Transport> Core<S> {
         let now = self.uptime();
         for key in self.pull_conns(index) {
             if let Some(conn) = self.conns.get_mut(key)
-                && conn.charged != charged
+                && let Some(outbound) = &mut conn.outbound
+                && outbound.charged != charged
             {
-                let before = std::mem::replace(&mut conn.charged, charged);
+                let before = std::mem::replace(&mut outbound.charged, charged);
                 self.shared.admission.charge_pull(before, charged, now);
             }
         }

@@ -291,7 +291,7 @@ impl<S: Transport> Core<S> {
     /// The connection `key` to a target publishes there no longer, and is nobody's.
     fn end_push_conn(&mut self, key: ConnId) {
         let conn = &mut self.conns[key];
-        conn.errand = None;
+        conn.take_errand();
         if let Some(client) = conn.session.client() {
             client.stop();
         }
@@ -437,15 +437,15 @@ impl<S: Transport> Core<S> {
             // Its play ends with those of the stream.
             let former = push.former.and_then(|key| self.conns.get_mut(key));
             if let Some(conn) = former {
-                conn.errand = None;
+                conn.take_errand();
             }
             let key = push.line.conn();
             let conn = key.and_then(|key| self.conns.get_mut(key));
             let is_its = |conn: &&mut super::conn::Conn<S>| {
-                !conn.plays.is_empty() && conn.errand.is_some_and(|its| its.stream == index)
+                !conn.plays.is_empty() && conn.errand().is_some_and(|its| its.stream == index)
             };
             match conn.filter(is_its) {
-                Some(conn) => conn.errand = None,
+                Some(conn) => drop(conn.take_errand()),
                 None => self.hang_up(index, push.line.state),
             }
         }

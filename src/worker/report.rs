@@ -587,7 +587,7 @@ impl<S: Transport> Core<S> {
             return index.map_or(0, |index| self.close_banned_stream(name, index).into());
         }
         let is_banned = |conn: &Conn<S>| {
-            let is_theirs = !conn.is_admin && !conn.is_dialled && conn.closing.is_none();
+            let is_theirs = !conn.is_admin && !conn.is_outbound() && conn.closing.is_none();
             is_theirs && bans::is_from(target, conn.peer.ip())
         };
         let conns = self.conns.iter().filter(|(_, conn)| is_banned(conn));
@@ -796,7 +796,7 @@ fn protocol<S: Transport>(conn: &Conn<S>) -> &'static str {
 
 /// What a connection is for now.
 fn role_of<S>(conn: &Conn<S>) -> Role {
-    match conn.errand.map(|errand| errand.task) {
+    match conn.errand().map(|errand| errand.task) {
         Some(Task::Pull) => Role::Pull,
         Some(Task::Push(_)) => Role::Push,
         None if !conn.publications.is_empty() => Role::Publisher,

@@ -190,12 +190,12 @@ fn buffer_bytes<S: Transport>(conn: &Conn<S>) -> u64 {
 fn holds_needless_input<S: Transport>(conn: &Conn<S>) -> bool {
     let ring = conn.ring.as_ref().map_or(0, |_| limits::RING_BYTES);
     let input = conn.session.input_bytes() + ring;
-    conn.publications.is_empty() && !conn.is_dialled && input > limits::INPUT_BYTES_FREE
+    conn.publications.is_empty() && !conn.is_outbound() && input > limits::INPUT_BYTES_FREE
 }
 
 /// Whom a connection counts for.
 pub(super) fn share_of<S>(conn: &Conn<S>) -> Share {
     let address = conn.peer.ip();
-    let is_alone = address.is_unspecified() || conn.is_dialled;
+    let is_alone = address.is_unspecified() || conn.is_outbound();
     (Key::of(address), if is_alone { conn.id } else { 0 })
 }

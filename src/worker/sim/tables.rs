@@ -330,7 +330,7 @@ pub(super) fn check_lines(core: &Relay, now: Instant, is_idle: bool) -> Result<(
                     core.called.get(&id) == Some(&(index, task))
                 }
                 State::Up(key) => core.conns.get(key).is_some_and(|conn| {
-                    let its = conn.errand;
+                    let its = conn.errand();
                     core.draining || its.is_some_and(|its| (its.stream, its.task) == (index, task))
                 }),
             };
@@ -343,7 +343,7 @@ pub(super) fn check_lines(core: &Relay, now: Instant, is_idle: bool) -> Result<(
         return Err(format!("{calling} lines call, and {:?}", core.called));
     }
     for (key, conn) in core.conns.iter() {
-        let Some(Errand { stream, task, .. }) = conn.errand else {
+        let Some(Errand { stream, task, .. }) = conn.errand() else {
             continue;
         };
         let stream = core.streams.get(stream);

@@ -381,7 +381,7 @@ fn check_once(relay: &Relay) -> Result<(), String> {
     let mut pulls: HashMap<&str, usize> = HashMap::new();
     for seat in &relay.seats {
         for (_, conn) in seat.core.conns.iter() {
-            if let Some(errand) = conn.errand.filter(|errand| errand.task == Task::Pull) {
+            if let Some(errand) = conn.errand().filter(|errand| errand.task == Task::Pull) {
                 *pulls
                     .entry(&seat.core.streams[errand.stream].name)
                     .or_default() += 1;
