@@ -56,7 +56,7 @@ impl<S: Transport> Core<S> {
             }
             return;
         }
-        let of_now = match stream.source {
+        let of_now = match stream.source() {
             Source::Fed { worker } => Some(Owner {
                 worker,
                 epoch: stream.epoch,
@@ -69,7 +69,7 @@ impl<S: Transport> Core<S> {
             return;
         }
         if is_over {
-            stream.source = Source::Nobody;
+            self.streams.set_source(index, Source::Nobody);
             self.end_players(index);
         }
         if let Some(owner) = owner

@@ -15,9 +15,8 @@ use std::time::Instant;
 
 use log::{Level, info};
 
-use super::conn::{CloseReason, Publication};
+use super::conn::CloseReason;
 use super::core::Core;
-use super::fault::Midst;
 use super::ids::{ConnId, OriginId, StreamId};
 use super::ingress::Flow;
 use super::line::{Errand, State, Task};
@@ -190,13 +189,7 @@ impl<S: Transport> Core<S> {
                 held.publisher_gone = None;
             }
         }
-        self.faults.at(Midst::Line);
-        let conn = &mut self.conns[key];
-        conn.publications.push(Publication {
-            msid,
-            stream: index,
-        });
-        self.faults.at(Midst::Line);
+        self.streams.publish(key, msid, index);
         self.new_publishers.push(key);
         let uptime = self.uptime();
         let stream = &mut self.streams[index];
@@ -243,7 +236,6 @@ impl<S: Transport> Core<S> {
         };
         let before = pull.held.replace(held);
         pull.line.rest();
-        self.faults.at(Midst::Line);
         if let Some(before) = before {
             if !before.has_lasted(now)
                 && let Some(pull) = &mut self.streams[index].pull
@@ -257,21 +249,15 @@ impl<S: Transport> Core<S> {
     /// The stream comes by the connection `before` no longer. Unlike the end of a publisher this
     /// is told to nobody: another goes on at once.
     fn leave_origin(&mut self, index: StreamId, before: &Held) {
-        let Some(conn) = self.conns.get_mut(before.key) else {
+        if !self.conns.contains(before.key) {
             return;
-        };
-        conn.publications.retain(|its| its.stream != index);
-        self.faults.at(Midst::Line);
-        let stream = &mut self.streams[index];
-        if stream.source == Source::Publisher(before.key) {
-            stream.source = Source::Away {
-                since: stream.meter.last_media,
-                until: self.now,
-                ended: false,
-            };
-            self.publishers -= 1;
         }
-        self.faults.at(Midst::Line);
+        let away = Source::Away {
+            since: self.streams[index].meter.last_media,
+            until: self.now,
+            ended: false,
+        };
+        self.streams.unpublish(before.key, index, away);
         self.hang_up(index, State::Up(before.key));
     }
 
@@ -324,10 +310,8 @@ impl<S: Transport> Core<S> {
             );
         }
         let stream = &mut self.streams[index];
-        stream.tally.gaps += u64::from(matches!(stream.source, Source::Away { .. }));
-        stream.source = Source::Publisher(key);
-        self.faults.at(Midst::Line);
-        self.publishers += 1;
+        stream.tally.gaps += u64::from(matches!(stream.source(), Source::Away { .. }));
+        self.streams.begin(index, key);
         for worker in readers.iter() {
             self.add_feed(index, worker);
         }
@@ -360,18 +344,14 @@ impl<S: Transport> Core<S> {
     /// asked at once; it stays connected, and its next publisher may be first.
     pub(super) fn publisher_ended(&mut self, key: ConnId, index: StreamId) -> Flow {
         if self.is_held(key, index) {
-            let publications = &self.conns[key].publications;
-            let is_its = |its: &Publication| its.stream == index;
-            if publications.iter().any(is_its) {
+            if self.streams.publication_of(key, index).is_some() {
                 // Its media may have come with the bytes that this was read from.
-                if self.streams[index].source != Source::Publisher(key)
+                if self.streams[index].source() != Source::Publisher(key)
                     && let Err(reason) = self.pull_is_live(key, index)
                 {
                     return Flow::Close(reason);
                 }
-                self.conns[key].publications.retain(|its| !is_its(its));
-                self.faults.at(Midst::Line);
-                self.publisher_left(index, false);
+                self.publisher_left(key, index, false);
             }
             let now = self.now;
             let pull = self.streams[index].pull.as_mut();

@@ -69,12 +69,6 @@ impl<K: TableKey, V> Table<K, V> {
         self.entries.len()
     }
 
-    /// Whether there are none.
-    #[cfg(test)]
-    pub(super) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
     /// All entries, in the order of their slots.
     pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = (K, &V)> {
         let entries = self.entries.iter();

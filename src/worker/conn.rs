@@ -14,7 +14,7 @@ use smallvec::SmallVec;
 use super::admission::{Key, Protocol};
 use super::collections::List;
 use super::core::NO_ADDRESS;
-use super::ids::{PlayerSlot, PushRuleId, StreamId};
+use super::ids::PushRuleId;
 use super::line::{Errand, Task};
 use super::session::Session;
 use super::timers::TimerId;
@@ -59,8 +59,6 @@ pub struct Conn<S> {
     pub(super) in_ready: bool,
     /// On the list of connections to write.
     pub(super) in_woken: bool,
-    pub(super) publications: SmallVec<[Publication; 1]>,
-    pub(super) plays: SmallVec<[Play; 1]>,
     /// It was an accepted publisher at some time.
     pub(super) has_published: bool,
     /// It was a player at some time.
@@ -106,28 +104,6 @@ pub(super) struct Outbound {
     target: Option<Target>,
     /// The address that it counts for, see admission.rs.
     pub(super) charged: Option<Key>,
-}
-
-/// A message stream that publishes.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Publication {
-    pub(super) msid: u32,
-    /// Slab key of the stream.
-    pub(super) stream: StreamId,
-}
-
-/// A message stream that plays, or waits for its stream.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Play {
-    pub(super) msid: u32,
-    /// Slab key of the stream.
-    pub(super) stream: StreamId,
-    /// Index among the stream's players.
-    pub(super) slot: PlayerSlot,
-    /// play2: this is where the player goes; it still plays from another stream.
-    pub(super) switching: bool,
-    /// Give up at this time when the stream has not begun; None once it has.
-    pub(super) wait_until: Option<Instant>,
 }
 
 /// A publish on its way to another worker.
@@ -219,8 +195,6 @@ impl<S: Transport> Conn<S> {
             writable: true,
             in_ready: false,
             in_woken: false,
-            publications: SmallVec::new(),
-            plays: SmallVec::new(),
             has_published: false,
             has_played: false,
             is_newcomer: true,
@@ -292,13 +266,6 @@ impl<S: Transport> Conn<S> {
     /// The socket, to be watched or no longer.
     pub fn socket_mut(&mut self) -> &mut S {
         &mut self.socket
-    }
-
-    /// Whether any message stream but `msid` publishes, plays or waits to play.
-    pub(super) fn has_other_role(&self, msid: u32) -> bool {
-        let mut publishes = self.publications.iter();
-        publishes.any(|publication| publication.msid != msid)
-            || self.plays.iter().any(|play| play.msid != msid)
     }
 
     /// Keeps what was counted of a publish that has ended, unless more is kept of another one.

@@ -27,7 +27,6 @@ use super::bans::Bans;
 use super::collections::{List, Table};
 use super::conn::{CloseReason, Closes, Conn};
 use super::contain::Step;
-use super::fault::{Faults, Midst};
 use super::fetches::Fetches;
 use super::handshakes::Handshakes;
 use super::ids::{ConnId, PushRuleId, StreamId, WorkerId};
@@ -43,7 +42,7 @@ use super::refusal::Refusals;
 use super::registry::Registry;
 use super::report::Questions;
 use super::session::Session;
-use super::table::Stream;
+use super::table::Streams;
 use super::timers::{Timer, Timers};
 use crate::admin::Route;
 use crate::config::Config;
@@ -142,8 +141,7 @@ pub struct Core<S> {
     /// When the relay began.
     born: Instant,
     pub(super) conns: Table<ConnId, Conn<S>>,
-    pub(super) streams: Table<StreamId, Stream>,
-    pub(super) by_name: HashMap<Arc<str>, StreamId>,
+    pub(super) streams: Streams,
     pub(super) rings: RingPool,
     pub(super) blocks: BlockPool,
     /// For message bodies that have to be in one piece.
@@ -184,10 +182,6 @@ pub struct Core<S> {
     pub(super) drain_at: Option<Instant>,
     /// ... and that it was done.
     pub(super) drained: bool,
-    /// Players here, waiting ones included.
-    pub(super) players: usize,
-    /// Publishers here.
-    pub(super) publishers: usize,
     /// Questions to the workers, who waits for the answer, and what it is to be made into.
     pub(super) asked_by_http: Vec<(u64, ConnId, Route)>,
     /// Connections to the admin listener.
@@ -214,8 +208,6 @@ pub struct Core<S> {
     /// How often a connection is looked at when nothing nearer is due.
     pub(super) check_every: Duration,
     seed: u64,
-    /// Panics that tests want.
-    pub(super) faults: Faults,
 }
 
 impl<S: Transport> Core<S> {
@@ -249,8 +241,7 @@ impl<S: Transport> Core<S> {
             mail_bytes: limits::MAIL_BYTES_MAX,
             now,
             conns: Table::default(),
-            streams: Table::default(),
-            by_name: HashMap::new(),
+            streams: Streams::default(),
             rings: RingPool::default(),
             blocks: BlockPool::default(),
             scratch: Vec::new(),
@@ -273,8 +264,6 @@ impl<S: Transport> Core<S> {
             draining: false,
             drain_at: None,
             drained: false,
-            players: 0,
-            publishers: 0,
             asked_by_http: Vec::new(),
             admins: Vec::new(),
             idle_http: BTreeMap::new(),
@@ -289,7 +278,6 @@ impl<S: Transport> Core<S> {
             bitrate_bytes,
             check_every,
             seed,
-            faults: Faults::default(),
         }
     }
 
@@ -538,7 +526,7 @@ impl<S: Transport> Core<S> {
 
     /// How many publishers and players there are: `(publishers, players)`.
     pub fn census(&self) -> (usize, usize) {
-        (self.publishers, self.players)
+        (self.streams.publishers(), self.streams.players())
     }
 
     /// Ends the roles of a connection and closes it, once it has been told why.
@@ -584,12 +572,7 @@ impl<S: Transport> Core<S> {
         // First of all: should anything panic from here on, it is known that it was to go.
         self.conns[key].closing = Some(until);
         self.conns[key].read_off_left = reason.read_off_bytes();
-        self.end_roles(key);
-        if let Some(errand) = self.conns[key].take_errand() {
-            self.line_down(key, errand, reason);
-        }
-        self.faults.at(Midst::Role);
-        self.drop_input(key);
+        self.end_uses(key, reason);
         if reason.peer_listens() {
             if let Some(http) = self.conns[key].session.http() {
                 http.end(reason.close_code(), &reason.to_string());
@@ -618,7 +601,7 @@ impl<S: Transport> Core<S> {
             conn.count_sent(&mut self.targets);
             let newcomer = conn.is_newcomer.then(|| conn.protocol());
             let counted = conn.counted_ip();
-            debug_assert!(conn.publications.is_empty() && conn.plays.is_empty());
+            debug_assert!(!self.streams.has_role(key));
             if let Some(ring) = conn.ring {
                 self.rings.give_back(ring);
             }
@@ -637,13 +620,18 @@ impl<S: Transport> Core<S> {
         }
     }
 
-    fn end_roles(&mut self, key: ConnId) {
-        while let Some(play) = self.conns[key].plays.pop() {
+    /// Ends all that a closing connection is used for.
+    pub(super) fn end_uses(&mut self, key: ConnId, reason: &CloseReason) {
+        while let Some(play) = self.streams.plays(key).last().copied() {
             self.remove_player(play.stream, play.slot);
         }
-        while let Some(publication) = self.conns[key].publications.pop() {
-            self.publisher_left(publication.stream, false);
+        while let Some(publication) = self.streams.publications(key).last().copied() {
+            self.publisher_left(key, publication.stream, false);
         }
+        if let Some(errand) = self.conns[key].take_errand() {
+            self.line_down(key, errand, reason);
+        }
+        self.drop_input(key);
     }
 
     /// The connection is looked at again at `at` at the latest.
@@ -681,7 +669,7 @@ impl<S: Transport> Core<S> {
             .filter(|(_, stream)| stream.is_owned())
             .count();
         self.gauges.streams = streams as u64;
-        self.gauges.publishers = self.publishers as u64;
+        self.gauges.publishers = self.streams.publishers() as u64;
         let pushes = self.count_targets();
         let (waiting, http_players) = self.count_audience();
         self.gauges.waiting = waiting;
@@ -692,7 +680,7 @@ impl<S: Transport> Core<S> {
             .filter(|(_, stream)| stream.pull.is_some());
         self.gauges.pulls = pulls.count() as u64;
         self.gauges.pushes = pushes;
-        self.gauges.players = (self.players as u64).saturating_sub(pushes);
+        self.gauges.players = (self.streams.players() as u64).saturating_sub(pushes);
         self.gauges.connections = (self.conns.len() - self.admins.len()) as u64;
         self.gauges.admin_connections = self.admins.len() as u64;
         self.gauges.pace_ms = u64::try_from(self.pacer.pace().as_millis()).unwrap_or(u64::MAX);

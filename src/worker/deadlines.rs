@@ -4,14 +4,14 @@
 
 use std::time::{Duration, Instant};
 
-use super::conn::{CloseReason, Conn, Deadline, Publication};
+use super::conn::{CloseReason, Deadline};
 use super::contain::Step;
 use super::core::Core;
-use super::fault::Midst;
-use super::ids::{ConnId, PullRuleId};
+use super::ids::{ConnId, PullRuleId, StreamId};
 use super::line::{Errand, Task};
 use super::refusal::{Asked, Refused};
 use super::session::Session;
+use super::table::{Play, Publication};
 use super::timers::Timer;
 use crate::http::websocket::CloseCode;
 use crate::limits;
@@ -50,7 +50,6 @@ impl<S: Transport> Core<S> {
     /// Closes a connection whose deadline has passed, or arms its next.
     fn check_conn(&mut self, key: ConnId) {
         let now = self.now;
-        self.faults.at(Midst::Deadline);
         if self.conns[key].closing.is_some_and(|until| until <= now) {
             self.remove(key);
             return;
@@ -75,9 +74,7 @@ impl<S: Transport> Core<S> {
             }
             Err(reason) => {
                 self.tell_late(key, &reason);
-                self.faults.at(Midst::Deadline);
                 self.close(key, &reason);
-                self.faults.at(Midst::Deadline);
             }
         }
     }
@@ -86,22 +83,21 @@ impl<S: Transport> Core<S> {
     /// something else as well; otherwise it is to end with them.
     fn end_silent_publishes(&mut self, key: ConnId) {
         let now = self.now;
-        loop {
-            let conn = &self.conns[key];
-            if conn.errand().is_some() {
-                return;
-            }
-            let is_silent = |publication: &&Publication| {
-                let last_media = self.streams[publication.stream].meter.last_media;
-                now.saturating_duration_since(last_media) >= limits::MEDIA_IDLE
-            };
-            let silent = conn.publications.iter().filter(is_silent).count();
-            let is_all = silent == conn.publications.len() && conn.plays.is_empty();
-            let silent = conn.publications.iter().find(is_silent);
-            let Some(index) = silent.map(|silent| silent.stream).filter(|_| !is_all) else {
-                return;
-            };
-            let reason = CloseReason::TimedOut(Deadline::MediaIdle);
+        if self.conns[key].errand().is_some() {
+            return;
+        }
+        let is_silent = |its: &&Publication| {
+            let last_media = self.streams[its.stream].meter.last_media;
+            now.saturating_duration_since(last_media) >= limits::MEDIA_IDLE
+        };
+        let publications = self.streams.publications(key);
+        let silent = publications.iter().filter(is_silent).map(|its| its.stream);
+        let silent: Vec<StreamId> = silent.collect();
+        if silent.len() == publications.len() && self.streams.plays(key).is_empty() {
+            return;
+        }
+        let reason = CloseReason::TimedOut(Deadline::MediaIdle);
+        for index in silent {
             self.end_publication(index, Status::PublishIdle, &reason.to_string(), &reason);
         }
     }
@@ -130,6 +126,7 @@ impl<S: Transport> Core<S> {
         if let Some(until) = conn.closing {
             return Ok(until.min(now + self.check_every));
         }
+        let (publications, plays) = (self.streams.publications(key), self.streams.plays(key));
         let mut next = now + self.check_every;
         let mut ask_at = None;
         // What was asked for by HTTP is on its way.
@@ -149,14 +146,14 @@ impl<S: Transport> Core<S> {
             // It waits for us, see handshakes.rs.
         } else if !conn.session.is_handshaken() {
             limit(conn.accepted_at, config.setup_timeout, Deadline::Setup)?;
-            let timeout = config.handshake_timeout.min(self.role_time(conn).1);
+            let timeout = config.handshake_timeout.min(self.role_time(key).1);
             limit(conn.accepted_at, timeout, Deadline::Handshake)?;
-        } else if conn.publications.is_empty()
-            && conn.plays.iter().all(|play| play.wait_until.is_some())
+        } else if publications.is_empty()
+            && plays.iter().all(|play| play.wait_until.is_some())
             && !is_answered
         {
             let is_idle = matches!(&conn.session, Session::Http(http) if http.is_idle());
-            let (since, time) = self.role_time(conn);
+            let (since, time) = self.role_time(key);
             let in_time = limit(since, time, Deadline::Setup);
             in_time.map_err(|late| if is_idle { CloseReason::Idle } else { late })?;
         }
@@ -169,14 +166,14 @@ impl<S: Transport> Core<S> {
             return Err(CloseReason::Protocol(ProtocolError::StalePartial));
         }
         // How long an origin may be without media is for its pull to say.
-        if conn.errand().is_none() && !conn.publications.is_empty() {
+        if conn.errand().is_none() && !publications.is_empty() {
             limit(conn.last_read, config.publish_idle, Deadline::PublishIdle)?;
-            for publication in &conn.publications {
+            for publication in publications {
                 let last_media = self.streams[publication.stream].meter.last_media;
                 limit(last_media, limits::MEDIA_IDLE, Deadline::MediaIdle)?;
             }
         }
-        if is_answered || conn.plays.iter().any(|play| play.wait_until.is_none()) {
+        if is_answered || plays.iter().any(|play| play.wait_until.is_none()) {
             if let Some(since) = conn.blocked_since {
                 limit(since, config.send_timeout, Deadline::Send)?;
             }
@@ -185,7 +182,7 @@ impl<S: Transport> Core<S> {
             }
         }
         next = ask_at.map_or(next, |at| next.min(at.max(now)));
-        let waits = conn.plays.iter().filter_map(|play| play.wait_until);
+        let waits = plays.iter().filter_map(|play| play.wait_until);
         Ok(waits.min().map_or(next, |until| next.min(until)))
     }
 
@@ -205,7 +202,7 @@ impl<S: Transport> Core<S> {
                 return Ok(Some(conn.last_read + timeout / 2));
             }
             limit(conn.last_ping, timeout / 2, Deadline::Answer)?;
-        } else if conn.plays.is_empty() {
+        } else if self.streams.plays(key).is_empty() {
             limit(errand.since, timeout, Deadline::Answer)?;
             if !errand.is_accepted() {
                 limit(conn.accepted_at, timeout * 2, Deadline::Answer)?;
@@ -216,8 +213,9 @@ impl<S: Transport> Core<S> {
 
     /// Since when and how long a connection may be without a role. By HTTP that counts from the
     /// beginning, however much it asks for meanwhile; an operator may go on asking.
-    pub(super) fn role_time(&self, conn: &Conn<S>) -> (Instant, Duration) {
-        let time = self.setup_time(conn);
+    pub(super) fn role_time(&self, key: ConnId) -> (Instant, Duration) {
+        let conn = &self.conns[key];
+        let time = self.setup_time(key);
         match &conn.session {
             Session::Http(_) if !conn.is_admin => (conn.accepted_at, time),
             Session::Http(http) if !http.has_right() => {
@@ -229,9 +227,9 @@ impl<S: Transport> Core<S> {
 
     /// How long a connection may neither publish nor play. Who waits for a stream is given the
     /// time that takes once, however often it plays.
-    fn setup_time(&self, conn: &Conn<S>) -> Duration {
+    fn setup_time(&self, key: ConnId) -> Duration {
         let config = &self.shared.config;
-        let wait = match (conn.plays.is_empty(), config.pull.is_empty()) {
+        let wait = match (self.streams.plays(key).is_empty(), config.pull.is_empty()) {
             (true, _) => Duration::ZERO,
             (false, true) => config.play_wait.max(limits::FEED_WAIT),
             (false, false) => {
@@ -259,7 +257,7 @@ impl<S: Transport> Core<S> {
     /// Who publishes or waits to play and is about to be closed is told so.
     fn tell_late(&mut self, key: ConnId, reason: &CloseReason) {
         let conn = &mut self.conns[key];
-        for publication in conn.publications.clone() {
+        for publication in self.streams.publications(key) {
             let (msid, why) = (publication.msid, reason.to_string());
             let session = &mut conn.session;
             match reason {
@@ -269,7 +267,7 @@ impl<S: Transport> Core<S> {
                 _ => session.send_status(msid, Status::PublishDenied, &why),
             }
         }
-        for play in conn.plays.clone() {
+        for play in self.streams.plays(key) {
             if play.wait_until.is_some() && !play.switching {
                 let (msid, why) = (play.msid, "no such stream");
                 conn.session.reject(msid, Status::PlayStreamNotFound, why);
@@ -299,7 +297,7 @@ impl<S: Transport> Core<S> {
             return;
         };
         let quiet_since = conn.last_read.max(conn.last_ping);
-        let open = !conn.plays.is_empty() || !conn.publications.is_empty() || is_asked;
+        let open = self.streams.has_role(key) || is_asked;
         if open && conn.closing.is_none() && now.saturating_duration_since(quiet_since) >= interval
         {
             conn.last_ping = now;
@@ -314,31 +312,25 @@ impl<S: Transport> Core<S> {
     fn give_up_waiting(&mut self, key: ConnId) -> bool {
         let now = self.now;
         let overdue = |wait: Option<Instant>| wait.is_some_and(|until| until <= now);
-        while let Some(index) = self.conns[key]
-            .plays
-            .iter()
-            .position(|play| overdue(play.wait_until))
-        {
-            let play = self.conns[key].plays[index];
+        let is_overdue = |play: &&Play| overdue(play.wait_until);
+        while let Some(play) = self.streams.plays(key).iter().find(is_overdue).copied() {
             if self.begin_overdue(&play) {
                 continue;
             }
-            let play = self.conns[key].plays.remove(index);
             let name = self.streams[play.stream].name.clone();
-            self.faults.at(Midst::Deadline);
             self.remove_player(play.stream, play.slot);
-            self.faults.at(Midst::Deadline);
             if play.switching {
                 let why = "the stream to switch to is not live";
                 self.note_refused(key, (Asked::Play, &name), Refused::NotFound, &why);
                 let conn = &mut self.conns[key];
                 conn.session.send_status(play.msid, Status::PlayFailed, why);
-                if !conn.plays.iter().any(|other| other.msid == play.msid) {
+                let mut others = self.streams.plays(key).iter();
+                if !others.any(|other| other.msid == play.msid) {
                     // What it played has ended meanwhile.
                     conn.session.end_play(play.msid, "the stream is over");
                     conn.idle_since = now;
                 }
-                if conn.plays.is_empty() && conn.publications.is_empty() {
+                if !self.streams.has_role(key) {
                     self.close(key, &CloseReason::StreamEnded);
                     return true;
                 }
@@ -358,7 +350,7 @@ impl<S: Transport> Core<S> {
             let conn = &mut self.conns[key];
             conn.session
                 .reject(play.msid, Status::PlayStreamNotFound, why);
-            if conn.plays.is_empty() && conn.publications.is_empty() {
+            if !self.streams.has_role(key) {
                 // Clients freeze when they are refused without a close.
                 self.close(key, &CloseReason::Rejected("no such stream"));
                 return true;

@@ -37,7 +37,7 @@ impl<S: Transport> Core<S> {
     fn drain_stream(&mut self, index: StreamId) {
         let now = self.now;
         let stream = &mut self.streams[index];
-        match &mut stream.source {
+        match &mut stream.source() {
             Source::Away { until, .. } => *until = now,
             Source::Nobody if self.shared.registry.look_up(&stream.name).0.is_none() => {
                 self.refuse_all_waiting(index);
@@ -95,7 +95,7 @@ impl<S: Transport> Core<S> {
         if let Some(http) = conn.session.http() {
             http.end(CloseCode::GoingAway, "the relay stops");
         }
-        for play in conn.plays.clone() {
+        for play in self.streams.plays(key) {
             if play.wait_until.is_none() {
                 conn.session.end_play(play.msid, "the relay stops");
             } else if !play.switching {
@@ -104,7 +104,7 @@ impl<S: Transport> Core<S> {
                     .reject(play.msid, Status::PlayStreamNotFound, why);
             }
         }
-        for publication in conn.publications.clone() {
+        for publication in self.streams.publications(key) {
             let why = "the relay stops";
             conn.session
                 .send_status(publication.msid, Status::UnpublishSuccess, why);

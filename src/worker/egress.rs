@@ -12,13 +12,14 @@
 
 use std::io::IoSlice;
 
+use smallvec::SmallVec;
+
 use super::conn::{CloseReason, Conn, Sent};
 use super::contain::Step;
 use super::core::Core;
-use super::fault::Midst;
 use super::form::{Gathered, gather};
 use super::ids::{ConnId, PlayerSlot, StreamId};
-use super::table::{Clock, Form, Player, Stream, log_for};
+use super::table::{Clock, Form, Play, Player, Stream, log_for};
 use crate::limits::{JUMP_BACKLOG_BYTES_MAX, SLICES_MAX, WRITES_PER_TURN};
 use crate::net::transport::Transport;
 use crate::rtmp::command::Status;
@@ -86,7 +87,6 @@ impl<S: Transport> Core<S> {
         self.flush(index);
         self.start_undecided(index);
         self.streams[index].tally.last_round = Some(self.now);
-        self.faults.at(Midst::Egress);
         // From the last to the first: one that is closed on the way, with every play of its
         // connection, is replaced by one that has been served.
         for slot in self.streams[index].players.indices().rev() {
@@ -96,7 +96,6 @@ impl<S: Transport> Core<S> {
                 self.contained(key, Step::Other, |core| core.serve_fully(index, slot));
             }
         }
-        self.faults.at(Midst::Egress);
         self.trim(index);
     }
 
@@ -104,11 +103,9 @@ impl<S: Transport> Core<S> {
     pub(super) fn flush(&mut self, index: StreamId) {
         let stream = &mut self.streams[index];
         stream.log.flush();
-        self.faults.at(Midst::Egress);
         stream
             .flv
             .follow(&stream.log, self.log_limits, &mut self.blocks);
-        self.faults.at(Midst::Egress);
     }
 
     /// Frees what no player of the stream needs any more.
@@ -131,7 +128,6 @@ impl<S: Transport> Core<S> {
             its.map(|player| player.cursor.needs_from().unwrap_or(u64::MAX))
                 .min()
         });
-        self.faults.at(Midst::Egress);
     }
 
     /// Writes to every connection on the woken list.
@@ -154,18 +150,14 @@ impl<S: Transport> Core<S> {
             self.finish(key);
             return;
         }
-        let plays = conn.plays.clone();
+        let plays = SmallVec::<[Play; 1]>::from_slice(self.streams.plays(key));
         if plays.iter().all(|play| play.wait_until.is_some()) && !self.send_replies(key) {
             return;
         }
         for play in plays {
             // Slots may have changed while the others were served.
-            let conn = self.conns.get(key).filter(|conn| conn.closing.is_none());
-            let Some(conn) = conn else { return };
-            let now = conn
-                .plays
-                .iter()
-                .find(|p| p.stream == play.stream && p.msid == play.msid);
+            let mut now = self.streams.plays(key).iter();
+            let now = now.find(|its| its.stream == play.stream && its.msid == play.msid);
             if let Some(now) = now.copied() {
                 self.serve_fully(now.stream, now.slot);
             }
@@ -224,7 +216,6 @@ impl<S: Transport> Core<S> {
         let conn = &mut self.conns[key];
         if !conn.has_pending() {
             conn.socket.shutdown_write();
-            self.faults.at(Midst::Egress);
             conn.readable = true;
             self.mark_ready(key);
         } else if conn.writable {
@@ -263,7 +254,6 @@ impl<S: Transport> Core<S> {
                 Err(served) => return served,
             }
         };
-        self.faults.at(Midst::Egress);
         let sent = match self.write(index, slot, offset) {
             Ok(sent) => sent,
             Err(reason) => {
@@ -273,7 +263,6 @@ impl<S: Transport> Core<S> {
         };
         self.gauges.bytes_out += sent.bytes as u64;
         self.gauges.writes += u64::from(sent.bytes > 0);
-        self.faults.at(Midst::Egress);
         let stream = &mut self.streams[index];
         stream.tally.bytes_out += sent.bytes as u64;
         let at = stream.players[slot].cursor.needs_from();
@@ -308,9 +297,7 @@ impl<S: Transport> Core<S> {
                 if skipped > 0 && self.cannot_keep_up(index, slot) {
                     return Err(Served::Gone);
                 }
-                if self.complete_switch(index, slot, &begins) {
-                    return Err(Served::Gone);
-                }
+                self.complete_switch(index, slot, &begins);
                 let (stream, conn) = (&mut self.streams[index], &mut self.conns[key]);
                 if stream.players[slot].cursor.is_paused() {
                     return Ok(None);
@@ -376,7 +363,6 @@ impl<S: Transport> Core<S> {
                 let log = log_for(&stream.log, &stream.flv, player.form);
                 let count = log.slices(offset, &mut slices);
                 let sent = conn.send(&slices[..count], self.now)?;
-                self.faults.at(Midst::Egress);
                 let reached = offset + sent.log_bytes as u64;
                 let end = log.message_end(reached);
                 log.share(reached, end, &mut conn.half_sent);
@@ -394,7 +380,6 @@ impl<S: Transport> Core<S> {
                 replies.advance(said);
                 let log = log_for(&stream.log, &stream.flv, player.form);
                 let reached = gather(log, player, offset, chunk_size, &mut gathered);
-                self.faults.at(Midst::Egress);
                 gathered.end();
                 player.cursor.advance_to(reached);
                 conn.send(&[], self.now)
@@ -404,31 +389,22 @@ impl<S: Transport> Core<S> {
 
     /// A player that was to come over from another stream starts here, where this one `begins` for
     /// it: it leaves the other one, and its time goes on. Where that was paused it begins when the
-    /// client reads on. True when it is gone instead.
-    fn complete_switch(&mut self, index: StreamId, slot: PlayerSlot, begins: &Times) -> bool {
+    /// client reads on.
+    fn complete_switch(&mut self, index: StreamId, slot: PlayerSlot, begins: &Times) {
         let player = &self.streams[index].players[slot];
         let (key, msid) = (player.conn, player.msid);
-        let conn = &mut self.conns[key];
-        let Some(at) = conn
-            .plays
-            .iter()
-            .position(|p| p.stream == index && p.slot == slot)
-        else {
-            return true;
-        };
-        if !conn.plays[at].switching {
-            return false;
+        let play = self.streams.play_of(index, slot);
+        if !play.switching {
+            return;
         }
-        conn.plays[at].switching = false;
-        conn.plays[at].wait_until = None;
+        play.switching = false;
+        play.wait_until = None;
         let why = &*self.streams[index].name;
-        conn.session
+        self.conns[key]
+            .session
             .send_status(msid, Status::PlayTransitionComplete, why);
-        let old = conn
-            .plays
-            .iter()
-            .position(|p| p.msid == msid && p.stream != index);
-        let old = old.map(|old| conn.plays.remove(old));
+        let is_old = |play: &&Play| play.msid == msid && play.stream != index;
+        let old = self.streams.plays(key).iter().find(is_old).copied();
         let last = match (old, self.streams[index].players[slot].clock) {
             (Some(old), _) => self.streams[old.stream].last_times_of(old.slot),
             (None, Clock::Follows(last)) => Some(last),
@@ -439,7 +415,6 @@ impl<S: Transport> Core<S> {
             self.streams[index].players[slot].clock = clock;
         }
         if let Some(old) = old {
-            self.faults.at(Midst::Egress);
             self.remove_player(old.stream, old.slot);
         }
         let stream = &mut self.streams[index];
@@ -450,7 +425,6 @@ impl<S: Transport> Core<S> {
             player.cursor = Cursor::paused(log);
         }
         self.settle_in(key);
-        false
     }
 }
 

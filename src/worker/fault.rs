@@ -1,85 +1,73 @@
-//! Where a test may have the core panic in the middle of what it does for a connection or a
-//! stream, as a defect would. In the relay itself this is nothing at all.
-//!
-//! A place is named in the code by [`Faults::at`]; what has come before it on the way is done
-//! and what comes behind it is not.
+//! Panics that tests want at the end of a step that contain.rs watches, as a defect would cause
+//! them. In the relay itself this is nothing at all. In the middle of a step the sockets of a test
+//! panic.
 
-/// In the middle of what.
+/// What a step is done for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Midst {
-    /// A connection is read; what it has sent is in a log.
-    Ingress,
-    /// A role begins or ends: a publish, a play.
-    Role,
-    /// Players are written to.
-    Egress,
-    /// Other workers are sent what is new.
-    Feed,
-    /// A deadline is acted on.
-    Deadline,
-    /// A line to another server is called, answered or lost.
-    Line,
+pub(super) enum StepOf {
+    /// A connection.
+    Conn,
+    /// A stream as a whole.
+    Stream,
+    /// A call to another server.
+    Call,
 }
+
+/// The end of a step: panics if a test wants it to.
+#[cfg(not(test))]
+#[inline(always)]
+pub(super) fn end_step(_of: StepOf) {}
 
 #[cfg(test)]
-impl Midst {
-    /// All there are.
-    pub(super) const ALL: [Self; 6] = [
-        Self::Ingress,
-        Self::Role,
-        Self::Egress,
-        Self::Feed,
-        Self::Deadline,
-        Self::Line,
-    ];
-}
+pub(super) use tests::*;
 
-/// The panic that is to come, if one is.
-#[derive(Debug, Default)]
-pub(super) struct Faults {
-    #[cfg(test)]
-    armed: std::cell::Cell<Option<(Midst, u32)>>,
-    /// How many there were.
-    #[cfg(test)]
-    fired: std::cell::Cell<u64>,
-}
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
 
-impl Faults {
-    /// A place in the code: panics if a test wants it to.
-    #[cfg(not(test))]
-    #[inline(always)]
-    pub(super) fn at(&self, _midst: Midst) {}
+    use super::StepOf;
 
-    /// A place in the code: panics if a test wants it to.
-    #[cfg(test)]
-    pub(super) fn at(&self, midst: Midst) {
-        let Some((wanted, left)) = self.armed.get().filter(|(wanted, _)| *wanted == midst) else {
+    impl StepOf {
+        /// All there are.
+        pub(in crate::worker) const ALL: [Self; 3] = [Self::Conn, Self::Stream, Self::Call];
+    }
+
+    thread_local! {
+        static ARMED: Cell<Option<(StepOf, u32)>> = const { Cell::new(None) };
+        static FIRED: Cell<u64> = const { Cell::new(0) };
+    }
+
+    /// The end of a step: panics if a test wants it to.
+    pub(in crate::worker) fn end_step(of: StepOf) {
+        let Some((wanted, left)) = ARMED.get().filter(|(wanted, _)| *wanted == of) else {
             return;
         };
-        self.armed
-            .set(left.checked_sub(1).map(|left| (wanted, left)));
+        ARMED.set(left.checked_sub(1).map(|left| (wanted, left)));
         if left == 0 {
-            self.fired.set(self.fired.get() + 1);
+            FIRED.set(FIRED.get() + 1);
             // Without the words on standard error that a panic has of itself.
-            std::panic::resume_unwind(Box::new(format!("a simulated panic in {midst:?}")));
+            std::panic::resume_unwind(Box::new(format!("a simulated panic for a {of:?}")));
         }
     }
 
-    /// After so many places of this kind, the next one panics.
-    #[cfg(test)]
-    pub(super) fn arm(&self, midst: Midst, after: u32) {
-        self.armed.set(Some((midst, after)));
+    /// After so many steps of this kind in this thread, the next one panics.
+    pub(in crate::worker) fn arm(of: StepOf, after: u32) {
+        ARMED.set(Some((of, after)));
     }
 
-    /// None is to come: a panic is mended, and one in the middle of that ends the process.
-    pub(super) fn disarm(&self) {
-        #[cfg(test)]
-        self.armed.set(None);
+    /// None is to come.
+    pub(in crate::worker) fn disarm() {
+        ARMED.set(None);
     }
 
-    /// How many there were.
-    #[cfg(test)]
-    pub(super) fn fired(&self) -> u64 {
-        self.fired.get()
+    /// None is to come, and none there was.
+    pub(in crate::worker) fn reset() {
+        disarm();
+        FIRED.set(0);
+    }
+
+    /// How many there were in this thread.
+    pub(in crate::worker) fn fired() -> u64 {
+        FIRED.get()
     }
 }

@@ -16,7 +16,6 @@ use std::sync::atomic::Ordering;
 use smallvec::SmallVec;
 
 use super::core::Core;
-use super::fault::Midst;
 use super::ids::{StreamId, WorkerId};
 use super::mail::{Mail, Receipt};
 use super::registry::Owner;
@@ -82,7 +81,6 @@ impl<S: Transport> Core<S> {
         feed.sent = stream.log.visible();
         feed.changes = stream.log.header_changes();
         feed.lost = false;
-        self.faults.at(Midst::Feed);
         let mail = Mail::Snapshot {
             name: stream.name.clone(),
             epoch: stream.epoch,
@@ -90,11 +88,12 @@ impl<S: Transport> Core<S> {
             changes: feed.changes,
             snapshot: Box::new(stream.log.snapshot()),
         };
-        self.outbound.push((feed.worker, mail));
-        if let Source::Away { ended, .. } = stream.source {
+        let to = feed.worker;
+        self.outbound.push((to, mail));
+        if let Source::Away { ended, .. } = stream.source() {
             let (name, epoch) = (stream.name.clone(), stream.epoch);
             let mail = Mail::Away { name, epoch, ended };
-            self.outbound.push((feed.worker, mail));
+            self.outbound.push((to, mail));
         }
     }
 
@@ -132,7 +131,6 @@ impl<S: Transport> Core<S> {
             streams,
             outbound,
             mail_bytes,
-            faults,
             ..
         } = self;
         let stream = &mut streams[index];
@@ -147,7 +145,6 @@ impl<S: Transport> Core<S> {
                 headers: headers.clone(),
             };
             outbound.push((feed.worker, mail));
-            faults.at(Midst::Feed);
             feed.changes += 1;
         }
         let unsent: usize = log.pieces_from(feed.sent).map(|(b, _)| b.len()).sum();
@@ -168,7 +165,6 @@ impl<S: Transport> Core<S> {
             };
             outbound.push((feed.worker, mail));
             start += bytes.len() as u64;
-            faults.at(Midst::Feed);
         }
         feed.sent = log.visible();
     }
@@ -188,15 +184,14 @@ impl<S: Transport> Core<S> {
         for feed in &stream.feeds {
             self.outbound
                 .push((feed.worker, letter(stream.name.clone(), stream.epoch)));
-            self.faults.at(Midst::Feed);
         }
     }
 
     /// Acts on one letter. Connections that come by mail are the event loop's to register.
     pub fn receive(&mut self, mail: Mail<S>) {
         // Of a stream that is not here nobody wants to know.
-        let index = mail.stream().and_then(|name| self.by_name.get(name));
-        match (index.copied(), mail) {
+        let index = mail.stream().and_then(|name| self.streams.find(name));
+        match (index, mail) {
             (_, Mail::Adopt(conn)) => {
                 let key = self.adopt(*conn);
                 self.resume_publish(key);
@@ -275,8 +270,8 @@ impl<S: Transport> Core<S> {
                 if self.is_fed_in(index, epoch) {
                     self.round(index);
                     // Its last player may have gone just now, and the stream with it.
-                    if let Some(stream) = self.streams.get_mut(index) {
-                        stream.source = Source::Nobody;
+                    if self.streams.contains(index) {
+                        self.streams.set_source(index, Source::Nobody);
                         self.end_players(index);
                     }
                 }
@@ -329,7 +324,7 @@ impl<S: Transport> Core<S> {
     /// Whether the stream is fed from elsewhere, in its life `epoch`.
     fn is_fed_in(&self, index: StreamId, epoch: u64) -> bool {
         let stream = &self.streams[index];
-        matches!(stream.source, Source::Fed { .. }) && stream.epoch == epoch
+        matches!(stream.source(), Source::Fed { .. }) && stream.epoch == epoch
     }
 
     /// Worker `worker` asks for the stream, perhaps again: what it was sent has not arrived, or
@@ -357,7 +352,7 @@ impl<S: Transport> Core<S> {
             return true;
         }
         stream.upstream.broken = true;
-        if let Source::Fed { worker } = stream.source {
+        if let Source::Fed { worker } = stream.source() {
             let epoch = stream.epoch;
             self.subscribe(index, Owner { worker, epoch });
         }
@@ -386,7 +381,6 @@ impl<S: Transport> Core<S> {
         let mut log = StreamLog::from_snapshot(self.log_limits, snapshot);
         std::mem::swap(&mut stream.log, &mut log);
         log.recycle(&mut self.blocks);
-        stream.source = Source::Fed { worker: from };
         stream.is_end_told = false;
         stream.upstream = Upstream {
             changes,
@@ -396,6 +390,7 @@ impl<S: Transport> Core<S> {
             stream.tally = Tally::new(self.now);
         }
         stream.epoch = epoch;
+        self.streams.set_source(index, Source::Fed { worker: from });
         self.place_waiting(index);
         self.start_players(index);
         self.mark_dirty(index);

@@ -33,7 +33,7 @@ impl<S: Transport> Core<S> {
         conn.idle_since = now;
         let id = conn.id;
         self.idle_http.remove(&id);
-        let (since, time) = self.role_time(&self.conns[key]);
+        let (since, time) = self.role_time(key);
         let is_late = now.saturating_duration_since(since) >= time - time / 4;
         let Some(http) = self.conns[key].session.http() else {
             return Flow::Continue;

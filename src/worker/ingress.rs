@@ -16,10 +16,9 @@ use std::io;
 use super::conn::{CloseReason, MovingPublish};
 use super::contain::Step;
 use super::core::Core;
-use super::fault::Midst;
 use super::ids::{ConnId, WorkerId};
 use super::session::Incoming;
-use super::table::Source;
+use super::table::Publication;
 use crate::limits;
 use crate::net::ring::Ring;
 use crate::net::transport::Transport;
@@ -97,7 +96,6 @@ impl<S: Transport> Core<S> {
             None => self.rings.lend(),
         };
         self.tell_time(key);
-        self.faults.at(Midst::Ingress);
         let halt = self.read_into(key, &mut ring);
         let exceeded = self.check_publisher(key);
         let conn = &mut self.conns[key];
@@ -123,8 +121,9 @@ impl<S: Transport> Core<S> {
         let uptime = self.uptime();
         let conn = &mut self.conns[key];
         conn.session.set_now(uptime);
-        for publication in &conn.publications {
-            self.streams[publication.stream].intake.set_now(uptime);
+        for at in 0..self.streams.publications(key).len() {
+            let index = self.streams.publications(key)[at].stream;
+            self.streams[index].intake.set_now(uptime);
         }
     }
 
@@ -137,11 +136,11 @@ impl<S: Transport> Core<S> {
         if self.conns[key].errand().is_some() {
             self.note_steps(key);
         }
-        for at in 0..self.conns[key].publications.len() {
-            let index = self.conns[key].publications[at].stream;
+        for at in 0..self.streams.publications(key).len() {
+            let index = self.streams.publications(key)[at].stream;
             let stream = &self.streams[index];
             if let Some(pull) = &stream.pull {
-                if stream.source != Source::Publisher(key) {
+                if stream.publisher() != Some(key) {
                     if let Err(reason) = self.pull_is_live(key, index) {
                         return Some(reason);
                     }
@@ -160,10 +159,9 @@ impl<S: Transport> Core<S> {
 
     /// Tells a publisher that none of its publishes goes on.
     fn refuse_publications(&mut self, key: ConnId, why: &str) {
-        let conn = &mut self.conns[key];
-        for publication in conn.publications.clone() {
-            let status = Status::PublishDenied;
-            conn.session.reject(publication.msid, status, why);
+        let session = &mut self.conns[key].session;
+        for publication in self.streams.publications(key) {
+            session.reject(publication.msid, Status::PublishDenied, why);
         }
         self.wake(key);
     }
@@ -171,16 +169,17 @@ impl<S: Transport> Core<S> {
     /// Headers of a publisher that came too fast to be kept count as odd; a reason to close it
     /// when there were too many.
     fn count_unkept(&mut self, key: ConnId) -> Option<CloseReason> {
-        let conn = &mut self.conns[key];
         let mut unkept = 0;
-        for publication in &conn.publications {
-            unkept += self.streams[publication.stream].intake.take_unkept();
+        for at in 0..self.streams.publications(key).len() {
+            let index = self.streams.publications(key)[at].stream;
+            unkept += self.streams[index].intake.take_unkept();
         }
         if unkept == 0 {
             return None;
         }
         self.gauges.unkept_headers += unkept;
-        let counted = conn.session.count_glitches(unkept);
+        let session = &mut self.conns[key].session;
+        let counted = session.count_glitches(unkept);
         counted.err().map(CloseReason::Protocol)
     }
 
@@ -188,7 +187,7 @@ impl<S: Transport> Core<S> {
     /// they may have together, so that the media of others waits no longer for many of them.
     fn quota(&self, key: ConnId) -> Quota {
         let conn = &self.conns[key];
-        if !conn.publications.is_empty() || conn.errand().is_some() {
+        if !self.streams.publications(key).is_empty() || conn.errand().is_some() {
             return Quota {
                 bytes: usize::MAX,
                 messages: limits::MESSAGES_PER_TURN,
@@ -252,7 +251,7 @@ impl<S: Transport> Core<S> {
                     *counter += count as u64;
                     self.pacer.work().read += count as u64;
                     bytes_left = bytes_left.saturating_sub(count);
-                    if conn.publications.is_empty() && conn.plays.is_empty() {
+                    if !self.streams.has_role(key) {
                         // Clients that leave Nagle's algorithm on, as ffmpeg does, write twice
                         // in each step of setting up and wait for this in between.
                         conn.socket.acknowledge();
@@ -278,8 +277,9 @@ impl<S: Transport> Core<S> {
                     Ok(None) => break,
                     Ok(Some(Incoming::Media(message))) => {
                         let msid = message.header.msid;
-                        let publication = conn.publications.iter().find(|p| p.msid == msid);
-                        let Some(index) = publication.map(|publication| publication.stream) else {
+                        let mut publications = self.streams.publications(key).iter();
+                        let publication = publications.find(|its| its.msid == msid);
+                        let Some(&Publication { stream: index, .. }) = publication else {
                             if conn.outbound.as_ref().is_some_and(|its| its.has_errand()) {
                                 let content = content_of(&message, &mut self.scratch);
                                 let (header, body) = (message.header, message.payload.to_vec());
@@ -304,7 +304,6 @@ impl<S: Transport> Core<S> {
                             &mut self.scratch,
                             &message,
                         );
-                        self.faults.at(Midst::Ingress);
                         let work = self.pacer.work();
                         work.messages += 1;
                         work.fanned_out += stream.players.len() as u64;
@@ -327,7 +326,6 @@ impl<S: Transport> Core<S> {
                     Err(reason) => flow = Flow::Close(reason),
                 }
             }
-            self.faults.at(Midst::Ingress);
             let ended = self.conns[key].session.end_input(input, at);
             ring.consume(at);
             quota.bytes -= at;

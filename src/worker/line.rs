@@ -24,7 +24,6 @@ use log::{Level, debug, warn};
 use super::admission::Key;
 use super::conn::{CloseReason, Conn};
 use super::core::Core;
-use super::fault::Midst;
 use super::fetches::Slot;
 use super::ids::{ConnId, OriginId, PushRuleId, StreamId};
 use super::ingress::Flow;
@@ -212,24 +211,21 @@ impl<S: Transport> Core<S> {
         // In this order: what is called without being known is answered to nobody, and what is
         // known without being called is waited for for ever.
         self.calls.push(Call { id, to });
-        self.faults.at(Midst::Line);
         self.called.insert(id, (index, task));
         if let Some(line) = self.line(index, task) {
             line.state = State::Calling(id);
         }
-        self.faults.at(Midst::Line);
     }
 
     /// The addresses of a name that was asked for, or why there are none.
     pub fn resolved(&mut self, id: u64, found: Result<Vec<SocketAddr>, String>) {
-        self.contained_line(|core| core.take_addresses(id, found));
+        self.contained_call(id, |core| core.take_addresses(id, found));
     }
 
     fn take_addresses(&mut self, id: u64, found: Result<Vec<SocketAddr>, String>) {
         let Some((index, task)) = self.called.remove(&id) else {
             return;
         };
-        self.faults.at(Midst::Line);
         match found {
             Ok(addresses) => {
                 if let Some(line) = self.line(index, task) {
@@ -267,7 +263,7 @@ impl<S: Transport> Core<S> {
         dialled: io::Result<S>,
     ) -> Option<ConnId> {
         let mut key = None;
-        self.contained_line(|core| key = core.take_dialled(id, address, dialled));
+        self.contained_call(id, |core| key = core.take_dialled(id, address, dialled));
         key
     }
 
@@ -278,7 +274,6 @@ impl<S: Transport> Core<S> {
         dialled: io::Result<S>,
     ) -> Option<ConnId> {
         let (index, task) = self.called.remove(&id)?;
-        self.faults.at(Midst::Line);
         let socket = match dialled {
             Ok(socket) => socket,
             Err(error) => {
@@ -328,7 +323,6 @@ impl<S: Transport> Core<S> {
             self.worker
         );
         let key = self.insert_dialled(conn);
-        self.faults.at(Midst::Line);
         if let Some(line) = self.line(index, task) {
             line.state = State::Up(key);
         }
@@ -545,11 +539,10 @@ impl<S: Transport> Core<S> {
         self.line_failed(stream, task, &why);
     }
 
-    fn line_failed(&mut self, index: StreamId, task: Task, why: &str) {
+    pub(super) fn line_failed(&mut self, index: StreamId, task: Task, why: &str) {
         if let Some(line) = self.line(index, task) {
             line.failures = line.failures.saturating_add(1);
             (line.redirect, line.redirects) = (None, 0);
-            self.faults.at(Midst::Line);
             match task {
                 Task::Pull => self.pull_failed(index, why),
                 Task::Push(rule) => self.push_failed(index, rule, why),

@@ -20,7 +20,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use log::warn;
-use smallvec::SmallVec;
 
 use super::conn::Conn;
 use super::core::Core;
@@ -228,23 +227,13 @@ pub(super) fn conn_bytes<S: Transport>(conn: &Conn<S>) -> u64 {
         0
     };
     let ring = conn.ring.as_ref().map_or(0, |_| limits::RING_BYTES);
-    let lists = spilled(&conn.plays) + spilled(&conn.publications);
     // The name is shared with the stream, or its own when it was refused.
     let moving = conn.moving.as_ref().map_or(0, |its| {
         size_of_val(&**its) + its.name.app.len() + its.name.stream.len() + its.name.query.len()
     });
     let transport = conn.socket.held_bytes();
     let session = conn.session.memory_bytes();
-    (limits::CONNECTION_BYTES + transport + list + ring + session + lists + moving) as u64
-}
-
-/// Memory of a list of few that has become one of many.
-fn spilled<T, const N: usize>(list: &SmallVec<[T; N]>) -> usize {
-    if list.spilled() {
-        list.capacity() * size_of::<T>()
-    } else {
-        0
-    }
+    (limits::CONNECTION_BYTES + transport + list + ring + session + moving) as u64
 }
 
 /// Pieces below this count for each player: they are copies, or not worth a look at who else has
@@ -272,7 +261,7 @@ fn half_sent_bytes<'a>(pieces: impl Iterator<Item = &'a Bytes>) -> u64 {
 
 /// Memory of a stream.
 pub(super) fn stream_bytes(stream: &Stream) -> u64 {
-    let log = match stream.source {
+    let log = match stream.source() {
         Source::Fed { .. } => stream.log.bytes_before_sync(),
         _ => stream.log.held_bytes(),
     };

@@ -24,6 +24,7 @@ use super::ids::StreamId;
 use super::mail::Mail;
 use super::memory::Pressure;
 use super::registry::Claim;
+use super::table::Play;
 use crate::edge::hops::Marker;
 use crate::net::transport::Transport;
 use crate::rtmp::name::StreamName;
@@ -80,13 +81,14 @@ impl<S: Transport> Core<S> {
             return true;
         }
         let registry = &self.shared.registry;
-        if !self.by_name.contains_key(&name)
+        let is_new = self.streams.find(&name).is_none();
+        if is_new
             && let Claim::Own { epoch, .. } = registry.claim_fetch(&name, self.worker, has_memory)
         {
             self.probe_becomes(index, name, epoch);
             return true;
         }
-        if let Some(pull) = &mut stream.pull {
+        if let Some(pull) = &mut self.streams[index].pull {
             pull.is_accepted = true;
         }
         self.look_at_stream(index, self.now);
@@ -95,9 +97,9 @@ impl<S: Transport> Core<S> {
 
     /// The probe `index` is the stream `name` from now on, which this worker has claimed.
     fn probe_becomes(&mut self, index: StreamId, name: Arc<str>, epoch: u64) {
+        let probe = self.streams.rename(index, name.clone());
         let registry = &self.shared.registry;
         let stream = &mut self.streams[index];
-        let probe = std::mem::replace(&mut stream.name, name.clone());
         let (_, mut readers) = registry.look_up(&probe);
         readers.remove(self.worker);
         registry.release(&probe, self.worker);
@@ -110,8 +112,6 @@ impl<S: Transport> Core<S> {
         if let Some(relays) = &mut stream.relays {
             relays.marker = Marker::default();
         }
-        self.by_name.remove(&probe);
-        self.by_name.insert(name, index);
         // Those that wait for the probe find that its query is accepted.
         for worker in readers.iter() {
             let name = probe.clone();
@@ -139,17 +139,15 @@ impl<S: Transport> Core<S> {
             .map(|player| (player.conn, player.msid, player.reset))
             .collect();
         for (key, msid, reset) in waiting {
-            let plays = &mut self.conns[key].plays;
-            let its = |play: &super::conn::Play| play.stream == index && play.msid == msid;
-            let Some(at) = plays.iter().position(its) else {
+            let its = |play: &&Play| play.stream == index && play.msid == msid;
+            let Some(play) = self.streams.plays(key).iter().find(its).copied() else {
                 continue;
             };
-            let play = plays.remove(at);
             let player = &self.streams[index].players[play.slot];
             let (audio, video, clock) = (player.audio, player.video, player.clock);
             self.remove_player(index, play.slot);
             self.join_stream(key, msid, &asked, &name, reset, play.switching);
-            let joined = self.conns[key].plays.last().copied();
+            let joined = self.streams.plays(key).last().copied();
             if let Some(play) = joined.filter(|play| play.msid == msid) {
                 let player = &mut self.streams[play.stream].players[play.slot];
                 (player.audio, player.video, player.clock) = (audio, video, clock);

@@ -30,7 +30,6 @@ use super::admission::Key;
 use super::changeover::{Early, Held};
 use super::conn::CloseReason;
 use super::core::{Core, NO_ADDRESS, Shared};
-use super::fault::Midst;
 use super::ids::{ConnId, OriginId, PullRuleId, StreamId};
 use super::ingress::Flow;
 use super::line::{Line, State, Task};
@@ -277,7 +276,6 @@ impl<S: Transport> Core<S> {
             self.shared.registry.release(&key, self.worker);
             return false;
         };
-        self.faults.at(Midst::Line);
         let servers = &self.shared.config.pull[rule.index()].servers;
         let whole = self.streams[index].probe_of.as_ref().unwrap_or(&key);
         let authorities = servers.iter().map(|server| &*server.authority);
@@ -287,10 +285,10 @@ impl<S: Transport> Core<S> {
         stream.epoch = epoch;
         stream.tally = Tally::new(self.now);
         stream.intake.count_anew();
-        stream.source = Source::Pulling;
         let begin_at = self.now + wait;
         let pull = Pull::new((rule, *name), asker, order, (begin_at, self.now));
         stream.pull = Some(Box::new(pull));
+        self.streams.set_source(index, Source::Pulling);
         // Once the player is in its place: it may be told at once that there is no such stream.
         self.look_at_stream(index, begin_at);
         true
@@ -347,7 +345,6 @@ impl<S: Transport> Core<S> {
         };
         pull.early = Early::default();
         let state = pull.line.rest();
-        self.faults.at(Midst::Line);
         self.hang_up(index, state);
     }
 
@@ -427,7 +424,7 @@ impl<S: Transport> Core<S> {
         let failures = self.failures(index, Task::Pull);
         let backoff = backoff::delay(failures, dice).min(self.search_pause_max());
         let stream = &mut self.streams[index];
-        let is_new = stream.source == Source::Pulling;
+        let is_new = stream.source() == Source::Pulling;
         let Some(pull) = &mut stream.pull else {
             return;
         };
@@ -508,11 +505,12 @@ impl<S: Transport> Core<S> {
     fn take_slot(&mut self, index: StreamId) -> Result<(), Duration> {
         let now = self.uptime();
         let stream = &mut self.streams[index];
+        let is_waited_for = stream.source() == Source::Pulling;
         let Some(pull) = &mut stream.pull else {
             return Ok(());
         };
         // What players have had already comes before what nobody may ever have.
-        let is_first = pull.line.failures == 0 || stream.source != Source::Pulling;
+        let is_first = pull.line.failures == 0 || !is_waited_for;
         let server = &self.shared.config.pull[pull.rule.index()].servers[pull.server.index()];
         pull.line.slot = None;
         let fetches = &self.shared.fetches;
@@ -523,7 +521,7 @@ impl<S: Transport> Core<S> {
     /// All origins say that the stream is over, or that there is none: nobody begins to play it
     /// until one has it again.
     fn pull_is_over(&mut self, index: StreamId) {
-        if let Source::Away { ended, .. } = &mut self.streams[index].source
+        if let Source::Away { ended, .. } = &mut self.streams[index].source()
             && !std::mem::replace(ended, true)
         {
             let ended = true;
@@ -641,7 +639,6 @@ impl<S: Transport> Core<S> {
         let server = pull.server;
         pull.line.state = State::Waiting(now);
         pull.line.slot = None;
-        self.faults.at(Midst::Line);
         self.note_failure(index, server, Level::Info, why);
         self.look_at_stream(index, now);
     }
@@ -657,7 +654,6 @@ impl<S: Transport> Core<S> {
         let Some(held) = pull.held.take() else {
             return;
         };
-        self.faults.at(Midst::Line);
         let level = if pull.dark_since.is_none() {
             Level::Warn
         } else {
@@ -831,7 +827,7 @@ impl<S: Transport> Core<S> {
     /// Ends a pull: players that have begun are told that the stream is over, those that wait
     /// that there is none.
     pub(super) fn end_pull(&mut self, index: StreamId) {
-        if self.streams[index].source == Source::Pulling {
+        if self.streams[index].source() == Source::Pulling {
             self.forget_pull(index);
             self.refuse_all_waiting(index);
             // Otherwise the last of those that wait takes it along.
@@ -849,13 +845,11 @@ impl<S: Transport> Core<S> {
         let Some(pull) = stream.pull.take() else {
             return;
         };
-        let is_pulling = stream.source == Source::Pulling;
-        self.faults.at(Midst::Line);
+        let is_pulling = stream.source() == Source::Pulling;
         self.hang_up_pull(index, &pull);
         if is_pulling {
-            let stream = &mut self.streams[index];
-            stream.source = Source::Nobody;
-            let name = stream.name.clone();
+            self.streams.set_source(index, Source::Nobody);
+            let name = self.streams[index].name.clone();
             let (_, mut waiting) = self.shared.registry.look_up(&name);
             waiting.remove(self.worker);
             for worker in waiting.iter() {
@@ -881,7 +875,7 @@ impl<S: Transport> Core<S> {
     /// told, unless it is worth asking an origin from here.
     pub(super) fn not_live(&mut self, index: StreamId) {
         let stream = &self.streams[index];
-        if stream.source != Source::Nobody || stream.asked.is_none() || self.end_probe(index) {
+        if stream.source() != Source::Nobody || stream.asked.is_none() || self.end_probe(index) {
             return;
         }
         let stream = &self.streams[index];

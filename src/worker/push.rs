@@ -19,9 +19,8 @@ use std::time::Instant;
 use log::{Level, info, warn};
 
 use super::admission::Key;
-use super::conn::{CloseReason, Play};
+use super::conn::CloseReason;
 use super::core::Core;
-use super::fault::Midst;
 use super::ids::{ConnId, PushRuleId, StreamId};
 use super::ingress::Flow;
 use super::line::{Line, State, Task};
@@ -100,7 +99,7 @@ impl<S: Transport> Core<S> {
         for at in 0..self.streams[index].pushes.len() {
             let stream = &self.streams[index];
             // While the publisher is away there is nothing to hand on.
-            let Source::Publisher(_) = stream.source else {
+            let Source::Publisher(_) = stream.source() else {
                 return;
             };
             let push = &stream.pushes[at];
@@ -326,7 +325,7 @@ impl<S: Transport> Core<S> {
         let Some(msid) = conn.session.client().and_then(|client| client.msid()) else {
             return;
         };
-        if !conn.plays.is_empty() {
+        if !self.streams.plays(key).is_empty() {
             return;
         }
         let Some(push) = self.push(index, rule) else {
@@ -357,17 +356,8 @@ impl<S: Transport> Core<S> {
         let mut player = Player::new(key, msid, false, cursor);
         player.started = true;
         player.form = Form::Publish;
-        let slot = stream.players.push(player);
-        self.faults.at(Midst::Line);
-        self.players += 1;
-        conn.plays.push(Play {
-            msid,
-            stream: index,
-            slot,
-            switching: false,
-            wait_until: None,
-        });
         conn.has_played = true;
+        self.streams.add_player(index, player, false, None);
         self.arm(key, now + self.shared.config.send_timeout);
         self.wake(key);
     }
@@ -394,7 +384,6 @@ impl<S: Transport> Core<S> {
             return;
         }
         push.is_publishing = false;
-        self.faults.at(Midst::Line);
         let until: Instant = now + backoff::delay(push.line.failures, dice);
         push.line.state = State::Waiting(until);
         let server = &self.shared.config.push[rule.index()].servers[0];
@@ -440,9 +429,10 @@ impl<S: Transport> Core<S> {
                 conn.take_errand();
             }
             let key = push.line.conn();
+            let plays = key.is_some_and(|key| !self.streams.plays(key).is_empty());
             let conn = key.and_then(|key| self.conns.get_mut(key));
             let is_its = |conn: &&mut super::conn::Conn<S>| {
-                !conn.plays.is_empty() && conn.errand().is_some_and(|its| its.stream == index)
+                plays && conn.errand().is_some_and(|its| its.stream == index)
             };
             match conn.filter(is_its) {
                 Some(conn) => drop(conn.take_errand()),

@@ -26,7 +26,7 @@ use super::line::Task;
 use super::listing::Listing;
 use super::mail::Mail;
 use super::session::Session;
-use super::table::{Form, Player, Source, Stream, log_for};
+use super::table::{Form, Play, Player, Source, Stream, log_for};
 use super::timers::{Timer, TimerId};
 use crate::edge::rule;
 use crate::limits;
@@ -279,8 +279,8 @@ impl<S: Transport> Core<S> {
         match inquiry {
             Inquiry::StreamKeys(wanted) => Told::StreamKeys(self.stream_keys(wanted)),
             Inquiry::Streams(names) => {
-                let indexes = names.iter().filter_map(|name| self.by_name.get(name));
-                let streams = indexes.filter_map(|index| self.streams.get(*index));
+                let indexes = names.iter().filter_map(|name| self.streams.find(name));
+                let streams = indexes.filter_map(|index| self.streams.get(index));
                 Told::Streams(
                     streams
                         .map(|stream| self.stream_report(stream, true))
@@ -289,9 +289,13 @@ impl<S: Transport> Core<S> {
             }
             Inquiry::ClientKeys(wanted) => Told::ClientKeys(self.client_keys(wanted)),
             Inquiry::Clients(ids) => {
-                let is_asked = |conn: &&Conn<S>| ids.binary_search(&conn.id).is_ok();
-                let conns = self.clients().filter(is_asked);
-                Told::Clients(conns.map(|conn| self.client_report(conn)).collect())
+                let is_asked = |conn: &Conn<S>| ids.binary_search(&conn.id).is_ok();
+                let conns = self.clients().filter(|(_, conn)| is_asked(conn));
+                Told::Clients(
+                    conns
+                        .map(|(key, conn)| self.client_report(key, conn))
+                        .collect(),
+                )
             }
             Inquiry::Kick(id, ban) => Told::Kicked(self.kick(*id, *ban)),
             Inquiry::CloseBanned(target) => Told::Closed(self.close_banned(target)),
@@ -322,7 +326,7 @@ impl<S: Transport> Core<S> {
     /// This worker's part of what a stream is sorted by.
     fn stream_value(&self, stream: &Stream, sort: StreamSort) -> u64 {
         let tally = &stream.tally;
-        let is_live = is_told_here(stream) && stream.source != Source::Nobody;
+        let is_live = is_told_here(stream) && stream.source() != Source::Nobody;
         let of_live = |value: u64| if is_live { value } else { 0 };
         let counted = stream.intake.counted();
         match sort {
@@ -355,52 +359,51 @@ impl<S: Transport> Core<S> {
 
     /// The id of the client that publishes a stream here or brings it.
     fn publisher_of(&self, stream: &Stream) -> Option<u64> {
-        match stream.source {
+        match stream.source() {
             Source::Publisher(key) => self.conns.get(key).map(|conn| conn.id),
             _ => None,
         }
     }
 
     /// All connections but those to the admin port.
-    fn clients(&self) -> impl Iterator<Item = &Conn<S>> {
-        let conns = self.conns.iter().map(|(_, conn)| conn);
-        conns.filter(|conn| !conn.is_admin)
+    fn clients(&self) -> impl Iterator<Item = (ConnId, &Conn<S>)> {
+        self.conns.iter().filter(|(_, conn)| !conn.is_admin)
     }
 
     fn client_keys(&self, wanted: &WantedClients) -> Vec<ClientKey> {
         let stream = match &wanted.stream {
             None => None,
-            Some(name) => match self.by_name.get(name) {
-                Some(index) => Some(*index),
+            Some(name) => match self.streams.find(name) {
+                Some(index) => Some(index),
                 None => return Vec::new(),
             },
         };
-        let uses = |conn: &Conn<S>, index| {
-            conn.plays.iter().any(|play| play.stream == index)
-                || conn.publications.iter().any(|its| its.stream == index)
+        let uses = |key, index| {
+            let mut streams = self.streams.used_by(key);
+            streams.any(|its| its == index)
         };
-        let found = self.clients().filter(|conn| {
+        let found = self.clients().filter(|(key, conn)| {
             conn.closing.is_none()
-                && stream.is_none_or(|index| uses(conn, index))
-                && wanted.role.is_none_or(|role| role_of(conn) == role)
+                && stream.is_none_or(|index| uses(*key, index))
+                && wanted.role.is_none_or(|role| self.role_of(*key) == role)
                 && is_called(conn, wanted.text.as_deref())
         });
-        let keys = found.map(|conn| ClientKey {
+        let keys = found.map(|(key, conn)| ClientKey {
             id: conn.id,
-            value: self.client_value(conn, wanted.sort),
+            value: self.client_value(key, conn, wanted.sort),
         });
         keys.collect()
     }
 
-    fn client_value(&self, conn: &Conn<S>, sort: ClientSort) -> u64 {
+    fn client_value(&self, key: ConnId, conn: &Conn<S>, sort: ClientSort) -> u64 {
         match sort {
             ClientSort::Id => 0,
-            ClientSort::Role => role_of(conn) as u64,
+            ClientSort::Role => self.role_of(key) as u64,
             ClientSort::Uptime => nanoseconds(self.now.saturating_duration_since(conn.accepted_at)),
             ClientSort::BytesIn => conn.bytes_in,
             ClientSort::BytesOut => conn.bytes_out,
-            ClientSort::Lag => self.lag(conn).map_or(0, |(_, ms)| ms.into()),
-            ClientSort::LagBytes => self.lag(conn).map_or(0, |(bytes, _)| bytes),
+            ClientSort::Lag => self.lag(key).map_or(0, |(_, ms)| ms.into()),
+            ClientSort::LagBytes => self.lag(key).map_or(0, |(bytes, _)| bytes),
             ClientSort::Skips => conn.skips,
             ClientSort::SkippedBytes => conn.skipped_bytes,
         }
@@ -436,7 +439,7 @@ impl<S: Transport> Core<S> {
     fn owned_report(&self, stream: &Stream, details: bool) -> Owned {
         let intake = &stream.intake;
         // Those who wait for the next life of it have nothing of the last.
-        let is_over = stream.source == Source::Nobody;
+        let is_over = stream.source() == Source::Nobody;
         let counted = if is_over {
             Counted::default()
         } else {
@@ -469,22 +472,21 @@ impl<S: Transport> Core<S> {
         }
     }
 
-    fn client_report(&self, conn: &Conn<S>) -> ClientReport {
-        let lag = self.lag(conn);
+    fn client_report(&self, key: ConnId, conn: &Conn<S>) -> ClientReport {
+        let lag = self.lag(key);
         let path = conn.socket.path();
-        let published = conn.publications.iter();
-        let intakes = published.filter_map(|its| Some(&self.streams.get(its.stream)?.intake));
-        let uses = conn.publications.iter().map(|its| its.stream);
-        let streams = uses.chain(conn.plays.iter().map(|play| play.stream));
-        let streams = streams.filter_map(|index| Some(self.streams.get(index)?.name.clone()));
+        let published = self.streams.publications(key).iter();
+        let intakes = published.map(|its| &self.streams[its.stream].intake);
+        let streams = self.streams.used_by(key);
+        let streams = streams.map(|index| self.streams[index].name.clone());
         let uptime = self.now.saturating_duration_since(conn.accepted_at);
         let (software, capabilities) = about(&conn.session);
         ClientReport {
             id: conn.id,
             address: conn.peer.to_string(),
             worker: self.worker.index(),
-            protocol: protocol(conn),
-            role: role_of(conn),
+            protocol: protocol(conn, self.streams.plays(key)),
+            role: self.role_of(key),
             streams: streams.collect(),
             uptime_seconds: milliseconds(uptime).round() / 1e3,
             bytes_in: conn.bytes_in,
@@ -502,9 +504,23 @@ impl<S: Transport> Core<S> {
         }
     }
 
+    /// What a connection is for now.
+    fn role_of(&self, key: ConnId) -> Role {
+        let plays = self.streams.plays(key);
+        match self.conns[key].errand().map(|errand| errand.task) {
+            Some(Task::Pull) => Role::Pull,
+            Some(Task::Push(_)) => Role::Push,
+            None if !self.streams.publications(key).is_empty() => Role::Publisher,
+            None if plays.is_empty() => Role::None,
+            None if plays.iter().any(|play| play.wait_until.is_none()) => Role::Player,
+            None => Role::Waiting,
+        }
+    }
+
     /// How far a connection that plays is behind, in bytes and milliseconds of its stream.
-    fn lag(&self, conn: &Conn<S>) -> Option<(u64, u32)> {
-        let play = conn.plays.iter().find(|play| play.wait_until.is_none())?;
+    fn lag(&self, key: ConnId) -> Option<(u64, u32)> {
+        let mut plays = self.streams.plays(key).iter();
+        let play = plays.find(|play| play.wait_until.is_none())?;
         let stream = self.streams.get(play.stream)?;
         let player = stream.players.get(play.slot)?;
         let at = player.cursor.needs_from()?;
@@ -549,7 +565,7 @@ impl<S: Transport> Core<S> {
     fn stream_figures(&self) -> (Vec<StreamReport>, StreamReport) {
         let streams = self.streams.iter().map(|(_, stream)| stream);
         let is_known =
-            |stream: &&Stream| !matches!(stream.source, Source::Pulling | Source::Nobody);
+            |stream: &&Stream| !matches!(stream.source(), Source::Pulling | Source::Nobody);
         let mut known: Vec<&Stream> = streams.filter(is_known).collect();
         known.sort_unstable_by_key(|stream| stream.epoch);
         let mut others = StreamReport::default();
@@ -564,13 +580,13 @@ impl<S: Transport> Core<S> {
     /// that long: the names; None when it is not here.
     fn kick(&mut self, id: u64, ban: Option<Duration>) -> Option<Vec<Arc<str>>> {
         let is_it = |conn: &Conn<S>| conn.id == id && conn.closing.is_none() && !conn.is_admin;
-        let (key, conn) = self.conns.iter().find(|(_, conn)| is_it(conn))?;
+        let (key, _) = self.conns.iter().find(|(_, conn)| is_it(conn))?;
         let mut banned = Vec::new();
         if let Some(time) = ban {
-            let streams = conn.publications.iter().map(|its| its.stream);
-            for stream in streams.filter_map(|index| self.streams.get(index)) {
-                if self.ban(&bans::of_name(&stream.name, time)) {
-                    banned.push(stream.name.clone());
+            for publication in self.streams.publications(key) {
+                let name = &self.streams[publication.stream].name;
+                if self.ban(&bans::of_name(name, time)) {
+                    banned.push(name.clone());
                 }
             }
         }
@@ -582,8 +598,7 @@ impl<S: Transport> Core<S> {
     /// those that this relay has opened, or what brings a stream. How many.
     fn close_banned(&mut self, target: &BanTarget) -> u64 {
         if let BanTarget::Stream(name) = target {
-            let index = self.by_name.get(name).copied();
-            let index = index.filter(|index| self.streams.contains(*index));
+            let index = self.streams.find(name);
             return index.map_or(0, |index| self.close_banned_stream(name, index).into());
         }
         let is_banned = |conn: &Conn<S>| {
@@ -613,7 +628,7 @@ impl<S: Transport> Core<S> {
             self.contained(NOBODY, Step::Other, |core| core.give_way(index));
             return false;
         }
-        let Source::Publisher(key) = stream.source else {
+        let Source::Publisher(key) = stream.source() else {
             return false;
         };
         // It may have been lifted meanwhile.
@@ -636,13 +651,13 @@ impl<S: Transport> Core<S> {
 
     fn tell_kicked(&mut self, key: ConnId, why: &str) {
         let conn = &mut self.conns[key];
-        for play in conn.plays.clone() {
+        for play in self.streams.plays(key) {
             // By HTTP the close says why.
             if !play.switching && conn.session.http().is_none() {
                 conn.session.reject(play.msid, Status::PlayFailed, why);
             }
         }
-        for publication in conn.publications.clone() {
+        for publication in self.streams.publications(key) {
             let status = Status::PublishDenied;
             conn.session.reject(publication.msid, status, why);
         }
@@ -660,7 +675,7 @@ impl<S: Transport> Core<S> {
     /// Players that wait, and those that play by HTTP and WebSocket.
     pub(super) fn count_audience(&self) -> (u64, u64) {
         let streams = self.streams.iter();
-        let players = streams.flat_map(|(_, stream)| &stream.players);
+        let players = streams.flat_map(|(_, stream)| stream.players.iter());
         players.fold((0, 0), |(waiting, by_http), player| {
             let is_waiting = !player.started && player.form != Form::Publish;
             let plays_by_http = player.started && is_by_http(player);
@@ -722,7 +737,7 @@ struct Audience {
 
 fn count_players(stream: &Stream) -> Audience {
     let (mut players, mut by_http, mut waiting) = (0, 0, 0);
-    for player in &stream.players {
+    for player in stream.players.iter() {
         match player.form {
             Form::Publish => {}
             _ if !player.started => waiting += 1,
@@ -741,11 +756,11 @@ fn count_players(stream: &Stream) -> Audience {
 
 /// Whether this worker tells where the stream stands: it comes in here, or nowhere.
 fn is_told_here(stream: &Stream) -> bool {
-    stream.is_owned() || stream.source == Source::Nobody
+    stream.is_owned() || stream.source() == Source::Nobody
 }
 
 fn state_of(stream: &Stream) -> State {
-    match stream.source {
+    match stream.source() {
         Source::Publisher(_) | Source::Fed { .. } => State::Live,
         Source::Away { .. } => State::Away,
         Source::Pulling => State::Pulling,
@@ -784,25 +799,13 @@ fn is_by_http(player: &Player) -> bool {
 }
 
 /// What a connection speaks.
-fn protocol<S: Transport>(conn: &Conn<S>) -> &'static str {
+fn protocol<S: Transport>(conn: &Conn<S>, plays: &[Play]) -> &'static str {
     match conn.session.form() {
-        Form::Flv(_) if conn.plays.is_empty() => "http",
+        Form::Flv(_) if plays.is_empty() => "http",
         Form::Flv(Framing::Plain) => "http-flv",
         Form::Flv(Framing::WebSocket) => "ws-flv",
         Form::Play | Form::Publish if conn.socket.is_encrypted() => "rtmps",
         Form::Play | Form::Publish => "rtmp",
-    }
-}
-
-/// What a connection is for now.
-fn role_of<S>(conn: &Conn<S>) -> Role {
-    match conn.errand().map(|errand| errand.task) {
-        Some(Task::Pull) => Role::Pull,
-        Some(Task::Push(_)) => Role::Push,
-        None if !conn.publications.is_empty() => Role::Publisher,
-        None if conn.plays.is_empty() => Role::None,
-        None if conn.plays.iter().any(|play| play.wait_until.is_none()) => Role::Player,
-        None => Role::Waiting,
     }
 }
 

@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use log::{Level, info, warn};
 
-use super::conn::{CloseReason, MovingPublish, Play, Publication};
+use super::conn::{CloseReason, MovingPublish};
 use super::core::Core;
-use super::fault::Midst;
 use super::ids::{ConnId, PlayerSlot, StreamId};
 use super::ingress::Flow;
 use super::mail::Mail;
@@ -16,7 +15,7 @@ use super::memory::Pressure;
 use super::refusal::{Asked, Refused};
 use super::registry::Claim;
 use super::session::Session;
-use super::table::{Clock, Player, Source, Video, log_for};
+use super::table::{Clock, Play, Player, Publication, Source, Video, log_for};
 use crate::config::Takeover;
 use crate::edge::hops::{self, HopError, Via};
 use crate::limits;
@@ -125,7 +124,7 @@ impl<S: Transport> Core<S> {
             conn.session.reject(msid, Status::PublishDenied, &why);
             conn.asked = Some(stream_name);
             self.note_refused(key, (Asked::Publish, &name), reason, &why);
-            if reason == Refused::Banned && self.conns[key].has_other_role(msid) {
+            if reason == Refused::Banned && self.streams.has_other_role(key, msid) {
                 return Flow::Continue;
             }
             return Flow::Close(CloseReason::Rejected(reason.words()));
@@ -147,8 +146,7 @@ impl<S: Transport> Core<S> {
                 return self.refuse_publish(key, msid, &name, reason);
             }
             Claim::Elsewhere { worker } => {
-                let conn = &self.conns[key];
-                if !conn.plays.is_empty() || !conn.publications.is_empty() {
+                if self.streams.has_role(key) {
                     // What it does already is tied to this worker.
                     return self.refuse_publish(key, msid, &name, Refused::OwnConnection);
                 }
@@ -157,17 +155,16 @@ impl<S: Transport> Core<S> {
                 return Flow::Move(worker);
             }
         };
-        self.faults.at(Midst::Role);
         let index = self.stream_for(&stream_name);
         if self.streams[index].pull.is_some() {
-            let has_media = self.streams[index].source != Source::Pulling;
+            let has_media = self.streams[index].source() != Source::Pulling;
             if has_media && self.shared.config.takeover == Takeover::Refuse {
                 return self.refuse_publish(key, msid, &name, Refused::InUse);
             }
             // Otherwise who asks for a name would keep it from its publisher.
             self.give_way(index);
         }
-        if let Source::Publisher(old) = self.streams[index].source {
+        if let Source::Publisher(old) = self.streams[index].source() {
             if self.shared.config.takeover == Takeover::Refuse || old == key {
                 return self.refuse_publish(key, msid, &name, Refused::InUse);
             }
@@ -175,7 +172,6 @@ impl<S: Transport> Core<S> {
             let reason = CloseReason::TakenOver(stream_name.clone());
             self.end_publication(index, Status::PublishBadName, why, &reason);
         }
-        self.faults.at(Midst::Role);
         self.shared.registry.set_publisher(&stream_name, address);
         self.accept_publish(key, msid, index, kind);
         self.settle_in(key);
@@ -204,11 +200,8 @@ impl<S: Transport> Core<S> {
     /// Connection `key` publishes the stream, and is told so.
     fn accept_publish(&mut self, key: ConnId, msid: u32, index: StreamId, kind: PublishKind) {
         let stream_name = self.streams[index].name.clone();
+        self.streams.publish(key, msid, index);
         let conn = &mut self.conns[key];
-        conn.publications.push(Publication {
-            msid,
-            stream: index,
-        });
         conn.has_published = true;
         conn.asked = Some(stream_name.clone());
         let (id, peer) = (conn.id, conn.peer);
@@ -233,7 +226,6 @@ impl<S: Transport> Core<S> {
             let stream = quoted(&stream_name);
             warn!("conn={id} asks to record stream={stream} peer={peer}; it is live only");
         }
-        self.faults.at(Midst::Role);
     }
 
     fn refuse_publish(
@@ -252,7 +244,7 @@ impl<S: Transport> Core<S> {
         let conn = &mut self.conns[key];
         conn.asked = Some(name.key().into());
         conn.session.reject(msid, status, why);
-        if conn.has_other_role(msid) {
+        if self.streams.has_other_role(key, msid) {
             return Flow::Continue;
         }
         // Encoders hang when they are refused without a close.
@@ -268,17 +260,15 @@ impl<S: Transport> Core<S> {
         why: &str,
         reason: &CloseReason,
     ) {
-        let Source::Publisher(key) = self.streams[index].source else {
+        let Source::Publisher(key) = self.streams[index].source() else {
+            return;
+        };
+        let Some(Publication { msid, .. }) = self.streams.publication_of(key, index) else {
             return;
         };
         let conn = &mut self.conns[key];
-        let mut publications = conn.publications.iter();
-        let Some(at) = publications.position(|publication| publication.stream == index) else {
-            return;
-        };
-        let msid = conn.publications[at].msid;
         conn.session.reject(msid, status, why);
-        if !conn.has_other_role(msid) {
+        if !self.streams.has_other_role(key, msid) {
             return self.close(key, reason);
         }
         if self.notes.allow("publish ended", Level::Info, self.now) {
@@ -286,20 +276,17 @@ impl<S: Transport> Core<S> {
             let stream = quoted(&self.streams[index].name);
             info!("conn={id} publish ended stream={stream} peer={peer} reason={code}");
         }
-        self.drop_publication(key, at, false);
+        self.end_publish(key, index, false);
         self.wake(key);
     }
 
     /// Connection `key` publishes a stream no more, which it has `ended` itself or not.
-    fn drop_publication(&mut self, key: ConnId, at: usize, ended: bool) {
-        let conn = &mut self.conns[key];
-        let stream = conn.publications.remove(at).stream;
-        self.faults.at(Midst::Role);
+    fn end_publish(&mut self, key: ConnId, index: StreamId, ended: bool) {
         let conn = &mut self.conns[key];
         conn.idle_since = self.now;
-        let meter = &self.streams[stream].meter;
+        let meter = &self.streams[index].meter;
         conn.keep_metered(meter.since, meter.bytes, self.now);
-        self.publisher_left(stream, ended);
+        self.publisher_left(key, index, ended);
     }
 
     pub(super) fn play(&mut self, key: ConnId, msid: u32, name: &StreamName, reset: bool) -> Flow {
@@ -326,7 +313,7 @@ impl<S: Transport> Core<S> {
         let conn = &mut self.conns[key];
         conn.asked = Some(name.key().into());
         conn.session.reject(msid, status, why);
-        if conn.has_other_role(msid) {
+        if self.streams.has_other_role(key, msid) {
             return Flow::Continue;
         }
         Flow::Close(CloseReason::Rejected(why))
@@ -335,15 +322,9 @@ impl<S: Transport> Core<S> {
     fn switch(&mut self, key: ConnId, msid: u32, name: &StreamName) -> Flow {
         let stream_name: Arc<str> = name.key().into();
         let served = is_served(&self.shared.config.app, name.judged_app());
-        let conn = &mut self.conns[key];
         let mut clock = Clock::Shifted(0);
         // A switch that was under way is given up for this one.
-        if let Some(index) = conn
-            .plays
-            .iter()
-            .position(|play| play.msid == msid && play.switching)
-        {
-            let play = conn.plays.remove(index);
+        if let Some(play) = self.streams.switch_on(key, msid) {
             clock = self.streams[play.stream].players[play.slot].clock;
             self.remove_player(play.stream, play.slot);
         }
@@ -363,7 +344,7 @@ impl<S: Transport> Core<S> {
         } else if served {
             session.send_status(msid, Status::PlayTransition, &stream_name);
             self.join(key, msid, name, &stream_name, false, true);
-            let joined = self.conns[key].plays.last().copied();
+            let joined = self.streams.plays(key).last().copied();
             if let Some(play) = joined.filter(|play| play.switching) {
                 self.streams[play.stream].players[play.slot].clock = clock;
             }
@@ -405,7 +386,6 @@ impl<S: Transport> Core<S> {
         switching: bool,
     ) {
         let index = self.stream_for(name);
-        self.faults.at(Midst::Role);
         let wait = self.call_for(index, key, asked);
         let start = self.start_for(key);
         let is_paused = switching && self.is_paused(key, msid);
@@ -426,20 +406,10 @@ impl<S: Transport> Core<S> {
             player.audio = audio;
             player.video = if video { Video::On } else { Video::Off };
         }
-        let slot = stream.players.push(player);
-        self.faults.at(Midst::Role);
-        self.players += 1;
         let until = self.now + wait;
-        let play = Play {
-            msid,
-            stream: index,
-            slot,
-            switching,
-            wait_until: Some(until),
-        };
-        let conn = &mut self.conns[key];
-        conn.plays.push(play);
-        self.faults.at(Midst::Role);
+        let slot = self
+            .streams
+            .add_player(index, player, switching, Some(until));
         self.count_via(index, slot);
         self.pull_is_played(index);
         let begins = self.streams[index].may_begin();
@@ -494,7 +464,7 @@ impl<S: Transport> Core<S> {
                 }
             }
             None if !may_pull => {}
-            None if self.streams[index].source == Source::Nobody => {
+            None if self.streams[index].source() == Source::Nobody => {
                 if !self.begin_pull(index, peer) {
                     wait = Duration::ZERO;
                 }
@@ -517,12 +487,11 @@ impl<S: Transport> Core<S> {
         let Some(pull) = stream.pull.take() else {
             return;
         };
-        if stream.source == Source::Pulling {
-            stream.source = Source::Nobody;
-        }
         let registry = &self.shared.registry;
         registry.set_published(&stream.name);
-        self.faults.at(Midst::Line);
+        if stream.source() == Source::Pulling {
+            self.streams.set_source(index, Source::Nobody);
+        }
         self.hang_up_pull(index, &pull);
     }
 
@@ -533,8 +502,7 @@ impl<S: Transport> Core<S> {
     }
 
     fn pause(&mut self, key: ConnId, msid: u32, paused: bool) -> Flow {
-        let mut plays = self.conns[key].plays.iter();
-        if let Some(next) = plays.find(|play| play.msid == msid && play.switching) {
+        if let Some(next) = self.streams.switch_on(key, msid) {
             self.streams[next.stream].players[next.slot].starts_paused = paused;
         }
         let Some((stream, slot)) = self.player_of(key, msid) else {
@@ -626,36 +594,29 @@ impl<S: Transport> Core<S> {
 
     /// Ends what runs on `msid`; the session has told the client.
     fn stop(&mut self, key: ConnId, msid: u32) {
-        while let Some(index) = self.conns[key]
-            .plays
-            .iter()
-            .position(|play| play.msid == msid)
-        {
-            let play = self.conns[key].plays.remove(index);
-            self.faults.at(Midst::Role);
+        let is_on = |play: &&Play| play.msid == msid;
+        while let Some(play) = self.streams.plays(key).iter().find(is_on).copied() {
             self.remove_player(play.stream, play.slot);
             if play.wait_until.is_none() {
                 self.conns[key].idle_since = self.now;
             }
         }
-        let conn = &self.conns[key];
-        let mut publications = conn.publications.iter();
-        if let Some(at) = publications.position(|publication| publication.msid == msid) {
+        let mut publications = self.streams.publications(key).iter();
+        if let Some(&Publication { stream: index, .. }) = publications.find(|its| its.msid == msid)
+        {
             if self.notes.allow("unpublish", Level::Info, self.now) {
-                let stream = &self.streams[conn.publications[at].stream];
+                let conn = &self.conns[key];
+                let stream = &self.streams[index];
                 let (id, peer, stream) = (conn.id, conn.peer, quoted(&stream.name));
                 info!("conn={id} unpublish stream={stream} peer={peer}");
             }
-            self.drop_publication(key, at, true);
+            self.end_publish(key, index, true);
         }
     }
 
     /// The player on `msid`: stream and slot. While it switches, the stream it still plays.
     fn player_of(&self, key: ConnId, msid: u32) -> Option<(StreamId, PlayerSlot)> {
-        let plays = &self.conns[key].plays;
-        let play = plays
-            .iter()
-            .find(|play| play.msid == msid && !play.switching)?;
+        let play = self.streams.play_on(key, msid)?;
         Some((play.stream, play.slot))
     }
 }

@@ -64,13 +64,16 @@ impl<S: Transport> Core<S> {
     /// Closes connections that keep input which no role needs until `bytes` are free; how many
     /// that were.
     pub(super) fn shed_needless(&mut self, bytes: u64) -> u64 {
-        let holders = self.holders(holds_needless_input);
+        let needless = |core: &Self, key: ConnId, conn: &Conn<S>| {
+            core.streams.publications(key).is_empty() && holds_needless_input(conn)
+        };
+        let holders = self.holders(needless);
         self.shed_each(holders, bytes, usize::MAX)
     }
 
     /// Closes those that hold the most until `bytes` are free, but no more than `count` of them.
     pub(super) fn shed_holders(&mut self, bytes: u64, count: usize) {
-        let holders = self.holders(|_| true);
+        let holders = self.holders(|_, _, _| true);
         self.shed_each(holders, bytes, count);
     }
 
@@ -96,16 +99,16 @@ impl<S: Transport> Core<S> {
 
     /// The connections that may be shed and are `wanted`, in the order in which they go: always the
     /// largest holder of the address that holds the most when those before are gone.
-    fn holders<F: Fn(&Conn<S>) -> bool>(
+    fn holders<F: Fn(&Self, ConnId, &Conn<S>) -> bool>(
         &self,
         wanted: F,
     ) -> impl Iterator<Item = Holder> + use<S, F> {
         let mut shares: HashMap<Share, Vec<Holder>> = HashMap::new();
         let conns = self.conns.iter();
         let open = conns.filter(|(_, conn)| conn.closing.is_none() && !conn.is_admin);
-        for (key, conn) in open.filter(|(_, conn)| wanted(conn)) {
+        for (key, conn) in open.filter(|(key, conn)| wanted(self, *key, conn)) {
             shares.entry(share_of(conn)).or_default().push(Holder {
-                bytes: self.charge(conn),
+                bytes: self.charge(key, conn),
                 id: conn.id,
                 conn: key,
             });
@@ -114,9 +117,9 @@ impl<S: Transport> Core<S> {
     }
 
     /// What a connection is charged with.
-    fn charge(&self, conn: &Conn<S>) -> u64 {
-        let streams = conn.publications.iter();
-        let streams = streams.filter_map(|its| self.streams.get(its.stream));
+    fn charge(&self, key: ConnId, conn: &Conn<S>) -> u64 {
+        let publications = self.streams.publications(key).iter();
+        let streams = publications.map(|its| &self.streams[its.stream]);
         let streams = streams.map(|stream| stream_bytes(stream) / self.audience(stream, conn));
         buffer_bytes(conn) + streams.sum::<u64>()
     }
@@ -139,11 +142,11 @@ impl<S: Transport> Core<S> {
             return 0;
         };
         let mut freed = buffer_bytes(conn);
-        let (plays, publications) = (conn.plays.clone(), conn.publications.clone());
+        let publications = self.streams.publications(key).to_vec();
         // What waits behind half a message is not read in time.
         let is_cut = !conn.half_sent.is_empty();
         let session = &mut self.conns[key].session;
-        for play in plays {
+        for play in self.streams.plays(key) {
             session.reject(play.msid, Status::PlayFailed, SHORT);
         }
         for publication in &publications {
@@ -190,7 +193,7 @@ fn buffer_bytes<S: Transport>(conn: &Conn<S>) -> u64 {
 fn holds_needless_input<S: Transport>(conn: &Conn<S>) -> bool {
     let ring = conn.ring.as_ref().map_or(0, |_| limits::RING_BYTES);
     let input = conn.session.input_bytes() + ring;
-    conn.publications.is_empty() && !conn.is_outbound() && input > limits::INPUT_BYTES_FREE
+    !conn.is_outbound() && input > limits::INPUT_BYTES_FREE
 }
 
 /// Whom a connection counts for.

@@ -63,7 +63,7 @@ impl<S: Transport> Core<S> {
         let Some(conn) = self.conns.get_mut(key) else {
             return;
         };
-        for play in conn.plays.clone() {
+        for play in self.streams.plays(key) {
             let why = "the player takes nothing";
             conn.session.reject(play.msid, Status::PlayFailed, why);
         }

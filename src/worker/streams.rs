@@ -15,14 +15,13 @@ use std::time::{Duration, Instant};
 
 use log::{Level, debug, info};
 
-use super::conn::{CloseReason, Play};
+use super::conn::CloseReason;
 use super::core::Core;
-use super::fault::Midst;
 use super::ids::{ConnId, PlayerSlot, StreamId};
 use super::mail::Mail;
 use super::registry::WorkerSet;
 use super::session::Session;
-use super::table::{Clock, FlvStart, Form, Meter, Player, Source, Stream, Tally};
+use super::table::{Clock, FlvStart, Form, Meter, Play, Player, Source, Tally};
 use super::timers::Timer;
 use crate::limits;
 use crate::logging::quoted;
@@ -34,14 +33,7 @@ use crate::stream::flv;
 impl<S: Transport> Core<S> {
     /// The stream called `name`, made if it is not known here.
     pub(super) fn stream_for(&mut self, name: &Arc<str>) -> StreamId {
-        if let Some(&index) = self.by_name.get(name) {
-            return index;
-        }
-        let index = self
-            .streams
-            .insert(Stream::new(name.clone(), self.log_limits, self.now));
-        self.by_name.insert(name.clone(), index);
-        index
+        self.streams.open(name, self.log_limits, self.now)
     }
 
     /// Connection `key` publishes the stream from now on. `readers`: the other workers that
@@ -58,12 +50,12 @@ impl<S: Transport> Core<S> {
         self.shared.registry.forget_end(&stream.name);
         let away_ms = stream.away_ms(self.now);
         if stream.epoch == epoch {
-            stream.tally.gaps += u64::from(matches!(stream.source, Source::Away { .. }));
+            stream.tally.gaps += u64::from(matches!(stream.source(), Source::Away { .. }));
         } else {
             stream.tally = Tally::new(self.now);
             stream.intake.count_anew();
         }
-        if let Source::Fed { .. } = stream.source {
+        if let Source::Fed { .. } = stream.source() {
             // Its end has not arrived yet, and it may have broken off within a message.
             stream.log.drop_incomplete();
         }
@@ -78,14 +70,11 @@ impl<S: Transport> Core<S> {
         {
             (stream.meter.since, stream.meter.bytes) = (since, bytes);
         }
-        stream.source = Source::Publisher(key);
-        self.faults.at(Midst::Role);
-        self.publishers += 1;
         stream.epoch = epoch;
+        self.streams.begin(index, key);
         self.tell_relays_of_begin(index);
         for worker in readers.iter() {
             self.add_feed(index, worker);
-            self.faults.at(Midst::Role);
         }
         self.start_players(index);
         self.mark_dirty(index);
@@ -116,29 +105,21 @@ impl<S: Transport> Core<S> {
         let stream = &mut self.streams[index];
         let player = &mut stream.players[slot];
         let (key, msid, reset) = (player.conn, player.msid, player.reset);
-        let Some(conn) = self.conns.get_mut(key) else {
-            return;
-        };
-        let Some(play) = conn
-            .plays
-            .iter_mut()
-            .find(|p| p.stream == index && p.slot == slot)
-        else {
-            return;
-        };
         player.started = true;
-        self.faults.at(Midst::Role);
-        if play.switching {
+        if self.streams.play_of(index, slot).switching {
             // It goes over when there is a sync point, and waits as long as a play would.
             return;
         }
+        self.streams.play_of(index, slot).wait_until = None;
+        let stream = &mut self.streams[index];
+        let player = &mut stream.players[slot];
+        let conn = &mut self.conns[key];
         if stream.log.end() == 0 {
             // It was there before the first message: it gets everything, so also the sound that
             // some encoders send ahead of their first picture.
             player.cursor = Cursor::at(0);
             player.has_headers = true;
         }
-        play.wait_until = None;
         let only_head = match &mut conn.session {
             Session::Http(http) => {
                 let (audio, video) = flv::kinds_likely_in(&stream.log);
@@ -216,11 +197,7 @@ impl<S: Transport> Core<S> {
         if player.flv_start != start && player.flv_start != FlvStart::OneKind {
             player.flv_start = start;
             let (key, until) = (player.conn, self.now + wait);
-            let plays = self.conns.get_mut(key).map(|conn| &mut conn.plays);
-            let mut plays = plays.into_iter().flatten();
-            if let Some(play) = plays.find(|p| p.stream == index && p.slot == slot) {
-                play.wait_until = Some(until);
-            }
+            self.streams.play_of(index, slot).wait_until = Some(until);
             self.arm(key, until);
         }
         true
@@ -255,10 +232,9 @@ impl<S: Transport> Core<S> {
                 continue;
             }
             let key = player.conn;
-            let is_it = |play: &&Play| play.stream == index && play.slot == slot;
-            let start = match self.conns[key].plays.iter().find(is_it) {
-                Some(play) if play.switching => StartAt::NextSync,
-                _ => self.start_for(key),
+            let start = match self.streams.play_of(index, slot).switching {
+                true => StartAt::NextSync,
+                false => self.start_for(key),
             };
             let stream = &mut self.streams[index];
             let player = &mut stream.players[slot];
@@ -267,22 +243,9 @@ impl<S: Transport> Core<S> {
         }
     }
 
-    /// Takes a player out of a stream. Its connection no longer knows of it.
+    /// Takes a player out of a stream.
     pub(super) fn remove_player(&mut self, index: StreamId, slot: PlayerSlot) {
-        let stream = &mut self.streams[index];
-        let gone = stream.players.swap_remove(slot);
-        self.faults.at(Midst::Role);
-        self.players -= 1;
-        let last = PlayerSlot::new(stream.players.len());
-        if let Some(moved) = stream.players.get(slot)
-            && let Some(conn) = self.conns.get_mut(moved.conn)
-            && let Some(play) = conn
-                .plays
-                .iter_mut()
-                .find(|p| p.stream == index && p.slot == last)
-        {
-            play.slot = slot;
-        }
+        let (_, gone) = self.streams.remove_player(index, slot);
         if gone.is_counted {
             self.uncount_via(index, gone.conn);
         }
@@ -298,7 +261,6 @@ impl<S: Transport> Core<S> {
         let stream = &self.streams[index];
         let name = stream.name.clone();
         let owner = self.shared.registry.leave(&name, self.worker);
-        self.faults.at(Midst::Role);
         if stream.is_owned() {
             if stream.pull.is_some() {
                 self.look_at_stream(index, self.now);
@@ -311,21 +273,13 @@ impl<S: Transport> Core<S> {
             let mail = Mail::Unsubscribe { name, epoch, from };
             self.outbound.push((owner.worker, mail));
         }
-        self.faults.at(Midst::Role);
         self.forget_stream(index);
     }
 
-    /// The publisher of the stream has gone; it may come back, also when it has `ended` the
-    /// stream: some encoders do that where settings change.
-    pub(super) fn publisher_left(&mut self, index: StreamId, ended: bool) {
-        let stream = &mut self.streams[index];
-        if !matches!(stream.source, Source::Publisher(_)) {
-            // Of what was to be fetched nothing had come yet.
-            return;
-        }
-        self.publishers -= 1;
-        self.faults.at(Midst::Role);
-        let stream = &mut self.streams[index];
+    /// Connection `key` publishes the stream no more. It may come back, also when it has `ended`
+    /// the stream: some encoders do that where settings change.
+    pub(super) fn publisher_left(&mut self, key: ConnId, index: StreamId, ended: bool) {
+        let stream = &self.streams[index];
         let config = &self.shared.config;
         let grace = match stream.pull {
             // No publisher is let in any more, and nothing is fetched anew.
@@ -334,17 +288,21 @@ impl<S: Transport> Core<S> {
             None if ended => config.grace.min(limits::UNPUBLISH_GRACE),
             None => config.grace,
         };
-        let until = self.now + grace;
-        stream.source = Source::Away {
-            since: self.now,
+        let (since, until) = (self.now, self.now + grace);
+        let away = Source::Away {
+            since,
             until,
             ended,
         };
+        if !self.streams.unpublish(key, index, away) {
+            // Of what was to be fetched nothing had come yet.
+            return;
+        }
+        let stream = &mut self.streams[index];
         // Who joins now would start with a picture of the past and then see nothing.
         stream.log.flush();
         stream.log.close_starts();
         self.mark_dirty(index);
-        self.faults.at(Midst::Role);
         // At once, for the relays that play it.
         self.look_at_stream(index, self.now);
         self.tell_feeds(index, |name, epoch| Mail::Away { name, epoch, ended });
@@ -371,7 +329,7 @@ impl<S: Transport> Core<S> {
     /// Does what is due for a stream: its lines are called, it ends when its publisher has not
     /// come back. Sets its timer for what is due next.
     pub(super) fn check_stream(&mut self, index: StreamId) {
-        if let Source::Away { .. } = self.streams[index].source {
+        if let Source::Away { .. } = self.streams[index].source() {
             self.tell_relays_of_end(index);
         }
         let Some(stream) = self.streams.get(index) else {
@@ -380,7 +338,7 @@ impl<S: Transport> Core<S> {
         if stream.pull.is_some() {
             return self.check_pull(index);
         }
-        match stream.source {
+        match stream.source() {
             Source::Publisher(_) => self.check_pushes(index),
             Source::Away { until, .. } if until > self.now => self.look_at_stream(index, until),
             Source::Away { .. } => {
@@ -457,21 +415,15 @@ impl<S: Transport> Core<S> {
             // A panic on the way has ended it.
             return;
         }
-        self.faults.at(Midst::Deadline);
         // Once this worker has told its players that the relay stops, the others tell theirs.
         if !self.drained {
             self.tell_feeds(index, |name, epoch| Mail::End { name, epoch });
         }
-        self.faults.at(Midst::Deadline);
         let name = self.streams[index].name.clone();
         self.shared.registry.release(&name, self.worker);
-        self.faults.at(Midst::Deadline);
-        let source = &mut self.streams[index].source;
-        if let Source::Publisher(_) = std::mem::replace(source, Source::Nobody) {
-            // It is fetched, and nobody wants it any more; or its log is broken.
-            self.publishers -= 1;
-        }
-        self.faults.at(Midst::Deadline);
+        // It may have a publisher: it is fetched, and nobody wants it any more; or its log is
+        // broken.
+        self.streams.set_source(index, Source::Nobody);
         self.end_feeds(index);
         self.forget_pull(index);
         self.forget_pushes(index);
@@ -482,13 +434,11 @@ impl<S: Transport> Core<S> {
     /// some still wait for it.
     pub(super) fn end_players(&mut self, index: StreamId) {
         // The stream must outlive its last player's removal: it is forgotten there.
-        while let Some(player) = self
-            .streams
-            .get(index)
-            .and_then(|stream| stream.players.iter().rev().find(|player| player.started))
-        {
-            let (key, msid) = (player.conn, player.msid);
-            self.end_player(index, key, msid);
+        while let Some(slot) = self.streams.get(index).and_then(|stream| {
+            let mut slots = stream.players.indices().rev();
+            slots.find(|slot| stream.players[*slot].started)
+        }) {
+            self.end_player(index, slot);
         }
         let Some(stream) = self.streams.get_mut(index) else {
             return;
@@ -500,30 +450,27 @@ impl<S: Transport> Core<S> {
         // Those that wait start anew with whoever publishes next.
         stream.log = crate::stream::log::StreamLog::new(self.log_limits);
         stream.flv.recycle(&mut self.blocks);
-        for player in &mut stream.players {
+        for player in stream.players.iter_mut() {
             player.cursor = Cursor::new(&stream.log, StartAt::NewestSync);
             player.flv_start = FlvStart::Unplaced;
         }
     }
 
-    fn end_player(&mut self, index: StreamId, key: ConnId, msid: u32) {
+    fn end_player(&mut self, index: StreamId, slot: PlayerSlot) {
+        let key = self.streams[index].players[slot].conn;
         let conn = &mut self.conns[key];
-        let found = conn
-            .plays
-            .iter()
-            .position(|play| play.stream == index && play.msid == msid);
-        let Some(at) = found else { return };
-        let play = conn.plays.remove(at);
-        self.faults.at(Midst::Role);
+        let play = *self.streams.play_of(index, slot);
+        let msid = play.msid;
         if play.switching {
             let why = "the stream to switch to has ended";
             conn.session
                 .send_status(msid, crate::rtmp::command::Status::PlayFailed, why);
         }
         // One that is about to go over to another stream still does, and its time goes on.
-        match conn.plays.iter().find(|other| other.msid == msid) {
+        let is_other = |other: &&Play| other.msid == msid && other.stream != index;
+        match self.streams.plays(key).iter().find(is_other).copied() {
             Some(other) => {
-                if let Some(last) = self.streams[play.stream].last_times_of(play.slot) {
+                if let Some(last) = self.streams[index].last_times_of(slot) {
                     let player = &mut self.streams[other.stream].players[other.slot];
                     player.clock = Clock::Follows(last);
                 }
@@ -531,20 +478,17 @@ impl<S: Transport> Core<S> {
             None => conn.session.end_play(msid, "the stream is over"),
         }
         conn.idle_since = self.now;
-        self.remove_player(play.stream, play.slot);
-        let conn = &self.conns[key];
-        if conn.plays.is_empty() && conn.publications.is_empty() {
-            self.close(key, &CloseReason::StreamEnded);
-        } else {
+        self.remove_player(index, slot);
+        if self.streams.has_role(key) {
             self.wake(key);
+        } else {
+            self.close(key, &CloseReason::StreamEnded);
         }
     }
 
     fn forget_stream(&mut self, index: StreamId) {
         if let Some(mut stream) = self.streams.remove(index) {
             self.timers.disarm(&mut stream.armed);
-            self.faults.at(Midst::Role);
-            self.by_name.remove(&stream.name);
             stream.log.recycle(&mut self.blocks);
             stream.flv.recycle(&mut self.blocks);
         }

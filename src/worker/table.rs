@@ -1,7 +1,11 @@
 //! The streams of one worker, and their players.
 
+mod links;
+
 use std::sync::Arc;
 use std::time::Instant;
+
+pub(super) use links::{Play, Publication, Streams};
 
 use super::admission::Key;
 use super::collections::List;
@@ -28,7 +32,7 @@ pub(super) struct Stream {
     pub(super) name: Arc<str>,
     /// Which life of the stream; 0 before its first publisher.
     pub(super) epoch: u64,
-    pub(super) source: Source,
+    source: Source,
     /// Where its timer is, see timers.rs.
     pub(super) armed: Option<TimerId>,
     pub(super) log: StreamLog,
@@ -38,7 +42,7 @@ pub(super) struct Stream {
     pub(super) meter: Meter,
     pub(super) tally: Tally,
     /// In no order; a player that goes is replaced by the last.
-    pub(super) players: List<PlayerSlot, Player>,
+    pub(super) players: Players,
     /// Other workers that have players of it; only where the publisher is.
     pub(super) feeds: Vec<Feed>,
     /// How far it has been taken; only where it comes from another worker.
@@ -60,6 +64,54 @@ pub(super) struct Stream {
     pub(super) relays: Option<Box<Relays>>,
     /// Relays that play it were told that its publisher has gone.
     pub(super) is_end_told: bool,
+}
+
+/// The players of a stream. Only [`Streams`] adds and removes any.
+#[derive(Debug, Default)]
+pub(super) struct Players(List<PlayerSlot, Player>);
+
+impl Players {
+    fn push(&mut self, player: Player) -> PlayerSlot {
+        self.0.push(player)
+    }
+
+    fn swap_remove(&mut self, slot: PlayerSlot) -> Player {
+        self.0.swap_remove(slot)
+    }
+}
+
+impl std::ops::Deref for Players {
+    type Target = List<PlayerSlot, Player>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl std::ops::Index<PlayerSlot> for Players {
+    type Output = Player;
+
+    fn index(&self, slot: PlayerSlot) -> &Player {
+        &self.0[slot]
+    }
+}
+
+impl std::ops::IndexMut<PlayerSlot> for Players {
+    fn index_mut(&mut self, slot: PlayerSlot) -> &mut Player {
+        &mut self.0[slot]
+    }
+}
+
+impl Players {
+    /// The player at `slot`, to be changed.
+    pub(super) fn get_mut(&mut self, slot: PlayerSlot) -> Option<&mut Player> {
+        self.0.get_mut(slot)
+    }
+
+    /// All of them, to be changed.
+    pub(super) fn iter_mut(&mut self) -> std::slice::IterMut<'_, Player> {
+        self.0.iter_mut()
+    }
 }
 
 /// The relays that a stream comes through and goes to.
@@ -441,7 +493,7 @@ impl Stream {
             intake: Intake::default(),
             meter: Meter::new(now),
             tally: Tally::new(now),
-            players: List::default(),
+            players: Players::default(),
             feeds: Vec::new(),
             upstream: Upstream::default(),
             has_undecided: false,
@@ -452,6 +504,19 @@ impl Stream {
             probe_of: None,
             relays: None,
             is_end_told: false,
+        }
+    }
+
+    /// Where it comes from.
+    pub(super) fn source(&self) -> Source {
+        self.source
+    }
+
+    /// The connection that publishes it, if it is one of this worker.
+    pub(super) fn publisher(&self) -> Option<ConnId> {
+        match self.source {
+            Source::Publisher(key) => Some(key),
+            _ => None,
         }
     }
 

@@ -39,13 +39,9 @@ impl<S: Transport> Core<S> {
         };
         for slot in self.streams[index].players.indices() {
             let player = &self.streams[index].players[slot];
-            let (key, msid) = (player.conn, player.msid);
+            let key = player.conn;
             let until = begun + self.patience(key, index);
-            let plays = &mut self.conns[key].plays;
-            let its = plays
-                .iter_mut()
-                .find(|play| play.stream == index && play.msid == msid);
-            if let Some(wait) = its.and_then(|play| play.wait_until.as_mut())
+            if let Some(wait) = &mut self.streams.play_of(index, slot).wait_until
                 && *wait > until
             {
                 *wait = until;
@@ -56,25 +52,11 @@ impl<S: Transport> Core<S> {
 
     /// Plays that wait for the stream wait no longer.
     pub(super) fn refuse_all_waiting(&mut self, index: StreamId) {
-        let waiting = self.streams[index].players.iter();
-        let waiting: Vec<_> = waiting.map(|player| (player.conn, player.msid)).collect();
-        for (key, msid) in waiting {
-            self.refuse_waiting(key, msid, index);
-        }
-    }
-
-    /// A play that waits for a stream waits no longer.
-    fn refuse_waiting(&mut self, key: ConnId, msid: u32, index: StreamId) {
-        let now = self.now;
-        let plays = &mut self.conns[key].plays;
-        let its = plays
-            .iter_mut()
-            .find(|play| play.stream == index && play.msid == msid);
-        if let Some(play) = its
-            && play.wait_until.is_some()
-        {
-            play.wait_until = Some(now);
-            self.arm(key, now);
+        for slot in self.streams[index].players.indices() {
+            if let Some(wait) = &mut self.streams.play_of(index, slot).wait_until {
+                *wait = self.now;
+                self.arm(self.streams[index].players[slot].conn, self.now);
+            }
         }
     }
 }

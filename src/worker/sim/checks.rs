@@ -4,6 +4,7 @@ use super::tables;
 use super::truth::Truth;
 use super::world::World;
 use crate::limits;
+use crate::worker::fault;
 use crate::worker::registry::WorkerSet;
 use crate::worker::table::Source;
 
@@ -54,8 +55,7 @@ impl World {
     /// There are no panics but those of the simulation.
     fn check_bugs(&self) {
         let of_sockets = self.clients.iter().map(|c| c.wire.borrow().panic_in.fired);
-        let of_workers = self.workers.iter().map(|seat| seat.core.faults.fired());
-        let fired: u64 = of_sockets.chain(of_workers).sum();
+        let fired = of_sockets.sum::<u64>() + fault::fired();
         let bugs: u64 = self.workers.iter().map(|seat| seat.core.gauges.bugs).sum();
         if bugs != fired {
             self.fail(&format!(
@@ -142,15 +142,15 @@ impl World {
         let (worker, _) = client.wire.borrow().seat?;
         let core = &self.workers[worker].core;
         let name = &self.truth.lines[stream].name[..];
-        let index = core.by_name.get(name)?;
-        matches!(core.streams[*index].source, Source::Publisher(_)).then_some(last)
+        let index = core.streams.find(name)?;
+        matches!(core.streams[index].source(), Source::Publisher(_)).then_some(last)
     }
 
     /// Whether `worker` waits for a new start of a stream whose letters were too many.
     fn is_lost(&self, name: &str, worker: usize) -> bool {
         self.workers.iter().any(|seat| {
-            seat.core.by_name.get(name).is_some_and(|index| {
-                let feeds = &seat.core.streams[*index].feeds;
+            seat.core.streams.find(name).is_some_and(|index| {
+                let feeds = &seat.core.streams[index].feeds;
                 feeds
                     .iter()
                     .any(|feed| feed.worker.index() == worker && feed.lost)
@@ -164,7 +164,7 @@ impl World {
             let Some(owner) = owner else { continue };
             readers.remove(owner);
             let core = &self.workers[owner.index()].core;
-            let stream = &core.streams[core.by_name[&name]];
+            let stream = &core.streams[core.streams.find(&name).unwrap()];
             let mut fed = WorkerSet::default();
             stream.feeds.iter().for_each(|feed| fed.insert(feed.worker));
             // Who comes once its publisher has ended it is fed when there is another.
@@ -174,7 +174,7 @@ impl World {
             }
             for reader in readers.iter() {
                 let core = &self.workers[reader.index()].core;
-                let source = core.streams[core.by_name[&name]].source;
+                let source = core.streams[core.streams.find(&name).unwrap()].source();
                 let expected = match fed.contains(reader) {
                     true => Source::Fed { worker: owner },
                     false => Source::Nobody,
@@ -186,13 +186,13 @@ impl World {
         }
         for (worker, seat) in self.workers.iter().enumerate() {
             for (_, stream) in seat.core.streams.iter() {
-                if let Source::Fed { worker: from } = stream.source
+                if let Source::Fed { worker: from } = stream.source()
                     && !self.workers[from.index()]
                         .core
-                        .by_name
-                        .get(&stream.name)
+                        .streams
+                        .find(&stream.name)
                         .is_some_and(|index| {
-                            self.workers[from.index()].core.streams[*index].is_owned()
+                            self.workers[from.index()].core.streams[index].is_owned()
                         })
                 {
                     return Err(format!("{} on {worker} is fed by nobody", stream.name));
@@ -207,9 +207,10 @@ impl World {
         for (worker, seat) in self.workers.iter().enumerate() {
             let core = &seat.core;
             if let Some((what, count)) = tables::left_over(core) {
-                for (_, conn) in core.conns.iter() {
+                for (key, conn) in core.conns.iter() {
                     let (client, id, closing) = (conn.socket.client, conn.id, conn.closing);
-                    let (plays, publications) = (&conn.plays, &conn.publications);
+                    let plays = core.streams.plays(key);
+                    let publications = core.streams.publications(key);
                     self.note(|| {
                         format!("client {client} as {id}: {closing:?} {plays:?} {publications:?}")
                     });

@@ -26,6 +26,7 @@ use crate::rtmp::handshake::Mode;
 use crate::rtmp::message::{MessageHeader, Payload, Timestamp, kind};
 use crate::stats::Gauges;
 use crate::worker::core::{Core, Shared};
+use crate::worker::fault;
 use crate::worker::ids::{ConnId, WorkerId};
 use crate::worker::mail::Mail;
 
@@ -74,6 +75,7 @@ fn track_header(track: u8) -> [u8; 7] {
 
 impl Stage {
     fn new(change: impl FnOnce(&mut Config)) -> Self {
+        fault::reset();
         let mut config = Config {
             grace: S(1),
             ping: None,
@@ -273,6 +275,13 @@ impl Stage {
         assert_eq!(self.guests[guest].heard, expected, "guest {guest}");
     }
 
+    /// The connection of a guest.
+    fn key_of(&self, guest: usize) -> ConnId {
+        let mut conns = self.core.conns.iter();
+        let its = conns.find(|(_, conn)| conn.socket.client == guest);
+        its.unwrap().0
+    }
+
     fn gauges(&self) -> Gauges {
         self.core.gauges
     }
@@ -284,9 +293,9 @@ impl Stage {
         [
             core.conns.len(),
             core.streams.len(),
-            core.by_name.len(),
-            core.players,
-            core.publishers,
+            core.streams.names(),
+            core.streams.players(),
+            core.streams.publishers(),
             core.called.len(),
             self.shared.registry.len(),
             self.shared.registry.owned(),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::post::told;
 use super::wire::SimSocket;
 use super::world::World;
-use crate::worker::fault::Midst;
+use crate::worker::fault::{self, StepOf};
 use crate::worker::mail::Mail;
 
 /// What has happened that no worker counts.
@@ -67,17 +67,16 @@ impl World {
         self.note(|| format!("{hours} hours pass"));
     }
 
-    /// Somewhere a worker will panic.
+    /// Some worker will panic.
     pub(super) fn prepare_panic(&mut self) {
         if !self.rng.chance(self.panics) {
             return;
         }
-        let worker = self.rng.below(self.workers.len());
-        let midst = self.rng.pick(&Midst::ALL);
+        let of = self.rng.pick(&StepOf::ALL);
         let most = self.rng.pick(&[2, 20, 200]);
         let after = u32::try_from(self.rng.below(most)).unwrap();
-        self.note(|| format!("worker {worker} will panic in {midst:?} after {after}"));
-        self.workers[worker].core.faults.arm(midst, after);
+        self.note(|| format!("a step for a {of:?} will panic after {after}"));
+        fault::arm(of, after);
     }
 
     /// Something was lost, which workers have to find out.

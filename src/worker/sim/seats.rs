@@ -7,6 +7,7 @@ use super::wire::{Readiness, SimSocket};
 use super::world::World;
 use crate::config::Pace;
 use crate::worker::core::Core;
+use crate::worker::fault;
 use crate::worker::ids::{ConnId, WorkerId};
 use crate::worker::mail::Mail;
 use crate::worker::memory::Pressure;
@@ -86,7 +87,7 @@ impl World {
     /// One turn of a worker's event loop.
     pub(super) fn turn(&mut self, worker: usize) {
         self.note(|| format!("turn of worker {worker}"));
-        let fired = self.workers[worker].core.faults.fired();
+        let fired = fault::fired();
         let events = self.poll(worker);
         let now = self.now;
         self.workers[worker].core.set_now(now);
@@ -121,14 +122,14 @@ impl World {
         {
             seat.audits = seat.audits.saturating_add(1);
         }
-        let fired = seat.core.faults.fired() - fired;
+        let fired = fault::fired() - fired;
         if fired > 0 {
             self.tally.panics += fired;
             self.lose();
         }
         let seat = &mut self.workers[worker];
         let is_due = seat.core.pressure == Pressure::ShedHard
-            && seat.core.publishers > 0
+            && seat.core.streams.publishers() > 0
             && seat.core.holds_its_share();
         let shed = seat.core.gauges.shed;
         let before = seat
@@ -193,9 +194,9 @@ impl World {
         let line = self.truth.line(name);
         let core = &self.workers[worker].core;
         if !core
-            .by_name
-            .get(name)
-            .is_some_and(|index| core.streams[*index].is_live())
+            .streams
+            .find(name)
+            .is_some_and(|index| core.streams[index].is_live())
         {
             return;
         }
@@ -222,7 +223,7 @@ impl World {
             let mut wire = conn.socket.wire.borrow_mut();
             wire.register(worker, key);
             wire.gathered = self.shared.config.pace != Pace::Fixed(Duration::ZERO);
-            for publication in &conn.publications {
+            for publication in core.streams.publications(key) {
                 let stream = &core.streams[publication.stream];
                 let line = self.truth.line(&stream.name);
                 let published = self.clients[client]

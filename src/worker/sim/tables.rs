@@ -7,6 +7,7 @@ use crate::limits;
 use crate::stream::cursor::Place;
 use crate::worker::conn::Conn;
 use crate::worker::core::Core;
+use crate::worker::ids::ConnId;
 use crate::worker::line::{Errand, State, Task};
 use crate::worker::table::{Player, Source, Stream};
 
@@ -29,7 +30,7 @@ pub(super) fn check_registry(core: &Relay) -> Result<(), String> {
     let worker = core.worker;
     let entries = core.shared.registry.entries();
     for (name, owner, epoch, readers) in &entries {
-        let stream = core.by_name.get(name).map(|index| &core.streams[*index]);
+        let stream = core.streams.find(name).map(|index| &core.streams[index]);
         let owns = stream.is_some_and(Stream::is_owned);
         let reads = stream.is_some_and(|stream| !stream.players.is_empty());
         // Targets are players that the registry is not told of; their owner does not ask it.
@@ -45,11 +46,8 @@ pub(super) fn check_registry(core: &Relay) -> Result<(), String> {
             ));
         }
     }
-    match core
-        .by_name
-        .keys()
-        .find(|name| entries.iter().all(|(known, ..)| known != *name))
-    {
+    let mut names = core.streams.iter().map(|(_, stream)| &stream.name);
+    match names.find(|name| entries.iter().all(|(known, ..)| known != *name)) {
         Some(name) => Err(format!("{name} is here and not in the registry")),
         None => Ok(()),
     }
@@ -58,14 +56,14 @@ pub(super) fn check_registry(core: &Relay) -> Result<(), String> {
 /// Nothing lies about that nobody will come back to: this worker will not be woken by what
 /// there is.
 pub(super) fn check_idle(core: &Relay, now: Instant) -> Result<(), String> {
-    for (_, conn) in core.conns.iter() {
-        check_watched(core, conn, now)?;
+    for (key, conn) in core.conns.iter() {
+        check_watched(core, (key, conn), now)?;
     }
     let next = core.next_deadline();
     let comes = |at: Instant| next.is_some_and(|next| next <= at.max(now));
     for (_, stream) in core.streams.iter() {
         // That of a pull is judged by what the pull waits for.
-        if let Source::Away { until, .. } = stream.source
+        if let Source::Away { until, .. } = stream.source()
             && stream.pull.is_none()
             && core.timers.at(stream.armed).is_none_or(|at| at > until)
         {
@@ -80,7 +78,7 @@ pub(super) fn check_idle(core: &Relay, now: Instant) -> Result<(), String> {
         if stream.is_owned() && stream.log.has_unflushed() {
             return Err(format!("{} has something that nobody flushes", stream.name));
         }
-        for player in &stream.players {
+        for player in stream.players.iter() {
             check_served(core, stream, player)
                 .map_err(|what| format!("{what} (player {} of {})", player.conn, stream.name))?;
         }
@@ -88,7 +86,11 @@ pub(super) fn check_idle(core: &Relay, now: Instant) -> Result<(), String> {
     Ok(())
 }
 
-fn check_watched(core: &Relay, conn: &Conn<SimSocket>, now: Instant) -> Result<(), String> {
+fn check_watched(
+    core: &Relay,
+    (key, conn): (ConnId, &Conn<SimSocket>),
+    now: Instant,
+) -> Result<(), String> {
     let wire = conn.socket.wire.borrow();
     let client = conn.socket.client;
     let ready = wire.readiness();
@@ -103,7 +105,11 @@ fn check_watched(core: &Relay, conn: &Conn<SimSocket>, now: Instant) -> Result<(
     if !conn.writable && !wire.full && !wire.event {
         return Err(format!("client {client} can take bytes; nobody knows"));
     }
-    let waits = conn.plays.iter().filter_map(|play| play.wait_until);
+    let waits = core
+        .streams
+        .plays(key)
+        .iter()
+        .filter_map(|play| play.wait_until);
     let first = waits.chain(conn.closing).min();
     if let Some(until) = first
         && core
@@ -118,16 +124,15 @@ fn check_watched(core: &Relay, conn: &Conn<SimSocket>, now: Instant) -> Result<(
 
 /// Connections, streams and players of one worker agree.
 pub(super) fn check_tables(core: &Relay) -> Result<(), String> {
-    let plays: usize = core.conns.iter().map(|(_, conn)| conn.plays.len()).sum();
+    let conns = core.conns.iter();
+    let plays: usize = conns.map(|(key, _)| core.streams.plays(key).len()).sum();
     let slots: usize = core.streams.iter().map(|(_, s)| s.players.len()).sum();
-    if [plays, slots] != [core.players; 2] {
-        return Err(format!(
-            "{plays} plays, {slots} slots, {} players",
-            core.players
-        ));
+    let players = core.streams.players();
+    if [plays, slots] != [players; 2] {
+        return Err(format!("{plays} plays, {slots} slots, {players} players"));
     }
     for (key, conn) in core.conns.iter() {
-        for play in &conn.plays {
+        for play in core.streams.plays(key) {
             let player = core
                 .streams
                 .get(play.stream)
@@ -136,9 +141,9 @@ pub(super) fn check_tables(core: &Relay) -> Result<(), String> {
                 return Err(format!("{play:?} of {key} is {player:?}"));
             }
         }
-        for publication in &conn.publications {
+        for publication in core.streams.publications(key) {
             let stream = core.streams.get(publication.stream);
-            let source = stream.map(|stream| stream.source);
+            let source = stream.map(|stream| stream.source());
             let pull = stream.and_then(|stream| stream.pull.as_ref());
             // What an origin has accepted is the source once there is media.
             let held = pull.and_then(|pull| pull.held.as_ref());
@@ -149,31 +154,28 @@ pub(super) fn check_tables(core: &Relay) -> Result<(), String> {
                 ));
             }
         }
-        if conn.closing.is_some() && !(conn.plays.is_empty() && conn.publications.is_empty()) {
+        if conn.closing.is_some() && core.streams.has_role(key) {
             return Err(format!("{key} is being closed and has roles"));
         }
     }
-    let publications = core.conns.iter().flat_map(|(key, conn)| {
-        let streams = conn
-            .publications
-            .iter()
-            .map(|its| &core.streams[its.stream]);
-        streams.filter(move |stream| stream.source == Source::Publisher(key))
+    let publications = core.conns.iter().flat_map(|(key, _)| {
+        let publications = core.streams.publications(key).iter();
+        publications.filter(move |its| core.streams[its.stream].publisher() == Some(key))
     });
     let publications = publications.count();
     let published = core
         .streams
         .iter()
-        .filter(|(_, stream)| matches!(stream.source, Source::Publisher(_)))
+        .filter(|(_, stream)| matches!(stream.source(), Source::Publisher(_)))
         .count();
-    if [publications, published] != [core.publishers; 2] {
-        let publishers = core.publishers;
+    let publishers = core.streams.publishers();
+    if [publications, published] != [publishers; 2] {
         return Err(format!(
             "{publications} publications, {published} sources, {publishers} publishers"
         ));
     }
     for (index, stream) in core.streams.iter() {
-        if core.by_name.get(&stream.name) != Some(&index) {
+        if core.streams.find(&stream.name) != Some(index) {
             return Err(format!("{} is not found by its name", stream.name));
         }
         check_relays(stream)?;
@@ -227,7 +229,7 @@ pub(super) fn check_queues(core: &Relay) -> Result<(), String> {
     // What comes of a call is told between two turns; a stream may have ended with it.
     let letters_max = core.shared.mailboxes.len() * (streams + conns + 1);
     let totals = [
-        ("names", core.by_name.len(), streams),
+        ("names", core.streams.names(), streams),
         ("letters", core.outbound.len(), letters_max),
         ("calls", core.calls.len(), lines),
         ("calls without an answer", core.called.len(), lines),
@@ -321,7 +323,7 @@ pub(super) fn check_lines(core: &Relay, now: Instant, is_idle: bool) -> Result<(
                 State::Idle => check_idle_line(stream),
                 State::Waiting(until) => {
                     let is_for =
-                        matches!(stream.source, Source::Publisher(_)) || task == Task::Pull;
+                        matches!(stream.source(), Source::Publisher(_)) || task == Task::Pull;
                     let armed = core.timers.at(stream.armed);
                     !is_idle || !is_for || armed.is_some_and(|armed| armed <= until.max(now))
                 }
@@ -378,9 +380,9 @@ pub(super) fn left_over(core: &Relay) -> Option<(&'static str, usize)> {
     let left = [
         ("connections", core.conns.len()),
         ("streams", core.streams.len()),
-        ("names", core.by_name.len()),
-        ("players", core.players),
-        ("publishers", core.publishers),
+        ("names", core.streams.names()),
+        ("players", core.streams.players()),
+        ("publishers", core.streams.publishers()),
         ("dirty streams", core.dirty.len()),
         ("letters", core.outbound.len()),
         ("calls", core.calls.len()),

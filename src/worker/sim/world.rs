@@ -17,6 +17,7 @@ use crate::rtmp::client::Action;
 use crate::stats::Gauges;
 use crate::stream::cursor::StartAt;
 use crate::worker::core::{Core, Shared};
+use crate::worker::fault;
 use crate::worker::ids::WorkerId;
 use crate::worker::mail::Mail;
 
@@ -54,6 +55,7 @@ impl World {
         reason = "any instant will do to count from"
     )]
     pub(super) fn new(seed: u64, trace: Trace) -> Self {
+        fault::reset();
         let mut rng = Rng::new(seed);
         let workers = rng.range(1, 5);
         let config = settings::draw(&mut rng);
@@ -338,8 +340,8 @@ impl World {
             while self.flow() {}
             self.check();
             let deadlines = self.workers.iter().flat_map(|seat| {
-                let beat = (seat.core.publishers > 0).then_some(seat.next_beat);
-                let is_idle = seat.core.streams.is_empty() && !seat.unwoken;
+                let beat = (seat.core.streams.publishers() > 0).then_some(seat.next_beat);
+                let is_idle = seat.core.streams.len() == 0 && !seat.unwoken;
                 [
                     seat.core.next_deadline(),
                     beat.filter(|beat| *beat > self.now),

@@ -42,7 +42,7 @@ fn shedding_survives_a_publisher_whose_socket_fails_as_another_stream_ends() {
     });
     call(&mut stage, both, 2, "play", Some("y"));
     stage.settle();
-    assert_eq!(stage.core.players, 6);
+    assert_eq!(stage.core.streams.players(), 6);
     stage.core.memory_due = stage.now + S(30);
     stage.core.reviewed_bytes = u64::MAX;
     for filler in fillers {
@@ -97,7 +97,11 @@ fn regression_many_who_send_commands_share_a_turn() {
 
 /// The memory behind the sessions of all players.
 fn session_bytes(stage: &Stage) -> usize {
-    let players = stage.core.conns.iter().filter(|(_, c)| !c.plays.is_empty());
+    let core = &stage.core;
+    let players = core
+        .conns
+        .iter()
+        .filter(|(key, _)| core.streams.has_role(*key));
     players.map(|(_, conn)| conn.session.memory_bytes()).sum()
 }
 
@@ -281,13 +285,8 @@ fn who_plays_goes_over_to_no_other_stream_while_memory_is_short() {
     let mut stage = Stage::new(|_| {});
     let (one, _) = (stage.publish("one"), stage.publish("two"));
     let player = stage.play("one");
-    let (key, conn) = stage
-        .core
-        .conns
-        .iter()
-        .find(|(_, c)| !c.plays.is_empty())
-        .unwrap();
-    assert_eq!(conn.plays.len(), 1);
+    let key = stage.key_of(player);
+    assert_eq!(stage.core.streams.plays(key).len(), 1);
     stage.core.pressure = Pressure::NoPlayers;
     let app = stage.core.conns[key]
         .session
@@ -302,7 +301,10 @@ fn who_plays_goes_over_to_no_other_stream_while_memory_is_short() {
     stage.key_frame(one, 100);
     let told = [&PLAYS[..], &["Play.Failed"]].concat();
     stage.check_heard(player, &told);
-    assert_eq!((stage.core.players, stage.guests[player].media), (1, 1));
+    assert_eq!(
+        (stage.core.streams.players(), stage.guests[player].media),
+        (1, 1)
+    );
     stage.end();
 }
 

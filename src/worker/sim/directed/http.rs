@@ -5,7 +5,7 @@ use super::{INTER, MS, PLAYS, S, SOUND, Stage};
 use crate::config::Pace;
 use crate::rtmp::message::kind;
 use crate::stream::flv::Framing;
-use crate::worker::fault::Midst;
+use crate::worker::fault::{self, StepOf};
 
 const PLAIN: &str = "GET /live/cam.flv HTTP/1.1\r\nHost: a\r\n\r\n";
 const WEBSOCKET: &str = "GET /live/cam.flv HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\n\
@@ -37,8 +37,8 @@ impl Stage {
 
     /// Which logs there are for those who play `live/cam` by HTTP.
     fn flv_logs(&self) -> [bool; 2] {
-        let stream = self.core.by_name.get("live/cam");
-        let flv = stream.map(|&index| &self.core.streams[index].flv);
+        let stream = self.core.streams.find("live/cam");
+        let flv = stream.map(|index| &self.core.streams[index].flv);
         [Framing::Plain, Framing::WebSocket]
             .map(|framing| flv.is_some_and(|flv| flv.of(framing).is_some()))
     }
@@ -159,7 +159,7 @@ fn a_log_of_tags_is_there_while_somebody_reads_it_and_is_counted() {
 #[test]
 fn a_panic_while_logs_of_tags_are_made_costs_a_connection_or_the_stream_and_nothing_else() {
     let (mut bugs, mut streams) = (0, 0);
-    for midst in [Midst::Egress, Midst::Role, Midst::Ingress, Midst::Deadline] {
+    for of in [StepOf::Conn, StepOf::Stream] {
         for after in 0..40 {
             let mut stage = Stage::new(|_| {});
             let (source, other) = (stage.publish("cam"), stage.publish("other"));
@@ -170,7 +170,7 @@ fn a_panic_while_logs_of_tags_are_made_costs_a_connection_or_the_stream_and_noth
                 stage.send(source, kind::AUDIO, SOUND, 10);
             }
             stage.settle();
-            stage.core.faults.arm(midst, after);
+            fault::arm(of, after);
             let guests = [PLAIN, WEBSOCKET].map(|request| stage.ask(request));
             for _ in 0..3 {
                 stage.key_frame(source, 1_000);
@@ -178,8 +178,8 @@ fn a_panic_while_logs_of_tags_are_made_costs_a_connection_or_the_stream_and_noth
             }
             stage.leave(guests[0]);
             stage.wait(S(1));
-            stage.core.faults.disarm();
-            let fired = stage.core.faults.fired();
+            fault::disarm();
+            let fired = fault::fired();
             assert_eq!(stage.gauges().bugs, fired);
             bugs += fired;
             if !stage.guests[source].gone {
@@ -187,14 +187,11 @@ fn a_panic_while_logs_of_tags_are_made_costs_a_connection_or_the_stream_and_noth
                 let before = stage.guests[rtmp].media;
                 stage.key_frame(source, 1_000);
                 let more = stage.guests[rtmp].media - before;
-                assert!(
-                    stage.guests[rtmp].gone || more == 1,
-                    "{midst:?} after {after}"
-                );
+                assert!(stage.guests[rtmp].gone || more == 1, "{of:?} after {after}");
                 stage.send(source, kind::AUDIO, SOUND, 10);
                 stage.settle();
                 let new = stage.ask(PLAIN);
-                assert_eq!(stage.pictures(new, 1_000), 1, "{midst:?} after {after}");
+                assert_eq!(stage.pictures(new, 1_000), 1, "{of:?} after {after}");
             }
             streams += u32::from(stage.guests[source].gone);
             let before = stage.pictures(elsewhere, 1_000);
@@ -204,7 +201,7 @@ fn a_panic_while_logs_of_tags_are_made_costs_a_connection_or_the_stream_and_noth
             stage.end();
         }
     }
-    assert!(bugs > 60, "{bugs} panics");
+    assert!(bugs > 15, "{bugs} panics");
     assert!(streams > 3, "{streams} streams ended");
 }
 

@@ -99,7 +99,7 @@ fn what_nobody_plays_is_freed_first() {
     assert_eq!(stage.core.pressure, Pressure::None);
     // What is played is kept for those that come.
     let kept = |name: &str| {
-        let index = stage.core.by_name[name];
+        let index = stage.core.streams.find(name).unwrap();
         stage.core.streams[index].log.held_bytes()
     };
     assert!(kept("live/cam0") > 900_000);
@@ -169,7 +169,9 @@ fn regression_input_without_a_role_is_shed_first() {
     stage.settle();
     let has_role = |stage: &Stage| {
         let conns = stage.core.conns.iter();
-        conns.filter(|(_, conn)| !conn.plays.is_empty()).count()
+        conns
+            .filter(|(key, _)| !stage.core.streams.plays(*key).is_empty())
+            .count()
     };
     assert_eq!(has_role(&stage), 2);
     check_attack(&mut stage, honest, &attackers);

@@ -97,7 +97,10 @@ fn a_publish_without_media_ends_alone() {
     stage.check_heard(source, &idle);
     let told = [&PLAYS[..], &["Play.UnpublishNotify", "end"]].concat();
     stage.check_heard(player, &told);
-    assert_eq!((stage.core.publishers, stage.core.streams.len()), (1, 1));
+    assert_eq!(
+        (stage.core.streams.publishers(), stage.core.streams.len()),
+        (1, 1)
+    );
     // With the last one the connection ends.
     stage.pass(limits::MEDIA_IDLE + S(11), |stage| {
         stage.send_on(source, 1, kind::DATA, b"\x02\x00\x0AonCuePoint", 20);

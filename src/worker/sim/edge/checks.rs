@@ -12,6 +12,7 @@ use super::world::World;
 use crate::limits;
 use crate::rtmp::message::kind;
 use crate::worker::core::Shared;
+use crate::worker::fault;
 use crate::worker::line::Task;
 
 /// A stream that a relay fetches for nobody, and what would explain that it is gone.
@@ -48,10 +49,11 @@ impl World {
             if let Err(what) = verdict {
                 self.fail(&format!("relay {number}: {what}"));
             }
-            let (bugs, fired) = (relay.counted().bugs, relay.fired());
-            if bugs != fired {
-                self.fail(&format!("{bugs} panics are counted, there were {fired}"));
-            }
+        }
+        let bugs: u64 = self.relays.iter().map(|relay| relay.counted().bugs).sum();
+        let fired = fault::fired();
+        if bugs != fired {
+            self.fail(&format!("{bugs} panics are counted, there were {fired}"));
         }
         self.check_judges();
         self.check_publishers();
@@ -192,7 +194,7 @@ impl World {
                 continue;
             }
             let core = &relay.seats[its.worker].core;
-            if !core.draining && !core.by_name.contains_key(&its.name) {
+            if !core.draining && core.streams.find(&its.name).is_none() {
                 self.fail(&format!("{its:?} is let go within its linger"));
             }
         }
@@ -251,9 +253,9 @@ impl World {
                 let name = &self.truth.lines[judge.stream].name;
                 for (number, relay) in self.relays.iter().enumerate() {
                     for seat in &relay.seats {
-                        let index = seat.core.by_name.get(&name[..]);
-                        let stream = index.map(|index| &seat.core.streams[*index]);
-                        let known = stream.map(|s| (s.source, s.epoch, s.players.len()));
+                        let index = seat.core.streams.find(name);
+                        let stream = index.map(|index| &seat.core.streams[index]);
+                        let known = stream.map(|s| (s.source(), s.epoch, s.players.len()));
                         self.note(|| format!("{name} at {number}: {known:?}"));
                     }
                 }

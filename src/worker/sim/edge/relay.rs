@@ -27,8 +27,6 @@ pub(super) struct Relay {
     transit: Vec<VecDeque<Vec<Mail<SimSocket>>>>,
     /// What those that have died had counted.
     pub(super) past: Gauges,
-    /// Panics of those that have died.
-    pub(super) fired: u64,
 }
 
 /// How long a worker sleeps at most.
@@ -48,7 +46,6 @@ impl Relay {
             wires: Vec::new(),
             transit: Vec::new(),
             past: Gauges::default(),
-            fired: 0,
         };
         relay.start(rng, now);
         relay
@@ -74,7 +71,6 @@ impl Relay {
     /// It dies: whoever is connected hears of it.
     pub(super) fn die(&mut self) {
         self.past = self.counted();
-        self.fired = self.fired();
         self.seats.clear();
         self.transit.clear();
         for mailbox in &self.shared.mailboxes {
@@ -91,12 +87,6 @@ impl Relay {
     pub(super) fn counted(&self) -> Gauges {
         let gauges = self.seats.iter().map(|seat| &seat.core.gauges);
         gauges.fold(self.past, |sum, one| sum.plus(one))
-    }
-
-    /// Panics that there were in all its lives.
-    pub(super) fn fired(&self) -> u64 {
-        let fired = self.seats.iter().map(|seat| seat.core.faults.fired());
-        self.fired + fired.sum::<u64>()
     }
 
     /// It watches a socket of its own from now on.

@@ -23,7 +23,7 @@ use super::viewer::Viewer;
 use crate::config::Config;
 use crate::rtmp::client::Action;
 use crate::stats::Gauges;
-use crate::worker::fault::Midst;
+use crate::worker::fault::{self, StepOf};
 use crate::worker::mail::Mail;
 
 /// Everything there is.
@@ -73,6 +73,7 @@ pub(super) struct Desk {
 
 impl World {
     pub(super) fn new(seed: u64, trace: Trace) -> Self {
+        fault::reset();
         let mut rng = Rng::new(seed ^ 0xED6E);
         let (configs, sources) = topology::draw(&mut rng);
         trace.note(|| format!("{configs:#?}"));
@@ -215,17 +216,11 @@ impl World {
 
     fn mishaps(&mut self) {
         if self.rng.chance(self.panics) {
-            let relay = self.rng.below(self.relays.len());
-            let midst = self.rng.pick(&Midst::ALL);
+            let of = self.rng.pick(&StepOf::ALL);
             let after = u32::try_from(self.rng.below(40)).unwrap();
-            let workers = self.relays[relay].seats.len();
-            let worker = self.rng.below(workers);
-            if let Some(seat) = self.relays[relay].seats.get(worker) {
-                self.trace.note(|| {
-                    format!("worker {worker} of {relay} will panic in {midst:?} after {after}")
-                });
-                seat.core.faults.arm(midst, after);
-            }
+            self.trace
+                .note(|| format!("a step for a {of:?} will panic after {after}"));
+            fault::arm(of, after);
         }
         let rate = self.rate;
         if !self.cables.is_empty() && self.rng.chance(4 * rate) {
@@ -396,11 +391,11 @@ impl World {
 
     fn turn(&mut self, relay: usize, worker: usize) {
         self.note(|| format!("turn of worker {worker} of {relay}"));
-        let fired = self.relays[relay].fired();
+        let fired = fault::fired();
         self.relays[relay].begin_turn(worker, self.now);
         self.place_calls(relay, worker);
         self.relays[relay].end_turn(worker, self.now);
-        self.tally.panics += self.relays[relay].fired() - fired;
+        self.tally.panics += fault::fired() - fired;
     }
 
     /// Moves everything that can move; whether anything did.
@@ -447,10 +442,8 @@ impl World {
         self.revive();
         self.tempers = [Temper::Takes; 2];
         self.cables.iter_mut().for_each(Cable::mend);
-        for seat in self.relays.iter_mut().flat_map(|relay| &mut relay.seats) {
-            // What was to panic and has not would end a publisher just before all is looked at.
-            seat.core.faults.disarm();
-        }
+        // What was to panic and has not would end a publisher just before all is looked at.
+        fault::disarm();
         self.viewers.iter_mut().for_each(Viewer::hurry);
         for (_, client) in &mut self.encoders {
             client.appetite = Appetite::Fast;
