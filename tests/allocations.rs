@@ -191,7 +191,7 @@ impl World {
         self.now += Duration::from_millis(u64::from(TICK_MS) / 2);
         for _ in 0..4 {
             for core in &mut self.cores {
-                worker::turn(core, self.now);
+                core.turn(&mut self.now);
                 self.mail.append(core.outbound());
             }
             for (to, mail) in self.mail.drain(..) {

@@ -11,7 +11,7 @@ mod support;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use support::worker::{Pipe, any_instant, opening, turn};
+use support::worker::{Pipe, any_instant, opening};
 use tailwater::config::{Config, Pace};
 use tailwater::limits;
 use tailwater::report::{
@@ -94,7 +94,7 @@ impl Relay {
             for worker in 0..2 {
                 // Before the worker hands them out, and drops those that no request is for.
                 self.keep_answers(worker);
-                turn(&mut self.cores[worker], self.now);
+                self.cores[worker].turn(&mut self.now);
                 self.keep_answers(worker);
                 let letters = std::mem::take(self.cores[worker].outbound());
                 for (to, letter) in letters {

@@ -200,7 +200,7 @@ fn grown(is_http: bool, input: impl Fn(usize) -> Vec<u8>) -> (i64, i64) {
         };
         for _ in 0..8 {
             core.on_ready(key, true, false);
-            worker::turn(core, begun + Duration::from_micros(number as u64));
+            core.turn(&mut (begun + Duration::from_micros(number as u64)));
         }
         core.outbound().clear();
     };

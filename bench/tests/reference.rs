@@ -169,12 +169,8 @@ impl World {
         let (mut quiet, mut before) = (0, 0);
         while quiet < 4 {
             self.now += Duration::from_micros(100);
-            self.core.set_now(self.now);
             self.core.on_ready(key, false, true);
-            self.core.ingress();
-            self.core.egress();
-            self.core.serve_woken();
-            self.core.expire();
+            self.core.turn(&mut self.now);
             self.core.new_publishers().clear();
             let sent = self
                 .core

@@ -10,8 +10,7 @@
 //!                  publish, play           other workers
 //! ```
 //!
-//! One turn: `receive` letters, `ingress`, `feed`, `egress`, `serve_woken`, `expire`; then what
-//! is in `outbound` is posted.
+//! One turn: `receive` letters, `turn`; then what is in `outbound` is posted.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -44,6 +43,7 @@ use super::report::Questions;
 use super::session::Session;
 use super::table::Streams;
 use super::timers::{Timer, Timers};
+use super::turn::STATS_EVERY;
 use crate::admin::Route;
 use crate::config::Config;
 use crate::edge::rule;
@@ -203,6 +203,8 @@ pub struct Core<S> {
     pub(super) shed_due: Instant,
     /// When what was left out of the log is told next.
     notes_due: Instant,
+    /// When the figures are written down for others next.
+    pub(super) stats_due: Instant,
     /// What a publisher may send in [`limits::BITRATE_TIME`], in bytes.
     pub(super) bitrate_bytes: u64,
     /// How often a connection is looked at when nothing nearer is due.
@@ -275,6 +277,7 @@ impl<S: Transport> Core<S> {
             reviewed_bytes: 0,
             shed_due: now,
             notes_due: now,
+            stats_due: now + STATS_EVERY,
             bitrate_bytes,
             check_every,
             seed,

@@ -21,7 +21,7 @@ use crate::rtmp::error::ProtocolError;
 
 impl<S: Transport> Core<S> {
     /// Acts on every deadline that has passed.
-    pub fn expire(&mut self) {
+    pub(super) fn expire(&mut self) {
         self.review_growth();
         self.check_drain();
         while let Some(timer) = self.timers.pop_due(self.now) {

@@ -41,7 +41,7 @@ enum Served {
 impl<S: Transport> Core<S> {
     /// Writes to the players of every stream with something new, if that is due; else only to
     /// those of streams whose logs cannot wait.
-    pub fn egress(&mut self) {
+    pub(super) fn egress(&mut self) {
         let is_due = !self.dirty.is_empty() && self.pacer.due(self.now) <= self.now;
         if !is_due && self.overfull.is_empty() {
             return;
@@ -131,7 +131,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// Writes to every connection on the woken list.
-    pub fn serve_woken(&mut self) {
+    pub(super) fn serve_woken(&mut self) {
         self.answer_questions();
         let mut woken = std::mem::take(&mut self.woken);
         for key in woken.drain(..) {

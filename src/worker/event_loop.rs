@@ -26,6 +26,7 @@ use super::core::{Core, NO_ADDRESS, Shared};
 use super::ids::{ConnId, WaitingId, WorkerId};
 use super::line::Callee;
 use super::mail::Mail;
+use super::turn::Clock;
 use crate::control::resolver::Resolver;
 use crate::http::session::Plane;
 use crate::limits;
@@ -43,9 +44,6 @@ const LISTENERS: usize = usize::MAX - 2;
 /// of connections, which leave the highest bit alone, and below those of the loop.
 const WAITING: usize = 1 << (usize::BITS - 1);
 
-/// How often the figures are written down for others.
-const STATS_EVERY: Duration = Duration::from_millis(250);
-
 /// See the module text.
 pub struct EventLoop {
     core: Core<Socket>,
@@ -62,7 +60,6 @@ pub struct EventLoop {
     antechamber: Antechamber,
     sockets: Sockets,
     letters: Vec<Mail<Socket>>,
-    stats_due: Instant,
     drain_until: Option<Instant>,
     /// When the listeners are closed.
     listen_until: Option<Instant>,
@@ -141,12 +138,16 @@ impl Seat {
 }
 
 /// The clock of the event loop; the only place where it is read.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this is the place where the clock is read"
-)]
-fn clock() -> Instant {
-    Instant::now()
+struct Wall;
+
+impl Clock for Wall {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the place where the clock is read"
+    )]
+    fn now(&mut self) -> Instant {
+        Instant::now()
+    }
 }
 
 impl EventLoop {
@@ -163,7 +164,7 @@ impl EventLoop {
         sockets: Sockets,
         seed: u64,
     ) -> io::Result<Self> {
-        let now = clock();
+        let now = Wall.now();
         let gather = Poll::new()?;
         let mut event_loop = Self {
             core: Core::new(worker, shared.clone(), seed, now),
@@ -178,7 +179,6 @@ impl EventLoop {
             antechamber: Antechamber::default(),
             sockets,
             letters: Vec::new(),
-            stats_due: now + STATS_EVERY,
             drain_until: None,
             listen_until: None,
         };
@@ -205,13 +205,13 @@ impl EventLoop {
     /// The kernel's poll failed, which it has no reason to.
     pub fn run(&mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(limits::EVENTS_PER_POLL);
-        let mut now = clock();
+        let mut now = Wall.now();
         loop {
             match self.poll.poll(&mut events, self.timeout(now)) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 polled => polled?,
             }
-            now = clock();
+            now = Wall.now();
             let woke = now;
             self.core.set_now(now);
             self.core.gauges_mut().polls += 1;
@@ -250,7 +250,7 @@ impl EventLoop {
             self.send_away_overdue(now);
             now = self.turn();
             self.core
-                .count_busy(clock().saturating_duration_since(woke));
+                .count_busy(Wall.now().saturating_duration_since(woke));
             if self.is_over(now) {
                 // What others still send here would be kept, and nobody would be told.
                 self.shared.mailboxes[self.worker].close();
@@ -262,41 +262,12 @@ impl EventLoop {
 
     /// Everything a worker does between two polls; when it was done.
     fn turn(&mut self) -> Instant {
-        let begun = clock();
-        self.core.set_now(begun);
-        self.core.ingress();
-        self.shake_hands();
-        self.core.feed();
-        let read = clock();
-        self.core.egress();
-        let written = clock();
-        self.core.serve_woken();
-        let work = self.core.pacer().work();
-        work.ingress += read - begun;
-        work.egress += written - read;
-        self.core.count_turn(read - begun, written - read);
-        self.core.expire();
-        self.place_calls(written);
+        let done = self.core.turn(&mut Wall);
+        self.place_calls(done);
         self.register_publishers();
         self.post();
-        let (publishers, players) = self.core.census();
-        self.core.pacer().review(written, players, publishers);
         self.follow_pace();
-        if written >= self.stats_due {
-            self.stats_due = written + STATS_EVERY;
-            self.core.publish_stats();
-        }
-        written
-    }
-
-    /// Goes on with handshakes, for as long as a turn has for them.
-    fn shake_hands(&mut self) {
-        let begun = clock();
-        while self.core.shake_hands() {
-            if clock().saturating_duration_since(begun) >= limits::HANDSHAKE_TURN {
-                return;
-            }
-        }
+        done
     }
 
     /// How long poll may sleep.
@@ -320,7 +291,7 @@ impl EventLoop {
             self.antechamber.next_deadline(),
             beat,
             resumes,
-            Some(self.stats_due),
+            Some(self.core.stats_due()),
             self.drain_until,
             self.listen_until,
         ];
@@ -380,9 +351,9 @@ impl EventLoop {
                             debug!("requests for connections cannot be dropped: {error}");
                         }
                     }
-                    self.listen_until = Some(clock() + limits::LISTEN_ON);
+                    self.listen_until = Some(Wall.now() + limits::LISTEN_ON);
                     let time = self.shared.config.drain + limits::LINGER;
-                    self.drain_until = Some(clock() + time);
+                    self.drain_until = Some(Wall.now() + time);
                     self.core.receive(Mail::Drain);
                 }
                 other => self.core.receive(other),

@@ -98,7 +98,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// Sends every other worker what is new since the last turn.
-    pub fn feed(&mut self) {
+    pub(super) fn feed(&mut self) {
         for position in 0..self.dirty.len() {
             let index = self.dirty[position];
             if self

@@ -89,7 +89,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// Goes on with one handshake; false when none may go on now.
-    pub fn shake_hands(&mut self) -> bool {
+    pub(super) fn shake_hands(&mut self) -> bool {
         if self.handshakes.due.is_some_and(|due| due > self.now) {
             return false;
         }

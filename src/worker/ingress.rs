@@ -68,7 +68,7 @@ enum Halt {
 impl<S: Transport> Core<S> {
     /// Reads every connection on the ready list, but for those within a handshake of TLS, which
     /// have a time of their own: [`shake_hands`](Self::shake_hands).
-    pub fn ingress(&mut self) {
+    pub(super) fn ingress(&mut self) {
         // Connections put on the list meanwhile are for the next turn.
         let mut ready = std::mem::take(&mut self.ready);
         self.turn_share = ready.len().max(1);

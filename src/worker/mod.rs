@@ -4,6 +4,7 @@
 //! ```text
 //!   event_loop   poll, sockets, clock: the only file here that knows mio
 //!     core       connections, streams, deadlines
+//!       turn       the order of everything below
 //!       ingress    sockets -> logs          the two files of the data path
 //!       egress     logs -> sockets
 //!       request    what clients ask for     from here on they call one another: a play may begin
@@ -77,5 +78,6 @@ mod stalled;
 mod streams;
 mod table;
 mod timers;
+pub mod turn;
 mod via;
 mod waiting;

@@ -687,7 +687,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// The loop went through a turn that read and wrote for so long.
-    pub fn count_turn(&mut self, ingress: Duration, egress: Duration) {
+    pub(super) fn count_turn(&mut self, ingress: Duration, egress: Duration) {
         self.gauges.turns += 1;
         self.gauges.ingress_ns += nanoseconds(ingress);
         self.gauges.egress_ns += nanoseconds(egress);

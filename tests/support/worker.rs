@@ -110,7 +110,7 @@ impl Worker {
 
     /// One turn; there is nobody for mail.
     pub(crate) fn turn(&mut self) {
-        turn(&mut self.core, self.now);
+        self.core.turn(&mut self.now);
         self.core.outbound().clear();
         self.core.new_publishers().clear();
     }
@@ -122,16 +122,6 @@ impl Worker {
             self.turn();
         }
     }
-}
-
-/// What an event loop does in a turn, but for polling and mail.
-pub(crate) fn turn<T: Transport>(core: &mut Core<T>, now: Instant) {
-    core.set_now(now);
-    core.ingress();
-    core.feed();
-    core.egress();
-    core.serve_woken();
-    core.expire();
 }
 
 /// Where a clock begins that only tests turn.

@@ -210,13 +210,10 @@ impl Stage {
                 }
             }
         }
-        core.ingress();
-        core.feed();
-        core.egress();
-        core.serve_woken();
-        core.expire();
+        // What is done for the figures, memory and audits is done in each turn.
+        core.stats_due = self.now;
+        core.turn(&mut self.now);
         core.new_publishers().clear();
-        core.publish_stats();
         self.posted
             .extend(core.outbound().drain(..).map(|(_, mail)| mail));
         let is_alone = self.shared.mailboxes.len() == 1;

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::wire::{Readiness, SimSocket};
+use super::wire::{Readiness, SimClock, SimSocket};
 use super::world::World;
 use crate::config::Pace;
 use crate::worker::core::Core;
@@ -15,9 +15,6 @@ use crate::worker::memory::Pressure;
 /// Two turns so far apart that somebody has to have gone in between when memory is short.
 const SHED_WAIT: Duration = Duration::from_millis(1_500);
 
-/// How long a worker sleeps at most.
-const STATS_EVERY: Duration = Duration::from_millis(250);
-
 /// A worker and the part of its event loop that is not in the core.
 pub(super) struct Seat {
     pub(super) core: Core<SimSocket>,
@@ -25,8 +22,6 @@ pub(super) struct Seat {
     pub(super) mail: bool,
     /// There are letters in its mailbox and the wake-up has not come.
     pub(super) unwoken: bool,
-    /// Poll returns then at the latest.
-    pub(super) stats_due: Instant,
     /// When it compares its streams with the registry next.
     audit_due: Instant,
     /// How often it has compared its streams with the registry since something was lost.
@@ -47,7 +42,6 @@ impl Seat {
             core,
             mail: false,
             unwoken: false,
-            stats_due: now + STATS_EVERY,
             audit_due: now,
             audits: u32::MAX,
             arriving: 0,
@@ -63,7 +57,7 @@ impl World {
     pub(super) fn has_reason(&self, worker: usize) -> bool {
         let seat = &self.workers[worker];
         seat.mail
-            || seat.stats_due <= self.now
+            || seat.core.stats_due() <= self.now
             || seat.core.has_leftovers()
             || seat.core.next_deadline().is_some_and(|at| at <= self.now)
             || self.has_event(worker)
@@ -99,24 +93,12 @@ impl World {
                 core.on_hangup(key);
             }
         }
-        core.ingress();
-        core.feed();
-        core.egress();
-        core.serve_woken();
-        let work = core.pacer().work();
-        work.ingress += Duration::from_micros(5 * work.reads);
-        work.egress += Duration::from_micros(3_000 * work.writes);
-        core.expire();
+        let wires = self.clients.iter().map(|client| client.wire.clone());
+        let wires = wires.collect();
+        core.turn(&mut SimClock::new(now, wires));
         self.register_publishers(worker);
         self.post(worker);
-        let core = &mut self.workers[worker].core;
-        let (publishers, players) = core.census();
-        core.pacer().review(now, players, publishers);
-        core.publish_stats();
         let seat = &mut self.workers[worker];
-        if now >= seat.stats_due {
-            seat.stats_due = now + STATS_EVERY;
-        }
         if seat.core.audit_due > now
             && std::mem::replace(&mut seat.audit_due, seat.core.audit_due) <= now
         {

@@ -6,12 +6,14 @@
 //! is followed by an event as soon as a third of the pipe is free again, and by none before.
 //! Reads give all there is, as the kernel does: a short read means that the pipe is empty.
 
-use crate::worker::ids::ConnId;
 use std::cell::RefCell;
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Read, Write};
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use crate::net::transport::Transport;
+use crate::worker::ids::ConnId;
+use crate::worker::turn::Clock;
 
 /// Bytes on their way in one direction.
 #[derive(Debug)]
@@ -96,6 +98,37 @@ pub(super) struct Wire {
     pub(super) interrupt_in: u32,
     /// Calls until one panics, each panic on its own.
     pub(super) panic_in: Panics,
+    /// How long the relay's calls have taken that its clock has not counted yet.
+    spent: Duration,
+    /// How long each write takes.
+    pub(super) write_time: Duration,
+}
+
+/// How long each read takes.
+const READ_TIME: Duration = Duration::from_micros(5);
+
+/// The clock of one turn: it goes on by what calls on these sockets take.
+pub(super) struct SimClock {
+    now: Instant,
+    wires: Vec<Rc<RefCell<Wire>>>,
+}
+
+impl SimClock {
+    /// The clock of a turn that begins at `now`.
+    pub(super) fn new(now: Instant, wires: Vec<Rc<RefCell<Wire>>>) -> Self {
+        for wire in &wires {
+            wire.borrow_mut().spent = Duration::ZERO;
+        }
+        Self { now, wires }
+    }
+}
+
+impl Clock for SimClock {
+    fn now(&mut self) -> Instant {
+        let spent = |wire: &Rc<RefCell<Wire>>| std::mem::take(&mut wire.borrow_mut().spent);
+        self.now += self.wires.iter().map(spent).sum::<Duration>();
+        self.now
+    }
 }
 
 /// When a socket makes whoever uses it panic, as a defect of the relay would.
@@ -145,6 +178,8 @@ impl Wire {
             full: false,
             interrupt_in: 50,
             panic_in: Panics::default(),
+            spent: Duration::ZERO,
+            write_time: Duration::ZERO,
         }
     }
 
@@ -231,6 +266,7 @@ impl Read for SimSocket {
     fn read_vectored(&mut self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         self.interrupted()?;
         let mut wire = self.wire.borrow_mut();
+        wire.spent += READ_TIME;
         let panics = &mut wire.panic_in;
         Panics::count(&mut panics.read, &mut panics.fired);
         if wire.to_relay.is_empty() {
@@ -260,6 +296,8 @@ impl Write for SimSocket {
         assert!(buffers.len() <= 1_024, "more slices than IOV_MAX");
         self.interrupted()?;
         let mut wire = self.wire.borrow_mut();
+        let write_time = wire.write_time;
+        wire.spent += write_time;
         let panics = &mut wire.panic_in;
         Panics::count(&mut panics.write, &mut panics.fired);
         assert!(!wire.relay_fin, "the relay writes after its own end");

@@ -46,6 +46,9 @@ pub(super) struct World {
     pub(super) clients_max: usize,
 }
 
+/// So slow that the automatic pace has something to do with a handful of players.
+const WRITE_TIME: Duration = Duration::from_millis(3);
+
 /// Steps in which letters are lost, and as many in which none is.
 const LOSS_STEPS: usize = 300;
 
@@ -218,6 +221,7 @@ impl World {
             rng, truth, trace, ..
         } = self;
         let client = Client::new(id, rng, truth, (action, stream), trace.clone());
+        client.wire.borrow_mut().write_time = WRITE_TIME;
         if self.rng.chance(15) {
             let calls = u32::try_from(self.rng.below(120)).unwrap();
             let mut wire = client.wire.borrow_mut();
@@ -345,7 +349,7 @@ impl World {
                 [
                     seat.core.next_deadline(),
                     beat.filter(|beat| *beat > self.now),
-                    (!is_idle).then_some(seat.stats_due),
+                    (!is_idle).then_some(seat.core.stats_due()),
                 ]
             });
             let next = deadlines.flatten().min().unwrap_or(until);

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::super::rng::Rng;
 use super::super::seats::Seat;
-use super::super::wire::{SimSocket, Wire};
+use super::super::wire::{SimClock, SimSocket, Wire};
 use crate::config::Config;
 use crate::stats::Gauges;
 use crate::worker::core::{Core, Shared};
@@ -28,9 +28,6 @@ pub(super) struct Relay {
     /// What those that have died had counted.
     pub(super) past: Gauges,
 }
-
-/// How long a worker sleeps at most.
-const STATS_EVERY: Duration = Duration::from_millis(250);
 
 impl Relay {
     pub(super) fn new(config: Config, rng: &mut Rng, now: Instant) -> Self {
@@ -92,6 +89,7 @@ impl Relay {
     /// It watches a socket of its own from now on.
     pub(super) fn watch(&mut self, wire: &Rc<RefCell<Wire>>) {
         self.wires.retain(|wire| !wire.borrow().relay_gone);
+        wire.borrow_mut().write_time = Duration::from_micros(100);
         self.wires.push(wire.clone());
     }
 
@@ -103,7 +101,7 @@ impl Relay {
             wire.event && wire.seat.is_some_and(|(at, _)| at == worker)
         };
         seat.mail
-            || seat.stats_due <= now
+            || seat.core.stats_due() <= now
             || seat.core.has_leftovers()
             || seat.core.next_deadline().is_some_and(|at| at <= now)
             || self.wires.iter().any(has_event)
@@ -140,18 +138,12 @@ impl Relay {
                 }
             }
         }
-        core.ingress();
-        core.feed();
-        core.egress();
-        core.serve_woken();
-        let work = core.pacer().work();
-        work.ingress += Duration::from_micros(5 * work.reads);
-        work.egress += Duration::from_micros(100 * work.writes);
-        core.expire();
+        let wires = self.wires.clone();
+        core.turn(&mut SimClock::new(now, wires));
     }
 
     /// The rest of a turn.
-    pub(super) fn end_turn(&mut self, worker: usize, now: Instant) {
+    pub(super) fn end_turn(&mut self, worker: usize) {
         let count = self.seats.len();
         let seat = &mut self.seats[worker];
         let core = &mut seat.core;
@@ -169,12 +161,6 @@ impl Relay {
             if !batch.is_empty() {
                 self.transit[worker * count + to].push_back(batch);
             }
-        }
-        let (publishers, players) = core.census();
-        core.pacer().review(now, players, publishers);
-        core.publish_stats();
-        if now >= seat.stats_due {
-            seat.stats_due = now + STATS_EVERY;
         }
     }
 

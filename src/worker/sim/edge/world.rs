@@ -394,7 +394,7 @@ impl World {
         let fired = fault::fired();
         self.relays[relay].begin_turn(worker, self.now);
         self.place_calls(relay, worker);
-        self.relays[relay].end_turn(worker, self.now);
+        self.relays[relay].end_turn(worker);
         self.tally.panics += fault::fired() - fired;
     }
 

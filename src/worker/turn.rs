@@ -1,0 +1,72 @@
+//! One turn of a worker, in the only order there is: the event loop, the simulation and the tests
+//! all call [`Core::turn`].
+//!
+//! ```text
+//!   letters, readiness, accept -> turn -> dial, register, post
+//!
+//!   turn: ingress -> handshakes -> feed -> egress -> woken -> deadlines -> pace -> figures
+//! ```
+//!
+//! Before it the event loop says what has come, after it what the worker wants is done.
+
+use std::time::{Duration, Instant};
+
+use super::core::Core;
+use crate::limits;
+use crate::net::transport::Transport;
+
+/// How often the figures are written down for others.
+pub(super) const STATS_EVERY: Duration = Duration::from_millis(250);
+
+/// The time, read at the beginning of a turn and around its parts, to learn what they cost.
+pub trait Clock {
+    /// The time now. Never before what was given last.
+    fn now(&mut self) -> Instant;
+}
+
+/// A clock that stands still.
+impl Clock for Instant {
+    fn now(&mut self) -> Instant {
+        *self
+    }
+}
+
+impl<S: Transport> Core<S> {
+    /// Serves everybody who is ready or due once; when that was done. Letters and readiness have
+    /// been received before; afterwards calls are to be placed, new publishers to be moved, and
+    /// letters to be posted.
+    pub fn turn(&mut self, clock: &mut impl Clock) -> Instant {
+        let begun = clock.now();
+        self.set_now(begun);
+        self.ingress();
+        self.shake_hands_in_time(clock);
+        self.feed();
+        let read = clock.now();
+        self.egress();
+        let written = clock.now();
+        self.serve_woken();
+        let work = self.pacer.work();
+        work.ingress += read - begun;
+        work.egress += written - read;
+        self.count_turn(read - begun, written - read);
+        self.expire();
+        let (publishers, players) = self.census();
+        self.pacer.review(written, players, publishers);
+        if begun >= self.stats_due {
+            self.stats_due = begun + STATS_EVERY;
+            self.publish_stats();
+        }
+        written
+    }
+
+    /// Goes on with handshakes, for as long as a turn has for them.
+    fn shake_hands_in_time(&mut self, clock: &mut impl Clock) {
+        let until = clock.now() + limits::HANDSHAKE_TURN;
+        while self.shake_hands() && clock.now() < until {}
+    }
+
+    /// When a turn is needed at the latest, for the figures alone.
+    pub fn stats_due(&self) -> Instant {
+        self.stats_due
+    }
+}
