@@ -29,7 +29,9 @@ use crate::net::socket::Socket;
 use crate::net::tls::{ClientTls, FileError, ServerTls};
 use crate::worker::collections::List;
 use crate::worker::core::Shared;
-use crate::worker::event_loop::{Door, EventLoop, Seat, Sockets, Speaks};
+use crate::worker::event_loop::EventLoop;
+use crate::worker::event_loop::listeners::{Listener, ListenerProtocol};
+use crate::worker::event_loop::mio_reactor::{MioReactor, NetContext, poll_with_waker};
 use crate::worker::ids::WorkerId;
 use crate::worker::mail::Mail;
 
@@ -174,7 +176,7 @@ pub fn run(mut config: Config) -> Result<(), StartError> {
     let (seats, wakers) = make_polls(workers)?;
     let wakers = Arc::new(List::from(wakers));
     let mut threads = Vec::new();
-    let sockets = Sockets {
+    let net = NetContext {
         options,
         resolver: Resolver::default(),
         own: Arc::new(std::mem::take(&mut doors.addresses)),
@@ -182,17 +184,11 @@ pub fn run(mut config: Config) -> Result<(), StartError> {
     };
     for (worker, poll) in seats.into_iter().enumerate() {
         let doors = std::mem::take(&mut doors.of_workers[worker]);
-        let seed = seed(worker);
-        let event_loop = EventLoop::new(
-            WorkerId::new(worker),
-            shared.clone(),
-            wakers.clone(),
-            poll,
-            doors,
-            sockets.clone(),
-            seed,
-        )
-        .map_err(system("watch the listeners"))?;
+        let (id, shared) = (WorkerId::new(worker), shared.clone());
+        let reactor = MioReactor::new(id, shared.clone(), wakers.clone(), poll, net.clone())
+            .map_err(system("make a poll"))?;
+        let event_loop = EventLoop::new(id, shared, reactor, doors, seed(worker))
+            .map_err(system("watch the listeners"))?;
         let (pin, lock) = (placement.pins[worker], placement.lock.clone());
         threads.push(start_worker(worker, event_loop, pin, lock)?);
     }
@@ -222,7 +218,7 @@ pub fn run(mut config: Config) -> Result<(), StartError> {
 fn make_polls(workers: usize) -> Result<(Vec<Poll>, Vec<Waker>), StartError> {
     let mut polls = Vec::new();
     for _ in 0..workers {
-        polls.push(Seat::new().map_err(system("make a poll"))?.split());
+        polls.push(poll_with_waker().map_err(system("make a poll"))?);
     }
     Ok(polls.into_iter().unzip())
 }
@@ -418,7 +414,7 @@ struct Doors {
     /// Those among them where streams are served by HTTP.
     http: Vec<SocketAddr>,
     /// Of each worker, all in the same order.
-    of_workers: Vec<Vec<Door>>,
+    of_workers: Vec<Vec<Listener<Acceptor>>>,
     /// Held so that the files are removed at the end.
     _paths: Vec<UnixPath>,
 }
@@ -457,7 +453,11 @@ impl Doors {
                     "http"
                 }
             };
-            doors.add(format!("{name} {bound}"), acceptors, &Speaks::Http(plane));
+            doors.add(
+                format!("{name} {bound}"),
+                acceptors,
+                &ListenerProtocol::Http(plane),
+            );
         }
         for wanted in &config.listen {
             let failed = |error| StartError::Listen {
@@ -470,14 +470,14 @@ impl Doors {
                         listener::listen_on(*address, workers, with_others, options)
                             .map_err(failed)?;
                     doors.addresses.push(bound);
-                    doors.add(format!("rtmp {bound}"), acceptors, &Speaks::Rtmp);
+                    doors.add(format!("rtmp {bound}"), acceptors, &ListenerProtocol::Rtmp);
                 }
                 ListenAddr::Unix(path) => {
                     let (held, acceptors) =
                         listener::listen_unix(path, workers, with_others, options)
                             .map_err(failed)?;
                     doors._paths.push(held);
-                    doors.add(format!("rtmp {wanted}"), acceptors, &Speaks::Rtmp);
+                    doors.add(format!("rtmp {wanted}"), acceptors, &ListenerProtocol::Rtmp);
                 }
             }
         }
@@ -490,18 +490,18 @@ impl Doors {
                 listener::listen_on(wanted, workers, with_others, options).map_err(failed)?;
             doors.addresses.push(bound);
             if let Some(tls) = tls {
-                let speaks = Speaks::Rtmps(tls.clone());
-                doors.add(format!("rtmps {bound}"), acceptors, &speaks);
+                let protocol = ListenerProtocol::Rtmps(tls.clone());
+                doors.add(format!("rtmps {bound}"), acceptors, &protocol);
             }
         }
         Ok(doors)
     }
 
-    fn add(&mut self, name: String, acceptors: Vec<Acceptor>, speaks: &Speaks) {
+    fn add(&mut self, name: String, acceptors: Vec<Acceptor>, protocol: &ListenerProtocol) {
         self.announced.push(name);
-        for (acceptor, doors) in acceptors.into_iter().zip(&mut self.of_workers) {
-            let speaks = speaks.clone();
-            doors.push(Door { acceptor, speaks });
+        for (socket, doors) in acceptors.into_iter().zip(&mut self.of_workers) {
+            let protocol = protocol.clone();
+            doors.push(Listener { socket, protocol });
         }
     }
 }
@@ -563,7 +563,7 @@ fn log_panics() {
 
 fn start_worker(
     worker: usize,
-    mut event_loop: EventLoop,
+    mut event_loop: EventLoop<MioReactor>,
     pin: Option<usize>,
     lock: Option<Arc<File>>,
 ) -> Result<JoinHandle<()>, StartError> {

@@ -270,23 +270,23 @@ fn the_core_knows_no_sockets_no_clock_and_no_log() {
 
 #[test]
 fn mio_and_the_clock_have_few_homes() {
-    let event_loop = Path::new("src/worker/event_loop.rs");
+    let reactor = Path::new("src/worker/event_loop/mio_reactor.rs");
     let server = Path::new("src/server.rs");
     let mut homes = BTreeSet::new();
     for file in program_files() {
         let paths = paths_in(&file);
         if paths.iter().any(|path| begins_with(path, "mio")) {
             homes.insert(file.clone());
-            let at_home = file.starts_with("src/net") || file == event_loop || file == server;
+            let at_home = file.starts_with("src/net") || file == reactor || file == server;
             assert!(at_home, "{} names mio", file.display());
         }
         if code(&file).contains("Instant::now") {
-            let at_home = file == event_loop || file == server;
+            let at_home = file == reactor || file == server;
             assert!(at_home, "{} reads the clock", file.display());
         }
     }
     assert!(
-        homes.contains(event_loop) && homes.contains(server),
+        homes.contains(reactor) && homes.contains(server),
         "{homes:?}"
     );
 }

@@ -12,10 +12,8 @@
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::AsFd;
 
-use rustix::net::{RecvFlags, recv};
-
+use super::transport::Transport;
 use crate::limits::{PROXY_V1_BYTES_MAX, PROXY_V2_BYTES_MAX};
 
 /// A whole header.
@@ -53,15 +51,15 @@ impl std::error::Error for ProxyError {}
 
 /// What there is of a header.
 #[derive(Debug)]
-pub enum Heard {
+pub enum HeaderRead {
     /// Not all of it yet; the poll tells when there is more.
-    Part,
+    Incomplete,
     /// All of it, and it has been read.
-    Whole(Header),
+    Complete(Header),
     /// The peer has ended its stream before.
     Closed,
     /// It is none.
-    Wrong(ProxyError),
+    Invalid(ProxyError),
     /// The socket failed.
     Failed(io::Error),
 }
@@ -72,36 +70,35 @@ const V2_BEGIN: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 const V2_FIXED: usize = 16;
 
 /// Reads the header that `socket` begins with, once all of it is there.
-pub fn hear(socket: &impl AsFd) -> Heard {
+pub fn read_header(socket: &mut impl Transport) -> HeaderRead {
     let mut seen = [0; PROXY_V2_BYTES_MAX];
-    let count = match receive(socket, &mut seen, RecvFlags::PEEK) {
-        Ok(0) => return Heard::Closed,
+    let count = match uninterrupted(|| socket.peek(&mut seen)) {
+        Ok(0) => return HeaderRead::Closed,
         Ok(count) => count,
-        Err(error) if error.kind() == ErrorKind::WouldBlock => return Heard::Part,
-        Err(error) => return Heard::Failed(error),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => return HeaderRead::Incomplete,
+        Err(error) => return HeaderRead::Failed(error),
     };
     let header = match parse(&seen[..count.min(PROXY_V2_BYTES_MAX)]) {
         Ok(Some(header)) => header,
-        Ok(None) => return Heard::Part,
-        Err(error) => return Heard::Wrong(error),
+        Ok(None) => return HeaderRead::Incomplete,
+        Err(error) => return HeaderRead::Invalid(error),
     };
     let mut read = 0;
     while read < header.bytes {
-        match receive(socket, &mut seen[read..header.bytes], RecvFlags::empty()) {
-            Ok(0) => return Heard::Closed,
+        match uninterrupted(|| socket.read(&mut seen[read..header.bytes])) {
+            Ok(0) => return HeaderRead::Closed,
             Ok(count) => read += count,
-            Err(error) => return Heard::Failed(error),
+            Err(error) => return HeaderRead::Failed(error),
         }
     }
-    Heard::Whole(header)
+    HeaderRead::Complete(header)
 }
 
-fn receive(socket: &impl AsFd, into: &mut [u8], flags: RecvFlags) -> io::Result<usize> {
+fn uninterrupted(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
     loop {
-        match recv(socket, &mut *into, flags) {
-            Ok((_, count)) => return Ok(count),
-            Err(rustix::io::Errno::INTR) => {}
-            Err(errno) => return Err(errno.into()),
+        match call() {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            done => return done,
         }
     }
 }

@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
+use rustix::net::{RecvFlags, recv};
 
 use super::tcp_info;
 use super::tls::{ServerTls, TlsSocket};
@@ -74,6 +75,11 @@ impl Transport for Socket {
                 Ok(())
             }
         };
+    }
+
+    fn peek(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let (_, count) = recv(&*self, into, RecvFlags::PEEK)?;
+        Ok(count)
     }
 
     fn acknowledge(&mut self) {

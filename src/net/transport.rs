@@ -4,13 +4,21 @@
 //! was given has emptied the socket, and a write that takes less than it was given has filled
 //! it, so that an event will come.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::time::Duration;
 
 /// A non-blocking byte stream.
 pub trait Transport: Read + Write {
     /// Sends no more: the peer reads what is on its way, then the end.
     fn shutdown_write(&mut self);
+
+    /// Reads what is there without taking it.
+    ///
+    /// # Errors
+    /// As of a read, or it cannot.
+    fn peek(&mut self, _into: &mut [u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
 
     /// Acknowledges what was read at once instead of with the next bytes sent, or 40 ms later.
     fn acknowledge(&mut self) {}

@@ -339,7 +339,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// Notes why a peer went that was no connection yet.
-    pub(super) fn turn_away(&mut self, peer: SocketAddr, reason: &CloseReason) {
+    pub(super) fn reject_pending(&mut self, peer: SocketAddr, reason: &CloseReason) {
         let code = reason.code();
         let level = reason.level(false);
         if self.notes.allow(code, level, self.now) {

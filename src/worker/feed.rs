@@ -187,16 +187,13 @@ impl<S: Transport> Core<S> {
         }
     }
 
-    /// Acts on one letter. Connections that come by mail are the event loop's to register.
+    /// Acts on one letter; connections that come by mail, and the end of the relay, are the event
+    /// loop's.
     pub fn receive(&mut self, mail: Mail<S>) {
         // Of a stream that is not here nobody wants to know.
         let index = mail.stream().and_then(|name| self.streams.find(name));
         match (index, mail) {
-            (_, Mail::Adopt(conn)) => {
-                let key = self.adopt(*conn);
-                self.resume_publish(key);
-            }
-            (_, Mail::Drain) => self.drain(),
+            (_, Mail::Adopt(_) | Mail::Drain) => debug_assert!(false, "the event loop's"),
             (_, Mail::Resolved { id, addresses }) => self.resolved(id, addresses),
             (_, Mail::Ask { id, from, inquiry }) => self.asked(id, from, *inquiry),
             (_, Mail::Told { id, worker, told }) => self.heard(id, worker, *told),

@@ -2,7 +2,9 @@
 //! the registry and tables of what clients may do, all with locks that the data path never takes.
 //!
 //! ```text
-//!   event_loop   poll, sockets, clock: the only file here that knows mio
+//!   event_loop   what a worker does around its turns: letters, readiness, calls
+//!       listeners, pending_proxies: who comes, and proxies that have not said for whom
+//!       reactor    what the loop polls and dials; mio_reactor: the kernel, and the clock
 //!     core       connections, streams, deadlines
 //!       turn       the order of everything below
 //!       ingress    sockets -> logs          the two files of the data path
@@ -17,7 +19,6 @@
 //!       audit      what mail has not brought about
 //!       line       servers that are called: pull, changeover, probe, push
 //!       places     who may come in, by HTTP as well, and who gives way
-//!     antechamber  connections of proxies before the client is known
 //!     listing      which rows a page of a list has
 //!     report       what others want to know; kicks and bans
 //!     ids, collections: the types of what there is many of, and tables by them
@@ -31,7 +32,6 @@
 //! gets one write a turn.
 
 pub mod admission;
-mod antechamber;
 mod audit;
 pub mod bans;
 mod changeover;

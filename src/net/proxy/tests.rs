@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 
 use super::*;
+use crate::net::socket::Socket;
 
 /// A header of version 2.
 fn v2(command: u8, family: u8, body: &[u8]) -> Vec<u8> {
@@ -148,25 +149,37 @@ fn hostile_headers_are_refused() {
     assert_eq!(parse(&announced), Err(ProxyError::TooLong));
 }
 
+/// The ends of the proxy and of the relay.
+fn pair() -> (UnixStream, Socket) {
+    let (proxy, relay) = UnixStream::pair().unwrap();
+    relay.set_nonblocking(true).unwrap();
+    (proxy, Socket::Unix(mio::net::UnixStream::from_std(relay)))
+}
+
 #[test]
 fn exactly_the_header_is_read_however_it_comes() {
     for (bytes, client) in headers() {
         for cut in 1..=bytes.len() {
-            let (mut proxy, relay) = UnixStream::pair().unwrap();
-            relay.set_nonblocking(true).unwrap();
-            assert!(matches!(hear(&relay), Heard::Part), "nothing yet");
+            let (mut proxy, mut relay) = pair();
+            assert!(
+                matches!(read_header(&mut relay), HeaderRead::Incomplete),
+                "nothing yet"
+            );
             proxy.write_all(&bytes[..cut]).unwrap();
             if cut < bytes.len() {
-                assert!(matches!(hear(&relay), Heard::Part), "{cut} of {bytes:02x?}");
+                assert!(
+                    matches!(read_header(&mut relay), HeaderRead::Incomplete),
+                    "{cut} of {bytes:02x?}"
+                );
             }
             proxy.write_all(&bytes[cut..]).unwrap();
             proxy.write_all(b"\x03behind").unwrap();
-            let Heard::Whole(header) = hear(&relay) else {
+            let HeaderRead::Complete(header) = read_header(&mut relay) else {
                 panic!("a whole header in {bytes:02x?}");
             };
             assert_eq!(header.client, client.map(|client| client.parse().unwrap()));
             let mut behind = [0; 16];
-            let count = (&relay).read(&mut behind).unwrap();
+            let count = relay.read(&mut behind).unwrap();
             assert_eq!(&behind[..count], b"\x03behind");
         }
     }
@@ -174,11 +187,10 @@ fn exactly_the_header_is_read_however_it_comes() {
 
 #[test]
 fn a_peer_that_leaves_is_told_from_one_that_waits() {
-    let (proxy, relay) = UnixStream::pair().unwrap();
-    relay.set_nonblocking(true).unwrap();
-    assert!(matches!(hear(&relay), Heard::Part));
+    let (proxy, mut relay) = pair();
+    assert!(matches!(read_header(&mut relay), HeaderRead::Incomplete));
     drop(proxy);
-    assert!(matches!(hear(&relay), Heard::Closed));
+    assert!(matches!(read_header(&mut relay), HeaderRead::Closed));
 }
 
 #[test]

@@ -165,6 +165,7 @@ impl World {
                     socket.wire.borrow_mut().register(worker, key);
                     core.resume_publish(key);
                 }
+                Mail::Drain => core.drain(),
                 other => core.receive(other),
             }
         }

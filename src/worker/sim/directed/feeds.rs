@@ -10,7 +10,6 @@ use crate::config::Config;
 use crate::rtmp::message::kind;
 use crate::worker::core::Shared;
 use crate::worker::fault::{self, StepOf};
-use crate::worker::mail::Mail;
 
 /// Two workers.
 struct Pair {
@@ -215,7 +214,7 @@ fn each_worker_tells_its_players_that_the_relay_stops() {
     let player = pair.stages[1].play("cam");
     pair.wait(2, &[(0, source)]);
     for stage in &mut pair.stages {
-        stage.core.receive(Mail::Drain);
+        stage.core.drain();
     }
     // The worker of the publisher is the first to close its connections.
     pair.stages[0].now += drain;

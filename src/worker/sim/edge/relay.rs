@@ -123,6 +123,7 @@ impl Relay {
                     socket.wire.borrow_mut().register(worker, key);
                     core.resume_publish(key);
                 }
+                Mail::Drain => core.drain(),
                 other => core.receive(other),
             }
         }
