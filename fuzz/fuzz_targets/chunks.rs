@@ -2,5 +2,5 @@
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    tailwater::rtmp::exercise::chunks(data);
+    tailwater_rtmp_exercise::chunks(data);
 });

@@ -2,5 +2,5 @@
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    tailwater::rtmp::exercise::client(data);
+    tailwater_rtmp_exercise::client(data);
 });

@@ -3,6 +3,6 @@
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    tailwater::rtmp::media::exercise(data);
+    tailwater_rtmp_exercise::leaves::media(data);
     let _ = tailwater::stream::exercise::exercise(data);
 });

@@ -11,7 +11,8 @@
 //! and in its turn, so that no server makes us ask again; its words are cut. How long it may take
 //! to answer is for the driver to say.
 
-// The length of time alone; `core::time` has no clock to read.
+use alloc::borrow::ToOwned;
+use alloc::string::String;
 use core::time::Duration;
 
 use super::amf0::{Object, Value};

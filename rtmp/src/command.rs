@@ -2,6 +2,8 @@
 //!
 //! Decoding takes just the leading values a command needs; what follows them is never looked at.
 
+use alloc::vec::Vec;
+
 use super::amf0::{AmfError, Decoder, Encoder, Limits, Value, strip_amf3_prefix};
 use super::error::ProtocolError;
 use super::message::{MessageHeader, Payload, Timestamp, kind};

@@ -21,6 +21,9 @@
 //! needs no secrecy (RTMP 1.0 §5.2.3). While a peer is silent nothing is allocated; its first
 //! packet (1536 bytes) is kept from its version byte until it is answered, its second never.
 
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
 use super::error::ProtocolError;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -360,39 +363,6 @@ impl SplitMix {
             chunk.copy_from_slice(&mixed.to_le_bytes()[..chunk.len()]);
         }
     }
-}
-
-/// Fuzz entry: feeds `data` to both roles, whole and cut where its first byte says, and asserts
-/// that the cut changes nothing.
-#[doc(hidden)]
-pub fn exercise(data: &[u8]) {
-    let (cut, input) = data.split_first().unwrap_or((&0, &[]));
-    let (head, tail) = input.split_at(usize::from(*cut) * 13 % (input.len() + 1));
-    let server = |parts: &[&[u8]]| {
-        let mut server = ServerHandshake::new(1);
-        feed(parts, |part, out| server.handle_input(part, out))
-    };
-    assert_eq!(server(&[input]), server(&[head, tail]));
-    for mode in [Mode::Plain, Mode::Digest] {
-        let client = |parts: &[&[u8]]| {
-            let mut client = ClientHandshake::new(mode, 2, &mut Vec::new());
-            feed(parts, |part, out| client.handle_input(part, out))
-        };
-        assert_eq!(client(&[input]), client(&[head, tail]));
-    }
-}
-
-/// What went out and how much was consumed, or the error that ended it.
-fn feed(
-    parts: &[&[u8]],
-    mut handle: impl FnMut(&[u8], &mut Vec<u8>) -> Result<usize, ProtocolError>,
-) -> Result<(usize, Vec<u8>), ProtocolError> {
-    let (mut consumed, mut out) = (0, Vec::new());
-    for part in parts {
-        consumed += handle(part, &mut out)?;
-    }
-    assert!(consumed <= 1 + 2 * PACKET_BYTES);
-    Ok((consumed, out))
 }
 
 #[cfg(test)]

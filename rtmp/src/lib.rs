@@ -18,22 +18,23 @@
 //! input; what is incomplete is kept per chunk stream, within the limits of the role. A session
 //! decides no policy: it gives a request and waits for `accept_*` or `reject*`.
 
+// Without the standard library there is no socket, clock or log to use; tests have it.
+#![cfg_attr(not(test), no_std)]
+
+extern crate alloc;
+
 pub mod amf0;
 pub mod bucket;
 pub mod client;
 pub mod command;
 pub mod control;
 pub mod error;
-#[doc(hidden)]
-pub mod exercise;
 pub mod handshake;
 pub mod limits;
 mod link;
 pub mod media;
 pub mod message;
 pub mod name;
-#[cfg(test)]
-mod pair;
 pub mod reader;
 pub mod server;
 pub mod writer;

@@ -6,7 +6,8 @@
 //! It decides nothing about streams and knows neither role. What a peer may do only so often is
 //! counted here for both; the time is told with [`Link::set_now`].
 
-// The length of time alone; `core::time` has no clock to read.
+use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::command::{Status, write_command};

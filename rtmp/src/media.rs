@@ -17,6 +17,8 @@
 //! SRS), and sound format 13 Opus (ireader/media-server, ZLMediaKit). Video id 14 stays unknown:
 //! it means VP8, VP9, AV1 or AVS3, depending on whom one asks.
 
+use alloc::borrow::ToOwned;
+use alloc::string::{String, ToString};
 use core::fmt;
 
 use super::message::kind;
@@ -668,34 +670,3 @@ const MANY_TRACKS_MANY_CODECS: u8 = 2;
 const MOD_EX_MAX: usize = 16;
 /// Tracks read before giving up: as many as there are ids.
 const TRACKS_MAX: usize = 256;
-
-/// Everything here, on arbitrary bytes: it must not panic, and a prefix must tell as much as the
-/// whole unless the whole is asked for.
-#[doc(hidden)]
-pub fn exercise(data: &[u8]) {
-    let head = data.get(..64).unwrap_or(data);
-    let video = inspect_video(data, data.len());
-    let audio = inspect_audio(data, data.len());
-    assert!(needs_whole_video(head) || inspect_video(head, data.len()) == video);
-    assert!(needs_whole_audio(head) || inspect_audio(head, data.len()) == audio);
-    for seen in [video, audio] {
-        assert!(!seen.tracks.is_empty());
-        assert!(!seen.sync || seen.kind == FrameKind::Keyframe);
-        assert!(!seen.sync || seen.tracks.contains(seen.first_track));
-        assert!(seen.codec.is_none_or(|codec| codec.to_string().is_ascii()));
-    }
-    inspect_video(head, usize::MAX);
-    inspect_audio(head, usize::MAX);
-    let half = &data[..data.len() / 2];
-    assert_eq!(
-        inspect_video(data, half.len()),
-        inspect_video(half, half.len())
-    );
-    assert_eq!(
-        inspect_audio(data, half.len()),
-        inspect_audio(half, half.len())
-    );
-}
-
-#[cfg(test)]
-mod tests;

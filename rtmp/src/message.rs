@@ -4,6 +4,7 @@
 //! Nothing here copies a payload unless the caller asks for it in one piece.
 //! Spec: RTMP 1.0 §5.4, §6.1, §7.1.
 
+use alloc::vec::Vec;
 use core::ops::Range;
 
 /// Message type ids. RTMP 1.0 §5.4, §7.1.

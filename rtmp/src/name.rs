@@ -29,6 +29,9 @@
 
 mod joiners;
 
+use alloc::borrow::ToOwned;
+use alloc::format;
+use alloc::string::{String, ToString};
 use core::fmt;
 
 use crate::limits;
@@ -509,37 +512,3 @@ fn after_any<'a>(text: &'a [u8], prefixes: &[&[u8]]) -> Option<&'a [u8]> {
         .iter()
         .find_map(|prefix| text.strip_prefix(*prefix))
 }
-
-/// Everything here, on `app`, `tcUrl` and a stream name split at bytes of 0xFF: nothing panics,
-/// and every name that comes out is within the limits and the same whichever way it is cut.
-#[doc(hidden)]
-pub fn exercise(data: &[u8]) {
-    let mut parts = data.splitn(3, |&byte| byte == 0xFF);
-    let (app, tc_url, raw) = (parts.next(), parts.next(), parts.next());
-    let Ok(app) = app_from_connect(app, tc_url) else {
-        return;
-    };
-    assert!(app.app.len() <= KEY_MAX && app.query.len() <= QUERY_MAX);
-    let Ok(name) = stream_name(&app, raw.unwrap_or_default()) else {
-        return;
-    };
-    let key = name.key();
-    assert!(key.len() <= KEY_MAX && name.query.len() <= QUERY_MAX);
-    assert!(
-        key.split('/')
-            .all(|segment| !segment.is_empty() && !segment.starts_with('.'))
-    );
-    assert!(
-        !key.chars()
-            .any(|found| found.is_control() || "\"\\{}?".contains(found))
-    );
-    let cuts = key.match_indices('/').map(|(at, _)| at);
-    for at in cuts.chain([0, key.len()]) {
-        let app = app_from_connect(Some(&key.as_bytes()[..at]), None);
-        let again = app.and_then(|app| stream_name(&app, &key.as_bytes()[at..]));
-        assert!(again.is_ok_and(|again| again.key() == key));
-    }
-}
-
-#[cfg(test)]
-mod tests;

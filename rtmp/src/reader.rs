@@ -28,7 +28,7 @@ mod partial;
 mod stream;
 mod whole;
 
-// The length of time alone; `core::time` has no clock to read.
+use alloc::vec::Vec;
 use core::time::Duration;
 
 pub use self::budget::ReaderLimits;
@@ -232,43 +232,6 @@ impl ChunkReader {
             self.clear(self.last);
         }
         self.finished = Finished::No;
-    }
-}
-
-/// Reads all of `data` as one chunk stream, in pieces whose length its first byte chooses.
-#[doc(hidden)]
-pub fn exercise(data: &[u8]) {
-    let Some((&step, data)) = data.split_first() else {
-        return;
-    };
-    let mut reader = ChunkReader::new(ReaderLimits {
-        video_bytes: 1 << 20,
-        audio_bytes: 1 << 16,
-        data_bytes: 1 << 16,
-        other_bytes: 1 << 16,
-        chunk_streams: 16,
-        partial_messages: 8,
-        partial_bytes: 1 << 20,
-        skip_media: false,
-    });
-    for input in data.chunks(usize::from(step).max(1)) {
-        let mut at = 0;
-        loop {
-            match reader.next(input, &mut at) {
-                Ok(Some(message)) if message.header.kind == kind::SET_CHUNK_SIZE => {
-                    let size = message
-                        .payload
-                        .to_vec()
-                        .first()
-                        .map_or(1, |&byte| byte.max(1));
-                    reader.set_chunk_size(usize::from(size));
-                }
-                Ok(Some(message)) => assert_eq!(message.payload.len(), message.header.len),
-                Ok(None) => break,
-                Err(_) => return,
-            }
-        }
-        reader.hold(input);
     }
 }
 

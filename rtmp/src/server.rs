@@ -15,7 +15,10 @@
 
 mod commands;
 
-// The length of time alone; `core::time` has no clock to read.
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 

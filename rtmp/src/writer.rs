@@ -4,6 +4,8 @@
 //! extended timestamp repeated on each: every reader understands that, and no header depends on
 //! what was sent before, which is what lets one encoding serve every player.
 
+use alloc::vec::Vec;
+
 use super::message::{MessageHeader, Payload};
 
 /// Where encoded chunks go.

@@ -16,26 +16,26 @@ use std::path::{Path, PathBuf};
 use tailwater::edge;
 use tailwater::http;
 use tailwater::net::proxy;
-use tailwater::rtmp::{amf0, exercise, handshake, media, name, reader};
 use tailwater::stream;
+use tailwater_rtmp_exercise::{self as exercise, leaves};
 
 /// A fuzz target: its name in fuzz/Cargo.toml, and what it does with an input.
 type Target = (&'static str, fn(&[u8]));
 
 const TARGETS: [Target; 10] = [
-    ("handshake", handshake::exercise),
+    ("handshake", leaves::handshake),
     ("chunks", |data| {
-        reader::exercise(data);
+        leaves::reader(data);
         exercise::chunks(data);
     }),
-    ("amf0", amf0::exercise),
+    ("amf0", leaves::amf0),
     ("server", |data| _ = exercise::server(data)),
     ("client", |data| _ = exercise::client(data)),
     ("media", |data| {
-        media::exercise(data);
+        leaves::media(data);
         stream::exercise::exercise(data);
     }),
-    ("names", name::exercise),
+    ("names", leaves::name),
     ("proxy", proxy::exercise),
     ("http", |data| _ = http::exercise::exercise(data)),
     ("edge", |data| _ = edge::exercise::exercise(data)),

@@ -4,13 +4,12 @@
 use tailwater::rtmp::Outbox;
 use tailwater::rtmp::amf0::Encoder;
 use tailwater::rtmp::client::{Action, ClientEvent, ClientRequest, ClientSession};
-use tailwater::rtmp::exercise::{
-    DEAF, DIGEST, HANDSHAKE_BYTES, LATE, PLAY, SCRIPTED, SHAKEN, media, metadata,
-};
 use tailwater::rtmp::handshake::{ClientHandshake, Mode, ServerHandshake};
 use tailwater::rtmp::message::{MessageHeader, Payload};
 use tailwater::rtmp::server::{Event, Request, ServerSession, WireSettings};
 use tailwater::rtmp::writer::write_message;
+use tailwater_rtmp_exercise::vector::{media, metadata};
+use tailwater_rtmp_exercise::{DEAF, DIGEST, HANDSHAKE_BYTES, LATE, PLAY, SCRIPTED, SHAKEN};
 
 type Seed = (&'static str, Vec<u8>);
 

@@ -1,10 +1,10 @@
 //! Inputs for the sessions: scripts of commands, messages and stray bytes, as
-//! `tailwater::rtmp::exercise` reads them, mostly sensible so that they get far.
+//! `tailwater_rtmp_exercise` reads them, mostly sensible so that they get far.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
-use tailwater::rtmp::exercise::{SCRIPTED, SHAKEN};
+use tailwater_rtmp_exercise::{SCRIPTED, SHAKEN};
 
 /// connect to `live`.
 const CONNECT: [u8; 4] = [0x20, 0x10, 1, 8];
@@ -92,5 +92,5 @@ pub(crate) fn script(most: usize) -> impl Strategy<Value = Vec<u8>> {
 
 /// The bytes that a client of such a script sends, handshake included.
 pub(crate) fn client_bytes(most: usize) -> impl Strategy<Value = Vec<u8>> {
-    script(most).prop_map(|script| tailwater::rtmp::exercise::wire(&script))
+    script(most).prop_map(|script| tailwater_rtmp_exercise::wire(&script))
 }

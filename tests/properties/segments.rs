@@ -1,10 +1,10 @@
-//! Any segmentation of the byte stream gives the same events; `tailwater::rtmp::exercise` reads
+//! Any segmentation of the byte stream gives the same events; `tailwater_rtmp_exercise` reads
 //! each input whole, in pieces and with the input given up after each event, and compares.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
-use tailwater::rtmp::exercise::{self, PLAY, SCRIPTED, SHAKEN};
+use tailwater_rtmp_exercise::{self as exercise, PLAY, SCRIPTED, SHAKEN};
 
 use super::cases;
 use super::scripts::script;

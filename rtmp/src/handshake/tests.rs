@@ -1,7 +1,6 @@
 //! Tests of handshake.rs.
 
 use super::*;
-use proptest::prelude::*;
 
 fn template(version: [u8; 4]) -> Packet {
     let mut packet: Packet = core::array::from_fn(|i| (i * 31 + 7).to_le_bytes()[0]);
@@ -256,17 +255,4 @@ fn every_split_of_the_stream_gives_the_same_answer_and_leaves_what_follows() {
 fn a_waiting_handshake_is_small() {
     assert!(size_of::<ServerHandshake>() <= 40);
     assert!(size_of::<ClientHandshake>() <= 40);
-}
-
-proptest! {
-    #[test]
-    fn arbitrary_bytes_are_read_alike_however_cut(
-        mut data in prop::collection::vec(any::<u8>(), 0..4000),
-        is_rtmp in any::<bool>(),
-    ) {
-        if let (true, Some(version)) = (is_rtmp, data.get_mut(1)) {
-            *version = VERSION;
-        }
-        exercise(&data);
-    }
 }

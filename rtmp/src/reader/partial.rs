@@ -1,6 +1,7 @@
 //! Incomplete messages: what of them lies in the input at hand, what was copied out before the
 //! input went, how much that is together and since when it waits.
 
+use alloc::vec::Vec;
 use core::mem;
 use core::ops::Range;
 use core::time::Duration;

@@ -2,6 +2,7 @@
 //! and the message it is in. RTMP 1.0 §5.3.1.2, §5.3.1.3. It reads no bytes but those that tell
 //! whether a type 3 chunk repeats the extended timestamp.
 
+use alloc::vec::Vec;
 use core::ops::Range;
 use core::time::Duration;
 

@@ -1,6 +1,10 @@
 //! The commands of a client, decoded and followed: what the session can answer by itself is
 //! answered, everything else becomes a [`Request`]. RTMP 1.0 §7.2.1, §7.2.2.
 
+use alloc::boxed::Box;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
 use super::super::amf0::{Encoder, Object, Value};
 use super::super::command::{Command, Status};
 use super::super::error::ProtocolError;
@@ -476,8 +480,15 @@ enum Keep {
 /// A position in milliseconds; fractions are cut off, and what is no position is the start.
 fn milliseconds(value: Option<Value<'_>>) -> u32 {
     let number = value.and_then(|value| value.as_number()).unwrap_or(0.0);
-    let whole = Value::Number(number.trunc());
-    whole.as_u32().unwrap_or(0)
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "fractions are cut off, and what is below 0 is taken as 0"
+    )]
+    if number < 4_294_967_296.0 {
+        number as u32
+    } else {
+        0
+    }
 }
 
 /// The codecs that a client names in connect: `fourCcList` of E-RTMP v1, and the keys of the two

@@ -1,7 +1,8 @@
 //! Tests of name.rs.
 
-use super::*;
 use proptest::prelude::*;
+use tailwater_rtmp::name::*;
+use tailwater_rtmp_exercise::leaves;
 
 fn given(cell: &str) -> Option<&[u8]> {
     (cell != "-").then_some(cell.as_bytes())
@@ -290,7 +291,7 @@ fn lengths_are_limited_to_the_byte() {
     assert_eq!(stream_name(&live, &raw), Err(query_too_long(QUERY_MAX + 1)));
 
     let huge = vec![b'/'; 64 << 10];
-    let error = too_long(huge.len(), INPUT_MAX);
+    let error = too_long(huge.len(), 4_096);
     assert_eq!(stream_name(&live, &huge), Err(error));
     assert_eq!(app_from_connect(Some(&huge), None), Err(error));
     assert_eq!(app_from_connect(None, Some(&huge)), Err(error));
@@ -311,7 +312,7 @@ fn queries_do_not_reach_logs() {
 proptest! {
     #[test]
     fn arbitrary_bytes_do_not_panic(data in prop::collection::vec(any::<u8>(), 0..400)) {
-        exercise(&data);
+        leaves::name(&data);
     }
 
     #[test]
@@ -325,7 +326,7 @@ proptest! {
         ),
     ) {
         let data: Vec<u8> = parts.concat().chars().map(|c| u8::try_from(c).unwrap()).collect();
-        exercise(&data);
+        leaves::name(&data);
     }
 }
 

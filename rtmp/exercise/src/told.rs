@@ -1,8 +1,8 @@
 //! What came of reading an input, so that two ways of reading it can be compared.
 
-use super::Reached;
-use crate::error::ProtocolError;
-use crate::message::{Message, MessageHeader, Payload};
+use crate::Reached;
+use tailwater_rtmp::error::ProtocolError;
+use tailwater_rtmp::message::{Message, MessageHeader, Payload};
 
 #[derive(Debug, PartialEq)]
 pub(super) enum Told {

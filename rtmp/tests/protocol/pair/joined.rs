@@ -1,7 +1,7 @@
 //! Scenarios of the sessions: joined.
 
 use super::*;
-use crate::exercise;
+use tailwater_rtmp_exercise::vector;
 
 /// A client and a server joined, and how their bytes are cut on the way.
 struct Pair {
@@ -121,7 +121,7 @@ fn a_relay_that_asks_is_told_that_it_has_asked_a_relay() {
 
 /// What is sent of a stream; the key frame is longer than any chunk.
 fn media() -> Vec<(MessageHeader, Vec<u8>)> {
-    exercise::media(5_000)
+    vector::media(5_000)
 }
 
 const MEDIA: [&str; 5] = [

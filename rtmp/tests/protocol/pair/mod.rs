@@ -15,18 +15,18 @@
 //! The driver here says yes to everything but a few names; it is no worker, so what a worker
 //! answers by itself (pause, seek, receiveAudio) shows as a question only.
 
-use super::amf0::{Encoder, Value};
-use super::client::{Action, ClientEvent, ClientRequest, ClientSession};
-use super::command::{Command, Status};
-use super::control::{Control, UserControl};
-use super::error::ProtocolError;
-use super::handshake::Mode;
-use super::message::{Message, MessageHeader, Payload, Timestamp, kind};
-use super::reader::{ChunkReader, ReaderLimits};
-use super::server::{Event, Request, ServerSession, WireSettings};
-use super::writer::write_message;
-use crate::limits;
 use Arg::{B, Ecma, Map, N, Null, S, Undefined};
+use tailwater_rtmp::amf0::{Encoder, Value};
+use tailwater_rtmp::client::{Action, ClientEvent, ClientRequest, ClientSession};
+use tailwater_rtmp::command::{Command, Status};
+use tailwater_rtmp::control::{Control, UserControl};
+use tailwater_rtmp::error::ProtocolError;
+use tailwater_rtmp::handshake::Mode;
+use tailwater_rtmp::limits;
+use tailwater_rtmp::message::{Message, MessageHeader, Payload, Timestamp, kind};
+use tailwater_rtmp::reader::{ChunkReader, ReaderLimits};
+use tailwater_rtmp::server::{Event, Request, ServerSession, WireSettings};
+use tailwater_rtmp::writer::write_message;
 
 const WIRE: WireSettings = WireSettings {
     chunk_size: 65_536,

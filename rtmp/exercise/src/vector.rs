@@ -1,7 +1,7 @@
 //! A short stream to send: what the seeds of the fuzz targets and the joined sessions carry.
 
-use crate::amf0::Encoder;
-use crate::message::{MessageHeader, Timestamp, kind};
+use tailwater_rtmp::amf0::Encoder;
+use tailwater_rtmp::message::{MessageHeader, Timestamp, kind};
 
 /// Metadata, two headers, a key frame of `picture_bytes` (5 at least), and sound beyond 24 bits of
 /// time, all on message stream 1.

@@ -1,7 +1,8 @@
 //! Tests of media.rs.
 
-use super::*;
 use proptest::prelude::*;
+use tailwater_rtmp::media::*;
+use tailwater_rtmp_exercise::leaves;
 
 fn bytes(text: &str) -> Vec<u8> {
     let digits: Vec<u32> = text
@@ -127,6 +128,8 @@ fn broken_video_is_neither_refused_nor_a_place_to_start() {
 
 #[test]
 fn prefixes_and_tracks_are_read_up_to_a_limit() {
+    const MOD_EX_MAX: usize = 16;
+    const TRACKS_MAX: usize = 256;
     let mod_ex = |count| format!("97 {} 00AA01 61763031 12", "00AA07".repeat(count - 1));
     let known = format!(
         "{} | 0 | Keyframe av1 {{0}} enhanced sync",
@@ -219,7 +222,7 @@ proptest! {
         start in prop::sample::select(vec![&[][..], &[0x96], &[0x97], &[0x95], &[0x96, 0x11]]),
         rest in prop::collection::vec(prop_oneof![0..8u8, any::<u8>()], 0..200),
     ) {
-        exercise(&[start, &rest].concat());
+        leaves::media(&[start, &rest].concat());
     }
 
     #[test]

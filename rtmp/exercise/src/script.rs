@@ -1,10 +1,10 @@
 //! An input taken apart, and what the peer sends of it: bytes of the wire as they are, or made of a
-//! list of steps by a [`Composer`]. See the text of exercise.rs.
+//! list of steps by a [`Composer`]. See the text of the crate.
 
-use super::composer::Composer;
-use super::driver::Verdicts;
-use super::{HANDSHAKE_BYTES, SCRIPTED, SHAKEN};
-use crate::reader::CHUNK_SIZE_INITIAL;
+use crate::composer::Composer;
+use crate::driver::Verdicts;
+use crate::{HANDSHAKE_BYTES, SCRIPTED, SHAKEN};
+use tailwater_rtmp::reader::CHUNK_SIZE_INITIAL;
 
 /// Bytes of the wire that are made of a script; what is left of it then goes unused.
 const WIRE_BYTES_MAX: usize = 128 * 1_024;

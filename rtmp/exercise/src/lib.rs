@@ -1,13 +1,13 @@
-//! Fuzz entries of what has state: the chunk reader and both sessions. Each takes any bytes and
-//! panics where something is wrong; the leaves (handshake, AMF0, media, names) have theirs beside
-//! them. The targets in fuzz/ and the tests drive them; the relay does not.
+//! Fuzz entries of the protocol: of what has state, the chunk reader and both sessions, here, and
+//! of the parts that have none in [`leaves`]. Each takes any bytes and panics where something is
+//! wrong. The targets in fuzz/ and the tests drive them.
 //!
 //! ```text
 //!   flags | verdicts | number of cuts | cuts ... | what the peer sends
 //! ```
 //!
 //! What the peer sends is either bytes as on the wire or, under [`SCRIPTED`], a list of messages
-//! and commands from which the wire is made (see exercise/composer.rs), so that a change of one
+//! and commands from which the wire is made (see composer.rs), so that a change of one
 //! byte does not lose every length behind it. It is read in one piece, in the pieces of the cuts
 //! and with the input given up after each event; all have to tell the same. A bit of the verdicts
 //! decides about each request.
@@ -17,18 +17,18 @@
 
 mod composer;
 mod driver;
+pub mod leaves;
 mod run;
 mod script;
 mod told;
-mod vector;
+pub mod vector;
 
-use self::driver::{Client, Server};
-use self::run::{Peer, Run};
-use self::script::Script;
-use self::told::{Outcome, Told, assert_alike};
-pub use self::vector::{media, metadata};
-use super::control::Control;
-use super::reader::{ChunkReader, ReaderLimits};
+use crate::driver::{Client, Server};
+use crate::run::{Peer, Run};
+use crate::script::Script;
+use crate::told::{Outcome, Told, assert_alike};
+use tailwater_rtmp::control::Control;
+use tailwater_rtmp::reader::{ChunkReader, ReaderLimits};
 
 /// Flag: hands are shaken before the input begins.
 pub const SHAKEN: u8 = 0x01;

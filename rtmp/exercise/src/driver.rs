@@ -1,17 +1,17 @@
 //! Who drives a session: what a worker or an edge would do with requests and statuses, with a bit
 //! for each decision.
 
-use super::script::Script;
-use super::told::Told;
-use super::{DEAF, DIGEST, LATE, PLAY};
-use crate::client::{Action, ClientEvent, ClientRequest, ClientSession};
-use crate::command::Status;
-use crate::control::UserControl;
-use crate::error::ProtocolError;
-use crate::handshake::Mode;
-use crate::limits;
-use crate::message::{MessageHeader, Payload, Timestamp, kind};
-use crate::server::{Event, Request, ServerSession, WireSettings};
+use crate::script::Script;
+use crate::told::Told;
+use crate::{DEAF, DIGEST, LATE, PLAY};
+use tailwater_rtmp::client::{Action, ClientEvent, ClientRequest, ClientSession};
+use tailwater_rtmp::command::Status;
+use tailwater_rtmp::control::UserControl;
+use tailwater_rtmp::error::ProtocolError;
+use tailwater_rtmp::handshake::Mode;
+use tailwater_rtmp::limits;
+use tailwater_rtmp::message::{MessageHeader, Payload, Timestamp, kind};
+use tailwater_rtmp::server::{Event, Request, ServerSession, WireSettings};
 
 const WIRE: WireSettings = WireSettings {
     chunk_size: 4_096,

@@ -1,10 +1,10 @@
 //! The language of scripts: from steps of a few bytes to messages and commands on the wire, right
 //! ones and wrong ones. A change of one byte does not lose every length behind it.
 
-use crate::amf0::Encoder;
-use crate::limits;
-use crate::message::{MessageHeader, Payload, Timestamp, kind};
-use crate::writer::write_message;
+use tailwater_rtmp::amf0::Encoder;
+use tailwater_rtmp::limits;
+use tailwater_rtmp::message::{MessageHeader, Payload, Timestamp, kind};
+use tailwater_rtmp::writer::write_message;
 
 /// The commands a script names by number.
 const COMMANDS: [&str; 32] = [

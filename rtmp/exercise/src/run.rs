@@ -1,14 +1,14 @@
 //! One way of a session through an input, in pieces: what it told and answered, and that it held
 //! and sent no more than it may.
 
-use super::driver::{Client, Server};
-use super::told::{Outcome, Told};
-use super::{DEAF, HANDSHAKE_BYTES};
-use crate::Outbox;
-use crate::control::Control;
-use crate::error::ProtocolError;
-use crate::limits;
-use crate::reader::{ChunkReader, ReaderLimits};
+use crate::driver::{Client, Server};
+use crate::told::{Outcome, Told};
+use crate::{DEAF, HANDSHAKE_BYTES};
+use tailwater_rtmp::Outbox;
+use tailwater_rtmp::control::Control;
+use tailwater_rtmp::error::ProtocolError;
+use tailwater_rtmp::limits;
+use tailwater_rtmp::reader::{ChunkReader, ReaderLimits};
 
 /// What is sent, the handshake left out, has at most so many bytes for each that came. The dearest
 /// is a play of a few bytes: its statuses repeat an app named once, at most
