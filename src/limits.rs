@@ -362,6 +362,9 @@ const _: () = assert!(FLV_KIND_WAIT.as_millis() < FLV_MEDIA_WAIT.as_millis());
 
 /// Relays a connection may have come through; one more is refused.
 pub const HOPS_MAX: usize = 8;
+
+/// Bytes of the marker that names them, and those that wait beside them: sixty in all.
+pub const VIA_BYTES_MAX: usize = 1_024;
 // An id has 16 characters, and a comma follows it.
 const _: () = assert!(VIA_BYTES_MAX >= 17 * HOPS_MAX);
 

@@ -37,7 +37,7 @@ fn connect_for(address: SocketAddr, app: &str, stream: &str) {
         action: Action::Publish,
         handshake: Mode::Plain,
         chunk_size: 4096,
-        via: String::new(),
+        ..ClientRequest::default()
     };
     let mut session = ClientSession::new(request, 1);
     let mut socket = TcpStream::connect(address).unwrap();

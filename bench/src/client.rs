@@ -238,7 +238,7 @@ impl Client {
                     action,
                     handshake: Mode::Plain,
                     chunk_size: u32::try_from(desk.chunk_size).unwrap_or(u32::MAX),
-                    via: String::new(),
+                    ..ClientRequest::default()
                 };
                 Link::Session(Box::new(ClientSession::new(request, begun_ns)))
             }

@@ -3,8 +3,7 @@
 //! E-RTMP v2 "Enhancing NetConnection connect Command".
 //!
 //! It owns no socket and never tries again: whoever drives it decides what a refusal means.
-//! Rule of use: [`ClientSession::set_now`], then [`ClientSession::next`] until it gives None, then
-//! [`ClientSession::end_input`], then send [`ClientSession::out`].
+//! How a session is driven says [`ControlLayer`], to which it dereferences.
 //!
 //! A server is believed no more than a client is. The limits of the chunk reader are those of a
 //! client: small until there is a message stream that media can come on; each answer counts once
@@ -13,20 +12,21 @@
 
 use alloc::borrow::ToOwned;
 use alloc::string::String;
-use core::time::Duration;
+use core::ops::{Deref, DerefMut};
 
-use super::amf0::{Object, Value};
+use super::amf0::{Encoder, Object, Value};
 use super::command::{Command, Status};
-use super::control::UserControl;
+use super::control::{Control, UserControl};
+use super::control_layer::{ControlLayer, Step};
 use super::error::ProtocolError;
-use super::handshake::{ClientHandshake, Mode};
-use super::link::{Link, Outbox, Step};
+use super::handshake::{Handshake, Mode};
 use super::message::{Message, MessageHeader, Payload, kind};
 use super::reader::ReaderLimits;
 use super::writer::write_message;
 use crate::limits;
 
-/// What to do on the server, and as whom.
+/// What to do on the server, and as whom. Fields may be added: make one of
+/// [`ClientRequest::default`].
 #[derive(Clone, Debug)]
 pub struct ClientRequest {
     /// The app, without slashes at its ends.
@@ -41,8 +41,32 @@ pub struct ClientRequest {
     pub handshake: Mode,
     /// Payload bytes of the chunks we send.
     pub chunk_size: u32,
-    /// The relays that this is asked through, sent along for others of our kind; may be empty.
-    pub via: String,
+    /// `flashVer`, which servers log; empty for that of FMLE when it publishes, so that servers
+    /// answer as they do an encoder, and that of a Flash Player when it plays.
+    pub flash_ver: String,
+    /// A string property of connect of the driver's own, name and value: for what it has agreed on
+    /// with its own servers. It is left out while its value is empty.
+    pub property: (&'static str, String),
+    /// The boolean property of the result of connect that
+    /// [`is_marked`](ClientSession::is_marked) tells of.
+    pub mark: &'static str,
+}
+
+impl Default for ClientRequest {
+    /// A play of nothing, with a plain handshake and chunks of 4,096 bytes.
+    fn default() -> Self {
+        Self {
+            app: String::new(),
+            tc_url: String::new(),
+            stream: String::new(),
+            action: Action::Play,
+            handshake: Mode::Plain,
+            chunk_size: 4_096,
+            flash_ver: String::new(),
+            property: ("", String::new()),
+            mark: "",
+        }
+    }
 }
 
 /// The two things a client does.
@@ -98,13 +122,12 @@ pub enum ClientEvent<'a> {
 #[derive(Debug)]
 pub struct ClientSession {
     request: ClientRequest,
-    handshake: Option<ClientHandshake>,
-    link: Link,
+    layer: ControlLayer,
     stage: Stage,
     /// The server has accepted the publish or play.
     is_accepted: bool,
-    /// The server has said that it is a relay of our kind.
-    is_of_relay: bool,
+    /// The result of connect has had [`ClientRequest::mark`].
+    is_marked: bool,
 }
 
 /// How far the session has come: which answer it waits for.
@@ -132,32 +155,39 @@ const CAPS_EX: f64 = 7.0;
 /// FourCC info: any codec can be forwarded.
 const CAN_FORWARD: f64 = 4.0;
 
+impl Deref for ClientSession {
+    type Target = ControlLayer;
+
+    fn deref(&self) -> &ControlLayer {
+        &self.layer
+    }
+}
+
+impl DerefMut for ClientSession {
+    fn deref_mut(&mut self) -> &mut ControlLayer {
+        &mut self.layer
+    }
+}
+
 impl ClientSession {
-    /// A session whose first bytes to send are in [`out`](Self::out). `seed` fills the random
-    /// part of the handshake.
+    /// A session whose first bytes to send are in [`out`](ControlLayer::out). `seed` fills the
+    /// random part of the handshake.
     pub fn new(request: ClientRequest, seed: u64) -> Self {
-        let mut link = Link::new(ReaderLimits::UNAUTHORISED);
-        let handshake = ClientHandshake::new(request.handshake, seed, link.out().writer());
+        let mode = request.handshake;
+        let layer = ControlLayer::new("createStream", |out| Handshake::client(mode, seed, out));
         Self {
             request,
-            handshake: Some(handshake),
-            link,
+            layer,
             stage: Stage::Connecting,
             is_accepted: false,
-            is_of_relay: false,
+            is_marked: false,
         }
-    }
-
-    /// The time from here on, counted from the same moment for the life of the session. What a
-    /// server may do only so often is counted by it; while it stands still, only bursts pass.
-    pub fn set_now(&mut self, now: Duration) {
-        self.link.set_now(now);
     }
 
     /// Takes media of publishers from here on also when this client only publishes: for one that
     /// plays on a further message stream, by commands of its own ([`Self::send_command`]).
     pub fn expect_media(&mut self) {
-        self.link.reader().set_limits(ReaderLimits::PUBLISHER);
+        self.layer.reader().set_limits(ReaderLimits::PUBLISHER);
     }
 
     /// The next thing the server answers or sends in `input` from `*at` on; None when there is
@@ -170,133 +200,41 @@ impl ClientSession {
         input: &'a [u8],
         at: &mut usize,
     ) -> Result<Option<ClientEvent<'a>>, ProtocolError> {
-        if let Some(handshake) = &mut self.handshake {
-            *at += handshake.handle_input(&input[*at..], self.link.out().writer())?;
-            if !handshake.is_done() {
+        if !self.layer.is_handshaken() {
+            if !self.layer.shake_hands(input, at)? {
                 return Ok(None);
             }
-            self.handshake = None;
             self.send_connect();
         }
         loop {
-            match self.link.advance(input, at)? {
+            match self.layer.advance(input, at)? {
                 Step::Done => return Ok(None),
                 Step::User(event) => return Ok(Some(ClientEvent::Control(event))),
                 Step::Message => {
-                    let header = self.link.message(input).header;
+                    let header = self.layer.message(input).header;
                     match header.kind {
                         kind::COMMAND | kind::COMMAND_AMF3 => {
-                            let body = self.link.message(input).payload.to_vec();
+                            let body = self.layer.message(input).payload.to_vec();
                             if let Some(event) = self.answer(&header, &body)? {
                                 return Ok(Some(event));
                             }
                         }
-                        _ => return Ok(Some(ClientEvent::Media(self.link.message(input)))),
+                        _ => return Ok(Some(ClientEvent::Media(self.layer.message(input)))),
                     }
                 }
             }
         }
     }
 
-    /// No more of `input` will be read; `count` bytes of it were.
-    ///
-    /// # Errors
-    /// Answers pile up because the server does not read them, or too much media comes that was not
-    /// asked for.
-    pub fn end_input(&mut self, input: &[u8], count: usize) -> Result<(), ProtocolError> {
-        if self.handshake.is_some() {
-            self.link.count_received(count);
-            return Ok(());
-        }
-        if self.link.reader().skipped_media() > limits::EARLY_MEDIA_BYTES_MAX {
-            return Err(ProtocolError::Unexpected {
-                command: "media",
-                needs: "createStream",
-            });
-        }
-        self.link.end_input(input, count)
-    }
-
-    /// When the incomplete message that has waited longest last got a byte, in the time of
-    /// [`set_now`](Self::set_now); None when no message is incomplete. After
-    /// [`limits::PARTIAL_MESSAGE_WAIT`] the connection is to end with
-    /// [`ProtocolError::StalePartial`].
-    pub fn oldest_partial(&self) -> Option<Duration> {
-        self.link.oldest_partial()
-    }
-
-    /// When the oldest incomplete message was begun, in the same time; None when no message is
-    /// incomplete.
-    pub fn oldest_begun(&self) -> Option<Duration> {
-        self.link.oldest_begun()
-    }
-
-    /// Bytes of memory behind the session: what is incomplete, what waits to be sent, and what
-    /// is kept for reuse.
-    pub fn memory_bytes(&self) -> usize {
-        self.link.memory_bytes()
-    }
-
-    /// What is to be sent.
-    pub fn out(&mut self) -> &mut Outbox {
-        self.link.out()
-    }
-
-    /// The bytes that are to be sent.
-    pub fn pending(&self) -> &[u8] {
-        self.link.pending()
-    }
-
-    /// Whether the handshake is over.
-    pub fn is_handshaken(&self) -> bool {
-        self.handshake.is_none()
-    }
-
     /// Whether [`next`](Self::next) has more to give even without more input: it stands inside an
     /// aggregate.
     pub fn has_more(&self) -> bool {
-        self.link.has_more()
+        self.layer.has_more()
     }
 
-    /// What it is for, as logs say it.
-    pub fn role(&self) -> &'static str {
-        match self.request.action {
-            Action::Play => "pull",
-            Action::Publish => "push",
-        }
-    }
-
-    /// Gives back memory kept for reuse; for connections that have gone quiet.
-    pub fn release_spare(&mut self) {
-        self.link.reader().release_spare();
-    }
-
-    /// Bytes of what the peer has sent and nobody has taken yet.
-    pub fn input_bytes(&self) -> usize {
-        self.link.input_bytes()
-    }
-
-    /// Drops that: nothing more will be read.
-    pub fn drop_input(&mut self) {
-        self.link.drop_input();
-    }
-
-    /// Chunk size of what we send.
-    pub fn out_chunk_size(&self) -> usize {
-        self.link.out_chunk_size()
-    }
-
-    /// Counts `count` odd things that a layer above has seen in what the server sent.
-    ///
-    /// # Errors
-    /// They are too many.
-    pub fn count_glitches(&mut self, count: u64) -> Result<(), ProtocolError> {
-        self.link.count_glitches(count)
-    }
-
-    /// Sends a user control event.
-    pub fn send_user_control(&mut self, event: UserControl) {
-        self.link.send(super::control::Control::User(event));
+    /// What it is for.
+    pub fn action(&self) -> Action {
+        self.request.action
     }
 
     /// Ends the publish or play and its message stream, as encoders and players do before they
@@ -307,12 +245,12 @@ impl ClientSession {
         };
         self.stage = Stage::Stopped;
         if self.request.action == Action::Publish {
-            let stream = self.request.stream.clone();
-            self.link.send_command(0, |amf| {
-                amf.string("FCUnpublish").number(0.0).null().string(&stream);
+            let stream = &self.request.stream;
+            self.layer.send_command(0, |amf| {
+                amf.string("FCUnpublish").number(0.0).null().string(stream);
             });
         }
-        self.link.send_command(0, |amf| {
+        self.layer.send_command(0, |amf| {
             let id = f64::from(msid);
             amf.string("deleteStream").number(0.0).null().number(id);
         });
@@ -326,9 +264,9 @@ impl ClientSession {
         }
     }
 
-    /// Whether the server has said that it is a relay of our kind.
-    pub fn is_of_relay(&self) -> bool {
-        self.is_of_relay
+    /// Whether the result of connect has had [`ClientRequest::mark`], and it is true.
+    pub fn is_marked(&self) -> bool {
+        self.is_marked
     }
 
     /// How many of its steps the session has come: handshake, connect, createStream, and the
@@ -344,44 +282,39 @@ impl ClientSession {
 
     /// Sends a media message; only after `NetStream.Publish.Start`.
     pub fn send_media(&mut self, header: &MessageHeader, payload: &Payload<'_>) {
-        let chunk_size = self.link.out_chunk_size();
-        write_message(self.link.out().writer(), header, payload, chunk_size);
+        let chunk_size = self.layer.out_chunk_size();
+        write_message(self.layer.out().writer(), header, payload, chunk_size);
     }
 
     /// Sends any command on message stream `msid`; `body` writes name and values.
-    pub fn send_command(&mut self, msid: u32, body: impl FnOnce(&mut super::amf0::Encoder<'_>)) {
-        self.link.send_command(msid, body);
+    pub fn send_command(&mut self, msid: u32, body: impl FnOnce(&mut Encoder<'_>)) {
+        self.layer.send_command(msid, body);
     }
 
     fn send_connect(&mut self) {
-        self.link.send_chunk_size(self.request.chunk_size);
-        let ClientRequest {
-            app,
-            tc_url,
-            action,
-            via,
-            ..
-        } = self.request.clone();
-        self.link.send_command(0, |amf| {
+        self.layer.send_chunk_size(self.request.chunk_size);
+        let request = &self.request;
+        let flash_ver = match (&*request.flash_ver, request.action) {
+            ("", Action::Publish) => "FMLE/3.0 (compatible)",
+            ("", Action::Play) => "LNX 9,0,124,2",
+            (given, _) => given,
+        };
+        self.layer.send_command(0, |amf| {
             amf.string("connect")
                 .number(TRANSACTION_CONNECT)
                 .begin_object();
-            amf.string_property("app", &app);
-            // FMLE's name makes servers answer as to an encoder.
-            let version = match action {
-                Action::Publish => "FMLE/3.0 (compatible; tailwater)",
-                Action::Play => "LNX 9,0,124,2 (compatible; tailwater)",
-            };
-            amf.string_property("flashVer", version)
-                .string_property("tcUrl", &tc_url);
+            amf.string_property("app", &request.app)
+                .string_property("flashVer", flash_ver)
+                .string_property("tcUrl", &request.tc_url);
             amf.boolean_property("fpad", false)
                 .number_property("capabilities", 15.0);
             amf.number_property("audioCodecs", 4_071.0)
                 .number_property("videoCodecs", 252.0);
             amf.number_property("videoFunction", 1.0)
                 .number_property("objectEncoding", 0.0);
-            if !via.is_empty() {
-                amf.string_property(super::server::VIA_KEY, &via);
+            let (key, value) = &request.property;
+            if !value.is_empty() {
+                amf.string_property(key, value);
             }
             amf.number_property("capsEx", CAPS_EX);
             for map in ["videoFourCcInfoMap", "audioFourCcInfoMap"] {
@@ -394,42 +327,42 @@ impl ClientSession {
     }
 
     fn send_create(&mut self) {
-        let stream = self.request.stream.clone();
+        let stream = &self.request.stream;
         if self.request.action == Action::Publish {
             for (name, transaction) in [
                 ("releaseStream", TRANSACTION_RELEASE),
                 ("FCPublish", TRANSACTION_FC_PUBLISH),
             ] {
-                self.link.send_command(0, |amf| {
-                    amf.string(name).number(transaction).null().string(&stream);
+                self.layer.send_command(0, |amf| {
+                    amf.string(name).number(transaction).null().string(stream);
                 });
             }
         }
-        self.link.send_command(0, |amf| {
+        self.layer.send_command(0, |amf| {
             amf.string("createStream").number(TRANSACTION_CREATE).null();
         });
     }
 
     fn send_action(&mut self, msid: u32) {
-        let stream = self.request.stream.clone();
+        let stream = &self.request.stream;
         match self.request.action {
-            Action::Publish => self.link.send_command(msid, |amf| {
+            Action::Publish => self.layer.send_command(msid, |amf| {
                 amf.string("publish").number(TRANSACTION_PUBLISH).null();
-                amf.string(&stream).string("live");
+                amf.string(stream).string("live");
             }),
             Action::Play => {
-                self.link.send_command(msid, |amf| {
+                self.layer.send_command(msid, |amf| {
                     amf.string("play")
                         .number(0.0)
                         .null()
-                        .string(&stream)
+                        .string(stream)
                         .number(-2.0);
                 });
                 let event = UserControl::SetBufferLength {
                     msid,
                     buffer_ms: 3_000,
                 };
-                self.link.send(super::control::Control::User(event));
+                self.layer.send(Control::User(event));
             }
         }
     }
@@ -440,7 +373,7 @@ impl ClientSession {
         body: &[u8],
     ) -> Result<Option<ClientEvent<'static>>, ProtocolError> {
         let Some(command) = Command::decode(header.kind, body)? else {
-            self.link.count_glitch()?;
+            self.layer.count_glitch()?;
             return Ok(None);
         };
         // Some servers put the status object into the place of the command object.
@@ -459,10 +392,10 @@ impl ClientSession {
         let is_result = |of| command.name == "_result" && command.transaction == of;
         match command.name {
             _ if is_result(TRANSACTION_CONNECT) && self.stage == Stage::Connecting => {
-                let caps = info.and_then(|info| info.get("capsEx")?.as_u32());
-                self.is_of_relay = is_of_relay(&command);
+                self.note_properties(&command);
                 self.stage = Stage::Creating;
                 self.send_create();
+                let caps = info.and_then(|info| info.get("capsEx")?.as_u32());
                 Ok(Some(ClientEvent::Connected {
                     caps_ex: caps.unwrap_or(0),
                 }))
@@ -474,7 +407,7 @@ impl ClientSession {
                     .unwrap_or(1);
                 self.stage = Stage::Asked(msid);
                 if self.request.action == Action::Play {
-                    self.link.reader().set_limits(ReaderLimits::PUBLISHER);
+                    self.layer.reader().set_limits(ReaderLimits::PUBLISHER);
                 }
                 self.send_action(msid);
                 Ok(None)
@@ -508,27 +441,25 @@ impl ClientSession {
             }
             // Results that nothing waits for, onBWDone and the like, and commands for a server.
             _ => {
-                self.link.count_glitch()?;
+                self.layer.count_glitch()?;
                 Ok(None)
             }
         }
     }
-}
 
-impl ClientSession {
+    /// What the server says of itself in the result of connect.
+    fn note_properties(&mut self, result: &Command<'_>) {
+        let properties = result.object().and_then(|value| value.as_object());
+        let mark = properties.and_then(|its| its.get(self.request.mark)?.as_bool());
+        self.is_marked = mark == Some(true);
+    }
+
     /// What a status means: the server may have accepted what was asked.
     fn note_status(&mut self, code: &str) -> Option<Status> {
         let status = Status::of_code(code);
         self.is_accepted |= self.msid().is_some() && status.is_some_and(Status::is_start);
         status
     }
-}
-
-/// Whether the result of connect says that the server is a relay of our kind.
-fn is_of_relay(command: &Command<'_>) -> bool {
-    let properties = command.object().and_then(|value| value.as_object());
-    let said = properties.and_then(|its| its.get(super::server::RELAY_KEY)?.as_bool());
-    said == Some(true)
 }
 
 /// The URL that an info object redirects to: `tcUrl` of a Reconnect Request (E-RTMP v2 "Reconnect

@@ -24,9 +24,10 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use super::error::ProtocolError;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
+
+use crate::error::ProtocolError;
 
 /// The only version of RTMP. RTMP 1.0 §5.2.2.
 const VERSION: u8 = 0x03;
@@ -58,68 +59,6 @@ const CLIENT_VERSION: [u8; 4] = [0x09, 0x00, 0x7C, 0x02];
 type Packet = [u8; PACKET_BYTES];
 type Digest = [u8; DIGEST_BYTES];
 
-/// The server's side: waits for C0 and C1, answers S0 S1 S2 at once, counts C2.
-#[derive(Debug)]
-pub struct ServerHandshake {
-    peer: Intake,
-    random: SplitMix,
-    is_digest: bool,
-}
-
-impl ServerHandshake {
-    /// `seed` decides the random fill of S1 and S2.
-    pub fn new(seed: u64) -> Self {
-        Self {
-            peer: Intake::Version,
-            random: SplitMix(seed),
-            is_digest: false,
-        }
-    }
-
-    /// Consumes from the front of `input` what belongs to the handshake and returns its length;
-    /// appends the answer, 3073 bytes, to `out` when C1 is complete. Bytes after C2 are not
-    /// consumed: some clients send `connect` with it. After an error the connection is over.
-    pub fn handle_input(
-        &mut self,
-        input: &[u8],
-        out: &mut Vec<u8>,
-    ) -> Result<usize, ProtocolError> {
-        let (consumed, c1) = self.peer.handle_input(input)?;
-        if let Some(c1) = c1 {
-            self.answer(&c1, out);
-        }
-        Ok(consumed)
-    }
-
-    /// C2 has been read: messages follow in both directions.
-    pub fn is_done(&self) -> bool {
-        matches!(self.peer, Intake::Done)
-    }
-
-    /// C1 carried a valid digest and was answered with digests.
-    pub fn is_digest(&self) -> bool {
-        self.is_digest
-    }
-
-    /// The version bytes of C1 do not count: clients that set them without a digest get the plain
-    /// form. A plain S2 repeats C1 to the byte, the second time field included: librtmp compares
-    /// all of it, and a peer that checks the echoed time finds it in the first four bytes.
-    fn answer(&mut self, c1: &Packet, out: &mut Vec<u8>) {
-        out.reserve(1 + 2 * PACKET_BYTES);
-        out.push(VERSION);
-        let Some((block, c1_digest)) = find_digest(c1, CLIENT_KEY_TEXT) else {
-            out.extend_from_slice(&self.random.packet(NO_VERSION));
-            out.extend_from_slice(c1);
-            return;
-        };
-        self.is_digest = true;
-        let mut s1 = self.random.packet(SERVER_VERSION);
-        block.sign(&mut s1, SERVER_KEY_TEXT);
-        out.extend_from_slice(&s1);
-        out.extend_from_slice(&signed_reply(&mut self.random, SERVER_KEY, &c1_digest));
-    }
-}
-
 /// What a client puts into C1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
@@ -129,79 +68,120 @@ pub enum Mode {
     Digest,
 }
 
-/// The client's side: sends C0 C1, answers S1 with C2, counts S2.
+/// One side of a handshake. A server waits for C0 and C1, answers S0 S1 S2 at once and counts C2; a
+/// client sends C0 C1, answers S1 with C2 and counts S2.
 #[derive(Debug)]
-pub struct ClientHandshake {
+pub struct Handshake {
+    side: Side,
     peer: Intake,
     random: SplitMix,
-    mode: Mode,
     is_digest: bool,
 }
 
-impl ClientHandshake {
-    /// Appends C0 and C1, 1537 bytes, to `out`. `seed` decides the random fill of C1 and C2.
-    pub fn new(mode: Mode, seed: u64, out: &mut Vec<u8>) -> Self {
-        // Where ffmpeg and nginx-rtmp put theirs, so servers that know digests look there.
-        Self::with_block(mode, Block::First, seed, out)
+/// Whose side it is.
+#[derive(Clone, Copy, Debug)]
+enum Side {
+    Server,
+    Client(Mode),
+}
+
+impl Handshake {
+    /// The server's side. `seed` decides the random fill of S1 and S2.
+    pub fn server(seed: u64) -> Self {
+        Self::new(Side::Server, seed)
     }
 
-    fn with_block(mode: Mode, block: Block, seed: u64, out: &mut Vec<u8>) -> Self {
-        let mut random = SplitMix(seed);
-        out.reserve(1 + PACKET_BYTES);
-        out.push(VERSION);
-        match mode {
-            Mode::Plain => out.extend_from_slice(&random.packet(NO_VERSION)),
-            Mode::Digest => {
-                let mut c1 = random.packet(CLIENT_VERSION);
-                block.sign(&mut c1, CLIENT_KEY_TEXT);
-                out.extend_from_slice(&c1);
-            }
-        }
+    /// The client's side: appends C0 and C1, 1537 bytes, to `out`. `seed` decides the random fill
+    /// of C1 and C2.
+    pub fn client(mode: Mode, seed: u64, out: &mut Vec<u8>) -> Self {
+        // Where ffmpeg and nginx-rtmp put theirs, so servers that know digests look there.
+        Self::client_with_block(mode, Block::First, seed, out)
+    }
+
+    fn client_with_block(mode: Mode, block: Block, seed: u64, out: &mut Vec<u8>) -> Self {
+        let mut client = Self::new(Side::Client(mode), seed);
+        let block = (mode == Mode::Digest).then_some(block);
+        client.send_first(CLIENT_VERSION, CLIENT_KEY_TEXT, block, out);
+        client
+    }
+
+    fn new(side: Side, seed: u64) -> Self {
         Self {
+            side,
             peer: Intake::Version,
-            random,
-            mode,
+            random: SplitMix(seed),
             is_digest: false,
         }
     }
 
-    /// Consumes from the front of `input` what belongs to the handshake and returns its length;
-    /// appends C2, 1536 bytes, to `out` when S1 is complete. Bytes after S2 are not consumed.
-    /// After an error the connection is over.
+    /// Consumes from the front of `input` what belongs to the handshake and returns its length.
+    /// When the peer's first packet is complete, appends the answer to `out`: 3073 bytes of a
+    /// server, 1536 of a client. Bytes after the peer's second packet are not consumed: some
+    /// clients send `connect` with it.
+    ///
+    /// # Errors
+    /// The first byte is not that of RTMP version 3. The connection is over.
     pub fn handle_input(
         &mut self,
         input: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<usize, ProtocolError> {
-        let (consumed, s1) = self.peer.handle_input(input)?;
-        if let Some(s1) = s1 {
-            self.answer(&s1, out);
+        let (consumed, first) = self.peer.handle_input(input)?;
+        if let Some(first) = first {
+            self.answer(&first, out);
         }
         Ok(consumed)
     }
 
-    /// S2 has been read: messages follow in both directions.
+    /// Whether the peer's second packet, C2 or S2, has been read: messages follow in both
+    /// directions.
     pub fn is_done(&self) -> bool {
         matches!(self.peer, Intake::Done)
     }
 
-    /// C1 and S1 both carried a digest, and C2 was signed.
+    /// Whether the first packets of both sides carried a digest.
     pub fn is_digest(&self) -> bool {
         self.is_digest
     }
 
-    fn answer(&mut self, s1: &Packet, out: &mut Vec<u8>) {
-        let found = match self.mode {
-            Mode::Plain => None,
-            Mode::Digest => find_digest(s1, SERVER_KEY_TEXT),
+    /// Answers C1 or S1. Its version bytes do not count: clients that set them without a digest get
+    /// the plain form. A plain answer repeats the packet to the byte, the second time field
+    /// included: librtmp compares all of it, and a peer that checks the echoed time finds it in the
+    /// first four bytes.
+    fn answer(&mut self, first: &Packet, out: &mut Vec<u8>) {
+        let (key, found) = match self.side {
+            Side::Server => (SERVER_KEY, find_digest(first, CLIENT_KEY_TEXT)),
+            Side::Client(Mode::Plain) => (CLIENT_KEY, None),
+            Side::Client(Mode::Digest) => (CLIENT_KEY, find_digest(first, SERVER_KEY_TEXT)),
         };
         self.is_digest = found.is_some();
+        if let Side::Server = self.side {
+            let block = found.map(|(block, _)| block);
+            self.send_first(SERVER_VERSION, SERVER_KEY_TEXT, block, out);
+        }
         match found {
-            None => out.extend_from_slice(s1),
+            None => out.extend_from_slice(first),
             Some((_, digest)) => {
-                out.extend_from_slice(&signed_reply(&mut self.random, CLIENT_KEY, &digest));
+                out.extend_from_slice(&signed_reply(&mut self.random, key, &digest));
             }
         }
+    }
+
+    /// Sends the version byte and C1 or S1: with a digest in `block`, or the plain one.
+    fn send_first(
+        &mut self,
+        version: [u8; 4],
+        key: &[u8],
+        block: Option<Block>,
+        out: &mut Vec<u8>,
+    ) {
+        out.reserve(1 + 2 * PACKET_BYTES);
+        out.push(VERSION);
+        let mut packet = self.random.packet(block.map_or(NO_VERSION, |_| version));
+        if let Some(block) = block {
+            block.sign(&mut packet, key);
+        }
+        out.extend_from_slice(&packet);
     }
 }
 

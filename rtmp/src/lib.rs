@@ -28,10 +28,10 @@ pub mod bucket;
 pub mod client;
 pub mod command;
 pub mod control;
+mod control_layer;
 pub mod error;
 pub mod handshake;
 pub mod limits;
-mod link;
 pub mod media;
 pub mod message;
 pub mod name;
@@ -39,4 +39,4 @@ pub mod reader;
 pub mod server;
 pub mod writer;
 
-pub use link::Outbox;
+pub use control_layer::{ControlLayer, Outbox};

@@ -149,7 +149,7 @@ const _: () = assert!(SEEKS.burst() < PLAYER_COMMANDS.burst());
 
 /// Calls and pings of one connection that are answered. The FMLE family sends releaseStream,
 /// FCPublish, createStream and `_checkbw` in one packet, ffplay createStream, getStreamLength and
-/// FCSubscribe: four for each message stream there may be. What the relay says by itself, and what
+/// FCSubscribe: four for each message stream there may be. What a session says by itself, and what
 /// accepts, refuses and ends a publish or play, is not counted; other rates bound that.
 pub const REPLIES: Rate = Rate::per_second(10, 32);
 const _: () = assert!(REPLIES.burst() as usize >= 4 * MESSAGE_STREAMS_MAX);
@@ -200,9 +200,6 @@ const _: () = assert!(ACK_WINDOW_MIN <= ACK_WINDOW_DEFAULT);
 /// action cameras send some before their publish is accepted. It is dropped; more ends the
 /// connection.
 pub const EARLY_MEDIA_BYTES_MAX: u64 = 1024 * 1024;
-
-/// Bytes of the marker that names them, and those that wait beside them: sixty in all.
-pub const VIA_BYTES_MAX: usize = 1_024;
 
 /// Codecs that a client may name in connect and that are told of it.
 pub const CLIENT_CODECS_MAX: usize = 16;

@@ -2,7 +2,7 @@
 //! header or frame, which tracks, and whether a player may start there.
 //!
 //! Nothing is decoded, copied or allocated here, and nothing is refused: a message that makes no
-//! sense is `FrameKind::Unknown` and is relayed like any other. Codec configurations are not
+//! sense is `FrameKind::Unknown`, to be passed on like any other. Codec configurations are not
 //! read. A caller asks once per published message, never per player.
 //!
 //! ```text

@@ -10,8 +10,7 @@
 //!                     +-> rejected            idle -> play asked    -> playing    -> idle
 //! ```
 //!
-//! Rule of use: [`ServerSession::set_now`], then [`ServerSession::next`] until it gives None, then
-//! [`ServerSession::end_input`], then send [`ServerSession::out`].
+//! How a session is driven says [`ControlLayer`], to which it dereferences.
 
 mod commands;
 
@@ -20,15 +19,16 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
-use core::time::Duration;
+use core::ops::{Deref, DerefMut};
 
 use smallvec::SmallVec;
 
+use super::amf0::Encoder;
 use super::command::Status;
 use super::control::{Control, UserControl};
+use super::control_layer::{ControlLayer, Step};
 use super::error::ProtocolError;
-use super::handshake::ServerHandshake;
-use super::link::{Link, Outbox, Step};
+use super::handshake::Handshake;
 use super::media::FourCc;
 use super::message::{Message, MessageHeader, kind};
 use super::name::{AppName, StreamName};
@@ -144,7 +144,7 @@ pub struct WireSettings {
 #[derive(Debug)]
 pub struct ServerSession {
     phase: Phase,
-    link: Link,
+    layer: ControlLayer,
     app: Option<Box<AppName>>,
     client: Box<ClientInfo>,
     streams: SmallVec<[MessageStream; 1]>,
@@ -173,16 +173,18 @@ pub struct ClientInfo {
     /// The codecs that it names as E-RTMP wants it, at most [`limits::CLIENT_CODECS_MAX`]; `*`
     /// for all.
     pub four_cc: Vec<FourCc>,
-    /// The relays the client is asked through, when it is a relay of our kind; cut short.
-    pub via: String,
+    /// The property of connect that [`ServerSession::keep_property`] has named; empty when it is
+    /// not there or no string.
+    pub property: String,
+    /// Its name, and how many bytes are kept of it.
+    kept: (&'static str, usize),
     object_encoding: f64,
     transaction: f64,
 }
 
 #[derive(Debug)]
 enum Phase {
-    Handshake(ServerHandshake),
-    /// Hands are shaken; connect comes first.
+    /// connect comes first.
     Fresh,
     /// connect waits for its answer.
     ConnectAsked,
@@ -224,23 +226,30 @@ enum Role {
     Playing,
 }
 
-/// The property of connect that names the relays a client is asked through; our own.
-pub(super) const VIA_KEY: &str = "via";
-
-/// The property of the result of connect by which a relay that was asked by another says that it
-/// is one: it has held back pictures that nobody can decode. Our own.
-pub(super) const RELAY_KEY: &str = "relay";
-
 /// Longest piece of `flashVer` that is kept, in bytes.
 const FLASH_VER_BYTES_MAX: usize = 64;
+
+impl Deref for ServerSession {
+    type Target = ControlLayer;
+
+    fn deref(&self) -> &ControlLayer {
+        &self.layer
+    }
+}
+
+impl DerefMut for ServerSession {
+    fn deref_mut(&mut self) -> &mut ControlLayer {
+        &mut self.layer
+    }
+}
 
 impl ServerSession {
     /// A session at the first byte of a connection. `seed` fills the random part of the
     /// handshake.
     pub fn new(seed: u64) -> Self {
         Self {
-            phase: Phase::Handshake(ServerHandshake::new(seed)),
-            link: Link::new(ReaderLimits::UNAUTHORISED),
+            phase: Phase::Fresh,
+            layer: ControlLayer::new("publish", |_| Handshake::server(seed)),
             app: None,
             client: Box::default(),
             streams: SmallVec::new(),
@@ -249,30 +258,31 @@ impl ServerSession {
         }
     }
 
+    /// Keeps the string property `key` of connect, cut to `bytes_max`, in
+    /// [`ClientInfo::property`]: for what the driver has agreed on with its own clients. Its name
+    /// counts whatever its case.
+    pub fn keep_property(&mut self, key: &'static str, bytes_max: usize) {
+        self.client.kept = (key, bytes_max);
+    }
+
     /// The request that was refused for its name before [`next`](Self::next) failed with
     /// [`ProtocolError::Name`].
     pub fn take_refused(&mut self) -> Option<Box<RefusedName>> {
         self.refused.take()
     }
 
-    /// The time from here on, counted from the same moment for the life of the session. What a
-    /// client may do only so often is counted by it; while it stands still, only bursts pass.
-    pub fn set_now(&mut self, now: Duration) {
-        self.link.set_now(now);
-    }
-
     /// The next thing the client asks for or sends in `input` from `*at` on; None when there is
     /// no more. `*at` moves over what was read.
     ///
     /// # Errors
-    /// The client broke the protocol. Send what is in [`out`](Self::out), which may hold the
-    /// status that says why, and close.
+    /// The client broke the protocol. Send what is in [`out`](ControlLayer::out), which may hold
+    /// the status that says why, and close.
     pub fn next<'a>(
         &'a mut self,
         input: &'a [u8],
         at: &mut usize,
     ) -> Result<Option<Event<'a>>, ProtocolError> {
-        if matches!(self.phase, Phase::Handshake(_)) && !self.shake_hands(input, at)? {
+        if !self.layer.is_handshaken() && !self.layer.shake_hands(input, at)? {
             return Ok(None);
         }
         loop {
@@ -282,44 +292,31 @@ impl ServerSession {
                     None => self.closing = false,
                 }
             }
-            match self.link.advance(input, at)? {
+            match self.layer.advance(input, at)? {
                 Step::Done => return Ok(None),
                 Step::User(UserControl::PingResponse(time)) => {
                     return Ok(Some(Event::Request(Request::Pong(time))));
                 }
                 // What nobody knows is counted already; the rest is for servers to send.
                 Step::User(UserControl::SetBufferLength { .. } | UserControl::Other(_)) => {}
-                Step::User(_) => self.link.count_glitch()?,
+                Step::User(_) => self.layer.count_glitch()?,
                 Step::Message => {
-                    let header = self.link.message(input).header;
+                    let header = self.layer.message(input).header;
                     if matches!(header.kind, kind::COMMAND | kind::COMMAND_AMF3) {
                         if let Some(request) = self.command_in(input)? {
                             return Ok(Some(Event::Request(request)));
                         }
                     } else if let Some(msid) = self.publishing(header.msid) {
-                        let Message { header, payload } = self.link.message(input);
+                        let Message { header, payload } = self.layer.message(input);
                         let header = MessageHeader { msid, ..header };
                         return Ok(Some(Event::Media(Message { header, payload })));
                     } else {
-                        self.link.count_glitch()?;
-                        self.link.reader().count_skipped_media(header.len);
+                        self.layer.count_glitch()?;
+                        self.layer.reader().count_skipped_media(header.len);
                     }
                 }
             }
         }
-    }
-
-    /// Goes on with the handshake; whether it is over.
-    #[cold]
-    fn shake_hands(&mut self, input: &[u8], at: &mut usize) -> Result<bool, ProtocolError> {
-        if let Phase::Handshake(handshake) = &mut self.phase {
-            *at += handshake.handle_input(&input[*at..], self.link.out().writer())?;
-            if !handshake.is_done() {
-                return Ok(false);
-            }
-            self.phase = Phase::Fresh;
-        }
-        Ok(true)
     }
 
     /// Follows the command that has just been read from `input`. Apart from the way of media,
@@ -327,53 +324,15 @@ impl ServerSession {
     #[cold]
     #[inline(never)]
     fn command_in(&mut self, input: &[u8]) -> Result<Option<Request>, ProtocolError> {
-        let Message { header, payload } = self.link.message(input);
+        let Message { header, payload } = self.layer.message(input);
         let body = payload.to_vec();
         self.command(header.kind, header.msid, &body)
-    }
-
-    /// Counts `count` odd things that a layer above has seen in what the client sent.
-    ///
-    /// # Errors
-    /// They are too many.
-    pub fn count_glitches(&mut self, count: u64) -> Result<(), ProtocolError> {
-        self.link.count_glitches(count)
     }
 
     /// Whether [`next`](Self::next) has more to give even without more input: it stands inside an
     /// aggregate, or several roles are ending.
     pub fn has_more(&self) -> bool {
-        self.closing || self.link.has_more()
-    }
-
-    /// No more of `input` will be read; `count` bytes of it were. Keeps what is incomplete, so
-    /// that the input may go, and acknowledges when it is time.
-    ///
-    /// # Errors
-    /// Answers pile up because the client does not read them, or it sends too much media while it
-    /// does not publish.
-    pub fn end_input(&mut self, input: &[u8], count: usize) -> Result<(), ProtocolError> {
-        if matches!(self.phase, Phase::Handshake(_)) {
-            self.link.count_received(count);
-            return Ok(());
-        }
-        if self.link.reader().skipped_media() > limits::EARLY_MEDIA_BYTES_MAX {
-            return Err(ProtocolError::Unexpected {
-                command: "media",
-                needs: "publish",
-            });
-        }
-        self.link.end_input(input, count)
-    }
-
-    /// What is to be sent.
-    pub fn out(&mut self) -> &mut Outbox {
-        self.link.out()
-    }
-
-    /// The bytes that are to be sent.
-    pub fn pending(&self) -> &[u8] {
-        self.link.pending()
+        self.closing || self.layer.has_more()
     }
 
     /// The app of connect.
@@ -386,82 +345,49 @@ impl ServerSession {
         &self.client
     }
 
-    /// Whether the handshake is over.
-    pub fn is_handshaken(&self) -> bool {
-        !matches!(self.phase, Phase::Handshake(_))
-    }
-
-    /// Payload bytes of messages that are still incomplete.
-    pub fn partial_bytes(&mut self) -> usize {
-        self.link.reader().partial_bytes()
-    }
-
-    /// When the incomplete message that has waited longest last got a byte, in the time of
-    /// [`set_now`](Self::set_now); None when no message is incomplete. After
-    /// [`limits::PARTIAL_MESSAGE_WAIT`] the connection is to end with
-    /// [`ProtocolError::StalePartial`].
-    pub fn oldest_partial(&self) -> Option<Duration> {
-        self.link.oldest_partial()
-    }
-
-    /// When the oldest incomplete message was begun, in the same time. After
-    /// [`limits::PARTIAL_MESSAGE_TIME`] the connection is to end in the same way.
-    pub fn oldest_begun(&self) -> Option<Duration> {
-        self.link.oldest_begun()
-    }
-
     /// Bytes of memory behind the session: what is incomplete, what waits to be sent, what is
     /// kept for reuse, and its message streams.
     pub fn memory_bytes(&self) -> usize {
         let names = self.streams.iter().filter_map(|its| its.published.as_ref());
-        let mut bytes = self.link.memory_bytes() + names.map(|name| name.len()).sum::<usize>();
+        let mut bytes = self.layer.memory_bytes() + names.map(|name| name.len()).sum::<usize>();
         if self.streams.spilled() {
             bytes += self.streams.capacity() * size_of::<MessageStream>();
         }
         bytes
     }
 
-    /// Gives back memory kept for reuse; for connections that have gone quiet.
-    pub fn release_spare(&mut self) {
-        self.link.reader().release_spare();
-    }
-
-    /// Bytes of what the peer has sent and nobody has taken yet.
-    pub fn input_bytes(&self) -> usize {
-        self.link.input_bytes()
-    }
-
-    /// Drops that: nothing more will be read.
-    pub fn drop_input(&mut self) {
-        self.link.drop_input();
-    }
-
     /// Answers connect: window acknowledgement size, peer bandwidth, chunk size, StreamBegin of
-    /// the connection, and the result with what this relay can do.
+    /// the connection, and the result, which says that any codec is forwarded.
     pub fn accept_connect(&mut self, settings: &WireSettings) {
+        self.accept_connect_with(settings, |_| {});
+    }
+
+    /// The same with more properties of the server, which `properties` writes.
+    pub fn accept_connect_with(
+        &mut self,
+        settings: &WireSettings,
+        properties: impl FnOnce(&mut Encoder<'_>),
+    ) {
         debug_assert!(
             matches!(self.phase, Phase::ConnectAsked),
             "connect was asked"
         );
         self.phase = Phase::Open;
         let window = settings.window_ack;
-        self.link.send(Control::WindowAckSize(window));
-        self.link
+        self.layer.send(Control::WindowAckSize(window));
+        self.layer
             .send(Control::SetPeerBandwidth { window, limit: 2 });
         // Before the result: OBS wants replies over 128 bytes in one chunk.
-        self.link.send_chunk_size(settings.chunk_size);
-        self.link.send(Control::User(UserControl::StreamBegin(0)));
+        self.layer.send_chunk_size(settings.chunk_size);
+        self.layer.send(Control::User(UserControl::StreamBegin(0)));
         let (transaction, encoding) = (self.client.transaction, self.client.object_encoding);
-        let is_for_relay = !self.client.via.is_empty();
-        self.link.send_command(0, |amf| {
+        self.layer.send_command(0, |amf| {
             amf.string("_result").number(transaction);
             amf.begin_object();
             amf.string_property("fmsVer", "FMS/3,5,7,7009");
             amf.number_property("capabilities", 31.0);
             amf.number_property("mode", 1.0);
-            if is_for_relay {
-                amf.boolean_property(RELAY_KEY, true);
-            }
+            properties(amf);
             amf.end_object();
             amf.begin_object();
             amf.string_property("level", "status");
@@ -494,23 +420,23 @@ impl ServerSession {
     /// Answers publish: the client may send.
     pub fn accept_publish(&mut self, msid: u32, name: &dyn fmt::Display) {
         self.set_role(msid, Role::Publishing);
-        self.link.reader().set_limits(ReaderLimits::PUBLISHER);
-        self.link
+        self.layer.reader().set_limits(ReaderLimits::PUBLISHER);
+        self.layer
             .send(Control::User(UserControl::StreamBegin(msid)));
-        self.link
+        self.layer
             .send_status(msid, Status::PublishStart, &format!("publishing {name}"));
     }
 
     /// Answers play: the client is about to receive.
     pub fn accept_play(&mut self, msid: u32, name: &dyn fmt::Display, reset: bool) {
         self.set_role(msid, Role::Playing);
-        self.link
+        self.layer
             .send(Control::User(UserControl::StreamBegin(msid)));
         if reset {
-            self.link
+            self.layer
                 .send_status(msid, Status::PlayReset, &format!("playing {name} anew"));
         }
-        self.link
+        self.layer
             .send_status(msid, Status::PlayStart, &format!("playing {name}"));
     }
 
@@ -527,49 +453,39 @@ impl ServerSession {
     /// Playing on `msid` ends because its stream is over.
     pub fn end_play(&mut self, msid: u32, description: &str) {
         self.set_role(msid, Role::Idle);
-        self.link.send(Control::User(UserControl::StreamEof(msid)));
-        self.link
+        self.layer.send(Control::User(UserControl::StreamEof(msid)));
+        self.layer
             .send_status(msid, Status::PlayUnpublishNotify, description);
     }
 
     /// Answers publish or play with a refusal.
     pub fn reject(&mut self, msid: u32, status: Status, description: &str) {
         self.set_role(msid, Role::Idle);
-        self.link.send_status(msid, status, description);
+        self.layer.send_status(msid, status, description);
     }
 
-    /// Asks the client to connect anew, to `tc_url` or where it connected to; false when it did
-    /// not say in connect that it knows how. E-RTMP v2 "Reconnect Request".
-    pub fn request_reconnect(&mut self, tc_url: Option<&str>) -> bool {
+    /// Asks the client to connect anew, to `tc_url` or where it connected to; `description` says
+    /// why. False when the client did not say in connect that it knows how. E-RTMP v2 "Reconnect
+    /// Request".
+    pub fn request_reconnect(&mut self, tc_url: Option<&str>, description: &str) -> bool {
         if self.client.caps_ex & CAN_RECONNECT == 0 || !matches!(self.phase, Phase::Open) {
             return false;
         }
-        self.link.send_command(0, |amf| {
+        self.layer.send_command(0, |amf| {
             amf.string("onStatus").number(0.0).null().begin_object();
             if let Some(tc_url) = tc_url {
                 amf.string_property("tcUrl", tc_url);
             }
             amf.string_property("level", "status");
             amf.string_property("code", Status::ReconnectRequest.code());
-            amf.string_property("description", "the relay stops")
-                .end_object();
+            amf.string_property("description", description).end_object();
         });
         true
     }
 
     /// Tells the client about its message stream.
     pub fn send_status(&mut self, msid: u32, status: Status, description: &str) {
-        self.link.send_status(msid, status, description);
-    }
-
-    /// Sends a user control event.
-    pub fn send_user_control(&mut self, event: UserControl) {
-        self.link.send(Control::User(event));
-    }
-
-    /// Chunk size of what we send.
-    pub fn out_chunk_size(&self) -> usize {
-        self.link.out_chunk_size()
+        self.layer.send_status(msid, status, description);
     }
 
     /// The publishing message stream that media on `msid` belongs to: that one; or, of a message
@@ -611,7 +527,7 @@ impl ServerSession {
     fn publish_ended(&mut self) {
         let publishing = |stream: &MessageStream| stream.role == Role::Publishing;
         if !self.streams.iter().any(publishing) {
-            self.link.reader().set_limits(ReaderLimits::UNAUTHORISED);
+            self.layer.reader().set_limits(ReaderLimits::UNAUTHORISED);
         }
     }
 
@@ -636,7 +552,7 @@ impl ServerSession {
     fn stream_meant(&mut self, msid: u32) -> Result<Option<u32>, ProtocolError> {
         let id = self.stream_or_only(msid);
         if id.is_none() {
-            self.link.count_glitch()?;
+            self.layer.count_glitch()?;
         }
         Ok(id)
     }

@@ -33,6 +33,13 @@ pub enum HopError {
 /// `ex.code` of a connect that is refused as a loop, after HTTP's 508 Loop Detected.
 pub const LOOP_CODE: u32 = 508;
 
+/// The property of connect that names the relays a client is asked through.
+pub const VIA_KEY: &str = "via";
+
+/// The property of the result of connect by which a relay that was asked by another says that it
+/// is one: it has held back pictures that nobody can decode.
+pub const RELAY_KEY: &str = "relay";
+
 /// What relays up to 0.1.0 say instead of [`LOOP_CODE`].
 pub const LOOP_WORDS: &str = "the relays form a loop";
 

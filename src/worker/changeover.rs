@@ -173,7 +173,7 @@ impl<S: Transport> Core<S> {
     /// when they have been read, see [`pull_is_live`](Self::pull_is_live).
     fn change_over(&mut self, key: ConnId, index: StreamId, messages: &[(MessageHeader, Vec<u8>)]) {
         let client = self.conns[key].session.client();
-        let is_of_relay = client.as_ref().is_some_and(|its| its.is_of_relay());
+        let is_of_relay = client.as_ref().is_some_and(|its| its.is_marked());
         let Some(msid) = client.and_then(|its| its.msid()) else {
             return;
         };

@@ -25,7 +25,7 @@ use crate::limits::{self, SLICES_MAX, TLS_WORDS_CHARS};
 use crate::net::proxy::ProxyError;
 use crate::net::ring::Ring;
 use crate::net::transport::Transport;
-use crate::rtmp::client::ClientSession;
+use crate::rtmp::client::{Action, ClientSession};
 use crate::rtmp::error::ProtocolError;
 use crate::rtmp::name::StreamName;
 use crate::rtmp::server::PublishKind;
@@ -384,7 +384,10 @@ impl<S: Transport> Conn<S> {
     pub(super) fn role(&self) -> &'static str {
         if self.is_outbound() {
             return match self.session {
-                Session::Client(ref client) => client.role(),
+                Session::Client(ref client) => match client.action() {
+                    Action::Play => "pull",
+                    Action::Publish => "push",
+                },
                 Session::Server(_) | Session::Http(_) => "none",
             };
         }

@@ -46,6 +46,7 @@ use super::timers::{Timer, Timers};
 use super::turn::STATS_EVERY;
 use crate::admin::Route;
 use crate::config::Config;
+use crate::edge::hops;
 use crate::edge::rule;
 use crate::http::token::Token;
 use crate::limits;
@@ -301,7 +302,9 @@ impl<S: Transport> Core<S> {
             return None;
         }
         let id = self.shared.next_id.fetch_add(1, Ordering::Relaxed);
-        let session = ServerSession::new(self.next_seed(id));
+        let mut session = ServerSession::new(self.next_seed(id));
+        // One that is too long is seen to be.
+        session.keep_property(hops::VIA_KEY, limits::VIA_BYTES_MAX + 1);
         let conn = Conn::new(id, socket, peer, Session::Server(session), self.now);
         Some(self.insert_accepted(conn))
     }

@@ -58,7 +58,7 @@ impl<S: Transport> Core<S> {
             .get_mut(key)
             .and_then(|conn| conn.session.server())
         {
-            Some(session) => session.request_reconnect(to.as_deref()),
+            Some(session) => session.request_reconnect(to.as_deref(), "the relay stops"),
             None => false,
         };
         if asked {

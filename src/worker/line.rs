@@ -29,7 +29,7 @@ use super::ids::{ConnId, OriginId, PushRuleId, StreamId};
 use super::ingress::Flow;
 use super::session::Answer;
 use super::shares::Full;
-use crate::edge::hops::Via;
+use crate::edge::hops::{self, Via};
 use crate::edge::redirect::{RedirectError, Target};
 use crate::limits;
 use crate::logging::quoted;
@@ -292,9 +292,10 @@ impl<S: Transport> Core<S> {
             }
         };
         let via = self.via_of(index, task);
-        let action = match task {
-            Task::Pull => Action::Play,
-            Task::Push(_) => Action::Publish,
+        let (action, flash_ver) = match task {
+            Task::Pull => (Action::Play, "LNX 9,0,124,2 (compatible; tailwater)"),
+            // FMLE's name makes servers answer as to an encoder.
+            Task::Push(_) => (Action::Publish, "FMLE/3.0 (compatible; tailwater)"),
         };
         let request = ClientRequest {
             app: place.app,
@@ -304,7 +305,9 @@ impl<S: Transport> Core<S> {
             // Who does not know it takes it for a plain one.
             handshake: Mode::Digest,
             chunk_size: self.wire.chunk_size,
-            via,
+            flash_ver: flash_ver.to_owned(),
+            property: (hops::VIA_KEY, via),
+            mark: hops::RELAY_KEY,
         };
         let conn_id = self.shared.next_id.fetch_add(1, Ordering::Relaxed);
         let session = ClientSession::new(request, self.next_seed(conn_id));

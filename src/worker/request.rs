@@ -69,7 +69,7 @@ impl<S: Transport> Core<S> {
             return Flow::Continue;
         };
         // What has another form is not of a relay of this kind, and says nothing.
-        conn.via = Via::parse(&session.client().via).map(Box::new);
+        conn.via = Via::parse(&session.client().property).map(Box::new);
         let own = self.shared.relay_id;
         let judged = conn.via.as_ref().map_or(Ok(()), |via| via.check(own));
         if let Err(error) = judged {
@@ -79,7 +79,12 @@ impl<S: Transport> Core<S> {
             };
             return self.refuse_connect(key, &app, reason, error.words());
         }
-        session.accept_connect(&wire);
+        let is_for_relay = !session.client().property.is_empty();
+        session.accept_connect_with(&wire, |properties| {
+            if is_for_relay {
+                properties.boolean_property(hops::RELAY_KEY, true);
+            }
+        });
         Flow::Continue
     }
 

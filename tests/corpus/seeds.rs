@@ -4,7 +4,7 @@
 use tailwater::rtmp::Outbox;
 use tailwater::rtmp::amf0::Encoder;
 use tailwater::rtmp::client::{Action, ClientEvent, ClientRequest, ClientSession};
-use tailwater::rtmp::handshake::{ClientHandshake, Mode, ServerHandshake};
+use tailwater::rtmp::handshake::{Handshake, Mode};
 use tailwater::rtmp::message::{MessageHeader, Payload};
 use tailwater::rtmp::server::{Event, Request, ServerSession, WireSettings};
 use tailwater::rtmp::writer::write_message;
@@ -72,7 +72,7 @@ fn record(action: Action, handshake: Mode) -> Recorded {
         action,
         handshake,
         chunk_size: 128,
-        via: String::new(),
+        ..ClientRequest::default()
     };
     let (mut client, mut server) = (ClientSession::new(request, 3), ServerSession::new(7));
     let mut recorded = Recorded {
@@ -293,12 +293,12 @@ fn of_client() -> Vec<Seed> {
 fn of_handshake() -> Vec<Seed> {
     let hello = |mode| {
         let mut sent = Vec::new();
-        ClientHandshake::new(mode, 5, &mut sent);
+        Handshake::client(mode, 5, &mut sent);
         sent
     };
     let answer = |c0c1: &[u8]| {
         let mut sent = Vec::new();
-        let mut server = ServerHandshake::new(6);
+        let mut server = Handshake::server(6);
         server.handle_input(c0c1, &mut sent).unwrap();
         sent
     };

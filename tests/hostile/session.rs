@@ -113,7 +113,7 @@ impl Session {
             action: Action::Play,
             handshake: Mode::Digest,
             chunk_size: 4_096,
-            via: String::new(),
+            ..ClientRequest::default()
         };
         Self::Client(Box::new(ClientSession::new(request, 7)))
     }

@@ -6,6 +6,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
+use tailwater::edge::hops;
 use tailwater::rtmp::amf0::Encoder;
 use tailwater::rtmp::client::{Action, ClientEvent, ClientRequest, ClientSession};
 use tailwater::rtmp::control::{Control, UserControl};
@@ -410,7 +411,8 @@ impl Wire {
             action,
             handshake: Mode::Digest,
             chunk_size: settings.chunk_size,
-            via: settings.via.clone(),
+            property: (hops::VIA_KEY, settings.via.clone()),
+            ..ClientRequest::default()
         };
         let mut wire = Self {
             socket: line,

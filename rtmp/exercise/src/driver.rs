@@ -161,7 +161,7 @@ impl Client {
                 Mode::Plain
             },
             chunk_size: 4_096,
-            via: String::new(),
+            ..ClientRequest::default()
         };
         Self {
             session: ClientSession::new(request, 3),

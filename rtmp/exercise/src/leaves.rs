@@ -3,7 +3,7 @@
 
 use tailwater_rtmp::amf0::{self, Decoder, Value, strip_amf3_prefix};
 use tailwater_rtmp::error::ProtocolError;
-use tailwater_rtmp::handshake::{ClientHandshake, Mode, ServerHandshake};
+use tailwater_rtmp::handshake::{Handshake, Mode};
 use tailwater_rtmp::media::{
     FrameKind, inspect_audio, inspect_video, needs_whole_audio, needs_whole_video,
 };
@@ -47,13 +47,13 @@ pub fn handshake(data: &[u8]) {
     let (cut, input) = data.split_first().unwrap_or((&0, &[]));
     let (head, tail) = input.split_at(usize::from(*cut) * 13 % (input.len() + 1));
     let server = |parts: &[&[u8]]| {
-        let mut server = ServerHandshake::new(1);
+        let mut server = Handshake::server(1);
         feed(parts, |part, out| server.handle_input(part, out))
     };
     assert_eq!(server(&[input]), server(&[head, tail]));
     for mode in [Mode::Plain, Mode::Digest] {
         let client = |parts: &[&[u8]]| {
-            let mut client = ClientHandshake::new(mode, 2, &mut Vec::new());
+            let mut client = Handshake::client(mode, 2, &mut Vec::new());
             feed(parts, |part, out| client.handle_input(part, out))
         };
         assert_eq!(client(&[input]), client(&[head, tail]));

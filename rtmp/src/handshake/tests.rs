@@ -15,8 +15,8 @@ fn signed(mut packet: Packet, block: Block, key: &[u8]) -> Packet {
 }
 
 /// What a server with seed 1 answers to C0 and this C1.
-fn answer_to(c1: &Packet) -> (ServerHandshake, Vec<u8>) {
-    let (mut server, mut out) = (ServerHandshake::new(1), Vec::new());
+fn answer_to(c1: &Packet) -> (Handshake, Vec<u8>) {
+    let (mut server, mut out) = (Handshake::server(1), Vec::new());
     let input = [&[VERSION], &c1[..]].concat();
     assert_eq!(server.handle_input(&input, &mut out), Ok(input.len()));
     assert_eq!(
@@ -27,9 +27,9 @@ fn answer_to(c1: &Packet) -> (ServerHandshake, Vec<u8>) {
 }
 
 /// What a client with seed 7 sends as C0 C1, and as C2 after S0 and this S1.
-fn client_with(mode: Mode, block: Block, s1: &Packet) -> (ClientHandshake, Vec<u8>, Vec<u8>) {
+fn client_with(mode: Mode, block: Block, s1: &Packet) -> (Handshake, Vec<u8>, Vec<u8>) {
     let (mut first, mut second) = (Vec::new(), Vec::new());
-    let mut client = ClientHandshake::with_block(mode, block, 7, &mut first);
+    let mut client = Handshake::client_with_block(mode, block, 7, &mut first);
     let input = [&[VERSION], &s1[..]].concat();
     assert_eq!(client.handle_input(&input, &mut second), Ok(input.len()));
     assert_eq!(
@@ -102,13 +102,13 @@ fn every_first_byte_but_three_is_refused_at_once() {
             got => ProtocolError::Version { got },
         };
         let mut out = Vec::new();
-        let mut server = ServerHandshake::new(1);
+        let mut server = Handshake::server(1);
         assert_eq!(
             server.handle_input(&[first, VERSION], &mut out),
             Err(expected)
         );
         assert!(matches!(server.peer, Intake::Version) && out.is_empty());
-        let mut client = ClientHandshake::new(Mode::Plain, 1, &mut Vec::new());
+        let mut client = Handshake::client(Mode::Plain, 1, &mut Vec::new());
         assert_eq!(client.handle_input(&[first], &mut out), Err(expected));
     }
 }
@@ -182,8 +182,8 @@ fn both_roles_of_ours_understand_each_other() {
         (Mode::Digest, Block::Second),
     ] {
         let (mut to_server, mut to_client) = (Vec::new(), Vec::new());
-        let mut client = ClientHandshake::with_block(mode, block, 7, &mut to_server);
-        let mut server = ServerHandshake::new(1);
+        let mut client = Handshake::client_with_block(mode, block, 7, &mut to_server);
+        let mut server = Handshake::server(1);
         assert_eq!(server.handle_input(&to_server, &mut to_client), Ok(1537));
         to_server.clear();
         assert_eq!(client.handle_input(&to_client, &mut to_server), Ok(3073));
@@ -229,30 +229,17 @@ fn check_splits<H>(
 fn every_split_of_the_stream_gives_the_same_answer_and_leaves_what_follows() {
     let c1 = template(CLIENT_VERSION);
     for c1 in [c1, signed(c1, Block::First, CLIENT_KEY_TEXT)] {
-        let start = || ServerHandshake::new(1);
-        check_splits(
-            c1,
-            3073,
-            start,
-            ServerHandshake::handle_input,
-            ServerHandshake::is_done,
-        );
+        let start = || Handshake::server(1);
+        check_splits(c1, 3073, start, Handshake::handle_input, Handshake::is_done);
     }
     let s1 = signed(template(SERVER_VERSION), Block::First, SERVER_KEY_TEXT);
     for mode in [Mode::Plain, Mode::Digest] {
-        let start = || ClientHandshake::new(mode, 7, &mut Vec::new());
-        check_splits(
-            s1,
-            1536,
-            start,
-            ClientHandshake::handle_input,
-            ClientHandshake::is_done,
-        );
+        let start = || Handshake::client(mode, 7, &mut Vec::new());
+        check_splits(s1, 1536, start, Handshake::handle_input, Handshake::is_done);
     }
 }
 
 #[test]
 fn a_waiting_handshake_is_small() {
-    assert!(size_of::<ServerHandshake>() <= 40);
-    assert!(size_of::<ClientHandshake>() <= 40);
+    assert!(size_of::<Handshake>() <= 40);
 }

@@ -12,7 +12,7 @@ use super::super::media::FourCc;
 use super::super::name::{self, AppName, NameError, StreamName, app_from_connect, stream_name};
 use super::{
     ClientInfo, FLASH_VER_BYTES_MAX, MediaHalf, MessageStream, Phase, PublishKind, RefusedName,
-    Request, Role, ServerSession, VIA_KEY,
+    Request, Role, ServerSession,
 };
 use crate::limits;
 
@@ -25,7 +25,7 @@ impl ServerSession {
         body: &[u8],
     ) -> Result<Option<Request>, ProtocolError> {
         let Some(command) = Command::decode(message_kind, body)? else {
-            self.link.count_glitch()?;
+            self.layer.count_glitch()?;
             return Ok(None);
         };
         match (command.name, &self.phase) {
@@ -58,16 +58,17 @@ impl ServerSession {
         let number = |key: &str| property(key).and_then(|value| value.as_number());
         let flash_ver = bytes("flashVer").unwrap_or_default();
         let cut = &flash_ver[..flash_ver.len().min(FLASH_VER_BYTES_MAX)];
-        let via = bytes(VIA_KEY).unwrap_or_default();
-        // One that is too long is seen to be.
-        let via = &via[..via.len().min(limits::VIA_BYTES_MAX + 1)];
+        let kept @ (key, bytes_max) = self.client.kept;
+        let kept_bytes = bytes(key).unwrap_or_default();
+        let kept_bytes = &kept_bytes[..kept_bytes.len().min(bytes_max)];
         *self.client = ClientInfo {
             flash_ver: String::from_utf8_lossy(cut).into_owned(),
             caps_ex: property("capsEx")
                 .and_then(|value| value.as_u32())
                 .unwrap_or(0),
             four_cc: codecs_in(object),
-            via: String::from_utf8_lossy(via).into_owned(),
+            property: String::from_utf8_lossy(kept_bytes).into_owned(),
+            kept,
             object_encoding: if number("objectEncoding") == Some(3.0) {
                 3.0
             } else {
@@ -97,9 +98,9 @@ impl ServerSession {
     ) -> Result<Option<Request>, ProtocolError> {
         let flag = |index| command.argument(index).and_then(|value| value.as_bool());
         match command.name {
-            "publish" | "play" | "play2" => self.link.count_stream_command()?,
+            "publish" | "play" | "play2" => self.layer.count_stream_command()?,
             "pause" | "pauseRaw" | "seek" | "receiveAudio" | "receiveVideo" => {
-                self.link.count_player_command()?;
+                self.layer.count_player_command()?;
             }
             _ => {}
         }
@@ -117,7 +118,7 @@ impl ServerSession {
                 let position_ms = milliseconds(command.argument(0));
                 let playing = self.playing_or(msid, Status::SeekFailed)?;
                 if let Some(msid) = playing
-                    && !self.link.may_seek()
+                    && !self.layer.may_seek()
                 {
                     self.send_status(msid, Status::SeekFailed, "too many seeks");
                     return Ok(None);
@@ -163,7 +164,7 @@ impl ServerSession {
         };
         let plays = self.role(msid) == Some(Role::Playing);
         if !plays {
-            self.link
+            self.layer
                 .send_status(msid, failed, "nothing plays on this message stream");
         }
         Ok(plays.then_some(msid))
@@ -199,20 +200,20 @@ impl ServerSession {
         let status_command = match command.name {
             // These are answers and get none.
             "_result" | "_error" | "onStatus" => {
-                return self.link.count_glitch();
+                return self.layer.count_glitch();
             }
             "releaseStream" | "_checkbw" | "getStreamLength" => None,
             "FCPublish" => Some(("onFCPublish", Status::PublishStart)),
             "FCUnpublish" => Some(("onFCUnpublish", Status::UnpublishSuccess)),
             "FCSubscribe" => Some(("onFCSubscribe", Status::PlayStart)),
             _ => {
-                self.link.count_glitch()?;
+                self.layer.count_glitch()?;
                 is_known = false;
                 None
             }
         };
         let is_owed = transaction != 0.0 || status_command.is_some();
-        if !is_owed || !self.link.may_answer()? {
+        if !is_owed || !self.layer.may_answer()? {
             return Ok(());
         }
         if let Some((name, status)) = status_command {
@@ -221,7 +222,7 @@ impl ServerSession {
                 .and_then(|value| value.as_str())
                 .unwrap_or("");
             let stream = stream.split('?').next().unwrap_or("");
-            self.link.send_command(0, |amf| {
+            self.layer.send_command(0, |amf| {
                 amf.string(name).number(transaction).null().begin_object();
                 amf.string_property("level", status.level())
                     .string_property("code", status.code());
@@ -237,7 +238,7 @@ impl ServerSession {
     }
 
     fn create_stream(&mut self, transaction: f64) -> Result<(), ProtocolError> {
-        let is_answered = transaction != 0.0 && self.link.may_answer()?;
+        let is_answered = transaction != 0.0 && self.layer.may_answer()?;
         let transaction = if is_answered { transaction } else { 0.0 };
         match self.free_id() {
             Some(id) => {
@@ -264,7 +265,7 @@ impl ServerSession {
             return self.stop(msid, Keep::Stream);
         }
         if self.role(msid) != Some(Role::Idle) {
-            self.link
+            self.layer
                 .send_status(msid, Status::Failed, "the message stream is in use");
             return Ok(None);
         }
@@ -285,7 +286,7 @@ impl ServerSession {
                 Ok(Some(Request::Publish { msid, name, kind }))
             }
             Err(error) => {
-                self.link
+                self.layer
                     .send_status(msid, Status::PublishBadName, &error.to_string());
                 self.refuse_name(msid, "publish", raw, error)
             }
@@ -300,13 +301,13 @@ impl ServerSession {
             name => name.and_then(|value| value.as_bytes()),
         };
         if matches!(self.role(msid), Some(Role::Publishing | Role::PublishAsked)) {
-            self.link
+            self.layer
                 .send_status(msid, Status::Failed, "the message stream is publishing");
             return Ok(None);
         }
         if self.others(msid, [Role::PlayAsked, Role::Playing]) >= limits::PLAYS_MAX {
             let why = "the connection plays as many streams as it may";
-            self.link.send_status(msid, Status::PlayFailed, why);
+            self.layer.send_status(msid, Status::PlayFailed, why);
             return Ok(None);
         }
         // `start` and `duration` mean recordings. rtmpdump without --live asks for start 0, so
@@ -321,7 +322,7 @@ impl ServerSession {
                 Ok(Some(Request::Play { msid, name, reset }))
             }
             Err(error) => {
-                self.link
+                self.layer
                     .send_status(msid, Status::PlayStreamNotFound, &error.to_string());
                 self.refuse_name(msid, "play", name, error)
             }
@@ -334,7 +335,7 @@ impl ServerSession {
         msid: u32,
     ) -> Result<Option<Request>, ProtocolError> {
         let Some(msid) = self.playing(msid)? else {
-            self.link
+            self.layer
                 .send_status(msid, Status::PlayFailed, "nothing plays on this stream");
             return Ok(None);
         };
@@ -343,7 +344,7 @@ impl ServerSession {
         match self.stream_name(raw) {
             Ok(name) => Ok(Some(Request::Switch { msid, name })),
             Err(error) => {
-                self.link
+                self.layer
                     .send_status(msid, Status::PlayFailed, &error.to_string());
                 Ok(None)
             }
@@ -360,7 +361,7 @@ impl ServerSession {
         error: NameError,
     ) -> Result<Option<Request>, ProtocolError> {
         if self.has_other_role(msid) {
-            self.link.count_glitch()?;
+            self.layer.count_glitch()?;
             return Ok(None);
         }
         self.keep_refused(request, raw.unwrap_or_default());
@@ -384,7 +385,7 @@ impl ServerSession {
     /// Ends what runs on `msid` and tells the client; None when nothing did.
     fn stop(&mut self, msid: u32, keep: Keep) -> Result<Option<Request>, ProtocolError> {
         let Some(index) = self.streams.iter().position(|stream| stream.id == msid) else {
-            self.link.count_glitch()?;
+            self.layer.count_glitch()?;
             return Ok(None);
         };
         let role = self.streams[index].role;
@@ -395,11 +396,11 @@ impl ServerSession {
         match role {
             Role::Idle => return Ok(None),
             Role::PublishAsked | Role::Publishing => {
-                self.link
+                self.layer
                     .send_status(msid, Status::UnpublishSuccess, "publishing has ended");
             }
             Role::PlayAsked | Role::Playing => {
-                self.link
+                self.layer
                     .send_status(msid, Status::PlayStop, "playing has ended");
             }
         }
@@ -433,7 +434,7 @@ impl ServerSession {
 
     fn result(&mut self, transaction: f64, value: impl FnOnce(&mut Encoder<'_>)) {
         if transaction != 0.0 {
-            self.link.send_command(0, |amf| {
+            self.layer.send_command(0, |amf| {
                 amf.string("_result").number(transaction).null();
                 value(amf);
             });
@@ -453,7 +454,7 @@ impl ServerSession {
         ex_code: Option<u32>,
     ) {
         if transaction != 0.0 {
-            self.link.send_command(0, |amf| {
+            self.layer.send_command(0, |amf| {
                 amf.string("_error")
                     .number(transaction)
                     .null()

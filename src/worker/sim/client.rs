@@ -103,7 +103,7 @@ impl Client {
             action,
             handshake: rng.pick(&[Mode::Plain, Mode::Digest]),
             chunk_size: u32::try_from(chunk_size).unwrap(),
-            via: String::new(),
+            ..ClientRequest::default()
         };
         let (mut players, mut publications) = (Vec::new(), Vec::new());
         match action {

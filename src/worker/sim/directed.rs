@@ -339,7 +339,7 @@ fn request(action: Action, name: &str) -> ClientRequest {
         action,
         handshake: Mode::Plain,
         chunk_size: 65_536,
-        via: String::new(),
+        ..ClientRequest::default()
     }
 }
 

@@ -172,7 +172,7 @@ fn tell_object(prefix: &str, value: Value<'_>, told: &mut Vec<String>) {
 }
 
 #[test]
-fn result_tells_what_the_relay_can_do() {
+fn connect_result_tells_capabilities() {
     let expected = [
         "fmsVer=FMS/3,5,7,7009",
         "capabilities=31",

@@ -94,7 +94,7 @@ fn calls_that_come_too_fast_are_not_answered_and_then_end_the_connection() {
 }
 
 #[test]
-fn what_the_relay_says_by_itself_is_said_however_little_is_answered() {
+fn what_a_session_says_by_itself_is_not_rate_limited() {
     let burst = limits::REPLIES.burst();
     let script = times(Script::with_stream(), 2 * burst, |script| {
         script.call("releaseStream", 2.0, &[])

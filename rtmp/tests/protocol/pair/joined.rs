@@ -20,7 +20,7 @@ impl Pair {
         Self::through("", (action, handshake), app, stream, cuts)
     }
 
-    /// The client is asked through the relays `via`.
+    /// The client says `via` of itself.
     fn through(
         via: &str,
         (action, handshake): (Action, Mode),
@@ -35,7 +35,9 @@ impl Pair {
             action,
             handshake,
             chunk_size: 4_096,
-            via: via.to_owned(),
+            property: ("via", via.to_owned()),
+            mark: "relay",
+            ..ClientRequest::default()
         };
         Self {
             client: ClientSession::new(request, 3),
@@ -110,12 +112,16 @@ impl Pair {
 }
 
 #[test]
-fn a_relay_that_asks_is_told_that_it_has_asked_a_relay() {
-    for (via, is_told) in [("", false), ("00000000000000aa", true)] {
+fn a_property_of_connect_is_kept_and_answered_with_a_mark() {
+    for (via, is_told) in [
+        ("", false),
+        ("00000000000000aa", true),
+        ("00000000000000aab", true),
+    ] {
         let what = (Action::Play, Mode::Digest);
         let mut pair = Pair::through(via, what, "live", "cam", Cuts::Whole);
         pair.settle();
-        assert_eq!(pair.client.is_of_relay(), is_told);
+        assert_eq!(pair.client.is_marked(), is_told);
     }
 }
 
@@ -393,7 +399,7 @@ fn ends_as(action: Action, wire: &[u8]) -> (Option<&'static str>, usize) {
         action,
         handshake: Mode::Plain,
         chunk_size: 4_096,
-        via: String::new(),
+        ..ClientRequest::default()
     };
     let mut client = ClientSession::new(request, 3);
     let mut end = None;

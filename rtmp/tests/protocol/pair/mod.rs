@@ -296,8 +296,10 @@ struct Server {
 
 impl Server {
     fn new() -> Self {
+        let mut session = ServerSession::new(7);
+        session.keep_property("via", 16);
         Self {
-            session: ServerSession::new(7),
+            session,
             answers: Answers::new(),
             seen: Seen::default(),
             sent: Vec::new(),
@@ -354,7 +356,14 @@ impl Server {
         match request {
             Request::Connect => match session.app().map(|app| app.app.as_str()) {
                 Some("closed") => session.reject_connect("no such app"),
-                _ => session.accept_connect(&WIRE),
+                _ => {
+                    let is_marked = session.client().property == "00000000000000aa";
+                    session.accept_connect_with(&WIRE, |properties| {
+                        if is_marked {
+                            properties.boolean_property("relay", true);
+                        }
+                    });
+                }
             },
             Request::Publish { msid, name, .. } => match name.stream.as_str() {
                 "taken" => session.reject(*msid, Status::PublishBadName, "it is live"),

@@ -212,7 +212,7 @@ impl Actor {
             if let Script::Reconnects(to) = self.script
                 && reel.sent % 8 == 7
             {
-                session.request_reconnect(Some(to));
+                session.request_reconnect(Some(to), "the relay stops");
             }
             return FRAME;
         }
@@ -245,7 +245,7 @@ impl Actor {
         match self.script {
             Script::Stops => self.reel = None,
             Script::Reconnect(to) | Script::ReconnectOnly(to) => {
-                session.request_reconnect(to);
+                session.request_reconnect(to, "the relay stops");
             }
             Script::NewClock { is_told } => {
                 if is_told {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::super::truth::Truth;
 use super::super::wire::{End, Wire};
 use super::judge::Judge;
+use crate::edge::hops;
 use crate::rtmp::client::{Action, ClientEvent, ClientRequest, ClientSession};
 use crate::rtmp::handshake::Mode;
 
@@ -41,7 +42,8 @@ impl Viewer {
             action: Action::Play,
             handshake: Mode::Plain,
             chunk_size: 128,
-            via,
+            property: (hops::VIA_KEY, via),
+            ..ClientRequest::default()
         };
         Self {
             wire: Rc::new(RefCell::new(Wire::new(16_384, 262_144))),

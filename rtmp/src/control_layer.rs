@@ -1,22 +1,24 @@
-//! What both ends of an RTMP connection share once hands are shaken: the chunk reader, the bytes
-//! to send, and everything a peer settles with protocol control messages (chunk size, abort,
+//! What both ends of an RTMP connection share: the handshake, the chunk reader, the bytes to send,
+//! and everything a peer settles with protocol control messages (chunk size, abort,
 //! acknowledgements, ping), so that the sessions see commands and media only.
-//! RTMP 1.0 §5.4, §6.2, §7.1.6.
+//! RTMP 1.0 §5.2, §5.4, §6.2, §7.1.6.
 //!
-//! It decides nothing about streams and knows neither role. What a peer may do only so often is
-//! counted here for both; the time is told with [`Link::set_now`].
+//! It decides nothing about streams. What a peer may do only so often is counted here for both
+//! roles; the time is told with [`ControlLayer::set_now`].
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::command::{Status, write_command};
-use super::control::{Control, UserControl};
-use super::error::ProtocolError;
-use super::message::{Message, MessageHeader, Payload, Timestamp, kind};
-use super::reader::{ChunkReader, Read, ReaderLimits};
+use crate::amf0::Encoder;
 use crate::bucket::Bucket;
+use crate::command::{Status, write_command};
+use crate::control::{Control, UserControl};
+use crate::error::ProtocolError;
+use crate::handshake::Handshake;
 use crate::limits;
+use crate::message::{Message, MessageHeader, Payload, Timestamp, kind};
+use crate::reader::{CHUNK_SIZE_INITIAL, ChunkReader, Read, ReaderLimits};
 
 // No limit is needed for the payload of a chunk: chunks are as long as the chunk size but for the
 // last of a message, and chunk sizes below 128 are refused. Tiny chunks are tiny messages.
@@ -92,20 +94,28 @@ impl Outbox {
     }
 }
 
-/// What [`Link::advance`] came upon.
+/// What [`ControlLayer::advance`] came upon.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(crate) enum Step {
     /// The input has no more.
     Done,
-    /// A command or media message, for [`Link::message`] to give.
+    /// A command or media message, for [`ControlLayer::message`] to give.
     Message,
     /// A user control event that the roles differ in.
     User(UserControl),
 }
 
-/// See the module text.
+/// What a server's and a client's session have in common; both dereference to it.
+///
+/// A session is driven so: [`set_now`](Self::set_now), then its `next` with the same input until it
+/// gives None, then [`end_input`](Self::end_input), after which the input may go; then what is in
+/// [`out`](Self::out) is sent.
 #[derive(Debug)]
-pub(super) struct Link {
+pub struct ControlLayer {
+    /// None when it is over.
+    handshake: Option<Handshake>,
+    /// What a peer has to do before its media is wanted.
+    media_needs: &'static str,
     reader: ChunkReader,
     out: Outbox,
     /// Bytes of replies put into `out` since it was last seen empty.
@@ -123,13 +133,23 @@ pub(super) struct Link {
     messages_left: u32,
 }
 
-impl Link {
-    pub(super) fn new(limits: ReaderLimits) -> Self {
+impl ControlLayer {
+    /// The layer of a new connection, whose handshake `begin` makes with the bytes to send. Media
+    /// that comes before the peer has done what `media_needs` names is skipped, and too much of it
+    /// ends the connection.
+    pub(crate) fn new(
+        media_needs: &'static str,
+        begin: impl FnOnce(&mut Vec<u8>) -> Handshake,
+    ) -> Self {
+        let mut out = Outbox::default();
+        let handshake = begin(out.writer());
         Self {
-            reader: ChunkReader::new(limits),
-            out: Outbox::default(),
+            handshake: Some(handshake),
+            media_needs,
+            reader: ChunkReader::new(ReaderLimits::UNAUTHORISED),
+            out,
             replied: 0,
-            out_chunk_size: super::reader::CHUNK_SIZE_INITIAL,
+            out_chunk_size: CHUNK_SIZE_INITIAL,
             received: 0,
             acknowledged: 0,
             acknowledge_every: u64::from(limits::ACK_WINDOW_DEFAULT) / 2,
@@ -139,58 +159,146 @@ impl Link {
         }
     }
 
-    /// The time from here on, counted from any moment.
-    pub(super) fn set_now(&mut self, now: Duration) {
+    /// Sets the time, counted from the same moment for the life of the session. What a peer may do
+    /// only so often is counted by it; while it stands still, only bursts pass.
+    pub fn set_now(&mut self, now: Duration) {
         self.reader.set_now(now);
     }
 
-    pub(super) fn out(&mut self) -> &mut Outbox {
+    /// What is to be sent.
+    pub fn out(&mut self) -> &mut Outbox {
         &mut self.out
     }
 
-    pub(super) fn pending(&self) -> &[u8] {
+    /// The bytes that are to be sent.
+    pub fn pending(&self) -> &[u8] {
         self.out.pending()
     }
 
-    pub(super) fn reader(&mut self) -> &mut ChunkReader {
-        &mut self.reader
+    /// Whether the handshake is over.
+    pub fn is_handshaken(&self) -> bool {
+        self.handshake.is_none()
     }
 
-    /// See [`ChunkReader::oldest_partial`].
-    pub(super) fn oldest_partial(&self) -> Option<Duration> {
+    /// Payload bytes of messages that are still incomplete.
+    pub fn partial_bytes(&self) -> usize {
+        self.reader.partial_bytes()
+    }
+
+    /// When the incomplete message that has waited longest last got a byte, in the time of
+    /// [`set_now`](Self::set_now); None when no message is incomplete. After
+    /// [`limits::PARTIAL_MESSAGE_WAIT`] the connection is to end with
+    /// [`ProtocolError::StalePartial`].
+    pub fn oldest_partial(&self) -> Option<Duration> {
         self.reader.oldest_partial()
     }
 
-    /// See [`ChunkReader::oldest_begun`].
-    pub(super) fn oldest_begun(&self) -> Option<Duration> {
+    /// When the oldest incomplete message was begun, in the same time. After
+    /// [`limits::PARTIAL_MESSAGE_TIME`] the connection is to end in the same way.
+    pub fn oldest_begun(&self) -> Option<Duration> {
         self.reader.oldest_begun()
     }
 
-    /// Bytes of memory behind this link.
-    pub(super) fn memory_bytes(&self) -> usize {
+    /// Bytes of memory behind the connection: what is incomplete, what waits to be sent, and what
+    /// is kept for reuse.
+    pub fn memory_bytes(&self) -> usize {
         self.input_bytes() + self.out.memory_bytes()
     }
 
-    /// Bytes of what the peer has sent and nobody has taken yet.
-    pub(super) fn input_bytes(&self) -> usize {
+    /// Bytes of memory that hold what the peer has sent and nobody has taken yet.
+    pub fn input_bytes(&self) -> usize {
         let aggregate = self.aggregate.as_ref();
         let aggregate = aggregate.map_or(0, |aggregate| aggregate.body.capacity());
         self.reader.memory_bytes() + aggregate
     }
 
-    /// Drops that: nothing more will be read.
-    pub(super) fn drop_input(&mut self) {
+    /// Drops what the peer has sent and nobody has taken yet: nothing more will be read.
+    pub fn drop_input(&mut self) {
         self.reader.drop_input();
         self.aggregate = None;
     }
 
+    /// Gives back memory kept for reuse; for connections that have gone quiet.
+    pub fn release_spare(&mut self) {
+        self.reader.release_spare();
+    }
+
+    /// Payload bytes of the chunks that are sent.
+    pub fn out_chunk_size(&self) -> usize {
+        self.out_chunk_size
+    }
+
+    /// Counts `count` odd things that a layer above has seen in what the peer sent.
+    ///
+    /// # Errors
+    /// They are too many.
+    pub fn count_glitches(&mut self, count: u64) -> Result<(), ProtocolError> {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        let now = self.reader.now();
+        match count == 0 || self.meters.glitches.take_many(limits::GLITCHES, now, count) {
+            true => Ok(()),
+            false => Err(ProtocolError::Glitches),
+        }
+    }
+
+    /// Sends a user control event.
+    pub fn send_user_control(&mut self, event: UserControl) {
+        self.send(Control::User(event));
+    }
+
+    /// Ends the reading of `input`, of which `count` bytes were read: keeps what is incomplete, so
+    /// that the input may go, and acknowledges when it is time.
+    ///
+    /// # Errors
+    /// Answers pile up because the peer does not read them, or it sends too much media before any
+    /// is wanted.
+    pub fn end_input(&mut self, input: &[u8], count: usize) -> Result<(), ProtocolError> {
+        if self.is_handshaken() {
+            if self.reader.skipped_media() > limits::EARLY_MEDIA_BYTES_MAX {
+                return Err(ProtocolError::Unexpected {
+                    command: "media",
+                    needs: self.media_needs,
+                });
+            }
+            self.reader.hold(input);
+        }
+        self.count_received(count);
+        match self.replied > limits::OUT_BYTES_MAX {
+            true => Err(ProtocolError::TooManyReplies {
+                limit: limits::OUT_BYTES_MAX,
+            }),
+            false => Ok(()),
+        }
+    }
+
+    /// Goes on with the handshake; whether it is over.
+    #[cold]
+    pub(crate) fn shake_hands(
+        &mut self,
+        input: &[u8],
+        at: &mut usize,
+    ) -> Result<bool, ProtocolError> {
+        if let Some(handshake) = &mut self.handshake {
+            *at += handshake.handle_input(&input[*at..], self.out.writer())?;
+            if !handshake.is_done() {
+                return Ok(false);
+            }
+            self.handshake = None;
+        }
+        Ok(true)
+    }
+
+    pub(crate) fn reader(&mut self) -> &mut ChunkReader {
+        &mut self.reader
+    }
+
     /// Whether an aggregate has been read and not all of it given.
-    pub(super) fn has_more(&self) -> bool {
+    pub(crate) fn has_more(&self) -> bool {
         self.aggregate.is_some()
     }
 
     /// Reads on to the next thing the session has to see.
-    pub(super) fn advance(&mut self, input: &[u8], at: &mut usize) -> Result<Step, ProtocolError> {
+    pub(crate) fn advance(&mut self, input: &[u8], at: &mut usize) -> Result<Step, ProtocolError> {
         loop {
             if let Some(aggregate) = &mut self.aggregate {
                 match aggregate.advance()? {
@@ -228,7 +336,7 @@ impl Link {
                     if message.header.len < control.body_bytes() {
                         self.count_glitch()?;
                     }
-                    if let Some(event) = self.obey(control)? {
+                    if let Some(event) = self.apply_control(control)? {
                         return Ok(Step::User(event));
                     }
                 }
@@ -237,28 +345,15 @@ impl Link {
     }
 
     /// The message that [`advance`](Self::advance) has just come upon in the same `input`.
-    pub(super) fn message<'a>(&'a self, input: &'a [u8]) -> Message<'a> {
+    pub(crate) fn message<'a>(&'a self, input: &'a [u8]) -> Message<'a> {
         match &self.aggregate {
             Some(aggregate) => aggregate.message(),
             None => self.reader.message(input),
         }
     }
 
-    /// No more of `input` will be read, of which `count` bytes are: keeps what is incomplete and
-    /// acknowledges when it is time.
-    pub(super) fn end_input(&mut self, input: &[u8], count: usize) -> Result<(), ProtocolError> {
-        self.reader.hold(input);
-        self.count_received(count);
-        if self.replied > limits::OUT_BYTES_MAX {
-            return Err(ProtocolError::TooManyReplies {
-                limit: limits::OUT_BYTES_MAX,
-            });
-        }
-        Ok(())
-    }
-
     /// Adds to the bytes received; the handshake's count too.
-    pub(super) fn count_received(&mut self, count: usize) {
+    fn count_received(&mut self, count: usize) {
         self.received += count as u64;
         if self.received - self.acknowledged >= self.acknowledge_every {
             self.acknowledged = self.received;
@@ -270,7 +365,7 @@ impl Link {
     }
 
     /// Follows a control message; gives back a user control event that only a role understands.
-    fn obey(&mut self, control: Control) -> Result<Option<UserControl>, ProtocolError> {
+    fn apply_control(&mut self, control: Control) -> Result<Option<UserControl>, ProtocolError> {
         match control {
             Control::SetChunkSize(bytes) => {
                 if !self
@@ -350,18 +445,8 @@ impl Link {
 
     /// Something odd has come that the protocol allows.
     #[cold]
-    pub(super) fn count_glitch(&mut self) -> Result<(), ProtocolError> {
+    pub(crate) fn count_glitch(&mut self) -> Result<(), ProtocolError> {
         self.count_glitches(1)
-    }
-
-    /// `count` such things have come, or none.
-    pub(super) fn count_glitches(&mut self, count: u64) -> Result<(), ProtocolError> {
-        let count = u32::try_from(count).unwrap_or(u32::MAX);
-        let now = self.reader.now();
-        match count == 0 || self.meters.glitches.take_many(limits::GLITCHES, now, count) {
-            true => Ok(()),
-            false => Err(ProtocolError::Glitches),
-        }
     }
 
     /// Whether a call or ping that wants an answer gets one. Nobody works with answers that come
@@ -369,7 +454,7 @@ impl Link {
     ///
     /// # Errors
     /// Too much went unanswered.
-    pub(super) fn may_answer(&mut self) -> Result<bool, ProtocolError> {
+    pub(crate) fn may_answer(&mut self) -> Result<bool, ProtocolError> {
         let meters = &mut self.meters;
         if meters
             .replies
@@ -387,7 +472,7 @@ impl Link {
     }
 
     /// A play, play2 or publish has come.
-    pub(super) fn count_stream_command(&mut self) -> Result<(), ProtocolError> {
+    pub(crate) fn count_stream_command(&mut self) -> Result<(), ProtocolError> {
         let meter = &mut self.meters.stream_commands;
         match meter.take_many(limits::STREAM_COMMANDS, self.reader.now(), 1) {
             true => Ok(()),
@@ -396,7 +481,7 @@ impl Link {
     }
 
     /// A pause, seek, receiveAudio or receiveVideo has come, whose answer may be long.
-    pub(super) fn count_player_command(&mut self) -> Result<(), ProtocolError> {
+    pub(crate) fn count_player_command(&mut self) -> Result<(), ProtocolError> {
         let meter = &mut self.meters.player_commands;
         if !meter.take_many(limits::PLAYER_COMMANDS, self.reader.now(), 1) {
             return Err(ProtocolError::PlayerCommandRate);
@@ -409,11 +494,11 @@ impl Link {
     }
 
     /// Whether one more seek may be followed, which has a group of pictures sent again.
-    pub(super) fn may_seek(&mut self) -> bool {
+    pub(crate) fn may_seek(&mut self) -> bool {
         self.meters.seeks.take(limits::SEEKS, self.reader.now())
     }
 
-    pub(super) fn send(&mut self, control: Control) {
+    pub(crate) fn send(&mut self, control: Control) {
         let before = self.begin_reply();
         control.encode(self.out.writer());
         self.replied += self.out.pending().len() - before;
@@ -428,33 +513,25 @@ impl Link {
     }
 
     /// Announces `bytes` as our chunk size and uses it from here on.
-    pub(super) fn send_chunk_size(&mut self, bytes: u32) {
+    pub(crate) fn send_chunk_size(&mut self, bytes: u32) {
         self.send(Control::SetChunkSize(bytes));
         self.out_chunk_size = bytes as usize;
     }
 
-    pub(super) fn send_command(
-        &mut self,
-        msid: u32,
-        body: impl FnOnce(&mut super::amf0::Encoder<'_>),
-    ) {
+    pub(crate) fn send_command(&mut self, msid: u32, body: impl FnOnce(&mut Encoder<'_>)) {
         let before = self.begin_reply();
         write_command(self.out.writer(), msid, self.out_chunk_size, body);
         self.replied += self.out.pending().len() - before;
     }
 
     /// onStatus, §7.2.2.
-    pub(super) fn send_status(&mut self, msid: u32, status: Status, description: &str) {
+    pub(crate) fn send_status(&mut self, msid: u32, status: Status, description: &str) {
         self.send_command(msid, |amf| {
             amf.string("onStatus").number(0.0).null().begin_object();
             amf.string_property("level", status.level());
             amf.string_property("code", status.code());
             amf.string_property("description", description).end_object();
         });
-    }
-
-    pub(super) fn out_chunk_size(&self) -> usize {
-        self.out_chunk_size
     }
 }
 

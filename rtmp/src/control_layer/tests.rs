@@ -1,7 +1,15 @@
-//! Tests of link.rs.
+//! Tests of control_layer.rs.
 
 use super::*;
 use crate::writer::write_message;
+
+/// A layer behind its handshake.
+fn layer_with(limits: ReaderLimits) -> ControlLayer {
+    let mut layer = ControlLayer::new("publish", |_| Handshake::server(1));
+    layer.handshake = None;
+    layer.reader.set_limits(limits);
+    layer
+}
 
 fn wire(message_kind: u8, time: u32, body: &[u8]) -> Vec<u8> {
     let mut wire = Vec::new();
@@ -28,10 +36,10 @@ fn part(part_kind: u8, time: u32, body: &[u8]) -> Vec<u8> {
 }
 
 fn messages(input: &[u8]) -> Result<Vec<(u8, u32, Vec<u8>)>, ProtocolError> {
-    let mut link = Link::new(ReaderLimits::PUBLISHER);
+    let mut layer = layer_with(ReaderLimits::PUBLISHER);
     let (mut at, mut seen) = (0, Vec::new());
-    while link.advance(input, &mut at)? == Step::Message {
-        let message = link.message(input);
+    while layer.advance(input, &mut at)? == Step::Message {
+        let message = layer.message(input);
         let header = message.header;
         assert_eq!(header.msid, 1);
         seen.push((header.kind, header.timestamp.0, message.payload.to_vec()));
@@ -77,70 +85,70 @@ fn parts_of_other_kinds_are_passed_over_and_bad_lengths_refused() {
 
 #[test]
 fn acknowledgements_are_cumulative_and_follow_the_clamped_window() {
-    let mut link = Link::new(ReaderLimits::PUBLISHER);
-    assert_eq!(link.obey(Control::WindowAckSize(1)), Ok(None));
-    link.count_received(limits::ACK_WINDOW_MIN as usize / 2 - 1);
-    assert!(link.out().is_empty());
-    link.count_received(1);
+    let mut layer = layer_with(ReaderLimits::PUBLISHER);
+    assert_eq!(layer.apply_control(Control::WindowAckSize(1)), Ok(None));
+    layer.count_received(limits::ACK_WINDOW_MIN as usize / 2 - 1);
+    assert!(layer.out().is_empty());
+    layer.count_received(1);
     let mut expected = Vec::new();
     Control::Acknowledgement(limits::ACK_WINDOW_MIN / 2).encode(&mut expected);
-    assert_eq!(link.out().pending(), expected);
-    let sent = link.out().pending().len();
-    link.out().advance(sent);
-    link.received = u64::from(u32::MAX) - 4;
-    link.acknowledged = link.received - 70_000;
-    link.count_received(10);
+    assert_eq!(layer.out().pending(), expected);
+    let sent = layer.out().pending().len();
+    layer.out().advance(sent);
+    layer.received = u64::from(u32::MAX) - 4;
+    layer.acknowledged = layer.received - 70_000;
+    layer.count_received(10);
     expected.clear();
     Control::Acknowledgement(5).encode(&mut expected);
-    assert_eq!(link.out().pending(), expected);
+    assert_eq!(layer.out().pending(), expected);
 }
 
 #[test]
 fn chunk_sizes_out_of_range_are_refused_and_huge_ones_capped() {
     for got in [0, 1, 127, 0x8000_0000, u32::MAX] {
-        let mut link = Link::new(ReaderLimits::PUBLISHER);
-        let end = link.obey(Control::SetChunkSize(got));
+        let mut layer = layer_with(ReaderLimits::PUBLISHER);
+        let end = layer.apply_control(Control::SetChunkSize(got));
         assert_eq!(end, Err(ProtocolError::ChunkSize { got }));
     }
     for fine in [128, 4_096, 0x0100_0000, 0x7FFF_FFFF] {
-        let mut link = Link::new(ReaderLimits::PUBLISHER);
-        assert_eq!(link.obey(Control::SetChunkSize(fine)), Ok(None));
+        let mut layer = layer_with(ReaderLimits::PUBLISHER);
+        assert_eq!(layer.apply_control(Control::SetChunkSize(fine)), Ok(None));
     }
 }
 
 #[test]
 fn a_peer_that_does_not_read_what_it_makes_us_send_is_left() {
     let limit = limits::OUT_BYTES_MAX;
-    let mut link = Link::new(ReaderLimits::PUBLISHER);
+    let mut layer = layer_with(ReaderLimits::PUBLISHER);
     let mut fill = |count: usize| {
-        while link.replied < count {
-            let missing = count - link.replied;
-            link.send_status(1, Status::PlayStart, &"x".repeat(missing.min(60_000)));
+        while layer.replied < count {
+            let missing = count - layer.replied;
+            layer.send_status(1, Status::PlayStart, &"x".repeat(missing.min(60_000)));
         }
-        (link.replied, link.end_input(&[], 0))
+        (layer.replied, layer.end_input(&[], 0))
     };
     assert_eq!(fill(limit - 4_000).1, Ok(()));
     let (replied, end) = fill(limit + 1);
     assert!(replied < limit + 1_000, "{replied}");
     assert_eq!(end, Err(ProtocolError::TooManyReplies { limit }));
     // Read, and all is forgotten.
-    let sent = link.out().pending().len();
-    link.out().advance(sent);
-    link.send(Control::WindowAckSize(1));
-    assert_eq!(link.end_input(&[], 0), Ok(()));
+    let sent = layer.out().pending().len();
+    layer.out().advance(sent);
+    layer.send(Control::WindowAckSize(1));
+    assert_eq!(layer.end_input(&[], 0), Ok(()));
 }
 
 /// How often `event` is let pass at the times given in seconds, each tried `tries` times.
 fn passed(
     times: &[u64],
     tries: u32,
-    event: impl Fn(&mut Link) -> Result<(), ProtocolError>,
+    event: impl Fn(&mut ControlLayer) -> Result<(), ProtocolError>,
 ) -> Vec<(u32, Result<(), ProtocolError>)> {
-    let mut link = Link::new(ReaderLimits::PUBLISHER);
+    let mut layer = layer_with(ReaderLimits::PUBLISHER);
     let mut seen = Vec::new();
     for &seconds in times {
-        link.set_now(Duration::from_secs(seconds));
-        let ends: Vec<_> = (0..tries).map(|_| event(&mut link)).collect();
+        layer.set_now(Duration::from_secs(seconds));
+        let ends: Vec<_> = (0..tries).map(|_| event(&mut layer)).collect();
         let passed = ends.iter().take_while(|end| end.is_ok()).count();
         let end = ends.get(passed).copied().unwrap_or(Ok(()));
         seen.push((u32::try_from(passed).unwrap(), end));
@@ -150,54 +158,59 @@ fn passed(
 
 #[test]
 fn pings_are_answered_at_a_rate_and_a_flood_ends_the_connection() {
-    let ping = |link: &mut Link| link.obey(Control::User(UserControl::PingRequest(7)));
+    let ping =
+        |layer: &mut ControlLayer| layer.apply_control(Control::User(UserControl::PingRequest(7)));
     let mut answer = Vec::new();
     Control::User(UserControl::PingResponse(7)).encode(&mut answer);
-    let mut link = Link::new(ReaderLimits::PUBLISHER);
+    let mut layer = layer_with(ReaderLimits::PUBLISHER);
     let burst = limits::REPLIES.burst() as usize;
-    let answered = |link: &mut Link| {
-        let bytes = link.out().pending().to_vec();
-        link.out().advance(bytes.len());
+    let answered = |layer: &mut ControlLayer| {
+        let bytes = layer.out().pending().to_vec();
+        layer.out().advance(bytes.len());
         assert!(bytes.chunks(answer.len()).all(|piece| piece == answer));
         bytes.len() / answer.len()
     };
     for pings in 1..=burst {
-        assert_eq!(ping(&mut link), Ok(None));
-        assert_eq!(link.out().pending().len(), pings * answer.len());
+        assert_eq!(ping(&mut layer), Ok(None));
+        assert_eq!(layer.out().pending().len(), pings * answer.len());
     }
-    assert_eq!(answered(&mut link), burst);
+    assert_eq!(answered(&mut layer), burst);
     for _ in 0..limits::UNANSWERED.burst() {
-        assert_eq!(ping(&mut link), Ok(None));
+        assert_eq!(ping(&mut layer), Ok(None));
     }
-    assert_eq!(answered(&mut link), 0, "no answer beyond the burst");
-    assert_eq!(ping(&mut link), Err(ProtocolError::CallRate));
+    assert_eq!(answered(&mut layer), 0, "no answer beyond the burst");
+    assert_eq!(ping(&mut layer), Err(ProtocolError::CallRate));
     // Both come back with time.
-    link.set_now(Duration::from_secs(limits::UNANSWERED.plainly().1));
+    layer.set_now(Duration::from_secs(limits::UNANSWERED.plainly().1));
     for _ in 0..=burst {
-        assert_eq!(ping(&mut link), Ok(None));
+        assert_eq!(ping(&mut layer), Ok(None));
     }
-    assert_eq!(answered(&mut link), burst);
-    assert_eq!(ping(&mut link), Err(ProtocolError::CallRate));
+    assert_eq!(answered(&mut layer), burst);
+    assert_eq!(ping(&mut layer), Err(ProtocolError::CallRate));
 }
 
 #[test]
 fn a_peer_that_asks_at_the_rate_may_ask_for_ever() {
-    let mut link = Link::new(ReaderLimits::PUBLISHER);
+    let mut layer = layer_with(ReaderLimits::PUBLISHER);
     for tick in 0..20_000 {
         let now = Duration::from_millis(tick * 100);
-        link.set_now(now);
+        layer.set_now(now);
         let ping = Control::User(UserControl::PingRequest(1));
-        assert_eq!(link.obey(ping), Ok(None));
-        assert_eq!(link.end_input(&[], 0), Ok(()));
-        let sent = link.out().pending().len();
+        assert_eq!(layer.apply_control(ping), Ok(None));
+        assert_eq!(layer.end_input(&[], 0), Ok(()));
+        let sent = layer.out().pending().len();
         assert!(sent > 0, "answered at {now:?}");
-        link.out().advance(sent);
+        layer.out().advance(sent);
     }
 }
 
 #[test]
 fn chunk_sizes_change_only_so_often() {
-    let change = |link: &mut Link| link.obey(Control::SetChunkSize(4_096)).map(|_| ());
+    let change = |layer: &mut ControlLayer| {
+        layer
+            .apply_control(Control::SetChunkSize(4_096))
+            .map(|_| ())
+    };
     let limit = limits::CHUNK_SIZES.burst();
     let over = Err(ProtocolError::ChunkSizeRate);
     let seen = passed(&[0, 60, 66], limit + 1, change);
@@ -210,13 +223,13 @@ fn commands_come_only_so_often() {
         limits::STREAM_COMMANDS.burst(),
         Err(ProtocolError::StreamCommandRate),
     );
-    let seen = passed(&[0, 60, 63], limit + 1, Link::count_stream_command);
+    let seen = passed(&[0, 60, 63], limit + 1, ControlLayer::count_stream_command);
     assert_eq!(seen, [(limit, over), (limit, over), (1, over)]);
     let (limit, over) = (
         limits::PLAYER_COMMANDS.burst(),
         Err(ProtocolError::PlayerCommandRate),
     );
-    let seen = passed(&[0, 1, 60], limit + 1, Link::count_player_command);
+    let seen = passed(&[0, 1, 60], limit + 1, ControlLayer::count_player_command);
     let (second, _) = limits::PLAYER_COMMANDS.plainly();
     assert_eq!(seen, [(limit, over), (second, over), (limit, over)]);
 }
@@ -224,37 +237,37 @@ fn commands_come_only_so_often() {
 #[test]
 fn player_commands_need_room_for_their_answers() {
     let limit = limits::COMMAND_BACKLOG_BYTES_MAX;
-    let mut link = Link::new(ReaderLimits::UNAUTHORISED);
-    link.out().writer().resize(limit, 0);
-    assert_eq!(link.count_player_command(), Ok(()));
-    link.out().writer().push(0);
+    let mut layer = layer_with(ReaderLimits::UNAUTHORISED);
+    layer.out().writer().resize(limit, 0);
+    assert_eq!(layer.count_player_command(), Ok(()));
+    layer.out().writer().push(0);
     let over = Err(ProtocolError::TooManyReplies { limit });
-    assert_eq!(link.count_player_command(), over);
-    link.out().advance(1);
-    assert_eq!(link.count_player_command(), Ok(()));
+    assert_eq!(layer.count_player_command(), over);
+    layer.out().advance(1);
+    assert_eq!(layer.count_player_command(), Ok(()));
 }
 
 /// Reads `wire` to its end as one input.
-fn read(link: &mut Link, wire: &[u8]) -> Result<(), ProtocolError> {
+fn read(layer: &mut ControlLayer, wire: &[u8]) -> Result<(), ProtocolError> {
     let mut at = 0;
-    while link.advance(wire, &mut at)? != Step::Done {}
-    link.end_input(wire, at)
+    while layer.advance(wire, &mut at)? != Step::Done {}
+    layer.end_input(wire, at)
 }
 
 /// Reads `count` times `wire` at time 0 and expects that to be just what passes: one more
 /// does not, and later `again` more do.
 #[track_caller]
 fn check_rate(count: u32, wire: &[u8], over: ProtocolError, later: Duration, again: u32) {
-    let mut link = Link::new(ReaderLimits::PUBLISHER);
+    let mut layer = layer_with(ReaderLimits::PUBLISHER);
     let many = |count: u32| wire.repeat(count as usize);
-    assert_eq!(read(&mut link, &many(count)), Ok(()));
-    assert_eq!(read(&mut link, wire), Err(over));
-    link.set_now(later);
-    assert_eq!(read(&mut link, &many(again)), Ok(()));
-    assert_eq!(read(&mut link, wire), Err(over));
+    assert_eq!(read(&mut layer, &many(count)), Ok(()));
+    assert_eq!(read(&mut layer, wire), Err(over));
+    layer.set_now(later);
+    assert_eq!(read(&mut layer, &many(again)), Ok(()));
+    assert_eq!(read(&mut layer, wire), Err(over));
     // All in one input.
-    let mut link = Link::new(ReaderLimits::PUBLISHER);
-    assert_eq!(read(&mut link, &many(count + 1)), Err(over));
+    let mut layer = layer_with(ReaderLimits::PUBLISHER);
+    assert_eq!(read(&mut layer, &many(count + 1)), Err(over));
 }
 
 #[test]
@@ -273,11 +286,11 @@ fn messages_of_any_kind_come_only_so_fast() {
 
 #[test]
 fn messages_nobody_reads_count_as_well() {
-    let mut link = Link::new(ReaderLimits::UNAUTHORISED);
+    let mut layer = layer_with(ReaderLimits::UNAUTHORISED);
     let wire = wire(8, 0, b"a");
     let many = wire.repeat(limits::MESSAGES.burst() as usize);
-    assert_eq!(read(&mut link, &many), Ok(()));
-    assert_eq!(read(&mut link, &wire), Err(ProtocolError::MessageRate));
+    assert_eq!(read(&mut layer, &many), Ok(()));
+    assert_eq!(read(&mut layer, &wire), Err(ProtocolError::MessageRate));
 }
 
 #[test]
@@ -314,10 +327,10 @@ fn what_peers_do_every_day_is_not_odd() {
         wire(kind::AGGREGATE, 0, &part(9, 0, b"v")),
     ];
     for wire in usual {
-        let mut link = Link::new(ReaderLimits::PUBLISHER);
+        let mut layer = layer_with(ReaderLimits::PUBLISHER);
         let many = wire.repeat(2 * limits::GLITCHES.burst() as usize);
-        assert_eq!(read(&mut link, &many), Ok(()));
-        assert!(link.meters.glitches.is_full(Duration::ZERO));
+        assert_eq!(read(&mut layer, &many), Ok(()));
+        assert!(layer.meters.glitches.is_full(Duration::ZERO));
     }
 }
 
