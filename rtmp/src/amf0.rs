@@ -45,6 +45,7 @@ const OBJECT_END: [u8; 3] = [0x00, 0x00, 0x09];
 
 /// Why a value could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum AmfError {
     /// The body ends inside a value.
     Truncated,

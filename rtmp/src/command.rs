@@ -102,6 +102,7 @@ macro_rules! statuses {
         /// What a client is told about its connection or stream. RTMP 1.0 §7.2.1 and §7.2.2, and
         /// the codes that servers of the field send beyond it.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[non_exhaustive]
         pub enum Status {
             $($(#[$doc])* $name,)*
         }

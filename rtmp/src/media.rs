@@ -110,6 +110,7 @@ impl FrameKind {
 
 /// A codec, by FourCC or by number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 #[expect(
     missing_docs,
     reason = "the names say it; `name` gives them as users know them"

@@ -34,24 +34,20 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use core::fmt;
 
-use crate::limits;
+use crate::limits::{NAME_BYTES_MAX, QUERY_BYTES_MAX};
 
-/// Longest key of a stream, in bytes.
-pub const KEY_MAX: usize = limits::NAME_BYTES_MAX;
-/// Longest query of a stream, in bytes, what came with the application included.
-pub const QUERY_MAX: usize = limits::QUERY_BYTES_MAX;
 /// Longest string of a client that is looked at, in bytes: key, query, and room for the host.
 const INPUT_MAX: usize = 4096;
 
 /// The application a connection is for.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct AppName {
-    /// The whole path, such as `live` or `live/inst`; at most `KEY_MAX` bytes. Empty if the
-    /// client named none; its stream names then have to carry it.
+    /// The whole path, such as `live` or `live/inst`; at most [`NAME_BYTES_MAX`] bytes. Empty if
+    /// the client named none; its stream names then have to carry it.
     pub app: String,
     /// What follows the first segment of `app`, called its instance; also part of `app`.
     pub instance: Option<String>,
-    /// What followed `?`, without it; at most `QUERY_MAX` bytes. It may hold secrets.
+    /// What followed `?`, without it; at most [`QUERY_BYTES_MAX`] bytes. It may hold secrets.
     pub query: String,
     /// Whether `app` names a stream and a query followed it: a stream name goes on with the query.
     pub is_cut_in_query: bool,
@@ -76,14 +72,14 @@ pub struct StreamName {
     /// The last segment.
     pub stream: String,
     /// What followed `?` in the stream name and then in the application, joined by `&`. At most
-    /// `QUERY_MAX` bytes, no control characters, as it was sent otherwise. It may hold secrets
-    /// and is no part of the identity.
+    /// [`QUERY_BYTES_MAX`] bytes, no control characters, as it was sent otherwise. It may hold
+    /// secrets and is no part of the identity.
     pub query: String,
 }
 
 impl StreamName {
-    /// What identifies the stream: `app/stream`, or `stream` without an app; at most `KEY_MAX`
-    /// bytes.
+    /// What identifies the stream: `app/stream`, or `stream` without an app; at most
+    /// [`NAME_BYTES_MAX`] bytes.
     pub fn key(&self) -> String {
         self.to_string()
     }
@@ -191,6 +187,9 @@ impl core::error::Error for NameError {}
 
 /// The application that connect asks for by `app` or, if that has no path, by `tcUrl`. Without
 /// either it is empty, which is no error: OBS users put the whole path into the stream key.
+///
+/// # Errors
+/// The path or its query is too long or has what no name may have.
 pub fn app_from_connect(app: Option<&[u8]>, tc_url: Option<&[u8]>) -> Result<AppName, NameError> {
     let (app_path, app_query) = split_query(bounded(app.unwrap_or_default())?);
     let url = bounded(tc_url.unwrap_or_default()).map(|url| split_query(url_path(unquoted(url))));
@@ -225,6 +224,10 @@ pub fn app_from_connect(app: Option<&[u8]>, tc_url: Option<&[u8]>) -> Result<App
 /// The stream that a client of `app` means by `raw`, the name it publishes or plays. `raw` may be
 /// empty: the last segment of `app` is the stream then. OBS users put the whole URL into the server
 /// field and leave the stream key empty; GoPro Hero 12 publishes an empty name.
+///
+/// # Errors
+/// There is no name, it or its query is too long or has what no name may have, or it is a URL of
+/// another application.
 pub fn stream_name(app: &AppName, raw: &[u8]) -> Result<StreamName, NameError> {
     let raw = bounded(raw)?;
     if app.is_cut_in_query && !raw.is_empty() && raw[0] != b'?' && !is_rtmp_url(raw) {
@@ -283,7 +286,7 @@ pub fn shown(app: &AppName, raw: &[u8]) -> String {
     let is_url = is_rtmp_url(raw);
     let path = split_query(if is_url { url_path(raw) } else { raw }).0;
     let escaped = path.windows(3).position(|w| w.eq_ignore_ascii_case(b"%3f"));
-    let path = &path[..escaped.unwrap_or(path.len()).min(KEY_MAX)];
+    let path = &path[..escaped.unwrap_or(path.len()).min(NAME_BYTES_MAX)];
     let path = String::from_utf8_lossy(path);
     match app.app.as_str() {
         app_path if app.is_cut_in_query && !is_url => app_path.to_owned(),
@@ -318,10 +321,10 @@ impl Path {
                 continue;
             }
             let got = self.text.len() + usize::from(!self.text.is_empty()) + segment.len();
-            if got > KEY_MAX {
+            if got > NAME_BYTES_MAX {
                 return Err(NameError::TooLong {
                     got,
-                    limit: KEY_MAX,
+                    limit: NAME_BYTES_MAX,
                 });
             }
             let segment = checked_segment(segment)?;
@@ -439,10 +442,10 @@ fn merged_query(first: &[u8], second: &str) -> Result<String, NameError> {
         "&"
     };
     let got = first.len() + joint.len() + second.len();
-    if got > QUERY_MAX {
+    if got > QUERY_BYTES_MAX {
         return Err(NameError::QueryTooLong {
             got,
-            limit: QUERY_MAX,
+            limit: QUERY_BYTES_MAX,
         });
     }
     let first = str::from_utf8(first).map_err(|_| NameError::NotUtf8)?;

@@ -33,10 +33,10 @@ use core::time::Duration;
 
 pub use self::budget::ReaderLimits;
 use self::budget::{is_media, is_read_here};
-use self::header::HEADER_BYTES_MAX;
 use self::stream::ChunkStream;
 use super::error::ProtocolError;
-use super::message::{Message, MessageHeader, Payload, kind};
+use super::message::{Message, MessageHeader, Payload};
+use super::writer::CHUNK_HEADER_BYTES_MAX;
 
 /// The chunk size both sides start with. RTMP 1.0 §5.4.1.
 pub const CHUNK_SIZE_INITIAL: usize = 128;
@@ -54,7 +54,7 @@ pub struct ChunkReader {
     /// The message of `streams[last]` that was given out; the next call clears it.
     finished: Finished,
     /// The first bytes of a chunk header that the last input ended in.
-    carry: [u8; HEADER_BYTES_MAX],
+    carry: [u8; CHUNK_HEADER_BYTES_MAX],
     carry_len: usize,
     /// Streams with a message begun and not ended.
     partial_messages: usize,
@@ -105,7 +105,7 @@ impl ChunkReader {
             last: 0,
             chunk_left: 0,
             finished: Finished::No,
-            carry: [0; HEADER_BYTES_MAX],
+            carry: [0; CHUNK_HEADER_BYTES_MAX],
             carry_len: 0,
             partial_messages: 0,
             partial_bytes: 0,
@@ -144,13 +144,13 @@ impl ChunkReader {
     }
 
     /// Counts audio, video or data of `len` bytes that was read and is for no publish.
-    pub fn count_skipped_media(&mut self, len: usize) {
+    pub(crate) fn count_skipped_media(&mut self, len: usize) {
         self.skipped_media += len as u64;
     }
 
     /// Bytes of audio, video and data that came while nobody read them, since a publish was last
     /// accepted.
-    pub fn skipped_media(&self) -> u64 {
+    pub(crate) fn skipped_media(&self) -> u64 {
         self.skipped_media
     }
 

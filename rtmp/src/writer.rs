@@ -20,8 +20,8 @@ impl Sink for Vec<u8> {
     }
 }
 
-/// The longest chunk header in bytes, basic header and extended timestamp included.
-pub const CHUNK_HEADER_BYTES_MAX: usize = 18;
+/// The longest chunk header: 3 bytes basic, 11 bytes message, 4 bytes extended timestamp.
+pub(crate) const CHUNK_HEADER_BYTES_MAX: usize = 18;
 
 /// A small header on the stack.
 #[derive(Clone, Copy)]

@@ -4,11 +4,12 @@
 use tailwater_rtmp::amf0::{self, Decoder, Value, strip_amf3_prefix};
 use tailwater_rtmp::error::ProtocolError;
 use tailwater_rtmp::handshake::{Handshake, Mode};
+use tailwater_rtmp::limits::{NAME_BYTES_MAX, QUERY_BYTES_MAX};
 use tailwater_rtmp::media::{
     FrameKind, inspect_audio, inspect_video, needs_whole_audio, needs_whole_video,
 };
 use tailwater_rtmp::message::kind;
-use tailwater_rtmp::name::{KEY_MAX, QUERY_MAX, app_from_connect, stream_name};
+use tailwater_rtmp::name::{app_from_connect, stream_name};
 use tailwater_rtmp::reader::{ChunkReader, ReaderLimits};
 
 use crate::HANDSHAKE_BYTES;
@@ -146,12 +147,12 @@ pub fn name(data: &[u8]) {
     let Ok(app) = app_from_connect(app, tc_url) else {
         return;
     };
-    assert!(app.app.len() <= KEY_MAX && app.query.len() <= QUERY_MAX);
+    assert!(app.app.len() <= NAME_BYTES_MAX && app.query.len() <= QUERY_BYTES_MAX);
     let Ok(name) = stream_name(&app, raw.unwrap_or_default()) else {
         return;
     };
     let key = name.key();
-    assert!(key.len() <= KEY_MAX && name.query.len() <= QUERY_MAX);
+    assert!(key.len() <= NAME_BYTES_MAX && name.query.len() <= QUERY_BYTES_MAX);
     assert!(
         key.split('/')
             .all(|segment| !segment.is_empty() && !segment.starts_with('.'))

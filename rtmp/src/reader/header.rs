@@ -8,9 +8,7 @@
 use super::budget::{is_media, is_read_here};
 use super::stream::{ChunkStream, Repeated};
 use super::{ChunkReader, ProtocolError};
-
-/// The longest chunk header: 3 bytes basic, 11 bytes message, 4 bytes extended timestamp.
-pub(super) const HEADER_BYTES_MAX: usize = 18;
+use crate::writer::CHUNK_HEADER_BYTES_MAX;
 
 /// A timestamp field with this value says that the extended timestamp follows. §5.3.1.3.
 pub(super) const EXTENDED: u32 = 0xFF_FFFF;
@@ -61,7 +59,7 @@ impl ChunkReader {
     fn begin_chunk_carried(&mut self, input: &[u8], at: &mut usize) -> Result<bool, ProtocolError> {
         let rest = &input[*at..];
         let carried = self.carry_len;
-        let take = rest.len().min(HEADER_BYTES_MAX - carried);
+        let take = rest.len().min(CHUNK_HEADER_BYTES_MAX - carried);
         self.carry[carried..carried + take].copy_from_slice(&rest[..take]);
         let joined = self.carry;
         match self.decode_header(&joined[..carried + take])? {

@@ -3,7 +3,7 @@
 use super::header::EXTENDED;
 use super::*;
 use crate::limits;
-use crate::message::Timestamp;
+use crate::message::{Timestamp, kind};
 use crate::writer::write_message;
 use proptest::prelude::*;
 

@@ -4,7 +4,8 @@
 //! the same position.
 
 use super::header::{ChunkHeader, EXTENDED};
-use super::{ChunkReader, Finished, kind};
+use super::{ChunkReader, Finished};
+use crate::message::kind;
 
 /// Basic header of one byte and the longest message header: no other header is read here.
 const HEAD_BYTES: usize = 12;

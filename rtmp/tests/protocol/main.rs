@@ -6,6 +6,7 @@
 )]
 
 mod amf0;
+mod examples;
 mod handshake;
 mod media;
 mod name;

@@ -1,6 +1,7 @@
 //! Tests of name.rs.
 
 use proptest::prelude::*;
+use tailwater_rtmp::limits::{NAME_BYTES_MAX, QUERY_BYTES_MAX};
 use tailwater_rtmp::name::*;
 use tailwater_rtmp_exercise::leaves;
 
@@ -263,32 +264,35 @@ fn lengths_are_limited_to_the_byte() {
     let too_long = |got, limit| NameError::TooLong { got, limit };
     let query_too_long = |got| NameError::QueryTooLong {
         got,
-        limit: QUERY_MAX,
+        limit: QUERY_BYTES_MAX,
     };
     let live = app_from_connect(Some(b"live"), None).unwrap();
-    let mut raw = vec![b'x'; KEY_MAX - "live/".len()];
+    let mut raw = vec![b'x'; NAME_BYTES_MAX - "live/".len()];
     assert_eq!(
         stream_name(&live, &raw).map(|name| name.key().len()),
-        Ok(KEY_MAX)
+        Ok(NAME_BYTES_MAX)
     );
     raw.push(b'x');
     assert_eq!(
         stream_name(&live, &raw),
-        Err(too_long(KEY_MAX + 1, KEY_MAX))
+        Err(too_long(NAME_BYTES_MAX + 1, NAME_BYTES_MAX))
     );
 
-    let mut raw = [b"a?", &[b'q'; QUERY_MAX][..]].concat();
+    let mut raw = [b"a?", &[b'q'; QUERY_BYTES_MAX][..]].concat();
     assert_eq!(
         stream_name(&live, &raw).map(|name| name.query.len()),
-        Ok(QUERY_MAX)
+        Ok(QUERY_BYTES_MAX)
     );
     let with_query = app_from_connect(Some(b"live?u"), None).unwrap();
     assert_eq!(
         stream_name(&with_query, &raw),
-        Err(query_too_long(QUERY_MAX + 2))
+        Err(query_too_long(QUERY_BYTES_MAX + 2))
     );
     raw.push(b'q');
-    assert_eq!(stream_name(&live, &raw), Err(query_too_long(QUERY_MAX + 1)));
+    assert_eq!(
+        stream_name(&live, &raw),
+        Err(query_too_long(QUERY_BYTES_MAX + 1))
+    );
 
     let huge = vec![b'/'; 64 << 10];
     let error = too_long(huge.len(), 4_096);
@@ -345,5 +349,5 @@ fn what_is_shown_of_a_bad_name_has_no_secrets() {
         assert!(shown.trim_start_matches('/') == expected, "{shown}");
     }
     let live = app_from_connect(Some(b"live"), None).unwrap();
-    assert!(shown(&live, &[b'x'; 10_000]).len() <= "live/".len() + KEY_MAX);
+    assert!(shown(&live, &[b'x'; 10_000]).len() <= "live/".len() + NAME_BYTES_MAX);
 }
