@@ -279,6 +279,16 @@ fn mio_and_the_clock_have_few_homes() {
 }
 
 #[test]
+fn one_file_has_unsafe() {
+    assert!(read("Cargo.toml").contains("\nunsafe_code = \"deny\"\n"));
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    let files = ["src", "bench"].into_iter().flat_map(rust_files);
+    let with_unsafe = files.filter(|file| code(file).split(|c| !is_word(c)).any(|w| w == "unsafe"));
+    let with_unsafe: Vec<PathBuf> = with_unsafe.collect();
+    assert_eq!(with_unsafe, [Path::new("src/net/sys.rs")]);
+}
+
+#[test]
 fn no_line_is_too_long() {
     for dir in ["src", "rtmp", "tests", "bench"] {
         for file in rust_files(dir) {

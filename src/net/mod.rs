@@ -7,6 +7,6 @@ pub mod process;
 pub mod proxy;
 pub mod ring;
 pub mod socket;
-mod tcp_info;
+mod sys;
 pub mod tls;
 pub mod transport;

@@ -9,7 +9,7 @@ use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
 use rustix::net::{RecvFlags, recv};
 
-use super::tcp_info;
+use super::sys;
 use super::tls::{ServerTls, TlsSocket};
 use super::transport::{Path, Transport};
 
@@ -94,7 +94,7 @@ impl Transport for Socket {
 
     fn path(&self) -> Option<Path> {
         match self {
-            Self::Tcp(_) | Self::Tls(_) => tcp_info::path(self),
+            Self::Tcp(_) | Self::Tls(_) => sys::tcp_path(self),
             Self::Unix(_) => None,
         }
     }
