@@ -41,12 +41,12 @@ fn publish(relay: &Relay, dir: &Path, seconds: u32) -> Process {
     Process::start("publisher", dir, &mut command)
 }
 
-/// What `tests/pages/browse` tells of `url` after `seconds`; the picture is called `name`.
+/// What `web/tests/browse` tells of `url` after `seconds`; the picture is called `name`.
 fn browse(url: &str, seconds: u32, name: &str, more: &[&str]) -> Value {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let picture: PathBuf = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.png"));
     let dir = scratch(name);
-    let mut command = Command::new(root.join("tests/pages/browse"));
+    let mut command = Command::new(root.join("web/tests/browse"));
     command.args([url, "--seconds", &seconds.to_string(), "--screenshot"]);
     command.arg(&picture).args(more);
     let mut browser = Process::start("browse", &dir, &mut command);
@@ -304,7 +304,7 @@ fn the_status_page_shows_streams_and_workers() {
 fn the_modules_of_the_pages_do_what_they_say() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let dir = scratch("modules");
-    let mut command = Command::new(root.join("tests/pages/modules"));
+    let mut command = Command::new(root.join("web/tests/modules"));
     let mut modules = Process::start("modules", &dir, &mut command);
     modules.succeed(2 * A_WHILE);
 }

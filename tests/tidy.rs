@@ -505,7 +505,7 @@ fn what_the_documents_point_to_is_there() {
     for document in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"] {
         for quoted in read(document).split('`').skip(1).step_by(2) {
             let path = quoted.split([' ', ':']).next().unwrap_or_default();
-            let is_path = ["src/", "rtmp/src/", "tests/", "scripts/", "bench/"]
+            let is_path = ["src/", "rtmp/src/", "tests/", "scripts/", "bench/", "web/"]
                 .iter()
                 .any(|dir| path.starts_with(dir));
             if is_path && !path.contains(['*', '{', '<']) {

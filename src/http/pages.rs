@@ -1,4 +1,4 @@
-//! The pages and what belongs to them, as they are in the binary.
+//! The pages of `web/` and what belongs to them, as they are in the binary.
 //!
 //! Scripts, styles and pictures are at `/-/NAME`, the same for both listeners. Nothing is loaded
 //! from anywhere else, and no script or style stands in a page itself, which the policy sees to.
@@ -21,10 +21,12 @@ const CSS: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const PICTURE: &str = "image/svg+xml";
 
-/// Makes a table of files in `pages/` and their types.
+/// Makes a table of the files in folders of `web/` and their types.
 macro_rules! files {
-    ($($kind:ident: $($name:literal)+;)+) => {
-        &[$($(($name, $kind, include_bytes!(concat!("pages/", $name)))),+),+]
+    ($($folder:literal $kind:ident: $($name:literal)+;)+) => {
+        &[$($((
+            $name, $kind, include_bytes!(concat!("../../web/", $folder, "/", $name))
+        )),+),+]
     };
 }
 
@@ -33,25 +35,31 @@ type File = (&'static str, &'static str, &'static [u8]);
 
 /// What is at `/-/NAME`.
 const FILES: &[File] = files! {
-    CSS: "player.css" "status.css" "theme.css";
-    SCRIPT: "player.js" "screen.js" "figures.js" "connection.js" "source.js" "flv.js"
+    "player" CSS: "player.css";
+    "player" SCRIPT: "player.js" "screen.js" "figures.js" "connection.js" "source.js" "flv.js"
         "packets.js" "media.js" "clock.js" "buffer.js" "live.js" "video.js" "audio.js" "mp4.js"
-        "box.js" "bytes.js" "inband.js" "status.js" "api.js" "history.js" "table.js" "chart.js"
-        "clients.js" "bans.js" "format.js";
-    PICTURE: "favicon.svg";
+        "box.js" "bytes.js" "inband.js";
+    "status" CSS: "status.css";
+    "status" SCRIPT: "status.js" "api.js" "history.js" "table.js" "chart.js" "clients.js" "bans.js"
+        "format.js";
+    "shared" CSS: "theme.css";
+    "shared" PICTURE: "favicon.svg";
 };
 
 /// The page that plays the stream whose path it is at, `path`. Its files are named from there, so
 /// that they are found below whatever prefix a proxy puts in front.
 pub fn player(path: &str) -> Response {
     let up = "../".repeat(path.matches('/').count().saturating_sub(1));
-    let html = include_str!("pages/player.html").replace("\"/-/", &format!("\"{up}-/"));
+    let html = include_str!("../../web/player/player.html").replace("\"/-/", &format!("\"{up}-/"));
     page(html.into_bytes(), PLAYER_POLICY)
 }
 
 /// The page that shows how the relay is. It asks the API for all it shows.
 pub fn status() -> Response {
-    page(&include_bytes!("pages/status.html")[..], STATUS_POLICY)
+    page(
+        &include_bytes!("../../web/status/status.html")[..],
+        STATUS_POLICY,
+    )
 }
 
 /// What belongs to pages, at this path.
@@ -75,8 +83,9 @@ mod tests {
 
     #[test]
     fn every_file_is_served_as_what_it_is() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/http/pages");
-        for entry in std::fs::read_dir(folder).unwrap() {
+        let web = Path::new(env!("CARGO_MANIFEST_DIR")).join("web");
+        let folders = ["player", "status", "shared"].map(|folder| web.join(folder));
+        for entry in folders.iter().flat_map(|folder| folder.read_dir().unwrap()) {
             let name = entry.unwrap().file_name().into_string().unwrap();
             let kind = match name.rsplit_once('.').unwrap().1 {
                 "html" => continue,

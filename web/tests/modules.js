@@ -1,4 +1,4 @@
-// Tests of the player's modules, run in a page by tests/pages/modules: the FLV reader, packet
+// Tests of the player's modules, run in a page by web/tests/modules: the FLV reader, packet
 // headers, the clock, codec records, MP4. Exports `run()`: `{ passed, failed: ["name: why"] }`.
 
 const load = (name) => import(`/-/${name}`);
