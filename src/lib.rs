@@ -35,7 +35,6 @@ pub mod report;
 pub mod server;
 pub mod stats;
 pub mod stream;
-pub mod top;
 pub mod worker;
 
 pub use tailwater_rtmp as rtmp;

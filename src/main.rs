@@ -6,7 +6,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use tailwater::flags::{self, Outcome};
-use tailwater::{logging, server, top};
+use tailwater::{logging, server};
 
 fn main() -> ExitCode {
     let arguments = std::env::args_os().skip(1).map(OsString::into_string);
@@ -20,7 +20,7 @@ fn main() -> ExitCode {
     if let [first, rest @ ..] = &arguments[..]
         && first == "top"
     {
-        return match top::run(rest) {
+        return match tailwater_top::run(rest) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("tailwater top: {error}");

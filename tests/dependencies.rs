@@ -1,6 +1,6 @@
-//! What `cargo deny check` would say of licences, sources and duplicate versions, without a network:
-//! deny.toml against Cargo.lock and against what cargo resolves for this platform. Crates of other
-//! platforms are never downloaded, so that their licences are not known here.
+//! What `cargo deny check` would say of licences, sources and duplicate versions, but without a
+//! network: deny.toml against Cargo.lock and against what cargo resolves for this platform. Crates
+//! of other platforms are never downloaded, so their licences are not known here.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,

@@ -1,6 +1,6 @@
 //! `tailwater top`: the figures of a running relay in a terminal, asked for at its admin port and
 //! drawn anew each second. A client of the API like any other: it shares no code with the relay,
-//! and blocks as it likes.
+//! whose binary calls [`run`], and it may block.
 //!
 //! ```text
 //!   api     one request at a time over a TcpStream
