@@ -7,8 +7,6 @@
 //!
 //! The limits of the protocol are those of its crate, and are found here too.
 
-pub mod table;
-
 use std::time::Duration;
 
 pub use crate::rtmp::bucket;

@@ -323,50 +323,6 @@ fn every_file_says_what_it_is() {
 }
 
 #[test]
-fn the_table_of_flags_in_the_readme_is_that_of_the_program() {
-    let readme = read("README.md");
-    let (_, table) = readme
-        .split_once("<!-- flags -->\n")
-        .expect("where it begins");
-    let (table, _) = table.split_once("<!-- /flags -->").expect("where it ends");
-    let wanted = tailwater::flags::markdown_table();
-    for (got, wanted) in table.trim_end().lines().zip(wanted.trim_end().lines()) {
-        assert_eq!(got, wanted, "a row of the table");
-    }
-    assert_eq!(table.trim_end(), wanted.trim_end());
-}
-
-#[test]
-fn the_table_of_limits_in_the_readme_is_that_of_the_program() {
-    let readme = read("README.md");
-    let (_, table) = readme
-        .split_once("<!-- limits -->\n")
-        .expect("where it begins");
-    let (table, _) = table.split_once("<!-- /limits -->").expect("where it ends");
-    let wanted = tailwater::limits::table::markdown_table();
-    for (got, wanted) in table.trim_end().lines().zip(wanted.trim_end().lines()) {
-        assert_eq!(got, wanted, "a row of the table");
-    }
-    assert_eq!(table.trim_end(), wanted.trim_end());
-}
-
-#[test]
-fn the_table_of_metrics_in_the_readme_is_that_of_the_program() {
-    let readme = read("README.md");
-    let (_, table) = readme
-        .split_once("<!-- metrics -->\n")
-        .expect("where it begins");
-    let (table, _) = table
-        .split_once("<!-- /metrics -->")
-        .expect("where it ends");
-    let wanted = tailwater::admin::metrics::markdown_table();
-    for (got, wanted) in table.trim_end().lines().zip(wanted.trim_end().lines()) {
-        assert_eq!(got, wanted, "a row of the table");
-    }
-    assert_eq!(table.trim_end(), wanted.trim_end());
-}
-
-#[test]
 fn the_dashboard_shows_metrics_that_there_are() {
     let dashboard = read("scripts/grafana.json");
     let metrics = tailwater::admin::metrics::TABLE;
@@ -383,39 +339,6 @@ fn the_dashboard_shows_metrics_that_there_are() {
         }
     }
     assert!(shown.len() >= 20, "{shown:?}");
-}
-
-#[test]
-fn every_limit_is_in_the_table_once() {
-    let text = read("src/limits.rs") + &read("rtmp/src/limits.rs");
-    let constants = text
-        .lines()
-        .filter_map(|line| line.strip_prefix("pub const "))
-        .filter_map(|rest| rest.split_once(':'))
-        .map(|(name, _)| name);
-    let constants: Vec<&str> = constants.collect();
-    assert!(constants.len() >= 75, "{constants:?}");
-    let rows = tailwater::limits::table::TABLE.iter();
-    let rows: Vec<&str> = rows
-        .map(|limit| limit.constant)
-        .filter(|name| !name.is_empty())
-        .collect();
-    for name in &constants {
-        let count = rows.iter().filter(|row| *row == name).count();
-        assert_eq!(count, 1, "rows for {name}");
-    }
-    assert_eq!(rows.len(), constants.len());
-}
-
-#[test]
-fn every_close_reason_in_the_table_of_limits_exists() {
-    let readme = read("README.md");
-    for limit in tailwater::limits::table::TABLE {
-        for quoted in limit.beyond.split('`').skip(1).step_by(2) {
-            let row = format!("\n| `{quoted}` |");
-            assert!(quoted == "_error" || readme.contains(&row), "no `{quoted}`");
-        }
-    }
 }
 
 /// The strings that `fn code` of a file gives.

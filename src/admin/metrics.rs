@@ -1,6 +1,6 @@
 //! Figures for Prometheus, in its classic text format or, for a client that asks for it, in that of
-//! OpenMetrics 1.0. One table says what there is; the text, and the table in README.md, are made of
-//! it.
+//! OpenMetrics 1.0. One table says what there is; the text, and the table in README.md
+//! (`tests/tables.rs`), are made of it.
 //!
 //! Labels have names of streams that were published, which somebody let in; never names that
 //! players ask for, or addresses. [`limits::METRIC_STREAMS_MAX`] streams have series of their own,
@@ -368,7 +368,8 @@ impl Metric {
         format!("{}{suffix}", self.name)
     }
 
-    fn kind(&self) -> &'static str {
+    /// Its type, as OpenMetrics has it.
+    pub fn kind(&self) -> &'static str {
         match self.kind {
             Counter => "counter",
             Gauge => "gauge",
@@ -390,18 +391,6 @@ impl Metric {
             Source::Stream(_) => &["stream"],
         }
     }
-}
-
-/// The table of metrics for the README, in Markdown.
-pub fn markdown_table() -> String {
-    let mut table = "| Metric | Type | Labels | Meaning |\n| --- | --- | --- | --- |\n".to_owned();
-    for metric in TABLE {
-        let (name, kind, help) = (metric.sample(), metric.kind(), metric.help);
-        let labels = metric.labels().iter().map(|label| format!("`{label}`"));
-        let labels = labels.collect::<Vec<_>>().join(", ");
-        table.push_str(&format!("| `{name}` | {kind} | {labels} | {help} |\n"));
-    }
-    table
 }
 
 /// The text of all metrics.

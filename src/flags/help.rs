@@ -1,8 +1,6 @@
-//! Texts made from the table: `--help`, `--version` and the README's table of flags.
+//! Texts made from the table: `--help` and `--version`.
 //!
 //! Not here: anything about a single option; that is in its row.
-
-use std::fmt::Write;
 
 use super::{Accepts, Category, OPTIONS, Opt, Repeat};
 
@@ -73,41 +71,6 @@ pub fn help() -> String {
     text
 }
 
-/// The table of flags for the README, in Markdown.
-pub fn markdown_table() -> String {
-    let mut table = "| Flag | Unit | Default | Range | Meaning |\n\
-                     | --- | --- | --- | --- | --- |\n"
-        .to_owned();
-    for (category, rows) in by_category() {
-        table.push_str(&format!("| **{}** | | | | |\n", category.title()));
-        for opt in rows {
-            let takes_value = !matches!(opt.accepts, Accepts::Nothing);
-            let default = if opt.default.is_empty() {
-                String::new()
-            } else {
-                format!("`{}`", opt.default)
-            };
-            let mut meaning = cell(format!("{} {}", opt.meaning, opt.note).trim_end());
-            if opt.repeat == Repeat::Many {
-                meaning.push_str(" May be repeated.");
-            }
-            let range = if takes_value {
-                cell(&opt.range())
-            } else {
-                String::new()
-            };
-            let flag = usage(opt);
-            let unit = opt.unit();
-            // Writing to a string does not fail.
-            let _ = writeln!(
-                table,
-                "| `{flag}` | {unit} | {default} | {range} | {meaning} |"
-            );
-        }
-    }
-    table
-}
-
 /// The rows under each heading, in order.
 fn by_category() -> impl Iterator<Item = (Category, &'static [Opt])> {
     OPTIONS
@@ -169,11 +132,6 @@ fn wrap(text: &mut String, paragraph: &str) {
     }
 }
 
-/// Text as it may stand in a cell: bars and stars would be taken for markup.
-fn cell(text: &str) -> String {
-    text.replace('|', "\\|").replace('*', "\\*")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -229,21 +187,5 @@ mod tests {
             seen += 1;
         }
         assert_eq!(seen, 4);
-    }
-
-    #[test]
-    fn the_markdown_table_has_a_row_for_every_option() {
-        let table = markdown_table();
-        for opt in OPTIONS {
-            let start = format!("| `{}` | {} |", usage(opt), opt.unit());
-            let row = table.lines().find(|line| line.starts_with(&start));
-            let row = row.unwrap_or_else(|| panic!("no row for {}", opt.name));
-            assert!(row.contains(&cell(opt.meaning)), "{row}");
-            assert!(row.contains(&format!("`{}`", opt.default)) || opt.default.is_empty());
-            assert!(matches!(opt.accepts, Accepts::Nothing) || row.contains(&cell(&opt.range())));
-        }
-        for line in table.lines() {
-            assert_eq!(line.replace("\\|", "").matches('|').count(), 6, "{line}");
-        }
     }
 }

@@ -1,9 +1,9 @@
 //! The command line: one table of options, and everything that is made from it.
 //!
 //! `OPTIONS` has one row per option. From it come what getopts accepts, `--help`, the table in
-//! the README, the reader of `--config` files, `--print-config`, and the ranges that values are
-//! checked against. To add an option: a field in `config::Config` and a row in `table`, which says
-//! by its kind (`kind`) how the field is read and printed.
+//! the README (`tests/tables.rs`), the reader of `--config` files, `--print-config`, and the ranges
+//! that values are checked against. To add an option: a field in `config::Config` and a row in
+//! `table`, which says by its kind (`kind`) how the field is read and printed.
 //!
 //! ```text
 //! arguments --> Raw <-- file        strings, and where each was given
@@ -35,7 +35,7 @@ use crate::config::{Config, ConfigError, Got};
 
 use kind::Field;
 
-pub use help::{help, markdown_table, version};
+pub use help::{help, version};
 pub use table::OPTIONS;
 
 /// One option: a row of the table.
