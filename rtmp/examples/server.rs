@@ -87,7 +87,9 @@ fn send(socket: &mut TcpStream, out: &mut Outbox) -> Result<(), Box<dyn Error>> 
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let address = env::args().nth(1).unwrap_or("127.0.0.1:1935".to_owned());
+    let address = env::args()
+        .nth(1)
+        .unwrap_or_else(|| "127.0.0.1:1935".to_owned());
     let (socket, peer) = TcpListener::bind(address)?.accept()?;
     println!("{peer} has connected");
     serve(socket, |message| {
