@@ -31,7 +31,6 @@ pub mod http;
 pub mod limits;
 pub mod logging;
 pub mod net;
-pub mod report;
 pub mod server;
 pub mod stats;
 pub mod stream;

@@ -503,10 +503,7 @@ const _: () = assert!(PROXY_V1_BYTES_MAX <= PROXY_V2_BYTES_MAX);
 
 // Those who look.
 
-/// Questions of one worker to the others that may be open at one time; one more is refused.
-pub const QUESTIONS_MAX: usize = 64;
-
-/// How long a worker waits for the others to answer before it goes on without.
+/// How long a request to the admin port waits for workers before it is answered without.
 pub const ANSWER_WAIT: Duration = Duration::from_secs(1);
 
 /// Rows of a list in one answer.
@@ -561,14 +558,18 @@ pub const PREFLIGHT_BYTES: usize = KIB;
 /// What is kept of User-Agent.
 pub const USER_AGENT_CHARS: usize = 128;
 
-/// Connections to the admin listener on one worker; they come in when all others are refused.
+/// Connections to the admin port; they come in when all others are refused.
 pub const ADMIN_CONNECTIONS_MAX: usize = 32;
 
-/// How many of these may belong to peers that have not shown the right to ask anything.
+/// How many of these may belong to peers that have not shown the right to ask anything, ...
 pub const ADMIN_UNKNOWN_MAX: usize = ADMIN_CONNECTIONS_MAX / 2;
+
+/// ... and to those among them from one address. Browsers open six.
+pub const ADMIN_UNKNOWN_PER_ADDRESS: usize = ADMIN_UNKNOWN_MAX / 2;
 
 /// How long such a connection may be open.
 pub const ADMIN_UNKNOWN_TIME: Duration = Duration::from_secs(5);
 
-/// Open files that are kept for the admin listener where there is one.
-pub const ADMIN_FILES: usize = 16;
+/// Open files that are kept for the admin port where there is one: for its connections, for one
+/// that takes the place of another, and for what is read to answer them.
+pub const ADMIN_FILES: usize = ADMIN_CONNECTIONS_MAX + 8;

@@ -16,11 +16,11 @@ use mio::{Poll, Waker};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use crate::admin::server::Server as AdminServer;
+use crate::admin::token::Token;
 use crate::config::Config;
 use crate::config::listen::ListenAddr;
 use crate::control::resolver::Resolver;
-use crate::http::session::Plane;
-use crate::http::token::Token;
 use crate::limits;
 use crate::logging::{self, quoted};
 use crate::net::listener::{self, Acceptor, SocketOptions, UnixPath};
@@ -170,7 +170,6 @@ pub fn run(mut config: Config) -> Result<(), StartError> {
     let admin_token = load_token(&config)?;
     let mut shared = Shared::new(config, workers, max_connections);
     shared.relay_id = seed(workers);
-    shared.admin_token = admin_token;
     shared.began_ms = unix_ms();
     let shared = Arc::new(shared);
     let (seats, wakers) = make_polls(workers)?;
@@ -192,6 +191,7 @@ pub fn run(mut config: Config) -> Result<(), StartError> {
         let (pin, lock) = (placement.pins[worker], placement.lock.clone());
         threads.push(start_worker(worker, event_loop, pin, lock)?);
     }
+    start_admin(&mut doors, &shared, &wakers, admin_token, options)?;
     placement.lock = None;
     announce(&doors.announced).map_err(system("print the addresses"))?;
     info!(
@@ -413,6 +413,8 @@ struct Doors {
     addresses: Vec<SocketAddr>,
     /// Those among them where streams are served by HTTP.
     http: Vec<SocketAddr>,
+    /// Where the operator asks.
+    admin: Vec<Acceptor>,
     /// Of each worker, all in the same order.
     of_workers: Vec<Vec<Listener<Acceptor>>>,
     /// Held so that the files are removed at the end.
@@ -432,32 +434,29 @@ impl Doors {
             announced: Vec::new(),
             addresses: Vec::new(),
             http: Vec::new(),
+            admin: Vec::new(),
             of_workers: (0..workers).map(|_| Vec::new()).collect(),
             _paths: Vec::new(),
         };
-        let admin = config.admin.iter().map(|wanted| (*wanted, Plane::Admin));
-        let streams = config.http.iter().map(|wanted| (*wanted, Plane::Streams));
-        // First those that outlast the others.
-        for (wanted, plane) in admin.chain(streams) {
-            let failed = |error| StartError::Listen {
-                address: ListenAddr::Tcp(wanted),
+        let failed = |address| {
+            move |error| StartError::Listen {
+                address: ListenAddr::Tcp(address),
                 error,
-            };
+            }
+        };
+        for &wanted in &config.admin {
             let (bound, acceptors) =
-                listener::listen_on(wanted, workers, with_others, options).map_err(failed)?;
+                listener::listen_on(wanted, 1, with_others, options).map_err(failed(wanted))?;
             doors.addresses.push(bound);
-            let name = match plane {
-                Plane::Admin => "admin",
-                Plane::Streams => {
-                    doors.http.push(bound);
-                    "http"
-                }
-            };
-            doors.add(
-                format!("{name} {bound}"),
-                acceptors,
-                &ListenerProtocol::Http(plane),
-            );
+            doors.announced.push(format!("admin {bound}"));
+            doors.admin.extend(acceptors);
+        }
+        for &wanted in &config.http {
+            let (bound, acceptors) = listener::listen_on(wanted, workers, with_others, options)
+                .map_err(failed(wanted))?;
+            doors.addresses.push(bound);
+            doors.http.push(bound);
+            doors.add(format!("http {bound}"), acceptors, &ListenerProtocol::Http);
         }
         for wanted in &config.listen {
             let failed = |error| StartError::Listen {
@@ -482,12 +481,8 @@ impl Doors {
             }
         }
         for &wanted in &config.listen_tls {
-            let failed = |error| StartError::Listen {
-                address: ListenAddr::Tcp(wanted),
-                error,
-            };
-            let (bound, acceptors) =
-                listener::listen_on(wanted, workers, with_others, options).map_err(failed)?;
+            let (bound, acceptors) = listener::listen_on(wanted, workers, with_others, options)
+                .map_err(failed(wanted))?;
             doors.addresses.push(bound);
             if let Some(tls) = tls {
                 let protocol = ListenerProtocol::Rtmps(tls.clone());
@@ -584,6 +579,31 @@ fn start_worker(
     spawn(format!("worker-{worker}"), body)
 }
 
+/// Starts the thread of the operator's port, if there is one; it ends with the process.
+fn start_admin(
+    doors: &mut Doors,
+    shared: &Arc<Shared<Socket>>,
+    wakers: &Arc<List<WorkerId, Waker>>,
+    token: Option<Token>,
+    options: SocketOptions,
+) -> Result<(), StartError> {
+    let acceptors = std::mem::take(&mut doors.admin);
+    if acceptors.is_empty() {
+        return Ok(());
+    }
+    let server = AdminServer::new(acceptors, shared.clone(), wakers.clone(), token, options);
+    let mut server = server.map_err(system("watch the admin port"))?;
+    let body = move || {
+        let _abort = AbortOnPanic;
+        if let Err(error) = server.run() {
+            log::error!("the admin port's poll failed: {error}");
+            logging::flush();
+            std::process::abort();
+        }
+    };
+    spawn("admin".into(), body).map(drop)
+}
+
 #[expect(
     clippy::disallowed_methods,
     reason = "the one place where threads are started"
@@ -596,6 +616,7 @@ fn spawn(name: String, body: impl FnOnce() + Send + 'static) -> Result<JoinHandl
 }
 
 fn drain(shared: &Shared<Socket>, wakers: &[Waker]) {
+    shared.draining.store(true, Ordering::Relaxed);
     for (mailbox, waker) in shared.mailboxes.iter().zip(wakers) {
         mailbox.post(std::iter::once(Mail::Drain));
         if let Err(error) = waker.wake() {

@@ -9,25 +9,34 @@
 mod support;
 
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use support::worker::{Pipe, any_instant, opening};
+use tailwater::admin::list::{Cursor, Page, StreamSort};
+use tailwater::admin::query::{Query, Step};
+use tailwater::admin::route::{Route, WantedStreams};
+use tailwater::admin::{Context, Counters};
 use tailwater::config::{Config, Pace};
 use tailwater::limits;
-use tailwater::report::{
-    Answer, ClientReport, ClientSort, Page, Question, Role, State, StreamReport, StreamSort, Told,
-    WantedClients, WantedStreams, WorkerReport,
-};
 use tailwater::rtmp::command::write_command;
+use tailwater::rtmp::media::Codec;
 use tailwater::rtmp::message::{MessageHeader, Payload, Timestamp, kind};
 use tailwater::rtmp::writer::write_message;
 use tailwater::worker::core::{Core, Shared};
 use tailwater::worker::ids::{ConnId, WorkerId};
+use tailwater::worker::mail::Mail;
+use tailwater::worker::query::{
+    Ask, ClientRow, ClientSort, Question, Reply, Role, State, StreamRow, Told, WantedClients,
+    WorkerRow,
+};
 
 const ALL: Page = Page {
     limit: 100,
     offset: 0,
     descending: false,
+    by_key: false,
     after: None,
 };
 
@@ -42,12 +51,16 @@ fn page(limit: usize, offset: usize) -> Page {
 /// Two workers.
 struct Relay {
     cores: Vec<Core<Pipe>>,
+    shared: Arc<Shared<Pipe>>,
     now: Instant,
     /// Nothing that is sent to this one arrives.
     deaf: Option<usize>,
-    /// What was asked has been answered, by worker and question.
-    answers: Vec<(usize, u64, Answer)>,
+    /// What workers have answered.
+    answers: (Sender<Answered>, Receiver<Answered>),
 }
+
+/// A worker, and what it has told.
+type Answered = (WorkerId, Option<Told>);
 
 impl Relay {
     fn new() -> Self {
@@ -62,9 +75,10 @@ impl Relay {
         let core = |worker| Core::new(WorkerId::new(worker), shared.clone(), 7, now);
         Self {
             cores: (0..2).map(core).collect(),
+            shared: shared.clone(),
             now,
             deaf: None,
-            answers: Vec::new(),
+            answers: channel(),
         }
     }
 
@@ -92,16 +106,12 @@ impl Relay {
         for _ in 0..count {
             self.now += Duration::from_millis(10);
             for worker in 0..2 {
-                // Before the worker hands them out, and drops those that no request is for.
-                self.keep_answers(worker);
                 self.cores[worker].turn(&mut self.now);
-                self.keep_answers(worker);
                 let letters = std::mem::take(self.cores[worker].outbound());
                 for (to, letter) in letters {
                     let to = to.index();
                     if self.deaf != Some(to) {
                         self.cores[to].receive(letter);
-                        self.keep_answers(to);
                     }
                 }
                 self.cores[worker].new_publishers().clear();
@@ -109,38 +119,75 @@ impl Relay {
         }
     }
 
-    fn keep_answers(&mut self, worker: usize) {
-        let answers = self.cores[worker].answers().drain(..);
-        let kept = answers.map(|(id, answer)| (worker, id, answer));
-        self.answers.extend(kept);
+    /// Sends a question to a worker, which answers at once unless it is deaf.
+    fn post(&mut self, worker: WorkerId, question: Arc<Question>) {
+        let answers = self.answers.0.clone();
+        let reply = Reply::new(move |told| {
+            answers.send((worker, told)).unwrap();
+        });
+        let index = worker.index();
+        if self.deaf != Some(index) {
+            self.cores[index].receive(Mail::Ask(Box::new(Ask { question, reply })));
+        } else {
+            // It is neither read nor dropped.
+            std::mem::forget(reply);
+        }
     }
 
-    fn ask(&mut self, worker: usize, question: Question) -> Answer {
-        let id = self.cores[worker].ask(question).unwrap();
+    /// What each worker answers to a question.
+    fn told(&mut self, question: Question) -> Vec<Told> {
+        let question = Arc::new(question);
+        for worker in [0, 1].map(WorkerId::new) {
+            self.post(worker, question.clone());
+        }
         self.turns(4);
-        self.answer(worker, id).expect("all have answered")
+        let answers: Vec<Answered> = self.answers.1.try_iter().collect();
+        answers.into_iter().map(|(_, told)| told.unwrap()).collect()
     }
 
-    fn answer(&mut self, worker: usize, id: u64) -> Option<Answer> {
-        let is_its = |(by, of, _): &(usize, u64, Answer)| (*by, *of) == (worker, id);
-        let at = self.answers.iter().position(is_its)?;
-        Some(self.answers.remove(at).2)
+    /// What a request for `route` is answered with: the body, or None while it waits for workers.
+    fn begin(&mut self, route: Route) -> Result<Value, Box<Query>> {
+        let shared = self.shared.clone();
+        let step = Query::begin(route, 2, &context(&shared, self.now), self.now);
+        self.go_on(step)
     }
 
-    fn clients(&mut self, worker: usize, question: Question) -> (usize, Vec<ClientReport>) {
-        let answer = self.ask(worker, question);
-        let told = answer.told.into_iter().flatten();
+    fn go_on(&mut self, step: Step) -> Result<Value, Box<Query>> {
+        let shared = self.shared.clone();
+        let (mut query, asks) = match step {
+            Step::Answer(response) => return Ok(serde_json::from_slice(&response.body).unwrap()),
+            Step::Ask(query, asks) => (query, asks),
+        };
+        for (worker, question) in asks {
+            self.post(worker, question);
+        }
+        for (worker, told) in self.answers.1.try_iter() {
+            query.take(worker, told);
+        }
+        if !query.is_complete(self.now) {
+            return Err(Box::new(query));
+        }
+        let step = query.finish(&context(&shared, self.now), self.now);
+        self.go_on(step)
+    }
+
+    fn ask(&mut self, route: Route) -> Value {
+        self.begin(route).expect("all have answered")
+    }
+
+    /// What is told of one client.
+    fn clients(&mut self, id: u64) -> Vec<ClientRow> {
+        let told = self.told(Question::Client(id)).into_iter();
         let clients = told.flat_map(|told| match told {
             Told::Clients(clients) => clients,
             other => panic!("{other:?}"),
         });
-        (answer.total, clients.collect())
+        clients.collect()
     }
 
     /// What each worker tells of a stream.
-    fn stream(&mut self, worker: usize, name: &str) -> Vec<StreamReport> {
-        let answer = self.ask(worker, Question::Stream(name.into()));
-        let told = answer.told.into_iter().flatten();
+    fn stream(&mut self, name: &str) -> Vec<StreamRow> {
+        let told = self.told(Question::Stream(name.into())).into_iter();
         told.flat_map(|told| match told {
             Told::Streams(streams) => streams,
             other => panic!("{other:?}"),
@@ -148,14 +195,31 @@ impl Relay {
         .collect()
     }
 
-    fn workers(&mut self, question: Question) -> Vec<WorkerReport> {
-        let answer = self.ask(0, question);
-        let told = answer.told.into_iter().map(|told| match told {
-            Some(Told::Worker(report)) => *report,
+    fn workers(&mut self, question: Question) -> Vec<WorkerRow> {
+        let told = self.told(question).into_iter().map(|told| match told {
+            Told::Worker(report) => *report,
             other => panic!("{other:?}"),
         });
         told.collect()
     }
+}
+
+fn context<S>(shared: &Shared<S>, now: Instant) -> Context<'_> {
+    Context {
+        time_ms: 0,
+        uptime: shared.uptime(now),
+        draining: false,
+        config: &shared.config,
+        bans: &shared.bans,
+        targets: &shared.target_labels,
+        counters: Counters::default(),
+    }
+}
+
+/// A field of each row of a list.
+fn column<'a>(body: &'a Value, list: &str, field: &str) -> Vec<&'a Value> {
+    let rows = body[list].as_array().unwrap().iter();
+    rows.map(|row| &row[field]).collect()
 }
 
 /// A message of a publisher in chunks of 128 bytes.
@@ -215,35 +279,40 @@ fn a_stream_is_told_by_the_worker_that_has_it_and_by_those_with_players() {
     let mut relay = Relay::new();
     live(&mut relay);
     relay.client(1, &opening("play", "live", "nothing"));
-    // Whichever is asked.
-    for asked in [0, 1] {
-        let told = relay.stream(asked, "live/cam");
-        let [owner, other] = &told[..] else {
-            panic!("{told:?}")
-        };
-        let owned = owner.owned.as_ref().unwrap();
-        assert_eq!((owned.state, owned.publisher), (State::Live, Some(1)));
-        assert_eq!(owned.video_codec.as_deref(), Some("avc1"));
-        assert_eq!(owned.audio_codec.as_deref(), Some("mp4a"));
-        let picture = owned.picture;
-        let size = (picture.width, picture.height, picture.frame_rate);
-        assert_eq!(size, (Some(1_280), Some(720), Some(25.0)));
-        let frames = (owned.video_frames, owned.audio_frames, owned.key_frames);
-        assert_eq!((owned.messages_in, frames), (10, (6, 3, 3)));
-        assert_eq!(owned.key_interval_ms, Some(2_000));
-        assert_eq!((owned.gaps, owned.feeds), (0, 1));
-        assert!(owned.bytes_in > 100 && owned.uptime > Duration::ZERO);
-        assert!(other.owned.is_none());
-        for report in [owner, other] {
-            assert_eq!((report.players, report.waiting), (1, 0));
-            assert!(report.bytes_out >= owned.bytes_in, "{report:?}");
-            assert!(report.delay.unwrap() < Duration::from_secs(1));
-        }
-        let waiting = relay.stream(asked, "live/nothing");
-        let owned = waiting[0].owned.as_ref().unwrap();
-        assert_eq!((owned.state, waiting[0].waiting), (State::Waiting, 1));
-        assert!(relay.stream(asked, "live/none").is_empty());
+    let told = relay.stream("live/cam");
+    let [owner, other] = &told[..] else {
+        panic!("{told:?}")
+    };
+    let owned = owner.owned.as_ref().unwrap();
+    assert_eq!((owned.state, owned.publisher), (State::Live, Some(1)));
+    assert_eq!(owned.video, Some(Codec::Avc));
+    assert_eq!(owned.audio, Some(Codec::Aac));
+    let picture = owned.picture;
+    let size = (picture.width, picture.height, picture.frame_rate);
+    assert_eq!(size, (Some(1_280), Some(720), Some(25.0)));
+    let counted = owned.gauges;
+    let frames = (
+        counted.video_frames,
+        counted.audio_frames,
+        counted.key_frames,
+    );
+    assert_eq!((counted.messages_in, frames), (10, (6, 3, 3)));
+    assert_eq!(owned.key_interval_ms, Some(2_000));
+    assert_eq!((counted.gaps, counted.feeds), (0, 1));
+    assert!(counted.bytes_in > 100 && owned.uptime > Duration::ZERO);
+    assert!(other.owned.is_none());
+    for report in [owner, other] {
+        assert_eq!((report.gauges.players, report.gauges.waiting), (1, 0));
+        assert!(report.gauges.bytes_out >= counted.bytes_in, "{report:?}");
+        assert!(report.delay.unwrap() < Duration::from_secs(1));
     }
+    let waiting = relay.stream("live/nothing");
+    let owned = waiting[0].owned.as_ref().unwrap();
+    assert_eq!(
+        (owned.state, waiting[0].gauges.waiting),
+        (State::Waiting, 1)
+    );
+    assert!(relay.stream("live/none").is_empty());
 }
 
 #[test]
@@ -255,8 +324,8 @@ fn a_publisher_that_comes_back_makes_a_gap() {
     relay.cores[0].on_hangup(publisher);
     relay.turns(3);
     let state = |relay: &mut Relay| {
-        let owned = relay.stream(0, "live/cam")[0].owned.clone().unwrap();
-        (owned.state, owned.publisher.is_some(), owned.gaps)
+        let owned = relay.stream("live/cam")[0].owned.unwrap();
+        (owned.state, owned.publisher.is_some(), owned.gauges.gaps)
     };
     assert_eq!(state(&mut relay), (State::Away, false, 0));
     relay.client(0, &opening("publish", "live", "cam"));
@@ -277,17 +346,10 @@ fn lists_come_in_pages_over_all_workers() {
             ..WantedStreams::default()
         };
         let page = page(limit, offset);
-        let answer = relay.ask(1, Question::Streams { wanted, page });
-        let mut names: Vec<String> = Vec::new();
-        for told in answer.told.into_iter().flatten() {
-            let Told::Streams(streams) = told else {
-                panic!("{told:?}")
-            };
-            names.extend(streams.iter().map(|stream| stream.name.to_string()));
-        }
-        names.sort();
-        names.dedup();
-        (answer.total, names)
+        let body = relay.ask(Route::Streams { wanted, page });
+        let names = column(&body, "streams", "name").into_iter();
+        let names = names.map(|name| name.as_str().unwrap().to_owned());
+        (body["total"].as_u64().unwrap(), names.collect::<Vec<_>>())
     };
     let all = ["live/cam", "other/a", "other/b", "other/c"];
     assert_eq!(
@@ -298,11 +360,10 @@ fn lists_come_in_pages_over_all_workers() {
     assert_eq!(names(&mut relay, Some("other"), 2, 1), (3, some));
     assert_eq!(names(&mut relay, Some("oth"), 2, 0), (0, Vec::new()));
     let ids = |relay: &mut Relay, wanted: WantedClients, page| {
-        let question = Question::Clients { wanted, page };
-        let (total, clients) = relay.clients(0, question);
-        let mut ids: Vec<u64> = clients.iter().map(|client| client.id).collect();
-        ids.sort_unstable();
-        (total, ids)
+        let body = relay.ask(Route::Clients { wanted, page });
+        let ids = column(&body, "clients", "id").into_iter();
+        let ids: Vec<u64> = ids.map(|id| id.as_u64().unwrap()).collect();
+        (body["total"].as_u64().unwrap(), ids)
     };
     let (total, all) = ids(&mut relay, WantedClients::default(), page(100, 0));
     assert_eq!((total, all.len()), (9, 9));
@@ -341,9 +402,11 @@ fn regression_the_busiest_stream_is_found_among_many() {
     };
     let names = |relay: &mut Relay, wanted: &WantedStreams, page| {
         let wanted = wanted.clone();
-        let answer = relay.ask(0, Question::Streams { wanted, page });
-        let names: Vec<String> = answer.names.iter().map(ToString::to_string).collect();
-        (answer.total, names, answer.next)
+        let body = relay.ask(Route::Streams { wanted, page });
+        let names = column(&body, "streams", "name").into_iter();
+        let names: Vec<String> = names.map(|name| name.as_str().unwrap().into()).collect();
+        let next = body["next"].as_str().and_then(Cursor::parse);
+        (body["total"].as_u64().unwrap(), names, next)
     };
     let (total, rows, next) = names(&mut relay, &wanted, descending(2));
     assert_eq!((total, rows[0].as_str()), (31, "live/zoo"));
@@ -380,24 +443,27 @@ fn clients_are_sorted_and_searched_for() {
         descending: true,
         ..page(1, 0)
     };
-    let question = |wanted| Question::Clients {
+    let route = |wanted| Route::Clients {
         wanted,
         page: page.clone(),
     };
-    let answer = relay.ask(1, question(wanted.clone()));
-    assert_eq!((answer.total, answer.ids), (3, vec![1]));
+    let body = relay.ask(route(wanted.clone()));
+    assert_eq!(
+        (&body["total"], column(&body, "clients", "id")),
+        (&3.into(), vec![&1.into()])
+    );
     let nobody = WantedClients {
         text: Some("10.0.0.1".to_owned()),
         ..wanted
     };
-    assert_eq!(relay.ask(1, question(nobody)).total, 0);
+    assert_eq!(relay.ask(route(nobody))["total"], 0);
 }
 
 #[test]
 fn a_client_is_told_by_the_worker_that_has_it() {
     let mut relay = Relay::new();
     let [source, _, there] = live(&mut relay);
-    let (_, clients) = relay.clients(0, Question::Client(3));
+    let clients = relay.clients(3);
     let [player] = &clients[..] else {
         panic!("{clients:?}")
     };
@@ -405,20 +471,20 @@ fn a_client_is_told_by_the_worker_that_has_it() {
     assert_eq!((player.protocol, &*player.streams[0]), ("rtmp", "live/cam"));
     assert_eq!((player.lag_bytes, player.lag_ms), (Some(0), Some(0)));
     assert_eq!((player.rtt_ms, player.retransmits), (None, None));
-    assert_eq!(player.address, "127.0.0.1:1");
+    assert_eq!(player.address, ([127, 0, 0, 1], 1).into());
     assert!(!player.capabilities.as_ref().unwrap().e_rtmp);
     relay.cores[1].socket_mut(there).unwrap().deaf = true;
     let publisher = key_frame(4_100);
     relay.say(0, source, &publisher);
     relay.say(0, source, &key_frame(5_000));
-    let (_, clients) = relay.clients(0, Question::Client(3));
+    let clients = relay.clients(3);
     assert!(clients[0].lag_bytes.unwrap() > 0, "{clients:?}");
     assert_eq!(clients[0].lag_ms, Some(900));
-    let (_, clients) = relay.clients(0, Question::Client(1));
+    let clients = relay.clients(1);
     assert_eq!(clients[0].role, Role::Publisher);
     assert_eq!(clients[0].video_codec.as_deref(), Some("avc1"));
     assert_eq!(clients[0].lag_bytes, None);
-    assert!(relay.clients(0, Question::Client(99)).1.is_empty());
+    assert!(relay.clients(99).is_empty());
 }
 
 #[test]
@@ -438,7 +504,7 @@ fn what_a_client_says_of_e_rtmp_is_told() {
         amf.end_object();
     });
     relay.client(1, &words);
-    let (_, clients) = relay.clients(0, Question::Client(1));
+    let clients = relay.clients(1);
     assert_eq!(clients[0].software, "a\"b\n");
     assert_eq!(clients[0].role, Role::None);
     let said = clients[0].capabilities.as_ref().unwrap();
@@ -453,13 +519,8 @@ fn what_a_client_says_of_e_rtmp_is_told() {
 fn a_client_that_is_kicked_is_told_and_its_name_stays_banned_for_as_long_as_asked() {
     let mut relay = Relay::new();
     let [publisher, ..] = live(&mut relay);
-    let kick = |id, seconds| Question::Kick {
-        id,
-        ban: Some(Duration::from_secs(seconds)),
-    };
-    // Asked of the other worker.
-    let answer = relay.ask(1, kick(1, 60));
-    let told: Vec<_> = answer.told.into_iter().flatten().collect();
+    let kick = |id, seconds| Question::Kick(id, Some(Duration::from_secs(seconds)));
+    let told = relay.told(kick(1, 60));
     let [Told::Kicked(Some(banned)), Told::Kicked(None)] = &told[..] else {
         panic!("{told:?}")
     };
@@ -471,7 +532,7 @@ fn a_client_that_is_kicked_is_told_and_its_name_stays_banned_for_as_long_as_aske
     };
     says(&mut relay, publisher, "closed by the operator");
     says(&mut relay, publisher, "NetStream.Publish.Denied");
-    let closes = relay.workers(Question::Workers).swap_remove(0).closes;
+    let closes = relay.workers(Question::Counters).swap_remove(0).closes;
     assert!(closes.contains(&("kicked", 1)), "{closes:?}");
     let again = relay.client(0, &opening("publish", "live", "cam"));
     says(&mut relay, again, "banned for 60 s");
@@ -481,12 +542,9 @@ fn a_client_that_is_kicked_is_told_and_its_name_stays_banned_for_as_long_as_aske
     relay.now += Duration::from_secs(61);
     let last = relay.client(0, &opening("publish", "live", "cam"));
     says(&mut relay, last, "NetStream.Publish.Start");
-    let nobody = relay.ask(0, kick(99, 1)).told;
-    assert!(
-        nobody
-            .iter()
-            .all(|told| matches!(told, Some(Told::Kicked(None))))
-    );
+    let nobody = relay.told(kick(99, 1));
+    let has_none = |told: &Told| matches!(told, Told::Kicked(None));
+    assert!(nobody.iter().all(has_none));
 }
 
 #[test]
@@ -499,75 +557,74 @@ fn workers_tell_what_they_have_counted() {
     assert_eq!((gauges.publishers, gauges.players), (1, 1));
     assert_eq!((gauges.connections, gauges.messages_in), (2, 10));
     assert_eq!(told[1].gauges.connections, 2);
-    // Whoever waits for a name makes no series of it.
-    let names = |report: &WorkerReport| -> Vec<String> {
+    // Whoever waits for a name has it told as such, of which no series is made.
+    let names = |report: &WorkerRow| -> Vec<(String, Option<State>)> {
         let streams = report.streams.iter();
-        streams.map(|stream| stream.name.to_string()).collect()
+        let row = |row: &StreamRow| (row.name.to_string(), row.owned.map(|owned| owned.state));
+        streams.map(row).collect()
     };
-    assert_eq!(names(&told[0]), ["live/cam"]);
-    assert_eq!(names(&told[1]), ["live/cam"]);
+    let live = "live/cam".to_owned();
+    assert_eq!(names(&told[0]), [(live.clone(), Some(State::Live))]);
+    let stranger = ("live/stranger".to_owned(), Some(State::Waiting));
+    assert_eq!(names(&told[1]), [(live, None), stranger]);
     let codes: Vec<_> = told[0].closes.iter().map(|(code, _)| *code).collect();
     assert!(codes.contains(&"peer_closed") && codes.contains(&"amf"));
 }
 
 #[test]
-fn only_so_many_streams_are_told_apart() {
-    let mut relay = Relay::new();
-    let count = limits::METRIC_STREAMS_MAX + 3;
-    for number in 0..count {
-        // One address publishes only so often.
-        let [.., high, low] = number.to_be_bytes();
-        let peer = ([10, 0, high, low], 1).into();
-        let pipe = Pipe {
-            input: opening("publish", "live", &number.to_string()),
-            ..Pipe::default()
-        };
-        relay.cores[0].accept(pipe, peer).unwrap();
-        if number % 100 == 0 {
-            relay.turns(1);
-        }
-    }
-    relay.turns(3);
-    let told = relay.workers(Question::Metrics).swap_remove(0);
-    assert_eq!(told.streams.len(), limits::METRIC_STREAMS_MAX);
-    assert_eq!(&*told.streams[0].name, "live/0");
-    assert!(told.others.owned.is_some());
-}
-
-#[test]
 fn a_worker_that_does_not_answer_in_time_is_gone_without() {
     let mut relay = Relay::new();
+    live(&mut relay);
     relay.deaf = Some(1);
-    let id = relay.cores[0].ask(Question::Workers).unwrap();
-    relay.turns(4);
-    assert!(relay.answer(0, id).is_none());
-    relay.now += limits::ANSWER_WAIT;
-    relay.turns(1);
-    let answer = relay.answer(0, id).unwrap();
-    assert!(answer.told[0].is_some() && answer.told[1].is_none());
-    // What is listed is known of the others by then.
-    let question = Question::Clients {
+    let route = Route::Clients {
         wanted: WantedClients::default(),
         page: ALL,
     };
-    let id = relay.cores[0].ask(question).unwrap();
-    relay.turns(4);
-    assert!(relay.answer(0, id).is_none());
-    relay.now += limits::ANSWER_WAIT;
-    relay.turns(1);
-    assert!(relay.answer(0, id).is_some());
+    for route in [Route::Workers, route] {
+        let query = relay.begin(route.clone()).unwrap_err();
+        relay.now += limits::ANSWER_WAIT;
+        assert!(query.is_complete(relay.now) && query.until() <= relay.now);
+        let step = query.finish(&context(&relay.shared.clone(), relay.now), relay.now);
+        let body = relay.go_on(step).expect("nobody else is to be asked");
+        match route {
+            Route::Workers => {
+                assert_eq!(
+                    column(&body, "workers", "answers"),
+                    [&Value::Bool(true), &Value::Bool(false)]
+                );
+            }
+            // What is listed is known of the others by then.
+            _ => assert_eq!(
+                column(&body, "clients", "worker"),
+                [&Value::from(0), &Value::from(0)]
+            ),
+        }
+    }
 }
 
 #[test]
-fn only_so_many_questions_are_open() {
+fn a_worker_that_has_ended_is_not_waited_for() {
     let mut relay = Relay::new();
-    relay.deaf = Some(1);
-    for _ in 0..limits::QUESTIONS_MAX {
-        assert!(relay.cores[0].ask(Question::Workers).is_some());
+    let Step::Ask(mut query, asks) = Query::begin(
+        Route::Workers,
+        2,
+        &context(&relay.shared, relay.now),
+        relay.now,
+    ) else {
+        panic!("workers are asked");
+    };
+    relay.shared.mailboxes[WorkerId::new(1)].close();
+    for (worker, question) in asks {
+        let answers = relay.answers.0.clone();
+        let reply = Reply::new(move |told| answers.send((worker, told)).unwrap());
+        let mail = Mail::Ask(Box::new(Ask { question, reply }));
+        match worker.index() {
+            0 => relay.cores[0].receive(mail),
+            _ => _ = relay.shared.mailboxes[worker].post(std::iter::once(mail)),
+        }
     }
-    assert_eq!(relay.cores[0].ask(Question::Workers), None);
-    relay.turns(1);
-    relay.now += limits::ANSWER_WAIT;
-    relay.turns(1);
-    assert!(relay.cores[0].ask(Question::Workers).is_some());
+    for (worker, told) in relay.answers.1.try_iter() {
+        query.take(worker, told);
+    }
+    assert!(query.is_complete(relay.now));
 }

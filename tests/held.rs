@@ -18,7 +18,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tailwater::config::Config;
-use tailwater::http::session::Plane;
 use tailwater::limits;
 use tailwater::net::socket::Socket;
 use tailwater::net::tls::ServerTls;
@@ -195,7 +194,7 @@ fn grown(is_http: bool, input: impl Fn(usize) -> Vec<u8>) -> (i64, i64) {
     let join = |core: &mut Core<Given>, number: usize| {
         let socket = Given(input(number));
         let key = match is_http {
-            true => core.accept_http(socket, peer, Plane::Streams).unwrap(),
+            true => core.accept_http(socket, peer).unwrap(),
             false => core.accept(socket, peer).unwrap(),
         };
         for _ in 0..8 {

@@ -1,6 +1,6 @@
-//! The tables in README.md of options, metrics and limits, which are made of those of the program:
-//! `TAILWATER_WRITE_TABLES=1 cargo test --test tables` writes them. In the table of limits only the
-//! values are written, each in front of the name of its constant.
+//! The tables in README.md of options, metrics, figures and limits, which are made of those of the
+//! program: `TAILWATER_WRITE_TABLES=1 cargo test --test tables` writes them. In the table of limits
+//! only the values are written, each in front of the name of its constant.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -15,6 +15,7 @@ use tailwater::admin::metrics;
 use tailwater::flags::{Accepts, OPTIONS, Opt, Repeat};
 use tailwater::limits;
 use tailwater::rtmp::bucket::Rate;
+use tailwater::stats::{Gauges, Line, Row, TargetGauges};
 
 /// The constants of limits.rs by what they count, from which they are shown.
 macro_rules! values {
@@ -42,14 +43,15 @@ fn values() -> BTreeMap<&'static str, String> {
             UNAUTHORISED_MESSAGE_BYTES_MAX UNAUTHORISED_PARTIAL_BYTES_MAX VIA_BYTES_MAX
             VIDEO_MESSAGE_BYTES_MAX;
         count: ACCEPTS_PER_TURN ADDRESSES_KEPT ADDRESSES_TRIED ADMIN_CONNECTIONS_MAX ADMIN_FILES
-            ADMIN_UNKNOWN_MAX AMF_DEPTH_MAX AMF_NODES_MAX BANS_MAX BAN_REASON_CHARS BLOCKS_KEPT
+            ADMIN_UNKNOWN_MAX ADMIN_UNKNOWN_PER_ADDRESS AMF_DEPTH_MAX AMF_NODES_MAX BANS_MAX
+            BAN_REASON_CHARS BLOCKS_KEPT
             CHUNK_LISTS_KEPT CHUNK_STREAMS_MAX CLIENT_CODECS_MAX COMMANDS_TURN_MESSAGES
             COMMAND_AMF_NODES_MAX CONNECTIONS_LEAST DATA_FRAMES_MAX EARLY_HEADERS_MAX ENDED_MAX
             EVENTS_PER_POLL FETCHES_LEAST GOP_FRAMES_MAX HEADERS_MAX HOPS_MAX HTTP_FIELDS_MAX
             IDLE_LOOKED_AT LOG_LINES LOG_VALUE_CHARS LOOKUPS_MAX MESSAGES_PER_TURN
             MESSAGE_STREAMS_MAX METRIC_STREAMS_MAX MISSING_ASKERS_MAX MISSING_MAX NEWCOMERS_LEAST
             PAGE_ROWS_MAX PANIC_CHARS PARTIAL_MESSAGES_MAX PLAYS_MAX QUERIES_MAX QUERIES_TRIED
-            QUESTIONS_MAX REDIRECTS_MAX REQUEST_MESSAGES RINGS_KEPT SLICES_MAX TLS_WORDS_CHARS
+            REDIRECTS_MAX REQUEST_MESSAGES RINGS_KEPT SLICES_MAX TLS_WORDS_CHARS
             UNAUTHORISED_PARTIAL_MESSAGES_MAX USER_AGENT_CHARS WORKERS_MAX WRITES_PER_TURN;
         time: ACCEPT_PAUSE ADMIN_UNKNOWN_TIME ANSWER_WAIT BAN_TIME_MAX BITRATE_TIME CHECK_EVERY
             CLOCK_AHEAD_MAX CLOCK_GAP_MAX CLOCK_STEP_MAX DATA_AHEAD_MAX ENDED_WAIT FEED_WAIT
@@ -173,7 +175,7 @@ fn cell(text: &str) -> String {
 
 fn metric_table() -> String {
     let mut table = "| Metric | Type | Labels | Meaning |\n| --- | --- | --- | --- |\n".to_owned();
-    for metric in metrics::TABLE {
+    for metric in metrics::table() {
         let (name, kind, help) = (metric.sample(), metric.kind(), metric.help);
         let labels = metric.labels().iter().map(|label| format!("`{label}`"));
         let labels = labels.collect::<Vec<_>>().join(", ");
@@ -181,6 +183,25 @@ fn metric_table() -> String {
     }
     table
 }
+
+/// What the lines of figures say of `rows`; a row `first`, if any.
+fn figure_table(first: &str, rows: &[Row]) -> String {
+    let mut table = format!("| Name | Meaning |\n| --- | --- |\n{first}");
+    for row in rows.iter().filter(|row| row.line != Line::None) {
+        let (name, help) = (row.line_name(), row.help);
+        let (before, after) = match row.line {
+            Line::Rate(_) => ("Bits a second since the last line. ", ""),
+            _ if row.is_total => ("", ", since the start"),
+            _ => ("", ""),
+        };
+        table += &format!("| `{name}` | {before}{help}{after} |\n");
+    }
+    table
+}
+
+const TARGET: &str = "| `target` | The server with its port, and the first segment of the path; \
+                      never what may be a key. Rules that would be called the same are told apart \
+                      by `#2` and so on, in their order |\n";
 
 fn read(name: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).expect(name)
@@ -197,12 +218,14 @@ fn parts<'a>(readme: &'a str, name: &str) -> [&'a str; 3] {
 #[test]
 fn readme_has_the_tables_of_the_program() {
     let is_written = std::env::var_os("TAILWATER_WRITE_TABLES").is_some();
-    for name in ["flags", "metrics", "limits"] {
+    for name in ["flags", "metrics", "figures", "targets", "limits"] {
         let readme = read("README.md");
         let [before, table, behind] = parts(&readme, name);
         let wanted = match name {
             "flags" => option_table(),
             "metrics" => metric_table(),
+            "figures" => figure_table("", Gauges::ROWS),
+            "targets" => figure_table(TARGET, TargetGauges::ROWS),
             _ => limit_table(table),
         };
         if is_written {

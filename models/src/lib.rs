@@ -56,17 +56,6 @@ pub mod edge {
     }
 }
 
-/// What is asked and told is no part of the models.
-pub mod report {
-    /// What is asked.
-    #[derive(Debug)]
-    pub struct Inquiry;
-
-    /// What is told.
-    #[derive(Debug)]
-    pub struct Told;
-}
-
 /// What a log is to mail.
 pub mod stream {
     /// Sets of headers.

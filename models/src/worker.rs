@@ -25,3 +25,10 @@ pub mod conn {
     #[derive(Debug)]
     pub struct Conn<S>(pub S);
 }
+
+/// What the operator asks is no part of the models.
+pub mod query {
+    /// A question.
+    #[derive(Debug)]
+    pub struct Ask;
+}

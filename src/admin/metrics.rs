@@ -1,6 +1,6 @@
 //! Figures for Prometheus, in its classic text format or, for a client that asks for it, in that of
-//! OpenMetrics 1.0. One table says what there is; the text, and the table in README.md
-//! (`tests/tables.rs`), are made of it.
+//! OpenMetrics 1.0. Tables say what there is, that of counters in stats.rs; the text, and the table
+//! in README.md (`tests/tables.rs`), are made of them.
 //!
 //! Labels have names of streams that were published, which somebody let in; never names that
 //! players ask for, or addresses. [`limits::METRIC_STREAMS_MAX`] streams have series of their own,
@@ -21,10 +21,10 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 use super::process::Process;
-use super::{Context, api};
+use super::{Context, Counters, json};
 use crate::limits;
-use crate::report::{Answer, Owned, State, StreamReport, TargetReport, Told};
-use crate::stats::Gauges;
+use crate::stats::{Gauges, OwnedGauges, Row, StreamGauges, TargetGauges, seconds};
+use crate::worker::query::{State, StreamRow, Told};
 
 /// A text format of metrics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -99,8 +99,8 @@ enum Kind {
 enum Source {
     Build,
     Relay(fn(&Figures) -> Value),
-    /// Of each worker that answers.
-    Worker(fn(&Gauges) -> Value),
+    /// Of each worker that answers, a row of `Gauges`.
+    Worker(usize),
     /// Whether each worker answers.
     Answers,
     /// Of each worker, by role.
@@ -109,9 +109,14 @@ enum Source {
     /// By request and reason.
     Refusals,
     Limits,
-    Target(fn(&TargetReport) -> u64),
+    /// Of each target, a row of `TargetGauges`.
+    Target(usize),
     /// Of each stream; None makes no series.
-    Stream(fn(&StreamReport) -> Option<Value>),
+    Stream(fn(&StreamRow) -> Option<Value>),
+    /// Of each stream, a row of `StreamGauges`.
+    StreamRow(usize),
+    /// Of each stream that comes in somewhere, a row of `OwnedGauges`.
+    OwnedRow(usize),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -159,44 +164,18 @@ const fn relay(
     metric(name, kind, Source::Relay(value), help)
 }
 
-const fn worker(
-    name: &'static str,
-    kind: Kind,
-    value: fn(&Gauges) -> Value,
-    help: &'static str,
-) -> Metric {
-    metric(name, kind, Source::Worker(value), help)
-}
-
-const fn target(
-    name: &'static str,
-    kind: Kind,
-    value: fn(&TargetReport) -> u64,
-    help: &'static str,
-) -> Metric {
-    metric(name, kind, Source::Target(value), help)
-}
-
 const fn stream(
     name: &'static str,
     kind: Kind,
-    value: fn(&StreamReport) -> Option<Value>,
+    value: fn(&StreamRow) -> Option<Value>,
     help: &'static str,
 ) -> Metric {
     metric(name, kind, Source::Stream(value), help)
 }
 
-fn owned(report: &StreamReport, value: fn(&Owned) -> u64) -> Option<Value> {
-    report.owned.as_deref().map(|owned| Count(value(owned)))
-}
-
-fn seconds(nanoseconds: u64) -> Value {
-    Real(api::seconds(nanoseconds))
-}
-
-/// All metrics there are.
+/// What is told of the process and the relay.
 #[rustfmt::skip]
-pub const TABLE: &[Metric] = &[
+const RELAY: &[Metric] = &[
     relay("process_cpu_seconds", Counter, |all| Real(all.process.cpu_seconds),
         "Processor time of the process"),
     relay("process_resident_memory_bytes", Gauge, |all| Count(all.process.resident_bytes),
@@ -222,131 +201,75 @@ pub const TABLE: &[Metric] = &[
         "Whether the worker answered within a second"),
     metric("tailwater_connections", Gauge, Source::Roles,
         "Open connections by what they do; who does several things counts for each"),
-    worker("tailwater_connections_accepted", Counter, |its| Count(its.accepted),
-        "Connections accepted"),
-    worker("tailwater_http_players", Gauge, |its| Count(its.http_players),
-        "Players by HTTP and WebSocket"),
-    worker("tailwater_received_bytes", Counter, |its| Count(its.bytes_in),
-        "Bytes received from all connections"),
-    worker("tailwater_sent_bytes", Counter, |its| Count(its.bytes_out),
-        "Bytes sent to all connections"),
-    worker("tailwater_admin_connections", Gauge, |its| Count(its.admin_connections),
+    relay("tailwater_admin_connections", Gauge, |all| Count(all.admin.connections),
         "Open connections to the admin listener, which are in no other figure"),
-    worker("tailwater_admin_requests", Counter, |its| Count(its.admin_requests),
+    relay("tailwater_admin_requests", Counter, |all| Count(all.admin.requests),
         "Requests to the admin listener"),
-    worker("tailwater_admin_received_bytes", Counter, |its| Count(its.admin_bytes_in),
+    relay("tailwater_admin_received_bytes", Counter, |all| Count(all.admin.bytes_in),
         "Bytes received by the admin listener"),
-    worker("tailwater_admin_sent_bytes", Counter, |its| Count(its.admin_bytes_out),
+    relay("tailwater_admin_sent_bytes", Counter, |all| Count(all.admin.bytes_out),
         "Bytes sent by the admin listener"),
-    worker("tailwater_messages_received", Counter, |its| Count(its.messages_in),
-        "Messages published"),
-    worker("tailwater_writes", Counter, |its| Count(its.writes),
-        "Writes to players"),
-    worker("tailwater_skips", Counter, |its| Count(its.skips),
-        "Times a slow player was moved on to a key frame"),
-    worker("tailwater_skipped_bytes", Counter, |its| Count(its.skipped_bytes),
-        "Bytes of streams that slow players never got"),
-    worker("tailwater_turns", Counter, |its| Count(its.turns),
-        "Turns of the event loop"),
-    worker("tailwater_polls", Counter, |its| Count(its.polls),
-        "Times poll returned"),
-    worker("tailwater_wakes", Counter, |its| Count(its.wakes),
-        "Times another thread woke the worker"),
-    worker("tailwater_letters", Counter, |its| Count(its.letters),
-        "Letters from other workers"),
-    worker("tailwater_mail_queue", Gauge, |its| Count(its.mail_queue),
-        "The most letters that waited at one time in the last quarter of a second"),
-    worker("tailwater_pace_seconds", Gauge, |its| Real(its.pace_ms as f64 / 1e3),
-        "The pace in force"),
-    worker("tailwater_ingress_seconds", Counter, |its| seconds(its.ingress_ns),
-        "Time spent reading and parsing"),
-    worker("tailwater_egress_seconds", Counter, |its| seconds(its.egress_ns),
-        "Time spent in rounds of writing"),
-    worker("tailwater_busy_seconds", Counter, |its| seconds(its.busy_ns),
-        "Time not spent in poll"),
-    worker("tailwater_held_bytes", Gauge, |its| Count(its.held_bytes),
-        "Memory held for streams and connections; 0 without --memory-max"),
-    worker("tailwater_pull_failures", Counter, |its| Count(its.pull_failures),
-        "Times an origin could not be reached, did not have a stream or was lost"),
-    worker("tailwater_violations", Counter, |its| Count(its.violations),
-        "Connections closed because the peer broke the protocol or let a deadline pass"),
-    worker("tailwater_bugs", Counter, |its| Count(its.bugs),
-        "Panics that ended one connection"),
-    worker("tailwater_reconnect_requests", Counter, |its| Count(its.reconnect_requests),
-        "Clients asked to connect anew because the relay stops"),
-    worker("tailwater_unlogged_lines", Counter, |its| Count(its.unlogged),
-        "Lines of the log that were left out"),
+];
+
+/// The others beside what each worker counts.
+#[rustfmt::skip]
+const SUMS: &[Metric] = &[
     metric("tailwater_closes", Counter, Source::Closes,
         "Connections closed, by the reasons of the log"),
     metric("tailwater_refusals", Counter, Source::Refusals,
         "Requests refused: connect, publish or play, by the reasons of the log"),
     metric("tailwater_limit_hits", Counter, Source::Limits,
         "What was refused, closed or left out for a limit"),
-    target("tailwater_push_streams", Gauge, |its| its.pushes,
-        "Streams that the target takes"),
-    target("tailwater_push_failures", Counter, |its| its.failures,
-        "Times the target could not be reached, refused a stream or was lost"),
-    target("tailwater_push_refusals", Counter, |its| its.refusals,
-        "Times the target refused a stream"),
-    target("tailwater_push_sent_bytes", Counter, |its| its.bytes_out,
-        "Bytes sent to the target"),
-    target("tailwater_push_skipped_bytes", Counter, |its| its.skipped_bytes,
-        "Bytes of streams that the target never got because it was slow"),
+];
+
+/// What is told of each stream.
+#[rustfmt::skip]
+const STREAMS: &[Metric] = &[
     stream("tailwater_stream_publishers", Gauge,
-        |its| its.owned.as_deref().map(|owned| Count((owned.state == State::Live).into())),
+        |its| its.owned.as_ref().map(|owned| Count((owned.state == State::Live).into())),
         "Publishers of the stream: 1, or 0 while it may come back"),
     stream("tailwater_stream_uptime_seconds", Gauge,
-        |its| its.owned.as_deref().map(|owned| Real(owned.uptime.as_secs_f64())),
+        |its| its.owned.as_ref().map(|owned| Real(owned.uptime.as_secs_f64())),
         "How long this life of the stream is"),
-    stream("tailwater_stream_received_bytes", Counter, |its| owned(its, |own| own.bytes_in),
-        "Bytes of the stream's messages, as players are sent them"),
-    stream("tailwater_stream_sent_bytes", Counter, |its| Some(Count(its.bytes_out)),
-        "Bytes sent to players and targets of the stream"),
-    stream("tailwater_stream_messages", Counter, |its| owned(its, |own| own.messages_in),
-        "Messages of the stream"),
-    stream("tailwater_stream_video_frames", Counter, |its| owned(its, |own| own.video_frames),
-        "Coded pictures"),
-    stream("tailwater_stream_audio_frames", Counter, |its| owned(its, |own| own.audio_frames),
-        "Coded audio"),
-    stream("tailwater_stream_key_frames", Counter, |its| owned(its, |own| own.key_frames),
-        "Pictures that a player may start at"),
     stream("tailwater_stream_key_frame_interval_seconds", Gauge,
-        |its| its.owned.as_deref()?.key_interval_ms.map(|ms| Real(f64::from(ms) / 1e3)),
-        "The time between the last two of these"),
-    stream("tailwater_stream_players", Gauge, |its| Some(Count(its.players)),
-        "Players of the stream, by whatever protocol"),
-    stream("tailwater_stream_http_players", Gauge, |its| Some(Count(its.http_players)),
-        "Those among them by HTTP and WebSocket"),
-    stream("tailwater_stream_pushes", Gauge, |its| Some(Count(its.pushes)),
-        "Targets that take the stream"),
-    stream("tailwater_stream_feeds", Gauge, |its| owned(its, |own| own.feeds),
-        "Workers that the stream is fed to"),
-    stream("tailwater_stream_gaps", Counter, |its| owned(its, |own| own.gaps),
-        "Times the publisher was away and came back"),
-    stream("tailwater_stream_skips", Counter, |its| Some(Count(its.skips)),
-        "Times a slow player of the stream was moved on to a key frame"),
-    stream("tailwater_stream_skipped_bytes", Counter, |its| Some(Count(its.skipped_bytes)),
-        "Bytes that these players never got"),
+        |its| its.owned.as_ref()?.key_interval_ms.map(|ms| Real(f64::from(ms) / 1e3)),
+        "The time between the last two key frames"),
     stream("tailwater_stream_delay_seconds", Gauge,
         |its| its.delay.map(|delay| Real(delay.as_secs_f64())),
         "How long ago players were given something new, at the worker where it was longest"),
 ];
 
+/// All metrics there are.
+pub fn table() -> Vec<Metric> {
+    let workers = counters(Gauges::ROWS, Source::Worker);
+    let targets = counters(TargetGauges::ROWS, Source::Target);
+    let streams = counters(StreamGauges::ROWS, Source::StreamRow);
+    let owned = counters(OwnedGauges::ROWS, Source::OwnedRow);
+    let (relay, sums, of_streams) = (RELAY.to_vec(), SUMS.to_vec(), STREAMS.to_vec());
+    [relay, workers, sums, targets, of_streams, streams, owned].concat()
+}
+
+/// The metrics among counters; `source` takes the number of the row.
+fn counters(rows: &'static [Row], source: fn(usize) -> Source) -> Vec<Metric> {
+    let rows = rows.iter().enumerate();
+    let metrics = rows.filter_map(|(number, row)| {
+        let kind = if row.is_total { Counter } else { Gauge };
+        Some(metric(row.metric?, kind, source(number), row.help))
+    });
+    metrics.collect()
+}
+
+/// The number of a row in the unit of metrics.
+fn in_unit((row, number): (&Row, u64)) -> Value {
+    match row.name.rsplit_once('_') {
+        Some((_, "ns")) => Real(seconds(number)),
+        Some((_, "ms")) => Real(number as f64 / 1e3),
+        _ => Count(number),
+    }
+}
+
 /// A label, and what is counted for it.
 type Counted = (&'static str, fn(&Gauges) -> u64);
-
-/// What counts against limits, by the name of the limit.
-const LIMITS: [Counted; 9] = [
-    ("max-connections", |its| its.refused),
-    ("max-per-address", |its| its.refused_address),
-    ("newcomers", |its| its.refused_newcomers),
-    ("memory-max", |its| its.refused_memory),
-    ("publishes", |its| its.refused_publishes),
-    ("fetches", |its| its.refused_fetches),
-    ("shed", |its| its.shed),
-    ("headers", |its| its.unkept_headers),
-    ("open-files", |its| its.accept_pauses),
-];
 
 /// What connections do.
 const ROLES: [Counted; 5] = [
@@ -388,15 +311,20 @@ impl Metric {
             Source::Refusals => &["request", "reason"],
             Source::Limits => &["limit"],
             Source::Target(_) => &["target"],
-            Source::Stream(_) => &["stream"],
+            Source::Stream(_) | Source::StreamRow(_) | Source::OwnedRow(_) => &["stream"],
         }
     }
 }
 
 /// The text of all metrics.
-pub fn text(answer: Answer, context: &Context<'_>, process: Process, format: Format) -> String {
+pub(super) fn text(
+    told: Vec<Option<Told>>,
+    context: &Context<'_>,
+    process: Process,
+    format: Format,
+) -> String {
     let mut registry = Registry::default();
-    let figures = Figures::new(answer, context, process, format);
+    let figures = Figures::new(told, context, process, format);
     registry.register_collector(Box::new(figures));
     let mut text = String::new();
     // Writing to a string does not fail.
@@ -415,31 +343,40 @@ struct Figures {
     process: Process,
     uptime_seconds: f64,
     draining: bool,
+    admin: Counters,
     live: u64,
     workers: Vec<Option<Gauges>>,
     closes: BTreeMap<&'static str, u64>,
     refusals: BTreeMap<(&'static str, &'static str), u64>,
-    targets: Vec<TargetReport>,
+    /// With what they are called.
+    targets: Vec<(String, TargetGauges)>,
     /// Streams with their names, those that are added up last.
-    streams: Vec<(Arc<str>, StreamReport)>,
+    streams: Vec<(Arc<str>, StreamRow)>,
 }
 
 impl Figures {
-    fn new(answer: Answer, context: &Context<'_>, process: Process, format: Format) -> Self {
-        let reports = api::reports(&answer);
+    fn new(
+        told: Vec<Option<Told>>,
+        context: &Context<'_>,
+        process: Process,
+        format: Format,
+    ) -> Self {
+        let reports = json::reports(&told);
         let workers: Vec<_> = reports.map(|report| report.map(|its| its.gauges)).collect();
         let live = workers.iter().flatten().map(|gauges| gauges.streams).sum();
+        let targets = context.targets.iter().cloned();
         Self {
             format,
             process,
             uptime_seconds: context.uptime.as_secs_f64(),
             draining: context.draining,
+            admin: context.counters,
             live,
             workers,
-            closes: api::closes(&answer),
-            refusals: api::refusals(&answer),
-            targets: api::targets(&answer),
-            streams: streams(answer),
+            closes: json::closes(&told),
+            refusals: json::refusals(&told),
+            targets: targets.zip(json::targets(&told, context)).collect(),
+            streams: streams(told),
         }
     }
 
@@ -461,9 +398,9 @@ impl Figures {
             }
             Source::Build => put(&[("version", VERSION)], Count(1)),
             Source::Relay(value) => put(&[], value(self)),
-            Source::Worker(value) => self
-                .gauges()
-                .try_for_each(|(worker, gauges)| put(&[("worker", &worker)], value(gauges))),
+            Source::Worker(row) => self.gauges().try_for_each(|(worker, gauges)| {
+                put(&[("worker", &worker)], in_unit(gauges.row(row)))
+            }),
             Source::Answers => {
                 let mut workers = self.workers.iter().enumerate();
                 workers.try_for_each(|(worker, gauges)| {
@@ -484,23 +421,40 @@ impl Figures {
             Source::Refusals => self.refusals.iter().try_for_each(|((asked, code), count)| {
                 put(&[("request", asked), ("reason", code)], Count(*count))
             }),
-            Source::Limits => LIMITS.iter().try_for_each(|(limit, count)| {
-                let hits = self.workers.iter().flatten().map(count).sum();
-                put(&[("limit", limit)], Count(hits))
-            }),
-            Source::Target(value) => self
+            Source::Limits => {
+                let limits = Gauges::ROWS.iter().map(|row| row.limit).enumerate();
+                let mut limits = limits.filter_map(|(row, limit)| Some((row, limit?)));
+                limits.try_for_each(|(row, limit)| {
+                    let workers = self.workers.iter().flatten();
+                    let hits = workers.map(|gauges| gauges.row(row).1).sum();
+                    put(&[("limit", limit)], Count(hits))
+                })
+            }
+            Source::Target(row) => self
                 .targets
                 .iter()
-                .try_for_each(|its| put(&[("target", &its.target)], Count(value(its)))),
-            Source::Stream(value) => {
-                self.streams
-                    .iter()
-                    .try_for_each(|(name, report)| match value(report) {
-                        Some(value) => put(&[("stream", name)], value),
-                        None => Ok(()),
-                    })
+                .try_for_each(|(target, its)| put(&[("target", target)], in_unit(its.row(row)))),
+            Source::Stream(value) => self.write_streams(put, value),
+            Source::StreamRow(row) => {
+                self.write_streams(put, |its| Some(in_unit(its.gauges.row(row))))
+            }
+            Source::OwnedRow(row) => {
+                self.write_streams(put, |its| Some(in_unit(its.owned?.gauges.row(row))))
             }
         }
+    }
+
+    /// A value of each stream that has it.
+    fn write_streams(
+        &self,
+        mut put: impl FnMut(&[(&str, &str)], Value) -> fmt::Result,
+        value: impl Fn(&StreamRow) -> Option<Value>,
+    ) -> fmt::Result {
+        let mut streams = self.streams.iter();
+        streams.try_for_each(|(name, row)| match value(row) {
+            Some(value) => put(&[("stream", name)], value),
+            None => Ok(()),
+        })
     }
 }
 
@@ -532,28 +486,27 @@ fn put_value(kind: Kind, out: &mut MetricEncoder<'_>, value: Value) -> fmt::Resu
     }
 }
 
-/// The streams of all workers, added up by name; those beyond the limit as one.
-fn streams(answer: Answer) -> Vec<(Arc<str>, StreamReport)> {
-    let mut by_name: BTreeMap<Arc<str>, StreamReport> = BTreeMap::new();
-    let mut others = StreamReport::default();
-    let mut has_others = false;
-    for told in answer.told.into_iter().flatten() {
+/// The streams that were ever published, added up by name; those beyond the limit as one. Names
+/// that nobody has published come from strangers and are told to nobody.
+fn streams(told: Vec<Option<Told>>) -> Vec<(Arc<str>, StreamRow)> {
+    let mut by_name: BTreeMap<Arc<str>, StreamRow> = BTreeMap::new();
+    let is_known = |row: &&StreamRow| {
+        let state = row.owned.map(|owned| owned.state);
+        !matches!(state, Some(State::Pulling | State::Waiting))
+    };
+    for told in told.into_iter().flatten() {
         let Told::Worker(report) = told else { continue };
-        for stream in &report.streams {
-            by_name.entry(stream.name.clone()).or_default().add(stream);
+        for row in report.streams.iter().filter(is_known) {
+            by_name.entry(row.name.clone()).or_default().add(row);
         }
-        others.add(&report.others);
-        has_others |= report.others.epoch > 0;
     }
     let mut streams: Vec<_> = by_name.into_iter().collect();
     if streams.len() > limits::METRIC_STREAMS_MAX {
-        streams.sort_by_key(|(_, report)| report.epoch);
-        for (_, report) in streams.drain(limits::METRIC_STREAMS_MAX..) {
-            others.add(&report);
+        streams.sort_by_key(|(_, row)| row.epoch);
+        let mut others = StreamRow::default();
+        for (_, row) in streams.drain(limits::METRIC_STREAMS_MAX..) {
+            others.add(&row);
         }
-        has_others = true;
-    }
-    if has_others {
         streams.push((OTHERS.into(), others));
     }
     streams
@@ -561,7 +514,7 @@ fn streams(answer: Answer) -> Vec<(Arc<str>, StreamReport)> {
 
 impl Collector for Figures {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        for metric in TABLE {
+        for metric in table() {
             let kind = match (metric.kind, self.format) {
                 (Counter, _) => MetricType::Counter,
                 (Info, Format::OpenMetrics) => MetricType::Info,
@@ -573,7 +526,7 @@ impl Collector for Figures {
                 Format::OpenMetrics => metric.name.to_owned(),
             };
             let out = encoder.encode_descriptor(&name, metric.help, None, kind)?;
-            self.write(metric, out)?;
+            self.write(&metric, out)?;
         }
         Ok(())
     }

@@ -1,33 +1,36 @@
-//! What is behind the admin port: which page a request is for, what has to be asked of the
-//! workers for it, and what the answer says. It knows no connection, reads no clock and opens
-//! nothing but files of /proc; what it is not given it does not tell.
+//! The operator's port: status page, metrics and API, served by one thread of its own, so that
+//! media threads know nothing of it but a [question](crate::worker::query) now and then.
 //!
 //! ```text
-//!   method, path, query --route--> Route --question--> Question --workers--> Answer
-//!                            |                                                 |
-//!                            +--> ApiError --> Response <-------answer---------+
+//!   server      sockets, deadlines, mail to the workers      connection   one of them
+//!     places    which connection gives way to another        access       who may ask: the token
+//!     route     path and query -> Route
+//!     query     Route -> questions to workers -> answers
+//!       list    which rows are on a page
+//!       json, metrics, process: what is shown
 //! ```
 //!
 //! Names of streams and clients come from strangers: they are escaped by the libraries that write
 //! JSON and metrics, and nothing here puts them into text itself.
 
-pub mod api;
+mod access;
+mod connection;
+pub mod json;
+pub mod list;
 pub mod metrics;
+mod places;
 pub mod process;
+pub mod query;
 pub mod route;
-
-pub use api::answer;
-pub use route::{ApiError, Route, route};
+pub mod server;
+pub mod token;
 
 use std::time::Duration;
 
 use crate::config::Config;
-use crate::http::response::Response;
+use crate::worker::bans::Bans;
 
-/// The API in the terms of OpenAPI 3.1, served as it is.
-pub const OPENAPI: &str = include_str!("openapi.json");
-
-/// What the relay is, for those who look; the same for each answer of a turn.
+/// What is known of the relay without asking a worker.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
     /// Milliseconds since 1970.
@@ -38,14 +41,23 @@ pub struct Context<'a> {
     pub draining: bool,
     /// The settings.
     pub config: &'a Config,
+    /// What is banned.
+    pub bans: &'a Bans,
+    /// What the target of each push rule is called.
+    pub targets: &'a [String],
+    /// What this port has counted.
+    pub counters: Counters,
 }
 
-/// JSON.
-pub const JSON: &str = "application/json";
-
-/// What `value` is in JSON.
-fn json(status: u16, value: &impl serde::Serialize) -> Response {
-    // Only maps whose keys are no strings cannot be written, and there are none.
-    let body = serde_json::to_vec(value).unwrap_or_default();
-    Response::new(status, JSON, body).with("Cache-Control", "no-store")
+/// What the operator's port counts of itself; no other figure has it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Counters {
+    /// Open connections.
+    pub connections: u64,
+    /// Requests.
+    pub requests: u64,
+    /// Bytes received.
+    pub bytes_in: u64,
+    /// Bytes sent.
+    pub bytes_out: u64,
 }

@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::json;
+use super::json::json;
+use super::list::{Cursor, Page, StreamSort};
 use super::metrics::Format;
 use crate::config::listen::Network;
+use crate::http::pages;
 use crate::http::response::Response;
 use crate::limits;
-use crate::report::{
-    BanTarget, ClientSort, Cursor, NewBan, Page, Question, Role, State, StreamSort, WantedClients,
-    WantedStreams,
-};
+use crate::worker::bans::{BanTarget, NewBan};
+use crate::worker::query::{ClientSort, Role, State, WantedClients};
 
 /// Where bans are; the only page for PUT.
 pub const BANS: &str = "/api/v1/bans";
@@ -24,10 +24,6 @@ const ROWS: usize = 100;
 /// What a request is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route {
-    /// That the process lives.
-    Healthz,
-    /// That it takes clients.
-    Readyz,
     /// Figures for Prometheus, in this format.
     Metrics(Format),
     /// What the API is.
@@ -110,7 +106,7 @@ impl ApiError {
         Self::new(409, "full", message)
     }
 
-    /// The workers did not answer, or too many questions are open.
+    /// The workers did not answer.
     pub fn busy() -> Self {
         Self::new(503, "busy", "the workers do not answer; try again")
     }
@@ -136,27 +132,25 @@ impl ApiError {
     }
 }
 
-impl Route {
-    /// What the workers have to be asked; None when the answer is known without them.
-    pub fn question(&self) -> Option<Question> {
-        Some(match self.clone() {
-            Self::Healthz | Self::Readyz | Self::OpenApi | Self::Config => return None,
-            Self::Metrics(_) => Question::Metrics,
-            Self::Workers => Question::Workers,
-            Self::Streams { wanted, page } => Question::Streams { wanted, page },
-            Self::Stream(name) => Question::Stream(name),
-            Self::Clients { wanted, page } => Question::Clients { wanted, page },
-            Self::Client(id) => Question::Client(id),
-            Self::Kick { id, ban } => Question::Kick { id, ban },
-            Self::Bans => Question::Bans,
-            Self::Ban(ban) => Question::Ban(ban),
-            Self::Lift(target) => Question::Lift(target),
-        })
-    }
+/// Which streams.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WantedStreams {
+    /// Those of this app.
+    pub app: Option<String>,
+    /// Those whose name has this in it, in whatever case; in lower case here.
+    pub text: Option<String>,
+    /// Those in this state.
+    pub state: Option<State>,
+    /// What they are sorted by.
+    pub sort: StreamSort,
+}
 
-    /// Whether it is answered to anybody who reaches the port.
-    pub fn is_open(&self) -> bool {
-        matches!(self, Self::Healthz | Self::Readyz)
+/// What is at `path` for everybody who reaches the port: health, and the page with what belongs to
+/// it. The page holds no figures: it asks for those, with the token.
+pub fn public(path: &str, is_draining: bool) -> Option<Response> {
+    match path {
+        "/" => Some(pages::status()),
+        _ => Response::health(path, is_draining).or_else(|| pages::file(path)),
     }
 }
 
@@ -188,34 +182,32 @@ pub fn route(method: &str, path: &str, query: &str, accept: &str) -> Result<Rout
             }
         }
         (BANS, _) => Route::Bans,
-        ("/healthz", _) => Route::Healthz,
-        ("/readyz", _) => Route::Readyz,
         ("/metrics", _) => Route::Metrics(Format::of_accept(accept)),
         ("/api/v1/openapi.json", _) => Route::OpenApi,
         ("/api/v1/config", _) => Route::Config,
         ("/api/v1/workers", _) => Route::Workers,
-        ("/api/v1/streams", _) => Route::Streams {
-            wanted: WantedStreams {
+        ("/api/v1/streams", _) => {
+            let sort = asked.one_of("sort", StreamSort::ALL, StreamSort::name)?;
+            let wanted = WantedStreams {
                 app: asked.text("app"),
                 text: asked.part()?,
-                state: asked.one_of("state", &State::ALL, State::name)?,
-                sort: asked
-                    .one_of("sort", StreamSort::ALL, StreamSort::name)?
-                    .unwrap_or_default(),
-            },
-            page: asked.page()?,
-        },
-        ("/api/v1/clients", _) => Route::Clients {
-            wanted: WantedClients {
+                state: asked.one_of("state", State::ALL, State::name)?,
+                sort: sort.unwrap_or_default(),
+            };
+            let page = asked.page(wanted.sort == StreamSort::Name)?;
+            Route::Streams { wanted, page }
+        }
+        ("/api/v1/clients", _) => {
+            let sort = asked.one_of("sort", ClientSort::ALL, ClientSort::name)?;
+            let wanted = WantedClients {
                 stream: asked.text("stream").map(Arc::from),
-                role: asked.one_of("role", &Role::ALL, Role::name)?,
+                role: asked.one_of("role", Role::ALL, Role::name)?,
                 text: asked.part()?,
-                sort: asked
-                    .one_of("sort", ClientSort::ALL, ClientSort::name)?
-                    .unwrap_or_default(),
-            },
-            page: asked.page()?,
-        },
+                sort: sort.unwrap_or_default(),
+            };
+            let page = asked.page(wanted.sort == ClientSort::Id)?;
+            Route::Clients { wanted, page }
+        }
         (path, _) => {
             let name = path.strip_prefix("/api/v1/streams/");
             let name = name.and_then(decoded).filter(|name| !name.is_empty());
@@ -304,7 +296,8 @@ impl Asked {
         number.map(Some).ok_or_else(message)
     }
 
-    fn page(&mut self) -> Result<Page, ApiError> {
+    /// The page of a list that is sorted by its keys alone, if `by_key`.
+    fn page(&mut self, by_key: bool) -> Result<Page, ApiError> {
         let limit = self.number("limit", 1, limits::PAGE_ROWS_MAX as u64)?;
         let offset = self.number("offset", 0, u64::from(u32::MAX))?;
         let order = self.one_of("order", &["asc", "desc"], |order| order)?;
@@ -315,6 +308,7 @@ impl Asked {
             limit: limit.map_or(ROWS, size),
             offset: offset.map_or(0, size),
             descending: order == Some("desc"),
+            by_key,
             after: after.transpose()?,
         })
     }
@@ -398,8 +392,6 @@ mod tests {
     #[test]
     fn paths_lead_to_pages_and_no_others() {
         for (path, wanted) in [
-            ("/healthz", Ok(Route::Healthz)),
-            ("/readyz", Ok(Route::Readyz)),
             ("/metrics", Ok(Route::Metrics(Format::Classic))),
             ("/api/v1/openapi.json", Ok(Route::OpenApi)),
             ("/api/v1/config", Ok(Route::Config)),
@@ -426,6 +418,7 @@ mod tests {
             ("", Err(404)),
         ] {
             assert_eq!(get(path, ""), wanted, "{path}");
+            assert_eq!(public(path, false).is_some(), path == "/", "{path}");
         }
     }
 
@@ -434,6 +427,7 @@ mod tests {
         let page = |limit, offset| Page {
             limit,
             offset,
+            by_key: true,
             ..Page::default()
         };
         let streams = |app: Option<&str>, page| {
@@ -475,6 +469,7 @@ mod tests {
         };
         let page = Page {
             descending: true,
+            by_key: false,
             after: Cursor::parse("7.live/a.b"),
             ..page(100, 0)
         };
@@ -498,6 +493,7 @@ mod tests {
         ] {
             let page = Page {
                 limit: 100,
+                by_key: wanted.sort == ClientSort::Id,
                 ..Page::default()
             };
             let route = Ok(Route::Clients { wanted, page });
@@ -522,7 +518,7 @@ mod tests {
             let routed = route(method, "/api/v1/clients/7", "", "");
             assert_eq!(routed.map_err(|error| error.status), Err(405), "{method}");
         }
-        assert_eq!(route("HEAD", "/healthz", "", ""), Ok(Route::Healthz));
+        assert_eq!(route("HEAD", "/api/v1/bans", "", ""), Ok(Route::Bans));
     }
 
     #[test]

@@ -20,7 +20,7 @@ use super::origin;
 use super::path;
 use super::request::{Request, is_token};
 use super::response::Response;
-use super::session::{HttpSession, Plane};
+use super::session::HttpSession;
 use crate::limits;
 
 /// Flag: a stream goes out over WebSocket before the input begins.
@@ -192,7 +192,7 @@ struct Run {
 impl Run {
     fn new(flags: u8) -> Self {
         let mut run = Self {
-            session: HttpSession::new(Plane::Streams),
+            session: HttpSession::default(),
             is_late: flags & LATE != 0,
             reached: Reached::default(),
         };

@@ -19,7 +19,6 @@ pub mod path;
 pub mod request;
 pub mod response;
 pub mod session;
-pub mod token;
 pub mod websocket;
 
 use std::fmt;

@@ -40,6 +40,17 @@ impl Response {
         Self::new(status, "text/plain; charset=utf-8", body)
     }
 
+    /// What is at `path`, if that is where the relay says that it lives and, unless it stops, that
+    /// it takes clients.
+    pub fn health(path: &str, is_draining: bool) -> Option<Self> {
+        Some(match path {
+            "/healthz" => Self::text(200, "ok"),
+            "/readyz" if is_draining => Self::text(503, "draining"),
+            "/readyz" => Self::text(200, "ready"),
+            _ => return None,
+        })
+    }
+
     /// The same with one more header field; without line breaks, which would begin another.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: &str) -> Self {

@@ -24,19 +24,9 @@ use crate::limits;
 use crate::limits::bucket::Bucket;
 use crate::rtmp::Outbox;
 
-/// What a listener serves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Plane {
-    /// Streams, and the page that plays them: for everybody.
-    Streams,
-    /// Figures and the doors that go with them: for the operator.
-    Admin,
-}
-
 /// See the module text.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct HttpSession {
-    plane: Plane,
     state: State,
     /// What has come and is not read.
     input: Vec<u8>,
@@ -54,15 +44,16 @@ pub struct HttpSession {
     asked: Asked,
     /// The peer is this proxy, which is believed who the client is.
     proxy: Option<SocketAddr>,
-    /// The peer has shown that it may ask what not everybody may.
-    has_right: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum State {
+    #[default]
     Idle,
     Asked,
-    Streaming { is_websocket: bool },
+    Streaming {
+        is_websocket: bool,
+    },
     Done,
 }
 
@@ -87,25 +78,6 @@ impl Asked {
 }
 
 impl HttpSession {
-    /// A connection that has been accepted.
-    pub fn new(plane: Plane) -> Self {
-        Self {
-            plane,
-            state: State::Idle,
-            input: Vec::new(),
-            is_part: false,
-            unread: 0,
-            surplus: 0,
-            out: Outbox::default(),
-            now: Duration::ZERO,
-            rate: Bucket::default(),
-            was_asked: false,
-            asked: Asked::default(),
-            proxy: None,
-            has_right: false,
-        }
-    }
-
     /// Says that the peer is a proxy that is believed who its clients are.
     pub fn set_proxy(&mut self, proxy: SocketAddr) {
         self.proxy = Some(proxy);
@@ -114,21 +86,6 @@ impl HttpSession {
     /// The proxy that the peer is.
     pub fn proxy(&self) -> Option<SocketAddr> {
         self.proxy
-    }
-
-    /// Says that the peer may ask what not everybody may.
-    pub fn grant(&mut self) {
-        self.has_right = true;
-    }
-
-    /// Whether the peer has shown that it may ask what not everybody may.
-    pub fn has_right(&self) -> bool {
-        self.has_right
-    }
-
-    /// What its listener serves.
-    pub fn plane(&self) -> Plane {
-        self.plane
     }
 
     /// The time since any moment that is always the same.

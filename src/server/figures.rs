@@ -3,7 +3,7 @@
 
 use std::io::{self, Write};
 
-use crate::stats::{Gauges, TargetGauges, WorkerStats};
+use crate::stats::{Gauges, Line, Row, TargetGauges, WorkerStats};
 
 /// What all workers have counted together.
 #[derive(Debug)]
@@ -43,70 +43,34 @@ impl Figures {
         seconds: f64,
         labels: &[String],
     ) -> io::Result<()> {
-        let rate = |now: u64, before: u64| 8.0 * now.saturating_sub(before) as f64 / seconds;
-        self.write_all_together(out, &before.all, rate)?;
+        write!(out, "stats")?;
+        write_rows(out, self.all.rows().zip(before.all.rows()), seconds)?;
         for ((now, before), label) in self.targets.iter().zip(&before.targets).zip(labels) {
-            writeln!(
-                out,
-                "push target={label} pushes={} failures={} refusals={} connections={} \
-                 out_bps={:.0} skipped_bytes={}",
-                now.streams,
-                now.failures,
-                now.refusals,
-                now.connections,
-                rate(now.bytes_out, before.bytes_out),
-                now.skipped_bytes,
-            )?;
+            write!(out, "push target={label}")?;
+            write_rows(out, now.rows().zip(before.rows()), seconds)?;
         }
         Ok(())
     }
+}
 
-    fn write_all_together(
-        &self,
-        out: &mut impl Write,
-        before: &Gauges,
-        rate: impl Fn(u64, u64) -> f64,
-    ) -> io::Result<()> {
-        let now = &self.all;
-        write!(
-            out,
-            "stats streams={} publishers={} players={} connections={} in_bps={:.0} \
-             out_bps={:.0} dropped={} dropped_bytes={} violations={} pace_ms={}",
-            now.streams,
-            now.publishers,
-            now.players,
-            now.connections,
-            rate(now.bytes_in, before.bytes_in),
-            rate(now.bytes_out, before.bytes_out),
-            now.skips,
-            now.skipped_bytes,
-            now.violations,
-            now.pace_ms,
-        )?;
-        let limits = [
-            ("pulls", now.pulls),
-            ("pull_failures", now.pull_failures),
-            ("pushes", now.pushes),
-            ("push_failures", now.push_failures),
-            ("push_refusals", now.push_refusals),
-            ("refused", now.refused),
-            ("refused_address", now.refused_address),
-            ("refused_newcomers", now.refused_newcomers),
-            ("refused_memory", now.refused_memory),
-            ("refused_publishes", now.refused_publishes),
-            ("refused_fetches", now.refused_fetches),
-            ("shed", now.shed),
-            ("held_bytes", now.held_bytes),
-            ("unkept_headers", now.unkept_headers),
-            ("unlogged", now.unlogged),
-            ("accept_pauses", now.accept_pauses),
-            ("bugs", now.bugs),
-        ];
-        for (name, value) in limits {
-            write!(out, " {name}={value}")?;
+/// Writes what belongs into a line, and its end.
+fn write_rows<'a>(
+    out: &mut impl Write,
+    rows: impl Iterator<Item = ((&'a Row, u64), (&'a Row, u64))>,
+    seconds: f64,
+) -> io::Result<()> {
+    for ((row, now), (_, before)) in rows {
+        let name = row.line_name();
+        match row.line {
+            Line::None => {}
+            Line::Own | Line::Number(_) => write!(out, " {name}={now}")?,
+            Line::Rate(_) => {
+                let rate = 8.0 * now.saturating_sub(before) as f64 / seconds;
+                write!(out, " {name}={rate:.0}")?;
+            }
         }
-        writeln!(out)
     }
+    writeln!(out)
 }
 
 #[cfg(test)]
@@ -121,7 +85,7 @@ mod tests {
             ..Gauges::default()
         };
         let target = TargetGauges {
-            streams: 1,
+            pushes: 1,
             refusals: 2,
             failures: 3,
             connections: 4,

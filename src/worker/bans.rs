@@ -6,13 +6,60 @@
     reason = "bans are of the whole process, and looked up for a new connection or role"
 )]
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use log::info;
+use serde::Serialize;
+
+use crate::config::listen::Network;
 use crate::limits;
-use crate::report::{BanReport, BanTarget, NewBan};
+
+/// What may be banned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BanTarget {
+    /// Nobody publishes this stream, and it is not fetched.
+    Stream(Arc<str>),
+    /// Nobody connects from here.
+    Network(Network),
+}
+
+impl fmt::Display for BanTarget {
+    /// As the log has it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stream(name) => write!(f, "stream={name:?}"),
+            Self::Network(network) => write!(f, "address={network}"),
+        }
+    }
+}
+
+/// A ban that is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewBan {
+    /// Who or what.
+    pub target: BanTarget,
+    /// For how long; None until it is lifted.
+    pub time: Option<Duration>,
+    /// What those are told it is for; may be empty.
+    pub reason: String,
+}
+
+/// A ban in force, as the JSON API shows it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct BanReport {
+    /// The stream, if it is for one.
+    pub stream: Option<Arc<str>>,
+    /// The address or network, if it is for one.
+    pub address: Option<String>,
+    /// For how long it will be in force; None until it is lifted.
+    pub seconds_left: Option<u64>,
+    /// What those are told it is for; may be empty.
+    pub reason: String,
+}
 
 /// See the module text. Times are those since the relay began.
 #[derive(Debug, Default)]
@@ -55,9 +102,20 @@ impl Ban {
 }
 
 impl Bans {
-    /// Adds a ban, or replaces the one of the same target; false when there are
+    /// Adds a ban, or replaces the one of the same target, and logs it; false when there are
     /// [`limits::BANS_MAX`].
     pub fn add(&self, ban: &NewBan, now: Duration) -> bool {
+        let is_added = self.put(ban, now);
+        if is_added {
+            let time = ban.time.map(|time| format!("{} s", time.as_secs()));
+            let time = time.unwrap_or_else(|| "until lifted".to_owned());
+            let (target, reason) = (&ban.target, &ban.reason);
+            info!("banned {target} for=\"{time}\" reason={reason:?}");
+        }
+        is_added
+    }
+
+    fn put(&self, ban: &NewBan, now: Duration) -> bool {
         let mut list = self.lock();
         list.retain(|old| !old.is_over(now) && old.target != ban.target);
         let has_room = list.len() < limits::BANS_MAX;
@@ -73,14 +131,18 @@ impl Bans {
         has_room
     }
 
-    /// Ends a ban early; false when there is none.
+    /// Ends a ban early, and logs it; false when there is none.
     pub fn lift(&self, target: &BanTarget, now: Duration) -> bool {
         let mut list = self.lock();
         list.retain(|ban| !ban.is_over(now));
         let before = list.len();
         list.retain(|ban| ban.target != *target);
         self.count.store(list.len(), Ordering::Release);
-        list.len() < before
+        let is_lifted = list.len() < before;
+        if is_lifted {
+            info!("ban lifted {target}");
+        }
+        is_lifted
     }
 
     /// The bans in force, the oldest first.
@@ -152,7 +214,6 @@ pub(super) fn of_name(name: &Arc<str>, time: Duration) -> NewBan {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::listen::Network;
 
     const START: Duration = Duration::from_secs(10);
 

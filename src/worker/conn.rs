@@ -41,8 +41,6 @@ pub struct Conn<S> {
     pub(super) session: Session,
     /// `None` unless this relay has opened it.
     pub(super) outbound: Option<Box<Outbound>>,
-    /// It came to the admin listener.
-    pub(super) is_admin: bool,
     /// The relays that it has come through, when it is that of one.
     pub(super) via: Option<Box<Via>>,
     /// Bytes that were received and not parsed; none when there are none.
@@ -186,7 +184,6 @@ impl<S: Transport> Conn<S> {
             peer,
             session,
             outbound: None,
-            is_admin: false,
             via: None,
             ring: None,
             half_sent: SmallVec::new(),

@@ -15,7 +15,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -39,16 +39,13 @@ use super::pace::Pacer;
 use super::queries::Queries;
 use super::refusal::Refusals;
 use super::registry::Registry;
-use super::report::Questions;
 use super::session::Session;
 use super::table::Streams;
 use super::timers::{Timer, Timers};
 use super::turn::STATS_EVERY;
-use crate::admin::Route;
 use crate::config::Config;
 use crate::edge::hops;
 use crate::edge::rule;
-use crate::http::token::Token;
 use crate::limits;
 use crate::logging::{self, quoted};
 use crate::net::ring::RingPool;
@@ -81,8 +78,8 @@ pub struct Shared<S> {
     born: OnceLock<Instant>,
     /// When the relay began, in milliseconds since 1970.
     pub began_ms: u64,
-    /// What a request to the admin listener has to show, if anything.
-    pub admin_token: Option<Token>,
+    /// The relay stops.
+    pub draining: AtomicBool,
     /// What the operator has banned.
     pub bans: Bans,
     /// What origins do not have.
@@ -109,7 +106,7 @@ impl<S> Shared<S> {
         let targets = target_labels.len();
         Self {
             began_ms: 0,
-            admin_token: None,
+            draining: AtomicBool::new(false),
             bans: Bans::default(),
             missing: Missing::default(),
             queries: Queries::default(),
@@ -126,6 +123,12 @@ impl<S> Shared<S> {
             stats: (0..workers).map(|_| WorkerStats::new(targets)).collect(),
             target_labels,
         }
+    }
+
+    /// The time since the first worker began; zero before that.
+    pub fn uptime(&self, now: Instant) -> Duration {
+        let born = self.born.get();
+        born.map_or(Duration::ZERO, |born| now.saturating_duration_since(*born))
     }
 }
 
@@ -175,18 +178,12 @@ pub struct Core<S> {
     pub(super) targets: List<PushRuleId, TargetGauges>,
     pub(super) closes: Closes,
     pub(super) refusals: Refusals,
-    /// What this worker has asked the others.
-    pub(super) questions: Questions,
     /// Nothing new begins any more.
     pub(super) draining: bool,
     /// When everybody is told and closed, ...
     pub(super) drain_at: Option<Instant>,
     /// ... and that it was done.
     pub(super) drained: bool,
-    /// Questions to the workers, who waits for the answer, and what it is to be made into.
-    pub(super) asked_by_http: Vec<(u64, ConnId, Route)>,
-    /// Connections to the admin listener.
-    pub(super) admins: Vec<ConnId>,
     /// Newcomers by HTTP that wait for a request, by id: the oldest first.
     pub(super) idle_http: BTreeMap<u64, ConnId>,
     /// Fetched streams that nobody plays any more.
@@ -263,12 +260,9 @@ impl<S: Transport> Core<S> {
             gauges: Gauges::default(),
             closes: Closes::new(),
             refusals: Refusals::new(),
-            questions: Questions::default(),
             draining: false,
             drain_at: None,
             drained: false,
-            asked_by_http: Vec::new(),
-            admins: Vec::new(),
             idle_http: BTreeMap::new(),
             lingering: Lingering::default(),
             notes,
@@ -310,7 +304,7 @@ impl<S: Transport> Core<S> {
     }
 
     pub(super) fn insert_accepted(&mut self, conn: Conn<S>) -> ConnId {
-        self.gauges.accepted += u64::from(!conn.is_admin);
+        self.gauges.accepted += 1;
         let (id, peer) = (conn.id, conn.peer);
         debug!("conn={id} accepted peer={peer} worker={}", self.worker);
         self.insert(conn)
@@ -527,7 +521,7 @@ impl<S: Transport> Core<S> {
 
     /// Whether everything is told and closed.
     pub fn is_drained(&self) -> bool {
-        self.draining && self.conns.len() == self.admins.len()
+        self.draining && self.conns.len() == 0
     }
 
     /// How many publishers and players there are: `(publishers, players)`.
@@ -571,9 +565,7 @@ impl<S: Transport> Core<S> {
             );
         }
         self.gauges.violations += u64::from(reason.is_violation());
-        if !conn.is_admin {
-            self.closes.count(code);
-        }
+        self.closes.count(code);
         let until = self.now + limits::LINGER;
         // First of all: should anything panic from here on, it is known that it was to go.
         self.conns[key].closing = Some(until);
@@ -612,7 +604,6 @@ impl<S: Transport> Core<S> {
                 self.rings.give_back(ring);
             }
             let admission = &self.shared.admission;
-            self.admins.retain(|&admin| admin != key);
             self.idle_http.remove(&conn.id);
             if let Some(outbound) = conn.outbound {
                 if outbound.is_push() {
@@ -620,7 +611,7 @@ impl<S: Transport> Core<S> {
                 } else {
                     admission.leave_pull(outbound.charged, self.uptime());
                 }
-            } else if !conn.is_admin {
+            } else {
                 admission.leave(counted, newcomer, self.uptime());
             }
         }
@@ -687,8 +678,7 @@ impl<S: Transport> Core<S> {
         self.gauges.pulls = pulls.count() as u64;
         self.gauges.pushes = pushes;
         self.gauges.players = (self.streams.players() as u64).saturating_sub(pushes);
-        self.gauges.connections = (self.conns.len() - self.admins.len()) as u64;
-        self.gauges.admin_connections = self.admins.len() as u64;
+        self.gauges.connections = self.conns.len() as u64;
         self.gauges.pace_ms = u64::try_from(self.pacer.pace().as_millis()).unwrap_or(u64::MAX);
     }
 }

@@ -38,11 +38,10 @@ impl<S: Transport> Core<S> {
                         self.contained_stream(index, |core| core.check_stream(index));
                     }
                 }
-                Timer::Question(id) => self.give_up_asking(id),
             }
         }
         debug_assert!(
-            self.timers.len() <= self.conns.len() + self.streams.len() + self.questions.len(),
+            self.timers.len() <= self.conns.len() + self.streams.len(),
             "a timer belongs to something that waits"
         );
     }
@@ -212,15 +211,12 @@ impl<S: Transport> Core<S> {
     }
 
     /// Since when and how long a connection may be without a role. By HTTP that counts from the
-    /// beginning, however much it asks for meanwhile; an operator may go on asking.
+    /// beginning, however much it asks for meanwhile.
     pub(super) fn role_time(&self, key: ConnId) -> (Instant, Duration) {
         let conn = &self.conns[key];
         let time = self.setup_time(key);
         match &conn.session {
-            Session::Http(_) if !conn.is_admin => (conn.accepted_at, time),
-            Session::Http(http) if !http.has_right() => {
-                (conn.accepted_at, time.min(limits::ADMIN_UNKNOWN_TIME))
-            }
+            Session::Http(_) => (conn.accepted_at, time),
             _ => (conn.idle_since, time),
         }
     }

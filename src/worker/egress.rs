@@ -132,7 +132,6 @@ impl<S: Transport> Core<S> {
 
     /// Writes to every connection on the woken list.
     pub(super) fn serve_woken(&mut self) {
-        self.answer_questions();
         let mut woken = std::mem::take(&mut self.woken);
         for key in woken.drain(..) {
             self.contained(key, Step::Other, |core| core.serve_one_woken(key));
@@ -172,7 +171,7 @@ impl<S: Transport> Core<S> {
         }
         match conn.send(&[], self.now) {
             Ok(sent) => {
-                self.count_replies(key, sent.bytes);
+                self.gauges.bytes_out += sent.bytes as u64;
                 let conn = &mut self.conns[key];
                 let may_be_heard = conn.session.http().is_some_and(|http| http.has_more());
                 if conn.writable && conn.has_pending() {
@@ -191,22 +190,12 @@ impl<S: Transport> Core<S> {
         }
     }
 
-    /// Counts bytes sent to a connection that no log feeds.
-    fn count_replies(&mut self, key: ConnId, bytes: usize) {
-        let counter = if self.conns[key].is_admin {
-            &mut self.gauges.admin_bytes_out
-        } else {
-            &mut self.gauges.bytes_out
-        };
-        *counter += bytes as u64;
-    }
-
     /// Sends what a closing connection is owed, then the end of the stream.
     fn finish(&mut self, key: ConnId) {
         let conn = &mut self.conns[key];
         if conn.writable && conn.has_pending() {
             match conn.send(&[], self.now) {
-                Ok(sent) => self.count_replies(key, sent.bytes),
+                Ok(sent) => self.gauges.bytes_out += sent.bytes as u64,
                 Err(_) => {
                     self.remove(key);
                     return;

@@ -195,8 +195,7 @@ impl<S: Transport> Core<S> {
         match (index, mail) {
             (_, Mail::Adopt(_) | Mail::Drain) => debug_assert!(false, "the event loop's"),
             (_, Mail::Resolved { id, addresses }) => self.resolved(id, addresses),
-            (_, Mail::Ask { id, from, inquiry }) => self.asked(id, from, *inquiry),
-            (_, Mail::Told { id, worker, told }) => self.heard(id, worker, *told),
+            (_, Mail::Ask(ask)) => self.answer_operator(*ask),
             (Some(index), mail) => self.contained_stream(index, |core| core.take(index, mail)),
             // It was given up while the letter was on its way.
             (None, Mail::Subscribe { name, from, .. }) => {
@@ -273,11 +272,7 @@ impl<S: Transport> Core<S> {
                     }
                 }
             }
-            Mail::Adopt(_)
-            | Mail::Drain
-            | Mail::Resolved { .. }
-            | Mail::Ask { .. }
-            | Mail::Told { .. } => {}
+            Mail::Adopt(_) | Mail::Drain | Mail::Resolved { .. } | Mail::Ask(_) => {}
         }
     }
 

@@ -243,12 +243,7 @@ impl<S: Transport> Core<S> {
                     conn.readable = count == room || conn.hung_up;
                     conn.last_read = self.now;
                     conn.bytes_in += count as u64;
-                    let counter = if conn.is_admin {
-                        &mut self.gauges.admin_bytes_in
-                    } else {
-                        &mut self.gauges.bytes_in
-                    };
-                    *counter += count as u64;
+                    self.gauges.bytes_in += count as u64;
                     self.pacer.work().read += count as u64;
                     bytes_left = bytes_left.saturating_sub(count);
                     if !self.streams.has_role(key) {

@@ -1,4 +1,4 @@
-//! Mail between workers: the only way anything crosses from one to another.
+//! Mail to workers: the only way anything crosses from one to another, or from another thread.
 //!
 //! A worker collects what it has to say during a turn and posts it once at the end: one lock,
 //! held for a swap, and one wake-up for each receiver. Streams travel as references to frozen
@@ -23,7 +23,7 @@ use smallvec::SmallVec;
 
 use super::conn::Conn;
 use super::ids::WorkerId;
-use crate::report::{Inquiry, Told};
+use super::query::Ask;
 use crate::stream::headers::Headers;
 use crate::stream::log::{Frame, Snapshot};
 
@@ -135,24 +135,8 @@ pub enum Mail<S> {
         /// The addresses, or why there are none.
         addresses: Result<Vec<SocketAddr>, String>,
     },
-    /// Somebody wants to know something, or have something done.
-    Ask {
-        /// To be given back with the answer.
-        id: u64,
-        /// Who asks.
-        from: WorkerId,
-        /// What.
-        inquiry: Box<Inquiry>,
-    },
-    /// The answer to that.
-    Told {
-        /// Which question.
-        id: u64,
-        /// Who answers.
-        worker: WorkerId,
-        /// What.
-        told: Box<Told>,
-    },
+    /// The operator wants to know something, or have something done.
+    Ask(Box<Ask>),
     /// Stop: tell everybody and close.
     Drain,
 }
@@ -161,11 +145,7 @@ impl<S> Mail<S> {
     /// The stream it is about, if it is about one.
     pub fn stream(&self) -> Option<&Arc<str>> {
         match self {
-            Self::Adopt(_)
-            | Self::Drain
-            | Self::Resolved { .. }
-            | Self::Ask { .. }
-            | Self::Told { .. } => None,
+            Self::Adopt(_) | Self::Drain | Self::Resolved { .. } | Self::Ask(_) => None,
             Self::Subscribe { name, .. }
             | Self::Unsubscribe { name, .. }
             | Self::Snapshot { name, .. }

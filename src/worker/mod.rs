@@ -19,11 +19,10 @@
 //!       audit      what mail has not brought about
 //!       line       servers that are called: pull, changeover, probe, push
 //!       places     who may come in, by HTTP as well, and who gives way
-//!     listing      which rows a page of a list has
-//!     report       what others want to know; kicks and bans
+//!     query        what the operator asks; rows: what is copied for it; kick: whom it ends
 //!     ids, collections: the types of what there is many of, and tables by them
 //!     mail, registry, admission, shares, bans, handshakes, ended, refusal, notes, pace, timers,
-//!     table, conn, session, form, fault
+//!     table, conn, session, form, fault, counters
 //!     lingering    fetched streams that nobody plays any more
 //!     fetches, missing, queries: what players may have origins asked for
 //! ```
@@ -39,6 +38,7 @@ pub mod collections;
 pub mod conn;
 mod contain;
 pub mod core;
+mod counters;
 mod deadlines;
 mod drain;
 mod egress;
@@ -52,9 +52,9 @@ mod handshakes;
 mod http;
 pub mod ids;
 mod ingress;
+mod kick;
 pub mod line;
 mod lingering;
-mod listing;
 pub mod mail;
 mod memory;
 pub mod missing;
@@ -65,10 +65,11 @@ mod probe;
 mod pull;
 mod push;
 pub mod queries;
+pub mod query;
 mod refusal;
 pub mod registry;
-mod report;
 mod request;
+mod rows;
 mod session;
 mod shares;
 mod shedding;

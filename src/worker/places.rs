@@ -2,8 +2,7 @@
 //! place one takes that comes through a proxy.
 //!
 //! A connection by HTTP that waits for a request can be closed at any time, and its client opens
-//! another; one that waits to publish or play cannot. Operators come in when nobody else does: on
-//! the admin listener, peers that have not shown the right to ask anything go first.
+//! another; one that waits to publish or play cannot.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::Ordering;
@@ -18,40 +17,28 @@ use super::ids::ConnId;
 use super::memory::Pressure;
 use super::session::Session;
 use crate::http::request::Request;
-use crate::http::session::{HttpSession, Plane};
+use crate::http::session::HttpSession;
 use crate::limits;
 use crate::net::transport::Transport;
 
 impl<S: Transport> Core<S> {
     /// Takes a new connection that speaks HTTP; its slab key, or None when it may not come in.
-    pub fn accept_http(&mut self, socket: S, peer: SocketAddr, plane: Plane) -> Option<ConnId> {
-        let is_admin = plane == Plane::Admin;
+    pub fn accept_http(&mut self, socket: S, peer: SocketAddr) -> Option<ConnId> {
         let is_proxy = self.is_proxy(peer.ip());
         let counted = if is_proxy { NO_ADDRESS } else { peer };
-        let admitted = match plane {
-            Plane::Streams => self.admit(counted, Protocol::Http),
-            Plane::Admin => self.admit_admin(),
-        };
-        if let Err(refusal) = admitted {
+        if let Err(refusal) = self.admit(counted, Protocol::Http) {
             self.note_refusal(refusal, peer);
             return None;
         }
         let id = self.shared.next_id.fetch_add(1, Ordering::Relaxed);
-        let mut session = HttpSession::new(plane);
+        let mut session = HttpSession::default();
         if is_proxy {
             session.set_proxy(peer);
         }
         let session = Session::Http(Box::new(session));
-        let mut conn = Conn::new(id, socket, peer, session, self.now);
-        conn.is_admin = is_admin;
-        conn.is_newcomer = !is_admin;
+        let conn = Conn::new(id, socket, peer, session, self.now);
         let key = self.insert_accepted(conn);
-        if is_admin {
-            self.admins.push(key);
-            self.arm(key, self.now + limits::ADMIN_UNKNOWN_TIME);
-        } else {
-            self.idle_http.insert(id, key);
-        }
+        self.idle_http.insert(id, key);
         Some(key)
     }
 
@@ -103,39 +90,6 @@ impl<S: Transport> Core<S> {
         });
     }
 
-    /// Makes room for one more connection to the admin listener: of those that have not shown the
-    /// right to ask anything, the oldest goes of the address that has most of them; if all have,
-    /// the oldest idle one.
-    fn admit_admin(&mut self) -> Result<(), Refusal> {
-        let unknown = self.admins.iter().copied();
-        let unknown: Vec<ConnId> = unknown.filter(|&key| !self.has_right(key)).collect();
-        let is_full = self.admins.len() >= limits::ADMIN_CONNECTIONS_MAX;
-        if !is_full && unknown.len() < limits::ADMIN_UNKNOWN_MAX {
-            return Ok(());
-        }
-        let ip = |key: ConnId| self.conns[key].peer.ip();
-        let of_address = |of: ConnId| {
-            let its = unknown.iter().filter(|&&key| ip(key) == ip(of));
-            its.count()
-        };
-        // They are in the order they came in.
-        let first = unknown.iter().rev().max_by_key(|&&key| of_address(key));
-        let idle = || {
-            let mut admins = self.admins.iter();
-            admins.find(|&&key| is_waiting(&self.conns[key]))
-        };
-        let Some(&key) = first.or_else(idle) else {
-            return Err(Refusal::Connections);
-        };
-        self.close_idle(key);
-        Ok(())
-    }
-
-    fn has_right(&self, key: ConnId) -> bool {
-        let session = self.conns.get(key).map(|conn| &conn.session);
-        matches!(session, Some(Session::Http(http)) if http.has_right())
-    }
-
     /// Whether peers with this address are proxies that are believed who their clients are.
     pub(super) fn is_proxy(&self, address: IpAddr) -> bool {
         let mut proxies = self.shared.config.proxy_protocol.iter();
@@ -162,7 +116,7 @@ impl<S: Transport> Core<S> {
         }
         conn.peer = client;
         let (id, to, is_newcomer) = (conn.id, conn.counted_ip(), conn.is_newcomer);
-        if let Err(refusal) = self.rename(key, from, to, is_newcomer) {
+        if let Err(refusal) = self.rename(from, to, is_newcomer) {
             self.conns[key].peer = before;
             self.note_refusal(refusal, client);
             return Err((429, "too many connections from this address"));
@@ -171,17 +125,8 @@ impl<S: Transport> Core<S> {
         Ok(())
     }
 
-    /// Counts connection `key` under another address.
-    fn rename(
-        &mut self,
-        key: ConnId,
-        from: IpAddr,
-        to: IpAddr,
-        is_newcomer: bool,
-    ) -> Result<(), Refusal> {
-        if self.conns[key].is_admin {
-            return Ok(());
-        }
+    /// Counts a connection under another address.
+    fn rename(&mut self, from: IpAddr, to: IpAddr, is_newcomer: bool) -> Result<(), Refusal> {
         let now = self.uptime();
         let renamed = self.shared.admission.rename(from, to, is_newcomer, now);
         match renamed {

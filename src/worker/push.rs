@@ -408,15 +408,15 @@ impl<S: Transport> Core<S> {
             ..
         } = self;
         for target in &mut *targets {
-            target.streams = 0;
+            target.pushes = 0;
         }
         for push in streams.iter().flat_map(|(_, stream)| &stream.pushes) {
-            targets[push.rule].streams += u64::from(push.is_publishing);
+            targets[push.rule].pushes += u64::from(push.is_publishing);
             if let Some(conn) = push.line.conn().and_then(|key| conns.get_mut(key)) {
                 conn.count_sent(targets);
             }
         }
-        targets.iter().map(|target| target.streams).sum()
+        targets.iter().map(|target| target.pushes).sum()
     }
 
     /// The stream ends: targets that take it are told with its other players, the rest is given

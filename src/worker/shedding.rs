@@ -105,7 +105,7 @@ impl<S: Transport> Core<S> {
     ) -> impl Iterator<Item = Holder> + use<S, F> {
         let mut shares: HashMap<Share, Vec<Holder>> = HashMap::new();
         let conns = self.conns.iter();
-        let open = conns.filter(|(_, conn)| conn.closing.is_none() && !conn.is_admin);
+        let open = conns.filter(|(_, conn)| conn.closing.is_none());
         for (key, conn) in open.filter(|(key, conn)| wanted(self, *key, conn)) {
             shares.entry(share_of(conn)).or_default().push(Holder {
                 bytes: self.charge(key, conn),

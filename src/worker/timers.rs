@@ -1,4 +1,4 @@
-//! Deadlines of a worker, soonest first: at most one for each connection, stream and question.
+//! Deadlines of a worker, soonest first: at most one for each connection and stream.
 //! Each owner keeps in a field of its own, `armed`, where its deadline is found; one that is set
 //! sooner or taken out is moved in the heap, so that nothing stays of it.
 
@@ -15,8 +15,6 @@ pub(super) enum Timer {
     Conn(ConnId),
     /// A stream, by slab key.
     Stream(StreamId),
-    /// A question to other workers, by its id.
-    Question(u64),
 }
 
 /// A deadline that is set.

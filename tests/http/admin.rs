@@ -1,7 +1,7 @@
 //! The operator's port: health, who may ask, and that it is there when nothing else is.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::process::Command;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::support::line::Line;
 use super::support::relay::{BINARY, Relay};
 use super::support::wire::{Film, Settings, Wire};
 use super::support::worker::opening;
-use super::support::{SOON, now, pause, scratch, wait_for};
+use super::support::{SOON, now, open_from, pause, scratch, wait_for};
 use super::{both_ways, publisher};
 
 fn with_admin(flags: &[&str]) -> Relay {
@@ -313,16 +313,6 @@ fn regression_top_and_the_api_show_the_busiest_of_many_streams() {
     assert!(shown.ends_with("51 more not shown\n"), "{shown}");
 }
 
-/// A connection from this address of the loopback.
-fn open_from(address: [u8; 4], relay: SocketAddr) -> TcpStream {
-    use socket2::{Domain, Socket, Type};
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    let own: SocketAddr = (address, 0).into();
-    socket.bind(&own.into()).unwrap();
-    socket.connect_timeout(&relay.into(), SOON).unwrap();
-    socket.into()
-}
-
 /// What `METHOD /api/v1/bansQUERY` is answered.
 fn bans(relay: &Relay, method: &str, query: &str) -> (u16, serde_json::Value) {
     let mut http = Http::connect(relay.admin());
@@ -412,4 +402,70 @@ fn pages_of_other_origins_change_nothing() {
     assert_eq!(ask("null"), 403);
     assert_eq!(bans(&relay, "GET", "").1["total"], 0);
     assert_eq!(ask("http://localhost"), 200);
+}
+
+fn with_token() -> Relay {
+    let file = scratch("token").join("token");
+    std::fs::write(&file, "s3cret\n").unwrap();
+    with_admin(&["--admin-token-file", file.to_str().unwrap()])
+}
+
+#[test]
+fn strangers_have_few_places_and_not_for_long() {
+    let relay = with_token();
+    let begun = now();
+    let mut crowd: Vec<Http> = (1..=40)
+        .map(|number| Http::over(open_from([127, 9, 9, number], relay.admin())))
+        .collect();
+    for http in &mut crowd[..24] {
+        assert_eq!(http.until_closed(SOON), b"");
+    }
+    assert!(
+        begun.elapsed() < Duration::from_secs(4),
+        "they were closed for want of room"
+    );
+    for http in &mut crowd[24..] {
+        http.until_closed(SOON);
+    }
+    assert!(
+        begun.elapsed() >= Duration::from_secs(4),
+        "the last had their time"
+    );
+}
+
+#[test]
+fn strangers_of_one_address_have_fewer_places() {
+    let relay = with_token();
+    let mut theirs: Vec<Http> = (0..12)
+        .map(|_| Http::over(open_from([127, 8, 8, 8], relay.admin())))
+        .collect();
+    for http in &mut theirs[..4] {
+        assert_eq!(http.until_closed(SOON), b"");
+    }
+    assert_eq!(theirs[4].get("/healthz").status, 200);
+    assert_eq!(theirs[4].get("/nothing").status, 401);
+    assert_eq!(theirs[11].get("/healthz").status, 200);
+}
+
+#[test]
+fn nothing_of_a_request_without_the_token_is_looked_at() {
+    let relay = with_token();
+    let mut http = Http::connect(relay.admin());
+    let wanted = http.get("/metrics");
+    assert_eq!(wanted.status, 401);
+    for (method, path) in [
+        ("GET", "/nothing"),
+        ("GET", "/api/v1/streams?limit=x"),
+        ("DELETE", "/api/v1/clients/x"),
+        ("PUT", "/api/v1/bans"),
+        ("POST", "/healthz"),
+        ("GET", "/%zz"),
+    ] {
+        let origin = "Origin: https://evil.example\r\n";
+        assert_eq!(
+            http.request(method, path, origin),
+            wanted,
+            "{method} {path}"
+        );
+    }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tailwater::http::HttpError;
 use tailwater::http::response::Response;
-use tailwater::http::session::{HttpSession, Plane};
+use tailwater::http::session::HttpSession;
 use tailwater::limits;
 
 use super::cases::{Case, End, frames, get, requests};
@@ -22,7 +22,7 @@ use super::support::{SOON, now, pause, wait_for};
 /// What a session makes of bytes that come in pieces: what it says, how it ends, how many
 /// requests it gave, and the most it held.
 fn session(pieces: &[&[u8]]) -> (Vec<u8>, Option<HttpError>, usize, usize) {
-    let mut session = HttpSession::new(Plane::Streams);
+    let mut session = HttpSession::default();
     let (mut said, mut requests, mut most) = (Vec::new(), 0, 0);
     for piece in pieces {
         let mut at = 0;

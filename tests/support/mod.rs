@@ -23,7 +23,7 @@ pub(crate) mod target;
 pub(crate) mod wire;
 pub(crate) mod worker;
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -88,6 +88,20 @@ pub(crate) fn wait_listening(address: SocketAddr) {
             .any(|line| line.contains(&port) && line.split_whitespace().nth(3) == Some("0A"))
             .then_some(())
     });
+}
+
+/// A connection from this address of the loopback.
+pub(crate) fn open_from(address: [u8; 4], relay: SocketAddr) -> TcpStream {
+    use socket2::{Domain, Socket, Type};
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    let own: SocketAddr = (address, 0).into();
+    socket
+        .bind(&own.into())
+        .expect("an address of the loopback");
+    socket
+        .connect_timeout(&relay.into(), SOON)
+        .expect("a connection");
+    socket.into()
 }
 
 /// A directory of its own for what one test leaves behind; its path names the test.

@@ -2,21 +2,25 @@
 
 use super::*;
 use crate::config::Config;
-use crate::report::WorkerReport;
+use crate::worker::bans::Bans;
+use crate::worker::query::{Owned, WorkerRow};
 use std::time::Duration;
 
-fn report(name: &str, epoch: u64, players: u64) -> StreamReport {
-    StreamReport {
+fn report(name: &str, epoch: u64, players: u64) -> StreamRow {
+    StreamRow {
         name: name.into(),
         epoch,
-        players,
-        bytes_out: 7,
-        ..StreamReport::default()
+        gauges: StreamGauges {
+            players,
+            bytes_out: 7,
+            ..StreamGauges::default()
+        },
+        ..StreamRow::default()
     }
 }
 
 /// Two workers with these streams, and one that does not answer.
-fn shown(streams: [Vec<StreamReport>; 2], format: Format) -> String {
+fn shown(streams: [Vec<StreamRow>; 2], format: Format) -> String {
     let told = streams.map(|streams| {
         let gauges = Gauges {
             players: 5,
@@ -25,27 +29,29 @@ fn shown(streams: [Vec<StreamReport>; 2], format: Format) -> String {
             refused: 3,
             ..Gauges::default()
         };
-        Some(Told::Worker(Box::new(WorkerReport {
+        Some(Told::Worker(Box::new(WorkerRow {
             gauges,
             closes: vec![("peer_closed", 4)],
             refusals: vec![("publish", "in_use", 3)],
             streams,
-            ..WorkerReport::default()
+            ..WorkerRow::default()
         })))
     });
     let told = told.into_iter().chain([None]).collect();
-    let config = Config::default();
+    let (config, bans) = (Config::default(), Bans::default());
     let context = Context {
         time_ms: 1,
         uptime: Duration::from_secs(9),
         draining: false,
         config: &config,
+        bans: &bans,
+        targets: &[],
+        counters: Counters {
+            requests: 6,
+            ..Counters::default()
+        },
     };
-    let answer = Answer {
-        told,
-        ..Answer::default()
-    };
-    text(answer, &context, Process::default(), format)
+    text(told, &context, Process::default(), format)
 }
 
 #[track_caller]
@@ -90,6 +96,7 @@ fn what_workers_told_is_added_up_where_it_belongs_together() {
         &format!("tailwater_build_info{{version=\"{version}\"}} 1"),
     );
     has(&text, "tailwater_uptime_seconds 9.0");
+    has(&text, "tailwater_admin_requests_total 6");
     assert!(text.ends_with("\n# EOF\n"));
 }
 
@@ -99,7 +106,7 @@ fn every_metric_of_the_table_is_announced_once_and_nothing_else_is_there() {
         [vec![report("live/a", 1, 2)], Vec::new()],
         Format::OpenMetrics,
     );
-    for metric in TABLE {
+    for metric in table() {
         let line = format!("# TYPE {} {}", metric.name, metric.kind());
         assert_eq!(
             text.lines().filter(|known| *known == line).count(),
@@ -112,7 +119,7 @@ fn every_metric_of_the_table_is_announced_once_and_nothing_else_is_there() {
             assert!(!metric.name.ends_with(suffix), "{}", metric.name);
         }
     }
-    let samples: Vec<String> = TABLE.iter().map(Metric::sample).collect();
+    let samples: Vec<String> = table().iter().map(Metric::sample).collect();
     for line in text.lines().filter(|line| !line.starts_with('#')) {
         let name = line.split(['{', ' ']).next().unwrap();
         assert!(samples.iter().any(|sample| sample == name), "{line}");
@@ -170,11 +177,30 @@ fn names_of_strangers_stay_within_their_quotes() {
 }
 
 #[test]
+fn names_that_nobody_has_published_make_no_series() {
+    let owned = |state| StreamRow {
+        owned: Some(Owned {
+            state,
+            ..Owned::default()
+        }),
+        ..report("live/a", 1, 2)
+    };
+    for (state, is_shown) in [
+        (State::Live, true),
+        (State::Away, true),
+        (State::Pulling, false),
+        (State::Waiting, false),
+    ] {
+        let text = shown([vec![owned(state)], Vec::new()], Format::default());
+        assert_eq!(text.contains("live/a"), is_shown, "{state:?}");
+    }
+}
+
+#[test]
 fn only_so_many_streams_have_series_and_the_youngest_are_one() {
     let count = limits::METRIC_STREAMS_MAX as u64 + 2;
     let streams = (0..count).map(|number| report(&format!("live/{number}"), number + 1, 1));
     let mut both = [streams.collect::<Vec<_>>(), Vec::new()];
-    // A worker tells no more than may be shown; two together may tell more.
     both[1] = both[0].split_off(1_000);
     let text = shown(both, Format::default());
     let series = |line: &&str| line.starts_with("tailwater_stream_players{");

@@ -27,7 +27,7 @@ fn said(session: &mut HttpSession) -> String {
 }
 
 fn streaming(request: &str) -> HttpSession {
-    let mut session = HttpSession::new(Plane::Streams);
+    let mut session = HttpSession::default();
     assert!(session.next(request.as_bytes(), &mut 0).unwrap().is_some());
     session.begin_stream(b"FLV");
     session
@@ -48,7 +48,7 @@ fn websocket() -> HttpSession {
 fn requests_are_answered_one_after_the_other_however_they_are_cut() {
     let input = GET.repeat(10);
     for piece in [1, 7, 64, input.len()] {
-        let mut session = HttpSession::new(Plane::Streams);
+        let mut session = HttpSession::default();
         let pieces = input.as_bytes().chunks(piece);
         let count: usize = pieces
             .map(|piece| serve(&mut session, piece).unwrap())
@@ -61,7 +61,7 @@ fn requests_are_answered_one_after_the_other_however_they_are_cut() {
 
 #[test]
 fn a_request_waits_until_the_one_before_is_answered() {
-    let mut session = HttpSession::new(Plane::Admin);
+    let mut session = HttpSession::default();
     let (input, mut at) = (GET.repeat(2), 0);
     assert!(session.next(input.as_bytes(), &mut at).unwrap().is_some());
     assert!(session.next(input.as_bytes(), &mut at).unwrap().is_none());
@@ -73,7 +73,7 @@ fn a_request_waits_until_the_one_before_is_answered() {
 
 #[test]
 fn what_waits_is_bounded() {
-    let mut session = HttpSession::new(Plane::Admin);
+    let mut session = HttpSession::default();
     assert!(session.next(GET.as_bytes(), &mut 0).unwrap().is_some());
     let flood = vec![b'x'; limits::HTTP_INPUT_BYTES_MAX];
     assert!(session.next(&flood, &mut 0).unwrap().is_none());
@@ -86,7 +86,7 @@ fn what_waits_is_bounded() {
 
 #[test]
 fn requests_come_no_faster_than_they_may() {
-    let mut session = HttpSession::new(Plane::Admin);
+    let mut session = HttpSession::default();
     let most = limits::HTTP_REQUESTS.burst() as usize;
     let input = GET.repeat(most);
     for piece in input.as_bytes().chunks(GET.len()) {
@@ -96,7 +96,7 @@ fn requests_come_no_faster_than_they_may() {
     assert_eq!(serve(&mut session, GET.as_bytes()), Err(HttpError::Rate));
     assert!(said(&mut session).starts_with("HTTP/1.1 429 "));
     assert!(session.is_done());
-    let mut session = HttpSession::new(Plane::Admin);
+    let mut session = HttpSession::default();
     for second in 0..600 {
         session.set_now(Duration::from_secs(second));
         serve(&mut session, GET.repeat(3).as_bytes()).unwrap();
@@ -107,7 +107,7 @@ fn requests_come_no_faster_than_they_may() {
 #[test]
 fn who_speaks_something_else_is_not_answered() {
     for (first, seen) in [(3, "rtmp"), (0x16, "tls")] {
-        let mut session = HttpSession::new(Plane::Streams);
+        let mut session = HttpSession::default();
         let input = [first, 1, 2, 3];
         let error = HttpError::WrongProtocol { seen };
         assert_eq!(session.next(&input, &mut 0), Err(error));
@@ -117,7 +117,7 @@ fn who_speaks_something_else_is_not_answered() {
 
 #[test]
 fn what_is_refused_is_told_why_and_closed() {
-    let mut session = HttpSession::new(Plane::Streams);
+    let mut session = HttpSession::default();
     let error = serve(
         &mut session,
         b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n",
@@ -187,7 +187,7 @@ fn frames_come_no_faster_than_they_may() {
 
 #[test]
 fn who_does_not_read_answers_is_not_heard() {
-    let mut session = HttpSession::new(Plane::Streams);
+    let mut session = HttpSession::default();
     let large = || Response::new(200, "text/plain", vec![b'x'; limits::HTTP_ANSWER_BYTES]);
     let (input, mut at) = (GET.repeat(3), 0);
     assert!(session.next(input.as_bytes(), &mut at).unwrap().is_some());
@@ -205,7 +205,7 @@ fn who_does_not_read_answers_is_not_heard() {
 
 #[test]
 fn an_answer_can_be_the_last() {
-    let mut session = HttpSession::new(Plane::Streams);
+    let mut session = HttpSession::default();
     assert!(session.next(GET.as_bytes(), &mut 0).unwrap().is_some());
     session.answer_last(Response::text(405, "no"));
     assert!(said(&mut session).contains("Connection: close\r\n"));
@@ -233,5 +233,5 @@ fn a_frame_that_may_not_be_is_answered_with_a_close() {
 fn who_plays_may_say_that_it_has_no_more_to_say_but_not_over_websocket() {
     assert!(streaming(GET).may_half_close());
     assert!(!websocket().may_half_close());
-    assert!(!HttpSession::new(Plane::Streams).may_half_close());
+    assert!(!HttpSession::default().may_half_close());
 }

@@ -16,7 +16,6 @@ use log::{debug, warn};
 use super::super::core::NO_ADDRESS;
 use super::EventLoop;
 use super::reactor::Reactor;
-use crate::http::session::Plane;
 use crate::limits;
 use crate::net::listener::is_exhausted;
 use crate::net::tls::ServerTls;
@@ -29,14 +28,7 @@ pub enum ListenerProtocol {
     /// RTMP in TLS, with these settings.
     Rtmps(Arc<ServerTls>),
     /// HTTP.
-    Http(Plane),
-}
-
-impl ListenerProtocol {
-    /// It is there for as long as the process is, and whoever comes.
-    pub(super) fn is_admin(&self) -> bool {
-        matches!(self, Self::Http(Plane::Admin))
-    }
+    Http,
 }
 
 /// A listening socket, and what is spoken there.
@@ -52,7 +44,7 @@ pub struct Listener<L> {
 #[derive(Debug)]
 pub(super) struct Listeners<L> {
     all: Vec<Watched<L>>,
-    /// When those that take no part in the end of the relay are closed.
+    /// When they are closed.
     close_at: Option<Instant>,
 }
 
@@ -187,7 +179,7 @@ impl<R: Reactor> EventLoop<R> {
     ) {
         let key = match protocol {
             ListenerProtocol::Rtmp => self.core.accept(socket, peer),
-            ListenerProtocol::Http(plane) => self.core.accept_http(socket, peer, *plane),
+            ListenerProtocol::Http => self.core.accept_http(socket, peer),
             ListenerProtocol::Rtmps(tls) => match self.reactor.start_tls(socket, tls) {
                 Ok(socket) => self.core.accept(socket, peer),
                 Err(error) => {
@@ -206,9 +198,7 @@ impl<R: Reactor> EventLoop<R> {
     /// until the listeners are closed.
     pub(super) fn stop_listening(&mut self, now: Instant) {
         for Watched { listener, .. } in &mut self.listeners.all {
-            if !listener.protocol.is_admin()
-                && let Err(error) = self.reactor.refuse_new(&mut listener.socket)
-            {
+            if let Err(error) = self.reactor.refuse_new(&mut listener.socket) {
                 debug!("requests for connections cannot be dropped: {error}");
             }
         }
@@ -221,11 +211,9 @@ impl<R: Reactor> EventLoop<R> {
             return;
         }
         self.listeners.close_at = None;
-        // Those that stay come first, so that the others' numbers stay what they are.
-        let all = &mut self.listeners.all;
-        all.retain(|watched| watched.listener.protocol.is_admin());
-        for pending in self.pending.drain() {
-            self.header_settled(&pending.protocol);
+        self.listeners.all.clear();
+        for _ in self.pending.drain() {
+            self.core.has_waited();
         }
     }
 }

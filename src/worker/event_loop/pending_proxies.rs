@@ -18,7 +18,6 @@ use super::super::ids::WaitingId;
 use super::EventLoop;
 use super::listeners::ListenerProtocol;
 use super::reactor::{Reactor, Token};
-use crate::limits;
 use crate::net::proxy::{self, HeaderRead, ProxyError};
 use crate::net::transport::Transport;
 
@@ -50,13 +49,6 @@ impl<S> Default for PendingProxies<S> {
 }
 
 impl<S: Transport> PendingProxies<S> {
-    /// How many came to the admin listener.
-    fn admins(&self) -> usize {
-        let pending = self.pending.iter();
-        let admins = pending.filter(|(_, pending)| pending.protocol.is_admin());
-        admins.count()
-    }
-
     /// Reads what a connection has sent; with `ended`, it will send nothing more. It is taken out
     /// when something comes back: that the client is known, or why it is not.
     fn read(
@@ -75,7 +67,7 @@ impl<S: Transport> PendingProxies<S> {
             HeaderRead::Closed => Err(CloseReason::PeerClosed),
             // It may be a proxy that speaks HTTP, which says in each request who the client is.
             HeaderRead::Invalid(ProxyError::Missing)
-                if matches!(pending.protocol, ListenerProtocol::Http(_)) =>
+                if matches!(pending.protocol, ListenerProtocol::Http) =>
             {
                 Ok(())
             }
@@ -121,12 +113,7 @@ impl<R: Reactor> EventLoop<R> {
         protocol: ListenerProtocol,
         now: Instant,
     ) {
-        let has_room = if protocol.is_admin() {
-            self.pending.admins() < limits::ADMIN_CONNECTIONS_MAX
-        } else {
-            self.core.may_wait()
-        };
-        if !has_room {
+        if !self.core.may_wait() {
             return;
         }
         let until = now + self.shared.config.handshake_timeout;
@@ -154,7 +141,7 @@ impl<R: Reactor> EventLoop<R> {
         let Some((mut pending, read)) = self.pending.read(id, ended) else {
             return;
         };
-        self.header_settled(&pending.protocol);
+        self.core.has_waited();
         match read {
             Ok(()) => {
                 // It is watched as what it now is.
@@ -168,17 +155,9 @@ impl<R: Reactor> EventLoop<R> {
     /// Closes those that have waited too long.
     pub(super) fn expire_pending(&mut self, now: Instant) {
         while let Some(pending) = self.pending.overdue(now) {
-            self.header_settled(&pending.protocol);
+            self.core.has_waited();
             let reason = CloseReason::TimedOut(Deadline::Handshake);
             self.core.reject_pending(pending.peer, &reason);
-        }
-    }
-
-    /// One that came to a listener of this kind waits no longer. Operators are not counted: they
-    /// come in when nobody else does.
-    pub(super) fn header_settled(&self, protocol: &ListenerProtocol) {
-        if !protocol.is_admin() {
-            self.core.has_waited();
         }
     }
 }

@@ -20,7 +20,6 @@ use std::time::{Duration, Instant};
 
 use super::wire::{End, SimSocket, Wire};
 use crate::config::Config;
-use crate::http::session::Plane;
 use crate::rtmp::client::{Action, ClientEvent, ClientRequest, ClientSession};
 use crate::rtmp::handshake::Mode;
 use crate::rtmp::message::{MessageHeader, Payload, Timestamp, kind};
@@ -123,8 +122,7 @@ impl Stage {
             says: says.as_bytes().to_vec(),
             got: Vec::new(),
         };
-        let accept =
-            |core: &mut Core<_>, socket, peer| core.accept_http(socket, peer, Plane::Streams);
+        let accept = |core: &mut Core<_>, socket, peer| core.accept_http(socket, peer);
         let nothing = request(Action::Play, "");
         self.enter([10, 0, 0, 2], nothing, Some(spoken), accept)
     }

@@ -79,8 +79,7 @@ pub(super) fn told(mail: &Mail<SimSocket>) -> String {
         Mail::Wanted { name, epoch, .. } => format!("{name} {epoch} is wanted"),
         Mail::NotLive { name } => format!("no {name}"),
         Mail::Resolved { id, .. } => format!("found {id}"),
-        Mail::Ask { id, from, .. } => format!("question {id} of {from}"),
-        Mail::Told { id, worker, .. } => format!("answer {id} of {worker}"),
+        Mail::Ask(ask) => format!("{:?}", ask.question),
         Mail::Drain => "stop".to_owned(),
     }
 }

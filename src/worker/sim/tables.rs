@@ -210,7 +210,7 @@ pub(super) fn check_timers(core: &Relay) -> Result<(), String> {
     let conns = core.conns.iter().filter(|(_, conn)| conn.armed.is_some());
     let streams = core.streams.iter();
     let streams = streams.filter(|(_, stream)| stream.armed.is_some());
-    let owners = conns.count() + streams.count() + core.questions.armed();
+    let owners = conns.count() + streams.count();
     let timers = core.timers.len();
     if timers != owners {
         return Err(format!("{timers} timers are set, and {owners} wait"));
@@ -234,12 +234,6 @@ pub(super) fn check_queues(core: &Relay) -> Result<(), String> {
         ("calls", core.calls.len(), lines),
         ("calls without an answer", core.called.len(), lines),
         ("new publishers", core.new_publishers.len(), 0),
-        (
-            "requests without an answer",
-            core.asked_by_http.len(),
-            conns,
-        ),
-        ("admins", core.admins.len(), conns),
         ("newcomers by HTTP", core.idle_http.len(), conns),
     ];
     if let Some(what) = beyond(&totals) {

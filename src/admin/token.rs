@@ -7,7 +7,7 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
-use super::request::Request;
+use crate::http::request::Request;
 
 /// See the module text.
 #[derive(Clone, PartialEq, Eq)]
