@@ -12,19 +12,17 @@
 //!       request    what clients ask for     from here on they call one another: a play may begin
 //!       http       the same by HTTP         a pull, and the end of a pull sends players away
 //!       streams    publishers and players come and go
-//!       feed       streams from and to other workers
+//!       feed, audit  streams from and to other workers
 //!       deadlines  who is silent or slow for too long
 //!       contain    what a panic costs
 //!       memory     how much is held: shedding closes the largest, stalled bounds who does not read
-//!       audit      what mail has not brought about
 //!       line       servers that are called: pull, changeover, probe, push
 //!       places     who may come in, by HTTP as well, and who gives way
 //!     query        what the operator asks; rows: what is copied for it; kick: whom it ends
 //!     ids, collections: the types of what there is many of, and tables by them
 //!     mail, registry, admission, shares, bans, handshakes, ended, refusal, notes, pace, timers,
 //!     table, conn, session, form, fault, counters
-//!     lingering    fetched streams that nobody plays any more
-//!     fetches, missing, queries: what players may have origins asked for
+//!     lingering, fetches, missing, queries: what players may have origins asked for
 //! ```
 //!
 //! A turn: letters, ingress, feed, egress, deadlines, post. Reading only appends; every player

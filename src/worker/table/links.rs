@@ -1,8 +1,8 @@
 //! The streams of one worker, and which connection publishes or plays which of them.
 //!
 //! ```text
-//!   connection --- Publication { message stream, stream } ---> stream.source: Publisher(connection)
-//!   connection --- Play { message stream, stream, slot } ----> stream.players[slot].conn
+//!   connection --- Publication { msid, stream } ---> stream.source: Publisher(connection)
+//!   connection --- Play { msid, stream, slot } ----> stream.players[slot].conn
 //! ```
 //!
 //! Both ends of such a link are here and nowhere else, and each function changes both: between two
