@@ -53,11 +53,12 @@ impl<S: Transport> Core<S> {
     /// then, or where `--reconnect-to` says.
     fn ask_to_leave(&mut self, key: ConnId) {
         let to = self.shared.config.reconnect_to.clone();
-        let asked = match self
+        // One that is closing may have sent its end already.
+        let open = self
             .conns
             .get_mut(key)
-            .and_then(|conn| conn.session.server())
-        {
+            .filter(|conn| conn.closing.is_none());
+        let asked = match open.and_then(|conn| conn.session.server()) {
             Some(session) => session.request_reconnect(to.as_deref(), "the relay stops"),
             None => false,
         };
