@@ -33,10 +33,12 @@ impl<S: Transport> Core<S> {
         let shared = |(index, stream): (StreamId, &Stream)| {
             (!stream.is_owned() || !stream.feeds.is_empty()).then_some(index)
         };
-        let found: Vec<StreamId> = self.streams.iter().filter_map(shared).collect();
-        for index in found {
+        let mut found = std::mem::take(&mut self.audited);
+        found.extend(self.streams.iter().filter_map(shared));
+        for index in found.drain(..) {
             self.contained_stream(index, |core| core.audit_stream(index));
         }
+        self.audited = found;
     }
 
     fn audit_stream(&mut self, index: StreamId) {

@@ -193,6 +193,8 @@ pub struct Core<S> {
     pub(super) pressure: Pressure,
     /// When streams are compared with the registry next.
     pub(super) audit_due: Instant,
+    /// Those streams, while they are; empty otherwise, and kept for its memory.
+    pub(super) audited: Vec<StreamId>,
     /// When memory is counted next.
     pub(super) memory_due: Instant,
     /// Bytes that had come when it was counted last.
@@ -268,6 +270,7 @@ impl<S: Transport> Core<S> {
             notes,
             pressure: Pressure::None,
             audit_due: now,
+            audited: Vec::new(),
             memory_due: now,
             reviewed_bytes: 0,
             shed_due: now,
