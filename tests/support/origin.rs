@@ -243,13 +243,13 @@ impl Shared {
                 session.out().writer().extend(&self.script.connect);
             }
             Request::Connect => {
-                session.accept_connect(&WireSettings {
+                let wire = WireSettings {
                     chunk_size: 4_096,
                     window_ack: 2_500_000,
+                };
+                session.accept_connect_with(&wire, |properties| {
+                    properties.boolean_property("relay", !self.script.is_foreign);
                 });
-                if self.script.is_foreign {
-                    rename(session.out().writer(), b"relay", b"other");
-                }
             }
             Request::Play { msid, name, .. } => {
                 ask(&name.app, &name.stream, &name.query);
@@ -276,14 +276,6 @@ impl Shared {
             }
             _ => {}
         }
-    }
-}
-
-/// Gives a property that has been written another name.
-fn rename<const N: usize>(out: &mut [u8], from: &[u8; N], to: &[u8; N]) {
-    let at = out.windows(N).position(|bytes| bytes == from);
-    if let Some(at) = at {
-        out[at..at + N].copy_from_slice(to);
     }
 }
 
