@@ -7,6 +7,7 @@ use crate::config::Config;
 use crate::limits;
 use crate::rtmp::client::Action;
 use crate::rtmp::message::kind;
+use crate::worker::conn::CloseReason;
 
 /// A player that reads `appetite` bytes each quarter of a second of a stream that has more;
 /// what it hears in `time`.
@@ -135,4 +136,19 @@ fn those_for_whom_there_is_no_room_are_turned_away() {
     assert!(!stage.guests[other].gone);
     assert_eq!(stage.gauges().refused_address, 1);
     stage.end();
+}
+
+#[test]
+fn regression_a_connection_that_is_closing_is_not_asked_to_connect_anew() {
+    let mut stage = Stage::new(|_| {});
+    let source = stage.publish("cam");
+    let player = stage.play("cam");
+    stage.key_frame(source, 100);
+    let key = stage.key_of(player);
+    stage.core.close(key, &CloseReason::Kicked);
+    // Its end is sent, and the client has not closed yet.
+    stage.turn();
+    stage.core.drain();
+    stage.turn();
+    assert_eq!(stage.gauges().bugs, 0);
 }
