@@ -14,7 +14,7 @@ mod kind;
 pub mod listen;
 pub mod unit;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -169,6 +169,13 @@ pub struct Config {
 }
 
 impl Config {
+    /// Whether peers at `address` are proxies that are believed who their clients are; `None` is
+    /// the address of a unix socket.
+    pub fn is_proxy(&self, address: Option<IpAddr>) -> bool {
+        let mut proxies = self.proxy_protocol.iter();
+        proxies.any(|proxies| proxies.hold(address))
+    }
+
     /// Where new players start.
     pub fn start_at(&self) -> StartAt {
         if self.gop_cache.is_on() {

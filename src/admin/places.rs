@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn strangers_have_half_and_the_address_with_most_loses_first() {
+    fn the_address_with_most_strangers_gives_way_first() {
         let mut places = Places::default();
         let others: Vec<Place> = (0..limits::ADMIN_UNKNOWN_MAX)
             .zip([9, 9].into_iter().chain(10..))
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn operators_give_way_when_all_are_operators_and_only_when_idle() {
+    fn operators_give_way_last_and_only_when_idle() {
         let places = Places::default();
         let mut others: Vec<Place> = (0..limits::ADMIN_CONNECTIONS_MAX)
             .map(|token| operator(token, token > 2))

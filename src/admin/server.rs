@@ -246,7 +246,8 @@ impl Server {
 
     /// Takes a connection in and reads what came with it, if there is a place.
     fn take_in(&mut self, socket: Socket, peer: SocketAddr, now: Instant) {
-        let mut connection = Connection::new(socket, peer, self.is_proxy(peer), now);
+        let is_proxy = self.shared.config.is_proxy(Some(peer.ip()));
+        let mut connection = Connection::new(socket, peer, is_proxy, now);
         if !self.make_room(&connection, now) {
             debug!("admin not accepted why=place peer={peer}");
             return;
@@ -320,8 +321,8 @@ impl Server {
         if !connection.send(&mut self.counters, now) {
             return false;
         }
-        let proxies = &self.shared.config.proxy_protocol;
-        let is_proxy = |peer: SocketAddr| proxies.iter().any(|its| its.hold(Some(peer.ip())));
+        let config = &self.shared.config;
+        let is_proxy = |peer: SocketAddr| config.is_proxy(Some(peer.ip()));
         let uptime = self.shared.uptime(now);
         let next = connection.next(&mut self.buffer, uptime, is_proxy, &mut self.counters);
         connection.has_more = matches!(next, Next::Request(_) | Next::Look);
@@ -339,7 +340,8 @@ impl Server {
 
     /// What a request is answered with, or what is to be asked for it.
     fn respond(&mut self, connection: &mut Connection, request: &Request, now: Instant) -> Step {
-        let is_proxy = |peer| self.is_proxy(peer);
+        let config = &self.shared.config;
+        let is_proxy = |peer: SocketAddr| config.is_proxy(Some(peer.ip()));
         let (host, is_proxied) = connection.know_client(request, is_proxy, now);
         let right = self.access.check(request, &host);
         if right.is_ok() {
@@ -423,12 +425,6 @@ impl Server {
                 query.take(answer.worker, answer.told);
             }
         }
-    }
-
-    /// Whether peers with this address are proxies that are believed who their clients are.
-    fn is_proxy(&self, peer: SocketAddr) -> bool {
-        let mut proxies = self.shared.config.proxy_protocol.iter();
-        proxies.any(|proxies| proxies.hold(Some(peer.ip())))
     }
 
     fn context(&self, now: Instant) -> Context<'_> {

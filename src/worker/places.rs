@@ -92,8 +92,7 @@ impl<S: Transport> Core<S> {
 
     /// Whether peers with this address are proxies that are believed who their clients are.
     pub(super) fn is_proxy(&self, address: IpAddr) -> bool {
-        let mut proxies = self.shared.config.proxy_protocol.iter();
-        proxies.any(|proxies| proxies.hold(Some(address)))
+        self.shared.config.is_proxy(Some(address))
     }
 
     /// Takes the client over that a trusted proxy names in a request: from then on the connection

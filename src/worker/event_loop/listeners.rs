@@ -160,8 +160,7 @@ impl<R: Reactor> EventLoop<R> {
         now: Instant,
     ) {
         let protocol = self.listeners.all[index].listener.protocol.clone();
-        let proxies = &self.shared.config.proxy_protocol;
-        let is_proxy = proxies.iter().any(|p| p.hold(peer.map(|peer| peer.ip())));
+        let is_proxy = self.shared.config.is_proxy(peer.map(|peer| peer.ip()));
         let peer = peer.unwrap_or(NO_ADDRESS);
         if is_proxy {
             self.await_header(socket, peer, protocol, now);
