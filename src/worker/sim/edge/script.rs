@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use super::super::truth::{Draft, NUMBER_BYTES, Need, Truth};
+use crate::edge::hops::RELAY_KEY;
 use crate::rtmp::amf0::Encoder as Amf;
 use crate::rtmp::command::Status;
 use crate::rtmp::control::UserControl;
@@ -149,10 +150,15 @@ impl Actor {
     ) -> Result<(), String> {
         match (request, self.script) {
             (Request::Connect, Script::RedirectConnect(to)) => refuse(session, 0, to),
-            (Request::Connect, _) => session.accept_connect(&WireSettings {
-                chunk_size: 4_096,
-                window_ack: 1 << 20,
-            }),
+            (Request::Connect, _) => {
+                let settings = WireSettings {
+                    chunk_size: 4_096,
+                    window_ack: 1 << 20,
+                };
+                session.accept_connect_with(&settings, |properties| {
+                    properties.boolean_property(RELAY_KEY, true);
+                });
+            }
             (Request::Play { .. }, Script::Silent) => {}
             (Request::Play { msid, .. }, Script::RedirectPlay(to)) => refuse(session, msid, to),
             (Request::Play { msid, name, reset }, script) => {

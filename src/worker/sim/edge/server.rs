@@ -9,6 +9,7 @@ use super::super::truth::Truth;
 use super::super::wire::{End, Wire};
 use super::judge::Judge;
 use super::script::{Actor, Script};
+use crate::edge::hops::RELAY_KEY;
 use crate::rtmp::amf0::Encoder as Amf;
 use crate::rtmp::command::Status;
 use crate::rtmp::message::{Message, kind};
@@ -145,7 +146,9 @@ impl Server {
         };
         match (request, self.temper) {
             (_, Temper::Silent) => {}
-            (Request::Connect, _) => self.session.accept_connect(&settings),
+            (Request::Connect, _) => self.session.accept_connect_with(&settings, |properties| {
+                properties.boolean_property(RELAY_KEY, true);
+            }),
             (Request::Publish { .. } | Request::Play { .. }, Temper::HangsUp) => {
                 self.is_gone = true;
             }
