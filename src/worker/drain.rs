@@ -36,17 +36,10 @@ impl<S: Transport> Core<S> {
     /// may have been about to be back or to begin, or an origin.
     fn drain_stream(&mut self, index: StreamId) {
         let now = self.now;
+        let is_away = self.streams.await_until(index, now);
         let stream = &self.streams[index];
         match stream.source() {
-            Source::Away { since, ended, .. } => {
-                let until = now;
-                let away = Source::Away {
-                    since,
-                    until,
-                    ended,
-                };
-                self.streams.set_source(index, away);
-            }
+            _ if is_away => {}
             Source::Nobody if self.shared.registry.look_up(&stream.name).0.is_none() => {
                 self.refuse_all_waiting(index);
                 return;

@@ -521,19 +521,8 @@ impl<S: Transport> Core<S> {
     /// All origins say that the stream is over, or that there is none: nobody begins to play it
     /// until one has it again.
     fn pull_is_over(&mut self, index: StreamId) {
-        if let Source::Away {
-            since,
-            until,
-            ended: false,
-        } = self.streams[index].source()
-        {
+        if self.streams.set_ended(index) {
             let ended = true;
-            let away = Source::Away {
-                since,
-                until,
-                ended,
-            };
-            self.streams.set_source(index, away);
             self.tell_feeds(index, |name, epoch| Mail::Away { name, epoch, ended });
             self.note_end(index, limits::UNPUBLISH_GRACE);
         }

@@ -320,6 +320,24 @@ impl Streams {
         }
     }
 
+    /// The publisher of a stream, if it is away, is waited for until `at`; whether it is.
+    pub(in crate::worker) fn await_until(&mut self, index: StreamId, at: Instant) -> bool {
+        match &mut self[index].source {
+            Source::Away { until, .. } => *until = at,
+            _ => return false,
+        }
+        true
+    }
+
+    /// The publisher of a stream, if it is away, has ended it: nobody begins to play it until it is
+    /// back. Whether that is new.
+    pub(in crate::worker) fn set_ended(&mut self, index: StreamId) -> bool {
+        match &mut self[index].source {
+            Source::Away { ended, .. } => !std::mem::replace(ended, true),
+            _ => false,
+        }
+    }
+
     fn drop_publication(&mut self, key: ConnId, index: StreamId) {
         let publications = &mut self.roles_mut(key).publications;
         publications.retain(|its| its.stream != index);

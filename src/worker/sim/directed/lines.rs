@@ -9,8 +9,10 @@ use super::super::tables;
 use super::super::wire::{End, SimSocket, Wire};
 use super::{KEY, MS, S, Stage};
 use crate::config::Config;
+use crate::edge::hops::RELAY_KEY;
 use crate::edge::rule::Rule;
 use crate::rtmp::client::Action;
+use crate::rtmp::command::Status;
 use crate::rtmp::message::{MessageHeader, Payload, Timestamp, kind};
 use crate::rtmp::server::{Event, Request, ServerSession, WireSettings};
 use crate::rtmp::writer::write_message;
@@ -23,6 +25,8 @@ struct Origin {
     wire: Rc<RefCell<Wire>>,
     /// Messages it was handed.
     taken: usize,
+    /// It has no stream.
+    is_empty: bool,
 }
 
 impl Origin {
@@ -39,7 +43,15 @@ impl Origin {
             };
             match event {
                 Event::Media(_) => self.taken += 1,
-                Event::Request(Request::Connect) => self.session.accept_connect(&settings),
+                Event::Request(Request::Connect) => {
+                    self.session.accept_connect_with(&settings, |properties| {
+                        properties.boolean_property(RELAY_KEY, true);
+                    });
+                }
+                Event::Request(Request::Play { msid, .. }) if self.is_empty => {
+                    let (status, why) = (Status::PlayStreamNotFound, "no such stream");
+                    self.session.reject(msid, status, why);
+                }
                 Event::Request(Request::Play { msid, name, reset }) => {
                     self.session.accept_play(msid, &name.key(), reset);
                 }
@@ -77,6 +89,8 @@ impl Origin {
 struct Lines {
     stage: Stage,
     origins: Vec<Origin>,
+    /// Servers that are called from now on have no stream.
+    are_empty: bool,
 }
 
 impl Lines {
@@ -84,6 +98,7 @@ impl Lines {
         Self {
             stage: Stage::new(change),
             origins: Vec::new(),
+            are_empty: false,
         }
     }
 
@@ -109,6 +124,7 @@ impl Lines {
                             session: ServerSession::new(7),
                             wire,
                             taken: 0,
+                            is_empty: self.are_empty,
                         });
                     }
                 }
@@ -176,6 +192,29 @@ fn regression_a_stream_that_is_let_go_counts_as_published_no_longer() {
     lines.pass(12);
     assert_eq!(lines.stage.core.census(), (0, 0));
     lines.stage.end();
+}
+
+#[test]
+fn nobody_begins_to_play_what_all_origins_say_is_over() {
+    let mut lines = Lines::new(|config| {
+        pull(config);
+        config.pull = vec![Rule::parse("rtmp://one,rtmp://two").unwrap()];
+    });
+    let player = lines.stage.play("cam");
+    lines.settle();
+    lines.origins[0].key_frame(0);
+    lines.settle();
+    assert_eq!(lines.stage.guests[player].media, 1);
+    lines.are_empty = true;
+    lines.origins[0].session.end_play(1, "the stream is over");
+    lines.settle();
+    assert_eq!(lines.origins.len(), 2, "the others are asked");
+    let late = lines.stage.play("cam");
+    lines.settle();
+    assert!(!lines.stage.guests[player].gone);
+    lines.stage.check_heard(late, &[]);
+    lines.pass(16);
+    assert!(lines.stage.guests[player].gone);
 }
 
 #[test]
