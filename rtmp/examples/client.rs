@@ -10,8 +10,8 @@
 
 use std::env;
 use std::error::Error;
-use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpStream};
 use std::time::Instant;
 
 use tailwater_rtmp::Outbox;
@@ -51,7 +51,8 @@ pub fn publish(mut socket: TcpStream) -> Result<(), Box<dyn Error>> {
                 } => {
                     send_silence(&mut session, msid);
                     session.stop();
-                    return send(&mut socket, session.out());
+                    send(&mut socket, session.out())?;
+                    return end(&socket);
                 }
                 ClientEvent::Status { level, code, .. } if level == "error" => {
                     return Err(code.into());
@@ -84,6 +85,14 @@ fn send(socket: &mut TcpStream, out: &mut Outbox) -> Result<(), Box<dyn Error>> 
     let count = out.pending().len();
     socket.write_all(out.pending())?;
     out.advance(count);
+    Ok(())
+}
+
+/// Says that nothing more comes and reads until the server closes: a socket dropped with
+/// unread bytes resets the connection, and the server may lose what it has not read yet.
+fn end(mut socket: &TcpStream) -> Result<(), Box<dyn Error>> {
+    socket.shutdown(Shutdown::Write)?;
+    io::copy(&mut socket, &mut io::sink())?;
     Ok(())
 }
 

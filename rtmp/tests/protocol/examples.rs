@@ -43,7 +43,11 @@ fn the_example_server_gets_what_the_example_client_sends() {
         .unwrap();
         seen
     });
-    client::publish(TcpStream::connect(address).unwrap()).unwrap();
+    let socket = TcpStream::connect(address).unwrap();
+    socket
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    client::publish(socket).unwrap();
     let seen = serving.join().unwrap();
     assert_eq!(seen.len(), 44);
     assert_eq!(seen[0], (0, vec![0xAF, 0, 0x12, 0x10]));
