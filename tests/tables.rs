@@ -1,5 +1,5 @@
-//! The tables in README.md of options, metrics, figures and limits, which are made of those of the
-//! program: `TAILWATER_WRITE_TABLES=1 cargo test --test tables` writes them. In the table of limits
+//! The tables in README.md of options, metrics, figures, limits and close reasons, which are made of
+//! those of the program: `TAILWATER_WRITE_TABLES=1 cargo test --test tables` writes them. In the table of limits
 //! only the values are written, each in front of the name of its constant.
 #![allow(
     clippy::unwrap_used,
@@ -16,6 +16,7 @@ use tailwater::flags::{Accepts, OPTIONS, Opt, Repeat};
 use tailwater::limits;
 use tailwater::rtmp::bucket::Rate;
 use tailwater::stats::{Gauges, Line, Row, TargetGauges};
+use tailwater::worker::close_reason;
 
 /// The constants of limits.rs by what they count, from which they are shown.
 macro_rules! values {
@@ -203,6 +204,15 @@ const TARGET: &str = "| `target` | The server with its port, and the first segme
                       never what may be a key. Rules that would be called the same are told apart \
                       by `#2` and so on, in their order |\n";
 
+fn close_table() -> String {
+    let mut table = "| Code | Meaning |\n| --- | --- |\n".to_owned();
+    for (code, meaning) in close_reason::codes() {
+        let meaning = meaning.trim().trim_end_matches('.');
+        table += &format!("| `{code}` | {meaning} |\n");
+    }
+    table
+}
+
 fn read(name: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).expect(name)
 }
@@ -218,7 +228,7 @@ fn parts<'a>(readme: &'a str, name: &str) -> [&'a str; 3] {
 #[test]
 fn readme_has_the_tables_of_the_program() {
     let is_written = std::env::var_os("TAILWATER_WRITE_TABLES").is_some();
-    for name in ["flags", "metrics", "figures", "targets", "limits"] {
+    for name in ["flags", "metrics", "figures", "targets", "closes", "limits"] {
         let readme = read("README.md");
         let [before, table, behind] = parts(&readme, name);
         let wanted = match name {
@@ -226,6 +236,7 @@ fn readme_has_the_tables_of_the_program() {
             "metrics" => metric_table(),
             "figures" => figure_table("", Gauges::ROWS),
             "targets" => figure_table(TARGET, TargetGauges::ROWS),
+            "closes" => close_table(),
             _ => limit_table(table),
         };
         if is_written {

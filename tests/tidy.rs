@@ -342,53 +342,6 @@ fn the_dashboard_shows_metrics_that_there_are() {
     assert!(shown.len() >= 20, "{shown:?}");
 }
 
-/// The strings that `fn code` of a file gives.
-fn codes_in(file: &str) -> Vec<String> {
-    strings_in(file, "pub fn code(&self) -> &'static str {", "\n    }")
-}
-
-/// The strings of a file between `begin` and `end`.
-fn strings_in(file: &str, begin: &str, end: &str) -> Vec<String> {
-    let text = read(file);
-    let (_, body) = text.split_once(begin).expect(begin);
-    let (body, _) = body.split_once(end).expect(end);
-    body.split('"')
-        .skip(1)
-        .step_by(2)
-        .map(str::to_owned)
-        .collect()
-}
-
-#[test]
-fn every_close_reason_is_counted_on_its_own() {
-    for (file, count) in [
-        ("src/worker/conn.rs", 25),
-        ("rtmp/src/error.rs", 22),
-        ("src/http/mod.rs", 5),
-    ] {
-        let mut codes = codes_in(file);
-        // RTMP has it as well.
-        codes.retain(|code| file != "src/http/mod.rs" || code != "wrong_protocol");
-        let begin = format!("const CODES: [&'static str; {count}] = [");
-        let mut table = strings_in(file, &begin, "];");
-        codes.sort();
-        table.sort();
-        assert_eq!(table, codes, "{file}");
-    }
-}
-
-#[test]
-fn every_close_reason_is_in_the_readme() {
-    let readme = read("README.md");
-    let mut codes = codes_in("src/worker/conn.rs");
-    codes.extend(codes_in("rtmp/src/error.rs"));
-    codes.extend(codes_in("src/http/mod.rs"));
-    assert!(codes.len() >= 25, "{codes:?}");
-    for code in codes {
-        assert!(readme.contains(&format!("`{code}`")), "no `{code}`");
-    }
-}
-
 #[test]
 fn every_figure_is_in_the_readme() {
     let readme = read("README.md");

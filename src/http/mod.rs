@@ -21,11 +21,8 @@ pub mod response;
 pub mod session;
 pub mod websocket;
 
-use std::fmt;
-
 /// What a peer can do wrong on an HTTP connection. It ends that connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum HttpError {
     /// The first bytes are of another protocol: a client on the wrong port.
     WrongProtocol {
@@ -43,41 +40,3 @@ pub enum HttpError {
     /// The peer has closed its WebSocket; no fault of it.
     Closed,
 }
-
-impl HttpError {
-    /// What [`code`](Self::code) may say, but for `wrong_protocol`, which is said of RTMP as well.
-    pub const CODES: [&'static str; 5] = [
-        "http_request",
-        "websocket_frame",
-        "http_rate",
-        "http_surplus",
-        "websocket_closed",
-    ];
-
-    /// The metric label and log key of this error; stable.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::WrongProtocol { .. } => "wrong_protocol",
-            Self::Request(_) => "http_request",
-            Self::Frame(_) => "websocket_frame",
-            Self::Rate => "http_rate",
-            Self::Surplus => "http_surplus",
-            Self::Closed => "websocket_closed",
-        }
-    }
-}
-
-impl fmt::Display for HttpError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::WrongProtocol { seen } => write!(f, "{seen} on the http port"),
-            Self::Request(what) => write!(f, "bad request: {what}"),
-            Self::Frame(what) => write!(f, "bad WebSocket frame: {what}"),
-            Self::Rate => write!(f, "requests faster than they are answered"),
-            Self::Surplus => write!(f, "bytes while a request is being answered"),
-            Self::Closed => write!(f, "closed by the peer"),
-        }
-    }
-}
-
-impl std::error::Error for HttpError {}

@@ -15,7 +15,7 @@ use std::time::Instant;
 
 use log::{Level, info};
 
-use super::conn::CloseReason;
+use super::close_reason::CloseReason;
 use super::core::Core;
 use super::ids::{ConnId, OriginId, StreamId};
 use super::ingress::Flow;

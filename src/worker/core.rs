@@ -23,8 +23,9 @@ use log::{Level, debug, error, log, warn};
 
 use super::admission::{Admission, Protocol, Refusal};
 use super::bans::Bans;
+use super::close_reason::{CloseReason, Closes};
 use super::collections::{List, Table};
-use super::conn::{CloseReason, Closes, Conn};
+use super::conn::Conn;
 use super::contain::Step;
 use super::fetches::Fetches;
 use super::handshakes::Handshakes;
@@ -350,7 +351,7 @@ impl<S: Transport> Core<S> {
             );
         }
         self.gauges.violations += u64::from(reason.is_violation());
-        self.closes.count(code);
+        self.closes.count(reason);
     }
 
     pub(super) fn note_refusal(&mut self, refusal: Refusal, peer: SocketAddr) {
@@ -568,7 +569,7 @@ impl<S: Transport> Core<S> {
             );
         }
         self.gauges.violations += u64::from(reason.is_violation());
-        self.closes.count(code);
+        self.closes.count(reason);
         let until = self.now + limits::LINGER;
         // First of all: should anything panic from here on, it is known that it was to go.
         self.conns[key].closing = Some(until);

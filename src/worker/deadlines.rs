@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::conn::{CloseReason, Deadline};
+use super::close_reason::CloseReason;
 use super::contain::Step;
 use super::core::Core;
 use super::ids::{ConnId, PullRuleId, StreamId};
@@ -95,7 +95,7 @@ impl<S: Transport> Core<S> {
         if silent.len() == publications.len() && self.streams.plays(key).is_empty() {
             return;
         }
-        let reason = CloseReason::TimedOut(Deadline::MediaIdle);
+        let reason = CloseReason::MediaIdle;
         for index in silent {
             self.end_publication(index, Status::PublishIdle, &reason.to_string(), &reason);
         }
@@ -130,31 +130,33 @@ impl<S: Transport> Core<S> {
         let mut ask_at = None;
         // What was asked for by HTTP is on its way.
         let is_answered = matches!(conn.session, Session::Http(_)) && conn.has_pending();
-        let mut limit = |since: Instant, timeout: Duration, which: Deadline| {
+        let mut limit = |since: Instant, timeout: Duration, reason: CloseReason| {
             let until = since + timeout;
             next = next.min(until);
-            if until <= now {
-                Err(CloseReason::TimedOut(which))
-            } else {
-                Ok(())
-            }
+            if until <= now { Err(reason) } else { Ok(()) }
         };
         if let Some(errand) = conn.errand() {
             ask_at = self.limit_errand(key, errand, &mut limit)?;
         } else if conn.in_ready && conn.socket.is_handshaking() {
             // It waits for us, see handshakes.rs.
         } else if !conn.session.is_handshaken() {
-            limit(conn.accepted_at, config.setup_timeout, Deadline::Setup)?;
+            limit(
+                conn.accepted_at,
+                config.setup_timeout,
+                CloseReason::SetupTimeout,
+            )?;
             let timeout = config.handshake_timeout.min(self.role_time(key).1);
-            limit(conn.accepted_at, timeout, Deadline::Handshake)?;
+            limit(conn.accepted_at, timeout, CloseReason::HandshakeTimeout)?;
         } else if publications.is_empty()
             && plays.iter().all(|play| play.wait_until.is_some())
             && !is_answered
         {
-            let is_idle = matches!(&conn.session, Session::Http(http) if http.is_idle());
             let (since, time) = self.role_time(key);
-            let in_time = limit(since, time, Deadline::Setup);
-            in_time.map_err(|late| if is_idle { CloseReason::Idle } else { late })?;
+            let reason = match &conn.session {
+                Session::Http(http) if http.is_idle() => CloseReason::Idle,
+                _ => CloseReason::SetupTimeout,
+            };
+            limit(since, time, reason)?;
         }
         let stale = |since: Option<Duration>, most: Duration| {
             since.is_some_and(|since| self.uptime().saturating_sub(since) >= most)
@@ -166,18 +168,22 @@ impl<S: Transport> Core<S> {
         }
         // How long an origin may be without media is for its pull to say.
         if conn.errand().is_none() && !publications.is_empty() {
-            limit(conn.last_read, config.publish_idle, Deadline::PublishIdle)?;
+            limit(
+                conn.last_read,
+                config.publish_idle,
+                CloseReason::PublishIdle,
+            )?;
             for publication in publications {
                 let last_media = self.streams[publication.stream].meter.last_media;
-                limit(last_media, limits::MEDIA_IDLE, Deadline::MediaIdle)?;
+                limit(last_media, limits::MEDIA_IDLE, CloseReason::MediaIdle)?;
             }
         }
         if is_answered || plays.iter().any(|play| play.wait_until.is_none()) {
             if let Some(since) = conn.blocked_since {
-                limit(since, config.send_timeout, Deadline::Send)?;
+                limit(since, config.send_timeout, CloseReason::SendTimeout)?;
             }
             if let Some((since, _)) = conn.lagging {
-                limit(since, self.progress_time(), Deadline::Progress)?;
+                limit(since, self.progress_time(), CloseReason::TooSlow)?;
             }
         }
         next = ask_at.map_or(next, |at| next.min(at.max(now)));
@@ -191,7 +197,7 @@ impl<S: Transport> Core<S> {
         &self,
         key: ConnId,
         errand: Errand,
-        mut limit: impl FnMut(Instant, Duration, Deadline) -> Result<(), CloseReason>,
+        mut limit: impl FnMut(Instant, Duration, CloseReason) -> Result<(), CloseReason>,
     ) -> Result<Option<Instant>, CloseReason> {
         let timeout = self.shared.config.pull_timeout;
         let conn = &self.conns[key];
@@ -200,11 +206,11 @@ impl<S: Transport> Core<S> {
             if conn.last_ping <= conn.last_read {
                 return Ok(Some(conn.last_read + timeout / 2));
             }
-            limit(conn.last_ping, timeout / 2, Deadline::Answer)?;
+            limit(conn.last_ping, timeout / 2, CloseReason::ServerTimeout)?;
         } else if self.streams.plays(key).is_empty() {
-            limit(errand.since, timeout, Deadline::Answer)?;
+            limit(errand.since, timeout, CloseReason::ServerTimeout)?;
             if !errand.is_accepted() {
-                limit(conn.accepted_at, timeout * 2, Deadline::Answer)?;
+                limit(conn.accepted_at, timeout * 2, CloseReason::ServerTimeout)?;
             }
         }
         Ok(None)
@@ -257,7 +263,7 @@ impl<S: Transport> Core<S> {
             let (msid, why) = (publication.msid, reason.to_string());
             let session = &mut conn.session;
             match reason {
-                CloseReason::TimedOut(Deadline::PublishIdle | Deadline::MediaIdle) => {
+                CloseReason::PublishIdle | CloseReason::MediaIdle => {
                     session.send_status(msid, Status::PublishIdle, &why);
                 }
                 _ => session.send_status(msid, Status::PublishDenied, &why),

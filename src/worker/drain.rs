@@ -9,7 +9,7 @@
 
 use std::time::Instant;
 
-use super::conn::CloseReason;
+use super::close_reason::CloseReason;
 use super::contain::Step;
 use super::core::Core;
 use super::ids::{ConnId, StreamId};

@@ -14,7 +14,8 @@ use std::io::IoSlice;
 
 use smallvec::SmallVec;
 
-use super::conn::{CloseReason, Conn, Sent};
+use super::close_reason::CloseReason;
+use super::conn::{Conn, Sent};
 use super::contain::Step;
 use super::core::Core;
 use super::form::{Gathered, gather};

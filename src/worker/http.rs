@@ -3,7 +3,7 @@
 
 use std::fmt::Display;
 
-use super::conn::CloseReason;
+use super::close_reason::CloseReason;
 use super::core::Core;
 use super::ids::ConnId;
 use super::ingress::Flow;

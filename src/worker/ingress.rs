@@ -13,7 +13,8 @@
 
 use std::io;
 
-use super::conn::{CloseReason, MovingPublish};
+use super::close_reason::CloseReason;
+use super::conn::MovingPublish;
 use super::contain::Step;
 use super::core::Core;
 use super::ids::{ConnId, WorkerId};

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::bans::{self, BanTarget};
-use super::conn::{CloseReason, Conn};
+use super::close_reason::CloseReason;
+use super::conn::Conn;
 use super::contain::Step;
 use super::core::Core;
 use super::ids::{ConnId, StreamId};

@@ -22,7 +22,8 @@ use std::time::Instant;
 use log::{Level, debug, warn};
 
 use super::admission::Key;
-use super::conn::{CloseReason, Conn};
+use super::close_reason::CloseReason;
+use super::conn::Conn;
 use super::core::Core;
 use super::fetches::Slot;
 use super::ids::{ConnId, OriginId, PushRuleId, StreamId};

@@ -21,7 +21,7 @@
 //!     query        what the operator asks; rows: what is copied for it; kick: whom it ends
 //!     ids, collections: the types of what there is many of, and tables by them
 //!     mail, registry, admission, shares, bans, handshakes, ended, refusal, notes, pace, timers,
-//!     table, conn, session, form, fault, counters
+//!     table, conn, close_reason, session, form, fault, counters
 //!     lingering, fetches, missing, queries: what players may have origins asked for
 //! ```
 //!
@@ -32,6 +32,7 @@ pub mod admission;
 mod audit;
 pub mod bans;
 mod changeover;
+pub mod close_reason;
 pub mod collections;
 pub mod conn;
 mod contain;

@@ -10,7 +10,8 @@ use std::sync::atomic::Ordering;
 use log::debug;
 
 use super::admission::{Protocol, Refusal};
-use super::conn::{CloseReason, Conn};
+use super::close_reason::CloseReason;
+use super::conn::Conn;
 use super::contain::Step;
 use super::core::{Core, NO_ADDRESS};
 use super::ids::ConnId;

@@ -28,7 +28,7 @@ use log::{Level, debug, info, log, warn};
 
 use super::admission::Key;
 use super::changeover::{Early, Held};
-use super::conn::CloseReason;
+use super::close_reason::CloseReason;
 use super::core::{Core, NO_ADDRESS, Shared};
 use super::ids::{ConnId, OriginId, PullRuleId, StreamId};
 use super::ingress::Flow;

@@ -19,7 +19,7 @@ use std::time::Instant;
 use log::{Level, info, warn};
 
 use super::admission::Key;
-use super::conn::CloseReason;
+use super::close_reason::CloseReason;
 use super::core::Core;
 use super::ids::{ConnId, PushRuleId, StreamId};
 use super::ingress::Flow;

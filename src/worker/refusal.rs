@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use log::{Level, log};
 
-use super::conn::CloseReason;
+use super::close_reason::CloseReason;
 use super::core::Core;
 use super::ids::ConnId;
 use crate::logging::quoted;

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use log::{Level, info, warn};
 
-use super::conn::{CloseReason, MovingPublish};
+use super::close_reason::CloseReason;
+use super::conn::MovingPublish;
 use super::core::Core;
 use super::ids::{ConnId, PlayerSlot, StreamId};
 use super::ingress::Flow;

@@ -8,7 +8,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::conn::CloseReason;
+use super::close_reason::CloseReason;
 use super::table::Form;
 use crate::edge::hops;
 use crate::http;
@@ -132,7 +132,7 @@ impl Session {
             }
             Self::Http(http) => match http.next(input, at) {
                 Ok(request) => Ok(request.map(|request| Incoming::Http(Box::new(request)))),
-                Err(error) => Err(CloseReason::Http(error)),
+                Err(error) => Err(error.into()),
             },
         }
     }

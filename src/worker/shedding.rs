@@ -11,7 +11,8 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet};
 
 use super::admission::Key;
-use super::conn::{CloseReason, Conn};
+use super::close_reason::CloseReason;
+use super::conn::Conn;
 use super::contain::Step;
 use super::core::Core;
 use super::ids::ConnId;

@@ -11,7 +11,8 @@ use std::collections::HashSet;
 
 use bytes::Bytes;
 
-use super::conn::{CloseReason, Conn};
+use super::close_reason::CloseReason;
+use super::conn::Conn;
 use super::contain::Step;
 use super::core::Core;
 use super::ids::ConnId;

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use log::{Level, debug, info};
 
-use super::conn::CloseReason;
+use super::close_reason::CloseReason;
 use super::core::Core;
 use super::ids::{ConnId, PlayerSlot, StreamId};
 use super::mail::Mail;

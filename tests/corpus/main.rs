@@ -17,6 +17,7 @@ use tailwater::edge;
 use tailwater::http;
 use tailwater::net::proxy;
 use tailwater::stream;
+use tailwater::worker::close_reason::CloseReason;
 use tailwater_rtmp_exercise::{self as exercise, leaves};
 
 /// A fuzz target: its name in fuzz/Cargo.toml, and what it does with an input.
@@ -148,7 +149,11 @@ fn requests_and_frames_get_all_the_way() {
     ] {
         let reached = http::exercise::exercise(&seeds::named("http", seed));
         assert_eq!(reached.requests.len(), requests, "{seed}");
-        assert_eq!(reached.end.map(|end| end.code()), end, "{seed}");
+        assert_eq!(
+            reached.end.map(|end| CloseReason::from(end).code()),
+            end,
+            "{seed}"
+        );
     }
 }
 

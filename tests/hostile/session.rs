@@ -26,20 +26,6 @@ const HANDSHAKE_BYTES: u64 = 1 + 2 * 1536;
 /// What a worker gives a session at one time.
 const READ_BYTES: usize = limits::RING_BYTES;
 
-/// Codes that only a worker closes with.
-const OF_WORKERS: [&str; 10] = [
-    "peer_closed",
-    "refused_by_server",
-    "released",
-    "io",
-    "rejected",
-    "handshake_timeout",
-    "setup_timeout",
-    "publish_idle",
-    "send_timeout",
-    "stale_partial",
-];
-
 enum Session {
     Server(Box<ServerSession>),
     Client(Box<ClientSession>),
@@ -272,16 +258,22 @@ fn capacity(act: &Act) -> usize {
 
 /// Whether it ended as it should.
 fn judge(case: &Case, run: &Run) -> Result<(), String> {
-    match run.end {
-        Some(code) if !case.end.allows(code) => {
+    match (run.end, &case.end) {
+        (Some(code), _) if !case.end.allows(code) => {
             return Err(format!("closed with {code}, allowed: {:?}", case.end));
         }
-        None if case.end.must_close() && !OF_WORKERS.iter().any(|code| case.end.allows(code)) => {
+        (None, End::Closes(codes)) if !codes.iter().any(is_of_workers) => {
             return Err(format!("goes on, expected: {:?}", case.end));
         }
         _ => {}
     }
     check_said(case, &run.heard)
+}
+
+/// Whether only a worker closes with this code.
+fn is_of_workers(code: &&str) -> bool {
+    let mut of_sessions = ProtocolError::CODES.iter().map(|(code, _)| *code);
+    *code == "stale_partial" || !of_sessions.any(|its| its == *code)
 }
 
 /// What the rates of `limits` let a client hear at once: 100 answers to pauses and seeks.

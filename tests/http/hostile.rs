@@ -46,7 +46,7 @@ fn session(pieces: &[&[u8]]) -> (Vec<u8>, Option<HttpError>, usize, usize) {
             let len = session.pending().len();
             session.out().advance(len);
             if let Err(error) = next {
-                assert!(session.is_done(), "{error}");
+                assert!(session.is_done(), "{error:?}");
                 return (said, Some(error), requests, most);
             }
             if is_over {

@@ -12,8 +12,8 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use super::super::close_reason::CloseReason;
 use super::super::collections::Table;
-use super::super::conn::{CloseReason, Deadline};
 use super::super::ids::WaitingId;
 use super::EventLoop;
 use super::listeners::ListenerProtocol;
@@ -156,7 +156,7 @@ impl<R: Reactor> EventLoop<R> {
     pub(super) fn expire_pending(&mut self, now: Instant) {
         while let Some(pending) = self.pending.overdue(now) {
             self.core.has_waited();
-            let reason = CloseReason::TimedOut(Deadline::Handshake);
+            let reason = CloseReason::HandshakeTimeout;
             self.core.reject_pending(pending.peer, &reason);
         }
     }

@@ -3,7 +3,7 @@
 use super::{INTER, KEY, MIB, MS, S, Stage};
 use crate::rtmp::client::Action;
 use crate::rtmp::message::kind;
-use crate::worker::conn::CloseReason;
+use crate::worker::close_reason::CloseReason;
 use crate::worker::memory::Pressure;
 
 /// A stage with so much memory, and logs of at most so many bytes.

@@ -6,7 +6,7 @@ use super::{MS, PLAYS, S, Stage};
 use crate::config::Takeover;
 use crate::rtmp::client::Action;
 use crate::rtmp::command::Status;
-use crate::worker::conn::CloseReason;
+use crate::worker::close_reason::CloseReason;
 use crate::worker::contain::Step;
 use crate::worker::fault::{self, StepOf};
 use crate::worker::table::Source;

@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::limits;
 use crate::rtmp::client::Action;
 use crate::rtmp::message::kind;
-use crate::worker::conn::CloseReason;
+use crate::worker::close_reason::CloseReason;
 
 /// A player that reads `appetite` bytes each quarter of a second of a stream that has more;
 /// what it hears in `time`.
