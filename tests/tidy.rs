@@ -16,7 +16,7 @@ use support::relay::Relay;
 use support::wait_for;
 
 /// Where the Rust files are that the tests below look at.
-const SOURCES: [&str; 5] = ["src", "rtmp", "top", "tests", "bench"];
+const SOURCES: [&str; 6] = ["src", "rtmp", "exercise", "top", "tests", "bench"];
 
 /// The widest line, in characters.
 const COLUMNS: usize = 100;

@@ -2,5 +2,5 @@
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    let _ = tailwater::http::exercise::exercise(data);
+    let _ = tailwater_exercise::http::exercise(data);
 });

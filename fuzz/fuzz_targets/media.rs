@@ -4,5 +4,5 @@
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     tailwater_rtmp_exercise::leaves::media(data);
-    let _ = tailwater::stream::exercise::exercise(data);
+    let _ = tailwater_exercise::stream::exercise(data);
 });

@@ -12,8 +12,6 @@
 //! ```
 
 pub mod backoff;
-#[doc(hidden)]
-pub mod exercise;
 pub mod hops;
 pub mod order;
 pub mod redirect;

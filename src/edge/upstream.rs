@@ -222,7 +222,7 @@ pub(super) fn shown(host: &str, port: u16) -> String {
 }
 
 /// Host and port; an IPv6 address stands in brackets.
-pub(super) fn split_authority(text: &str) -> Option<(&str, Option<u16>)> {
+pub fn split_authority(text: &str) -> Option<(&str, Option<u16>)> {
     let (host, port) = if let Some(rest) = text.strip_prefix('[') {
         let (host, rest) = rest.split_once(']')?;
         host.parse::<std::net::Ipv6Addr>().ok()?;

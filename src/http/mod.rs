@@ -11,7 +11,6 @@
 //!
 //! Not spoken: bodies of requests, chunked coding, ranges, compression, HTTP/2.
 
-pub mod exercise;
 pub mod forwarded;
 pub mod origin;
 pub mod pages;

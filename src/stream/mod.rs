@@ -4,8 +4,6 @@
 pub mod block;
 pub mod content;
 pub mod cursor;
-#[doc(hidden)]
-pub mod exercise;
 pub mod flv;
 pub mod headers;
 pub mod intake;

@@ -13,11 +13,8 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use tailwater::edge;
-use tailwater::http;
-use tailwater::net::proxy;
-use tailwater::stream;
 use tailwater::worker::close_reason::CloseReason;
+use tailwater_exercise::{edge, http, proxy, stream};
 use tailwater_rtmp_exercise::{self as exercise, leaves};
 
 /// A fuzz target: its name in fuzz/Cargo.toml, and what it does with an input.
@@ -34,12 +31,12 @@ const TARGETS: [Target; 10] = [
     ("client", |data| _ = exercise::client(data)),
     ("media", |data| {
         leaves::media(data);
-        stream::exercise::exercise(data);
+        stream::exercise(data);
     }),
     ("names", leaves::name),
     ("proxy", proxy::exercise),
-    ("http", |data| _ = http::exercise::exercise(data)),
-    ("edge", |data| _ = edge::exercise::exercise(data)),
+    ("http", |data| _ = http::exercise(data)),
+    ("edge", |data| _ = edge::exercise(data)),
 ];
 
 /// Bytes of all corpora together; they are in every clone.
@@ -114,6 +111,19 @@ fn every_target_survives_its_seeds_and_every_beginning_of_them() {
 }
 
 #[test]
+fn headers_of_proxies_with_any_byte_changed_are_read_in_one_way_only() {
+    for (_, seed) in seeds::of("proxy") {
+        for byte in 0..seed.len() {
+            for wrong in [0, b' ', b'\r', 0xFF] {
+                let mut header = seed.clone();
+                header[byte] = wrong;
+                proxy::exercise(&header);
+            }
+        }
+    }
+}
+
+#[test]
 fn golden_sessions_get_all_the_way() {
     for (seed, media, replies) in [
         ("publish", 5, 9),
@@ -147,7 +157,7 @@ fn requests_and_frames_get_all_the_way() {
         ("body", 0, Some("http_request")),
         ("late", 2, None),
     ] {
-        let reached = http::exercise::exercise(&seeds::named("http", seed));
+        let reached = http::exercise(&seeds::named("http", seed));
         assert_eq!(reached.requests.len(), requests, "{seed}");
         assert_eq!(
             reached.end.map(|end| CloseReason::from(end).code()),
@@ -158,15 +168,15 @@ fn requests_and_frames_get_all_the_way() {
 }
 
 /// The requests that a seed of HTTP comes to.
-fn requests(seed: &str) -> Vec<http::request::Request> {
-    http::exercise::exercise(&seeds::named("http", seed)).requests
+fn requests(seed: &str) -> Vec<tailwater::http::request::Request> {
+    http::exercise(&seeds::named("http", seed)).requests
 }
 
 #[test]
 fn seeds_of_http_reach_paths_proxies_and_pages() {
     let paths: Vec<_> = requests("escapes")
         .iter()
-        .map(|request| http::path::decoded(&request.path).ok())
+        .map(|request| tailwater::http::path::decoded(&request.path).ok())
         .collect();
     let decoded = ["/live/my cam\u{30AB}", "/live/%2F"].map(|path| Some(path.to_owned()));
     assert_eq!(paths[..2], decoded);
@@ -194,7 +204,10 @@ fn seeds_of_http_reach_paths_proxies_and_pages() {
         "range, x-own,if-none-match"
     );
     for seed in ["page-of-another", "fetch-site"] {
-        assert!(http::origin::is_foreign(&requests(seed)[0], "relay:8080"));
+        assert!(tailwater::http::origin::is_foreign(
+            &requests(seed)[0],
+            "relay:8080"
+        ));
     }
 }
 
@@ -208,7 +221,7 @@ fn seeds_of_streams_get_all_the_way() {
         ("stream-live-edge", 51, 0, 0, 2, 2),
         ("stream-clocks", 15, 0, 0, 1, 1),
     ] {
-        let got = stream::exercise::exercise(&seeds::named("media", seed));
+        let got = stream::exercise(&seeds::named("media", seed));
         assert_eq!((got.messages, got.held), (messages, held), "{seed}");
         assert_eq!((got.returns, got.starts), (returns, starts), "{seed}");
         assert_eq!(
@@ -229,7 +242,7 @@ fn seeds_of_redirects_get_all_the_way() {
         ("stream-named", 2, 0, "rtmp://b:1935/live"),
         ("folders", 2, 2, ""),
     ] {
-        let reached = edge::exercise::exercise(&seeds::named("edge", seed));
+        let reached = edge::exercise(&seeds::named("edge", seed));
         assert_eq!(reached.tc_urls.len(), 1 + followed, "{seed}: {reached:?}");
         assert_eq!(reached.refused, refused, "{seed}: {reached:?}");
         let end = reached.tc_urls.last().unwrap();
@@ -240,7 +253,7 @@ fn seeds_of_redirects_get_all_the_way() {
         ("marker-long", true),
         ("marker-odd", false),
     ] {
-        let reached = edge::exercise::exercise(&seeds::named("edge", seed));
+        let reached = edge::exercise(&seeds::named("edge", seed));
         assert_eq!(reached.via.is_some(), is_marker, "{seed}");
     }
 }

@@ -467,7 +467,7 @@ fn of_media() -> Vec<Seed> {
     .to_vec()
 }
 
-/// Streams as `tailwater::stream::exercise` reads them: two bytes a step.
+/// Streams as `tailwater_exercise::stream` reads them: two bytes a step.
 fn of_streams() -> Vec<Seed> {
     // Headers and metadata; a group of a key frame, pictures and sound.
     let (headers, group) = ("0002 0502 0C02", "1212 1613 1312 1612 1312");
@@ -596,7 +596,7 @@ fn of_http_protocols() -> String {
 }
 
 fn of_http() -> Vec<Seed> {
-    use tailwater::http::exercise::{LATE, WEBSOCKET};
+    use tailwater_exercise::http::{LATE, WEBSOCKET};
     // In one piece, or cut behind 5 and 30 bytes.
     let whole = |flags: u8, input: &[u8]| [&[flags, 0], input].concat();
     let cut = |flags: u8, input: &[u8]| [&[flags, 2, 0, 5, 0, 30], input].concat();

@@ -15,13 +15,13 @@
 
 use std::net::IpAddr;
 
-use super::HttpError;
-use super::origin;
-use super::path;
-use super::request::{Request, is_token};
-use super::response::Response;
-use super::session::HttpSession;
-use crate::limits;
+use tailwater::http::HttpError;
+use tailwater::http::origin;
+use tailwater::http::path;
+use tailwater::http::request::{Request, is_token};
+use tailwater::http::response::Response;
+use tailwater::http::session::HttpSession;
+use tailwater::limits;
 
 /// Flag: a stream goes out over WebSocket before the input begins.
 pub const WEBSOCKET: u8 = 0x01;

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 
 use super::script::{Publisher, metadata};
 use super::{LIMITS, Reached, is_media};
-use crate::limits;
-use crate::rtmp::media::{FrameKind, Inspection, inspect_audio, inspect_video};
-use crate::rtmp::message::{MessageHeader, Timestamp, kind};
-use crate::stream::cursor::{Cursor, Place, StartAt};
-use crate::stream::headers::{HeaderTimes, Headers};
-use crate::stream::log::{Frame, StreamLog};
+use tailwater::limits;
+use tailwater::rtmp::media::{FrameKind, Inspection, inspect_audio, inspect_video};
+use tailwater::rtmp::message::{MessageHeader, Timestamp, kind};
+use tailwater::stream::cursor::{Cursor, Place, StartAt};
+use tailwater::stream::headers::{HeaderTimes, Headers};
+use tailwater::stream::log::{Frame, StreamLog};
 
 const STEP_MAX_MS: u128 = limits::CLOCK_STEP_MAX.as_millis();
 
@@ -290,7 +290,7 @@ fn inspect(message_kind: u8, body: &[u8]) -> Option<Inspection> {
 
 /// A tag has the body that was published. E.4.1.
 pub(super) fn check_tag(flv: &StreamLog, (start, tag): (u64, Frame), body: &[u8]) {
-    let mut pieces: Vec<bytes::Bytes> = Vec::new();
+    let mut pieces = Vec::new();
     flv.share(start, tag.end, &mut pieces);
     let bytes = pieces.concat();
     let len = u32::try_from(body.len()).expect("short").to_be_bytes();

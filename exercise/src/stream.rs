@@ -18,12 +18,12 @@ use core::time::Duration;
 
 use self::judge::{Judge, Player};
 use self::script::{Before, Publisher, Step};
-use super::block::BlockPool;
-use super::cursor::StartAt;
-use super::flv::{self, FlvLogs, Framing};
-use super::intake::Intake;
-use super::log::{LogLimits, StreamLog};
-use crate::rtmp::message::{Message, Payload, kind};
+use tailwater::rtmp::message::{Message, Payload, kind};
+use tailwater::stream::block::BlockPool;
+use tailwater::stream::cursor::StartAt;
+use tailwater::stream::flv::{self, FlvLogs, Framing};
+use tailwater::stream::intake::Intake;
+use tailwater::stream::log::{LogLimits, StreamLog};
 
 /// Small, so that inputs of a few hundred messages come to the limits.
 const LIMITS: LogLimits = LogLimits {

@@ -2,9 +2,9 @@
 
 use core::time::Duration;
 
-use crate::rtmp::amf0::Encoder;
-use crate::rtmp::message::{MessageHeader, Timestamp, kind};
-use crate::stream::cursor::StartAt;
+use tailwater::rtmp::amf0::Encoder;
+use tailwater::rtmp::message::{MessageHeader, Timestamp, kind};
+use tailwater::stream::cursor::StartAt;
 
 /// What happens before a message comes.
 #[derive(Clone, Copy, Debug)]

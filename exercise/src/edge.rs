@@ -10,12 +10,12 @@
 //! connected to and to nowhere that is not allowed, what is asked for there has no control
 //! characters and does not grow with their number, and a marker is what it was read from.
 
-use super::hops::{Via, ViaCounts};
-use super::redirect::{AllowedHost, Target};
-use super::rule::Rule;
-use super::upstream::split_authority;
-use crate::limits;
-use crate::rtmp::name::{AppName, StreamName, stream_name};
+use tailwater::edge::hops::{Via, ViaCounts};
+use tailwater::edge::redirect::{AllowedHost, Target};
+use tailwater::edge::rule::Rule;
+use tailwater::edge::upstream::split_authority;
+use tailwater::limits;
+use tailwater::rtmp::name::{AppName, StreamName, stream_name};
 
 /// What an input came to, so that a test can see that its seeds get anywhere.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
