@@ -177,7 +177,7 @@ fn cell(text: &str) -> String {
 fn metric_table() -> String {
     let mut table = "| Metric | Type | Labels | Meaning |\n| --- | --- | --- | --- |\n".to_owned();
     for metric in metrics::table() {
-        let (name, kind, help) = (metric.sample(), metric.kind(), metric.help);
+        let (name, kind, help) = (metric.sample(), metric.kind.as_str(), metric.help);
         let labels = metric.labels().iter().map(|label| format!("`{label}`"));
         let labels = labels.collect::<Vec<_>>().join(", ");
         table += &format!("| `{name}` | {kind} | {labels} | {help} |\n");

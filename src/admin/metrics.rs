@@ -81,17 +81,11 @@ pub const OTHERS: &str = "other";
 pub struct Metric {
     /// Its name, without the `_total` of a counter and the `_info` of an info.
     name: &'static str,
-    kind: Kind,
+    /// Its type, as OpenMetrics has it.
+    pub kind: MetricType,
     source: Source,
     /// What it says, as `# HELP` and the README have it.
     pub help: &'static str,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Counter,
-    Gauge,
-    Info,
 }
 
 /// Where the values come from, which decides on the labels.
@@ -125,7 +119,7 @@ enum Value {
     Real(f64),
 }
 
-use Kind::{Counter, Gauge, Info};
+use MetricType::{Counter, Gauge, Info};
 use Value::{Count, Real};
 
 impl EncodeGaugeValue for Value {
@@ -146,7 +140,12 @@ impl EncodeCounterValue for Value {
     }
 }
 
-const fn metric(name: &'static str, kind: Kind, source: Source, help: &'static str) -> Metric {
+const fn metric(
+    name: &'static str,
+    kind: MetricType,
+    source: Source,
+    help: &'static str,
+) -> Metric {
     Metric {
         name,
         kind,
@@ -157,7 +156,7 @@ const fn metric(name: &'static str, kind: Kind, source: Source, help: &'static s
 
 const fn relay(
     name: &'static str,
-    kind: Kind,
+    kind: MetricType,
     value: fn(&Figures) -> Value,
     help: &'static str,
 ) -> Metric {
@@ -166,7 +165,7 @@ const fn relay(
 
 const fn stream(
     name: &'static str,
-    kind: Kind,
+    kind: MetricType,
     value: fn(&StreamRow) -> Option<Value>,
     help: &'static str,
 ) -> Metric {
@@ -285,19 +284,10 @@ impl Metric {
     pub fn sample(&self) -> String {
         let suffix = match self.kind {
             Counter => "_total",
-            Gauge => "",
             Info => "_info",
+            _ => "",
         };
         format!("{}{suffix}", self.name)
-    }
-
-    /// Its type, as OpenMetrics has it.
-    pub fn kind(&self) -> &'static str {
-        match self.kind {
-            Counter => "counter",
-            Gauge => "gauge",
-            Info => "info",
-        }
     }
 
     /// The labels of its series.
@@ -391,49 +381,51 @@ impl Figures {
             Format::Classic => Gauge,
             Format::OpenMetrics => metric.kind,
         };
-        let mut put = |labels: &[(&str, &str)], value| put(kind, &mut out, labels, value);
+        let names = metric.labels().iter().copied();
+        let mut put = |values: &[&str], value| {
+            let labels: Vec<_> = names.clone().zip(values.iter().copied()).collect();
+            put(kind, &mut out, &labels, value)
+        };
         match metric.source {
             Source::Build if self.format == Format::OpenMetrics => {
                 out.encode_info(&[("version", VERSION)])
             }
-            Source::Build => put(&[("version", VERSION)], Count(1)),
+            Source::Build => put(&[VERSION], Count(1)),
             Source::Relay(value) => put(&[], value(self)),
-            Source::Worker(row) => self.gauges().try_for_each(|(worker, gauges)| {
-                put(&[("worker", &worker)], in_unit(gauges.row(row)))
-            }),
+            Source::Worker(row) => self
+                .gauges()
+                .try_for_each(|(worker, gauges)| put(&[&worker], in_unit(gauges.row(row)))),
             Source::Answers => {
                 let mut workers = self.workers.iter().enumerate();
                 workers.try_for_each(|(worker, gauges)| {
-                    let answers = Count(gauges.is_some().into());
-                    put(&[("worker", &worker.to_string())], answers)
+                    put(&[&worker.to_string()], Count(gauges.is_some().into()))
                 })
             }
             Source::Roles => self.gauges().try_for_each(|(worker, gauges)| {
-                ROLES.iter().try_for_each(|(role, count)| {
-                    let labels = [("worker", &*worker), ("role", role)];
-                    put(&labels, Count(count(gauges)))
-                })
+                let mut roles = ROLES.iter();
+                roles.try_for_each(|(role, count)| put(&[&worker, role], Count(count(gauges))))
             }),
             Source::Closes => self
                 .closes
                 .iter()
-                .try_for_each(|(code, count)| put(&[("reason", code)], Count(*count))),
-            Source::Refusals => self.refusals.iter().try_for_each(|((asked, code), count)| {
-                put(&[("request", asked), ("reason", code)], Count(*count))
-            }),
+                .try_for_each(|(code, count)| put(&[code], Count(*count))),
+            Source::Refusals => self
+                .refusals
+                .iter()
+                .try_for_each(|((asked, code), count)| put(&[asked, code], Count(*count))),
             Source::Limits => {
                 let limits = Gauges::ROWS.iter().map(|row| row.limit).enumerate();
                 let mut limits = limits.filter_map(|(row, limit)| Some((row, limit?)));
                 limits.try_for_each(|(row, limit)| {
                     let workers = self.workers.iter().flatten();
                     let hits = workers.map(|gauges| gauges.row(row).1).sum();
-                    put(&[("limit", limit)], Count(hits))
+                    put(&[limit], Count(hits))
                 })
             }
             Source::Target(row) => self
                 .targets
                 .iter()
-                .try_for_each(|(target, its)| put(&[("target", target)], in_unit(its.row(row)))),
+                .try_for_each(|(target, its)| put(&[target], in_unit(its.row(row)))),
             Source::Stream(value) => self.write_streams(put, value),
             Source::StreamRow(row) => {
                 self.write_streams(put, |its| Some(in_unit(its.gauges.row(row))))
@@ -447,19 +439,19 @@ impl Figures {
     /// A value of each stream that has it.
     fn write_streams(
         &self,
-        mut put: impl FnMut(&[(&str, &str)], Value) -> fmt::Result,
+        mut put: impl FnMut(&[&str], Value) -> fmt::Result,
         value: impl Fn(&StreamRow) -> Option<Value>,
     ) -> fmt::Result {
         let mut streams = self.streams.iter();
         streams.try_for_each(|(name, row)| match value(row) {
-            Some(value) => put(&[("stream", name)], value),
+            Some(value) => put(&[name], value),
             None => Ok(()),
         })
     }
 }
 
 fn put(
-    kind: Kind,
+    kind: MetricType,
     out: &mut MetricEncoder<'_>,
     labels: &[(&str, &str)],
     value: Value,
@@ -471,7 +463,7 @@ fn put(
 }
 
 fn put_family(
-    kind: Kind,
+    kind: MetricType,
     out: &mut MetricEncoder<'_>,
     labels: &impl EncodeLabelSet,
     value: Value,
@@ -479,10 +471,10 @@ fn put_family(
     put_value(kind, &mut out.encode_family(labels)?, value)
 }
 
-fn put_value(kind: Kind, out: &mut MetricEncoder<'_>, value: Value) -> fmt::Result {
+fn put_value(kind: MetricType, out: &mut MetricEncoder<'_>, value: Value) -> fmt::Result {
     match kind {
         Counter => out.encode_counter::<NoLabelSet, _, f64>(&value, None),
-        Gauge | Info => out.encode_gauge(&value),
+        _ => out.encode_gauge(&value),
     }
 }
 
@@ -516,9 +508,8 @@ impl Collector for Figures {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         for metric in table() {
             let kind = match (metric.kind, self.format) {
-                (Counter, _) => MetricType::Counter,
-                (Info, Format::OpenMetrics) => MetricType::Info,
-                (Gauge | Info, _) => MetricType::Gauge,
+                (Info, Format::Classic) => Gauge,
+                (kind, _) => kind,
             };
             // OpenMetrics announces a family by its name without the suffix of its samples.
             let name = match self.format {

@@ -107,7 +107,7 @@ fn every_metric_of_the_table_is_announced_once_and_nothing_else_is_there() {
         Format::OpenMetrics,
     );
     for metric in table() {
-        let line = format!("# TYPE {} {}", metric.name, metric.kind());
+        let line = format!("# TYPE {} {}", metric.name, metric.kind.as_str());
         assert_eq!(
             text.lines().filter(|known| *known == line).count(),
             1,
