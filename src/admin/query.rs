@@ -53,14 +53,20 @@ impl Query {
             Route::OpenApi => return Step::Answer(json::openapi()),
             Route::Config => return Step::Answer(json::config(context.config)),
             Route::Bans => return Step::Answer(json::bans(context)),
-            Route::Lift(target) if context.bans.lift(target, context.uptime) => {
-                return Step::Answer(json::bans(context));
+            Route::Lift(target) => {
+                let is_lifted = context.bans.lift(target, context.uptime);
+                return Step::Answer(match is_lifted {
+                    true => json::bans(context),
+                    false => ApiError::not_found("ban").response(),
+                });
             }
-            Route::Lift(_) => return Step::Answer(ApiError::not_found("ban").response()),
-            Route::Ban(ban) if context.bans.add(ban, context.uptime) => {
+            Route::Ban(ban) => {
+                let has_room = context.bans.add(ban, context.uptime);
+                if !has_room {
+                    return Step::Answer(ApiError::full().response());
+                }
                 Question::CloseBanned(ban.target.clone())
             }
-            Route::Ban(_) => return Step::Answer(ApiError::full().response()),
             Route::Metrics(_) => Question::Metrics,
             Route::Workers => Question::Counters,
             Route::Streams { .. } => Question::Streams,
