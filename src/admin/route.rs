@@ -10,6 +10,7 @@ use super::list::{Cursor, Page, StreamSort};
 use super::metrics::Format;
 use crate::config::listen::Network;
 use crate::http::pages;
+use crate::http::path;
 use crate::http::response::Response;
 use crate::limits;
 use crate::worker::bans::{BanTarget, NewBan};
@@ -361,18 +362,7 @@ fn bad(message: &str) -> ApiError {
 
 /// Percent-encoded text; None when it is not, or is no UTF-8.
 fn decoded(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        if byte != b'%' {
-            bytes.push(byte);
-            continue;
-        }
-        let mut digit = || char::from(rest.next()?).to_digit(16);
-        let code = digit()? * 16 + digit()?;
-        bytes.push(u8::try_from(code).ok()?);
-    }
-    String::from_utf8(bytes).ok()
+    String::from_utf8(path::unescaped(text)?).ok()
 }
 
 /// The number that these digits are, without a sign.

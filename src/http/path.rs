@@ -9,21 +9,10 @@
 /// # Errors
 /// What is wrong with it.
 pub fn decoded(path: &str) -> Result<String, &'static str> {
-    let mut bytes = Vec::with_capacity(path.len());
-    let mut rest = path.bytes();
-    while let Some(byte) = rest.next() {
-        if byte != b'%' {
-            bytes.push(byte);
-            continue;
-        }
-        let digits = (hex(rest.next()), hex(rest.next()));
-        let (Some(high), Some(low)) = digits else {
-            return Err("a percent sign in the path has no two digits behind it");
-        };
-        match high << 4 | low {
-            b'/' | b'?' => return Err("a percent escape in the path stands for / or ?"),
-            byte => bytes.push(byte),
-        }
+    let bytes = unescaped(path).ok_or("a percent sign in the path has no two digits behind it")?;
+    let parts = |bytes: &[u8]| bytes.iter().filter(|byte| b"/?".contains(byte)).count();
+    if parts(&bytes) > parts(path.as_bytes()) {
+        return Err("a percent escape in the path stands for / or ?");
     }
     let text = String::from_utf8(bytes).map_err(|_| "the path is not UTF-8")?;
     // Some of them have two bytes in UTF-8.
@@ -33,10 +22,21 @@ pub fn decoded(path: &str) -> Result<String, &'static str> {
     Ok(text)
 }
 
-/// The value of a hexadecimal digit.
-fn hex(digit: Option<u8>) -> Option<u8> {
-    let value = char::from(digit?).to_digit(16)?;
-    u8::try_from(value).ok()
+/// Returns the bytes that percent-encoded `text` stands for; `None` where a percent sign has no two
+/// hexadecimal digits behind it.
+pub fn unescaped(text: &str) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        if byte != b'%' {
+            bytes.push(byte);
+            continue;
+        }
+        let mut digit = || char::from(rest.next()?).to_digit(16);
+        let code = digit()? * 16 + digit()?;
+        bytes.push(u8::try_from(code).ok()?);
+    }
+    Some(bytes)
 }
 
 #[cfg(test)]
