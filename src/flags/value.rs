@@ -61,17 +61,33 @@ impl<'a> Values<'a> {
         refused(given, self.opt.range())
     }
 
+    /// The one of an option that is given once, as `parse` reads it.
+    fn read<T>(&self, parse: impl FnOnce(&str) -> Option<T>) -> Result<T, ConfigError> {
+        let given = self.one();
+        parse(&given.value).ok_or_else(|| self.refused(given))
+    }
+
+    /// Each of `values` as `parse` reads it, which sees those before it.
+    fn read_each<T>(
+        &self,
+        values: Vec<Given>,
+        parse: impl Fn(&str, &[T]) -> Option<T>,
+    ) -> Result<Vec<T>, ConfigError> {
+        let mut all = Vec::new();
+        for given in values {
+            let read = parse(&given.value, &all);
+            all.push(read.ok_or_else(|| self.refused(given))?);
+        }
+        Ok(all)
+    }
+
     /// An amount in bytes, milliseconds or things.
     fn amount(&self) -> Result<u64, ConfigError> {
-        let given = self.one();
         let Accepts::Amount { unit, min, max, .. } = self.opt.accepts else {
             unreachable!("{} is an amount in the table", self.opt.name);
         };
         let range = min * unit.scale()..=max * unit.scale();
-        let amount = unit
-            .parse(&given.value)
-            .filter(|amount| range.contains(amount));
-        amount.ok_or_else(|| self.refused(given))
+        self.read(|value| unit.parse(value).filter(|amount| range.contains(amount)))
     }
 
     /// A count or size, in a type the range of the option fits into.
@@ -93,48 +109,34 @@ impl<'a> Values<'a> {
     }
 
     pub(super) fn switch(&self) -> Result<Switch, ConfigError> {
-        let given = self.one();
-        match given.value.as_str() {
-            "on" | "true" => Ok(Switch::On),
-            "off" | "false" => Ok(Switch::Off),
-            _ => Err(self.refused(given)),
-        }
+        self.read(|value| match value {
+            "on" | "true" => Some(Switch::On),
+            "off" | "false" => Some(Switch::Off),
+            _ => None,
+        })
     }
 
     pub(super) fn takeover(&self) -> Result<Takeover, ConfigError> {
-        let given = self.one();
-        match given.value.as_str() {
-            "refuse" => Ok(Takeover::Refuse),
-            "replace" => Ok(Takeover::Replace),
-            _ => Err(self.refused(given)),
-        }
+        self.read(|value| match value {
+            "refuse" => Some(Takeover::Refuse),
+            "replace" => Some(Takeover::Replace),
+            _ => None,
+        })
     }
 
     pub(super) fn cpus(&self) -> Result<Cpus, ConfigError> {
-        let given = self.one();
-        match given.value.as_str() {
-            "auto" => Ok(Cpus::Available),
-            "none" => Ok(Cpus::Unpinned),
-            list => match cpu_list(list) {
-                Some(cpus) => Ok(Cpus::List(cpus)),
-                None => Err(self.refused(given)),
-            },
-        }
+        self.read(|value| match value {
+            "auto" => Some(Cpus::Available),
+            "none" => Some(Cpus::Unpinned),
+            list => cpu_list(list).map(Cpus::List),
+        })
     }
 
     pub(super) fn addresses(&self) -> Result<Vec<SocketAddr>, ConfigError> {
-        let values = self.all();
-        let mut addresses = Vec::new();
-        for given in values {
-            match address(&given.value) {
-                // With SO_REUSEPORT the kernel would not object to a second one.
-                Some(address) if address.port() == 0 || !addresses.contains(&address) => {
-                    addresses.push(address);
-                }
-                _ => return Err(self.refused(given)),
-            }
-        }
-        Ok(addresses)
+        // With SO_REUSEPORT the kernel would not object to a second one.
+        self.read_each(self.all(), |value, all| {
+            address(value).filter(|address| address.port() == 0 || !all.contains(address))
+        })
     }
 
     /// Addresses where a port alone is on loopback.
@@ -152,28 +154,20 @@ impl<'a> Values<'a> {
     pub(super) fn origins(&self) -> Result<Vec<String>, ConfigError> {
         let values = self.all();
         let is_only = values.len() == 1;
-        let origin = |given: Given| {
-            let host = given.value.split_once("://").map(|(_, host)| host);
+        self.read_each(values, |value, _| {
+            let host = value.split_once("://").map(|(_, host)| host);
             let is_origin = host.is_some_and(|host| !host.is_empty() && !host.contains('/'))
-                && given.value.bytes().all(|byte| byte.is_ascii_graphic());
-            if is_origin || given.value == "*" && is_only {
-                Ok(given.value)
-            } else {
-                Err(self.refused(given))
-            }
-        };
-        values.into_iter().map(origin).collect()
+                && value.bytes().all(|byte| byte.is_ascii_graphic());
+            (is_origin || value == "*" && is_only).then(|| value.to_owned())
+        })
     }
 
     /// Names of hosts, without ports.
     pub(super) fn hosts(&self) -> Result<Vec<String>, ConfigError> {
-        let values = self.all();
         let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
-        let host = |given: Given| match given.value.as_str() {
-            host if !host.is_empty() && host.bytes().all(is_part) => Ok(given.value),
-            _ => Err(self.refused(given)),
-        };
-        values.into_iter().map(host).collect()
+        self.read_each(self.all(), |value, _| {
+            (!value.is_empty() && value.bytes().all(is_part)).then(|| value.to_owned())
+        })
     }
 
     pub(super) fn path(&self) -> Result<Option<PathBuf>, ConfigError> {
@@ -185,47 +179,30 @@ impl<'a> Values<'a> {
 
     /// Addresses, unix sockets, or `none` alone.
     pub(super) fn listen(&self) -> Result<Vec<ListenAddr>, ConfigError> {
-        let values = self.all_unless("none");
-        let mut all = Vec::new();
-        for given in values {
-            let wanted = match given.value.strip_prefix("unix:") {
+        self.read_each(self.all_unless("none"), |value, all| {
+            let wanted = match value.strip_prefix("unix:") {
                 Some("") => None,
                 Some(path) => Some(ListenAddr::Unix(path.into())),
-                None => address(&given.value).map(ListenAddr::Tcp),
+                None => address(value).map(ListenAddr::Tcp),
             };
-            match wanted {
-                // With SO_REUSEPORT the kernel would not object to a second one.
-                Some(ListenAddr::Tcp(address)) if address.port() == 0 => {
-                    all.push(ListenAddr::Tcp(address));
-                }
-                Some(wanted) if !all.contains(&wanted) => all.push(wanted),
-                _ => return Err(self.refused(given)),
-            }
-        }
-        Ok(all)
+            // With SO_REUSEPORT the kernel would not object to a second one.
+            let is_any = |its: &ListenAddr| matches!(its, ListenAddr::Tcp(at) if at.port() == 0);
+            wanted.filter(|wanted| is_any(wanted) || !all.contains(wanted))
+        })
     }
 
     /// Networks and words, separated by commas.
     pub(super) fn proxies(&self) -> Result<Vec<Proxies>, ConfigError> {
-        let values = self.all();
-        let mut all = Vec::new();
-        for given in values {
-            let parsed: Option<Vec<Proxies>> = given.value.split(',').map(Proxies::parse).collect();
-            match parsed {
-                Some(proxies) => all.extend(proxies),
-                None => return Err(self.refused(given)),
-            }
-        }
-        Ok(all)
+        let lists = self.read_each(self.all(), |value, _| {
+            value.split(',').map(Proxies::parse).collect()
+        });
+        lists.map(|lists: Vec<Vec<Proxies>>| lists.into_iter().flatten().collect())
     }
 
     pub(super) fn paths(&self) -> Result<Vec<PathBuf>, ConfigError> {
-        let values = self.all();
-        let path = |given: Given| match given.value.as_str() {
-            "" => Err(self.refused(given)),
-            path => Ok(PathBuf::from(path)),
-        };
-        values.into_iter().map(path).collect()
+        self.read_each(self.all(), |value, _| {
+            (!value.is_empty()).then(|| value.into())
+        })
     }
 
     pub(super) fn apps(&self) -> Result<Vec<String>, ConfigError> {
@@ -244,41 +221,28 @@ impl<'a> Values<'a> {
 
     /// Rules for other servers, each of which `suits` its option.
     pub(super) fn rules(&self, suits: fn(&Rule) -> bool) -> Result<Vec<Rule>, ConfigError> {
-        let values = self.all_unless("none");
-        let mut rules: Vec<Rule> = Vec::new();
-        for given in values {
-            match Rule::parse(&given.value) {
-                Some(rule) if !rules.contains(&rule) && suits(&rule) => rules.push(rule),
-                _ => return Err(self.refused(given)),
-            }
-        }
-        Ok(rules)
+        self.read_each(self.all_unless("none"), |value, rules| {
+            Rule::parse(value).filter(|rule| !rules.contains(rule) && suits(rule))
+        })
     }
 
     /// Hosts that redirects may lead to.
     pub(super) fn allowed_hosts(&self) -> Result<Vec<AllowedHost>, ConfigError> {
-        let values = self.all_unless("none");
-        let mut all = Vec::new();
-        for given in values {
-            match AllowedHost::parse(&given.value) {
-                Some(host) if given.value != "none" && !all.contains(&host) => all.push(host),
-                _ => return Err(self.refused(given)),
-            }
-        }
-        Ok(all)
+        self.read_each(self.all_unless("none"), |value, all| {
+            AllowedHost::parse(value).filter(|host| value != "none" && !all.contains(host))
+        })
     }
 
     /// A URL of this protocol, or `same` for none.
     pub(super) fn url(&self) -> Result<Option<String>, ConfigError> {
-        let given = self.one();
-        if given.value == "same" {
-            return Ok(None);
-        }
-        match Upstream::parse(&given.value) {
+        self.read(|value| {
+            if value == "same" {
+                return Some(None);
+            }
             // It is told to clients.
-            Some(url) if !url.has_user => Ok(Some(given.value)),
-            _ => Err(self.refused(given)),
-        }
+            let url = Upstream::parse(value).filter(|url| !url.has_user);
+            url.map(|_| Some(value.to_owned()))
+        })
     }
 
     pub(super) fn log(&self) -> Result<Option<String>, ConfigError> {
