@@ -14,7 +14,7 @@ use alloc::borrow::ToOwned;
 use alloc::string::String;
 use core::ops::{Deref, DerefMut};
 
-use super::amf0::{Encoder, Object, Value};
+use super::amf0::{Object, Value};
 use super::command::{Command, Status};
 use super::control::{Control, UserControl};
 use super::control_layer::{ControlLayer, Step};
@@ -185,7 +185,7 @@ impl ClientSession {
     }
 
     /// Takes media of publishers from here on also when this client only publishes: for one that
-    /// plays on a further message stream, by commands of its own ([`Self::send_command`]).
+    /// plays on a further message stream, by commands of its own ([`ControlLayer::send_command`]).
     pub fn expect_media(&mut self) {
         self.layer.reader().set_limits(ReaderLimits::PUBLISHER);
     }
@@ -224,12 +224,6 @@ impl ClientSession {
                 }
             }
         }
-    }
-
-    /// Whether [`next`](Self::next) has more to give even without more input: it stands inside an
-    /// aggregate.
-    pub fn has_more(&self) -> bool {
-        self.layer.has_more()
     }
 
     /// What it is for.
@@ -284,11 +278,6 @@ impl ClientSession {
     pub fn send_media(&mut self, header: &MessageHeader, payload: &Payload<'_>) {
         let chunk_size = self.layer.out_chunk_size();
         write_message(self.layer.out().writer(), header, payload, chunk_size);
-    }
-
-    /// Sends any command on message stream `msid`; `body` writes name and values.
-    pub fn send_command(&mut self, msid: u32, body: impl FnOnce(&mut Encoder<'_>)) {
-        self.layer.send_command(msid, body);
     }
 
     fn send_connect(&mut self) {

@@ -292,8 +292,9 @@ impl ControlLayer {
         &mut self.reader
     }
 
-    /// Whether an aggregate has been read and not all of it given.
-    pub(crate) fn has_more(&self) -> bool {
+    /// Whether the `next` of a session has more to give even without more input: it stands inside an
+    /// aggregate.
+    pub fn has_more(&self) -> bool {
         self.aggregate.is_some()
     }
 
@@ -518,14 +519,15 @@ impl ControlLayer {
         self.out_chunk_size = bytes as usize;
     }
 
-    pub(crate) fn send_command(&mut self, msid: u32, body: impl FnOnce(&mut Encoder<'_>)) {
+    /// Sends any command on message stream `msid`; `body` writes name and values.
+    pub fn send_command(&mut self, msid: u32, body: impl FnOnce(&mut Encoder<'_>)) {
         let before = self.begin_reply();
         write_command(self.out.writer(), msid, self.out_chunk_size, body);
         self.replied += self.out.pending().len() - before;
     }
 
-    /// onStatus, §7.2.2.
-    pub(crate) fn send_status(&mut self, msid: u32, status: Status, description: &str) {
+    /// Tells the peer about its message stream: onStatus, RTMP 1.0 §7.2.2.
+    pub fn send_status(&mut self, msid: u32, status: Status, description: &str) {
         self.send_command(msid, |amf| {
             amf.string("onStatus").number(0.0).null().begin_object();
             amf.string_property("level", status.level());

@@ -483,11 +483,6 @@ impl ServerSession {
         true
     }
 
-    /// Tells the client about its message stream.
-    pub fn send_status(&mut self, msid: u32, status: Status, description: &str) {
-        self.layer.send_status(msid, status, description);
-    }
-
     /// The publishing message stream that media on `msid` belongs to: that one; or, of a message
     /// stream that is not there, the only one that publishes, since some clients send everything
     /// on message stream 0.

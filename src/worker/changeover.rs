@@ -163,9 +163,10 @@ impl<S: Transport> Core<S> {
         if early.keep(header, body) {
             return Flow::Continue;
         }
-        match self.conns[key].session.count_glitches(1) {
-            Ok(()) => Flow::Continue,
-            Err(error) => Flow::Close(CloseReason::Protocol(error)),
+        let layer = self.conns[key].session.rtmp_mut();
+        match layer.map(|layer| layer.count_glitches(1)) {
+            Some(Err(error)) => Flow::Close(CloseReason::Protocol(error)),
+            _ => Flow::Continue,
         }
     }
 

@@ -161,8 +161,9 @@ impl<S: Transport> Core<S> {
         let stale = |since: Option<Duration>, most: Duration| {
             since.is_some_and(|since| self.uptime().saturating_sub(since) >= most)
         };
-        if stale(conn.session.oldest_partial(), limits::PARTIAL_MESSAGE_WAIT)
-            || stale(conn.session.oldest_begun(), limits::PARTIAL_MESSAGE_TIME)
+        if let Some(layer) = conn.session.rtmp()
+            && (stale(layer.oldest_partial(), limits::PARTIAL_MESSAGE_WAIT)
+                || stale(layer.oldest_begun(), limits::PARTIAL_MESSAGE_TIME))
         {
             return Err(CloseReason::Protocol(ProtocolError::StalePartial));
         }

@@ -179,9 +179,11 @@ impl<S: Transport> Core<S> {
             return None;
         }
         self.gauges.unkept_headers += unkept;
-        let session = &mut self.conns[key].session;
-        let counted = session.count_glitches(unkept);
-        counted.err().map(CloseReason::Protocol)
+        let layer = self.conns[key].session.rtmp_mut()?;
+        layer
+            .count_glitches(unkept)
+            .err()
+            .map(CloseReason::Protocol)
     }
 
     /// What may be parsed for connection `key` in this turn. Those that bring no media share what
@@ -322,10 +324,11 @@ impl<S: Transport> Core<S> {
                     Err(reason) => flow = Flow::Close(reason),
                 }
             }
-            let ended = self.conns[key].session.end_input(input, at);
+            let layer = self.conns[key].session.rtmp_mut();
+            let ended = layer.map(|layer| layer.end_input(input, at));
             ring.consume(at);
             quota.bytes -= at;
-            if let (Flow::Continue, Err(error)) = (&flow, ended) {
+            if let (Flow::Continue, Some(Err(error))) = (&flow, ended) {
                 flow = Flow::Close(CloseReason::Protocol(error));
             }
             if flow != Flow::Continue {

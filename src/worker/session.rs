@@ -14,13 +14,12 @@ use crate::edge::hops;
 use crate::http;
 use crate::http::session::HttpSession;
 use crate::http::websocket::CloseCode;
-use crate::rtmp::Outbox;
 use crate::rtmp::client::{ClientEvent, ClientSession};
 use crate::rtmp::command::Status;
 use crate::rtmp::control::UserControl;
-use crate::rtmp::error::ProtocolError;
 use crate::rtmp::message::Message;
 use crate::rtmp::server::{Event, Request, ServerSession};
+use crate::rtmp::{ControlLayer, Outbox};
 use crate::stream::flv::Framing;
 
 /// See the module text.
@@ -137,16 +136,8 @@ impl Session {
         }
     }
 
-    pub(super) fn end_input(&mut self, input: &[u8], count: usize) -> Result<(), ProtocolError> {
-        either!(self, inner => inner.end_input(input, count), _ => Ok(()))
-    }
-
     pub(super) fn has_more(&self) -> bool {
         either!(self, inner => inner.has_more())
-    }
-
-    pub(super) fn count_glitches(&mut self, count: u64) -> Result<(), ProtocolError> {
-        either!(self, inner => inner.count_glitches(count), _ => Ok(()))
     }
 
     pub(super) fn out(&mut self) -> &mut Outbox {
@@ -160,14 +151,6 @@ impl Session {
     /// Whether the peer has said enough to be known as one that speaks the protocol.
     pub(super) fn is_handshaken(&self) -> bool {
         either!(self, inner => inner.is_handshaken(), http => http.was_asked())
-    }
-
-    pub(super) fn oldest_partial(&self) -> Option<Duration> {
-        either!(self, inner => inner.oldest_partial(), _ => None)
-    }
-
-    pub(super) fn oldest_begun(&self) -> Option<Duration> {
-        either!(self, inner => inner.oldest_begun(), _ => None)
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
@@ -194,6 +177,16 @@ impl Session {
 
     pub(super) fn send_user_control(&mut self, event: UserControl) {
         either!(self, inner => inner.send_user_control(event), _ => {});
+    }
+
+    /// What RTMP has in both roles; None when HTTP is spoken.
+    pub(super) fn rtmp(&self) -> Option<&ControlLayer> {
+        either!(self, inner => Some(inner), _ => None)
+    }
+
+    /// The same, to be changed.
+    pub(super) fn rtmp_mut(&mut self) -> Option<&mut ControlLayer> {
+        either!(self, inner => Some(inner), _ => None)
     }
 
     /// The session with a client; None when the peer is a server.
