@@ -573,3 +573,12 @@ pub const ADMIN_UNKNOWN_TIME: Duration = Duration::from_secs(5);
 /// Open files that are kept for the admin port where there is one: for its connections, for one
 /// that takes the place of another, and for what is read to answer them.
 pub const ADMIN_FILES: usize = ADMIN_CONNECTIONS_MAX + 8;
+
+/// How often the figures are written down for others.
+pub(crate) const STATS_EVERY: Duration = Duration::from_millis(250);
+
+/// How often what was left out of the log is told, and rates are worked out.
+pub(crate) const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(1);
+
+/// How often streams are compared with the registry.
+pub(crate) const AUDIT_EVERY: Duration = Duration::from_secs(1);

@@ -28,12 +28,12 @@ use crate::net::process;
 use crate::net::socket::Socket;
 use crate::net::tls::{ClientTls, FileError, ServerTls};
 use crate::worker::collections::List;
-use crate::worker::core::Shared;
 use crate::worker::event_loop::EventLoop;
 use crate::worker::event_loop::listeners::{Listener, ListenerProtocol};
 use crate::worker::event_loop::mio_reactor::{MioReactor, NetContext, poll_with_waker};
 use crate::worker::ids::WorkerId;
 use crate::worker::mail::Mail;
+use crate::worker::shared::Shared;
 
 mod cores;
 mod figures;

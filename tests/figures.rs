@@ -24,13 +24,14 @@ use tailwater::rtmp::command::write_command;
 use tailwater::rtmp::media::Codec;
 use tailwater::rtmp::message::{MessageHeader, Payload, Timestamp, kind};
 use tailwater::rtmp::writer::write_message;
-use tailwater::worker::core::{Core, Shared};
+use tailwater::worker::core::Core;
 use tailwater::worker::ids::{ConnId, WorkerId};
 use tailwater::worker::mail::Mail;
 use tailwater::worker::query::{
     Ask, ClientRow, ClientSort, Question, Reply, Role, State, StreamRow, Told, WantedClients,
     WorkerRow,
 };
+use tailwater::worker::shared::Shared;
 
 const ALL: Page = Page {
     limit: 100,
@@ -114,7 +115,7 @@ impl Relay {
                         self.cores[to].receive(letter);
                     }
                 }
-                self.cores[worker].new_publishers().clear();
+                self.cores[worker].take_publishers();
             }
         }
     }

@@ -25,8 +25,9 @@ use tailwater::net::transport::Transport;
 use tailwater::rtmp::control::Control;
 use tailwater::rtmp::message::{MessageHeader, Payload, Timestamp, kind};
 use tailwater::rtmp::writer::write_message;
-use tailwater::worker::core::{Core, Shared};
+use tailwater::worker::core::Core;
 use tailwater::worker::ids::WorkerId;
+use tailwater::worker::shared::Shared;
 
 use memory::held;
 

@@ -8,7 +8,7 @@
 
 mod support;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -227,6 +227,77 @@ fn imports_point_one_way() {
     for (from, to) in [("worker", "stream"), ("stream", "rtmp"), ("limits", "rtmp")] {
         assert!(seen.contains(&(from.to_owned(), to.to_owned())), "{seen:?}");
     }
+}
+
+/// The blocks of a file that begin with `head`, without that line.
+fn blocks<'a>(code: &'a str, head: &'a str) -> impl Iterator<Item = &'a str> {
+    let blocks = code.split(head).skip(1);
+    blocks.map(|block| block.split("\n}").next().unwrap_or_default())
+}
+
+/// The names that stand between `before` and a parenthesis.
+fn called<'a>(code: &'a str, before: &'a str) -> impl Iterator<Item = &'a str> {
+    code.split(before).skip(1).filter_map(|rest| {
+        let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_')?;
+        rest[end..].starts_with(['(', ':']).then(|| &rest[..end])
+    })
+}
+
+/// Which files of the worker each of them names, or calls a method of `Core` of.
+fn worker_graph() -> BTreeMap<String, BTreeSet<String>> {
+    const CORE: &str = "impl<S: Transport> Core<S> {";
+    let files = program_files().into_iter();
+    let files: Vec<PathBuf> = files
+        .filter(|file| file.starts_with("src/worker") && !file.ends_with("mod.rs"))
+        .collect();
+    let name_of = |file: &Path| module_of(file).join("::");
+    let codes: Vec<(String, String)> = files.iter().map(|its| (name_of(its), code(its))).collect();
+    let mut methods = BTreeMap::new();
+    for (name, code) in &codes {
+        for block in blocks(code, CORE) {
+            methods.extend(called(block, "fn ").map(|method| (method, name)));
+        }
+    }
+    let mut graph: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (file, (name, code)) in files.iter().zip(&codes) {
+        let edges = graph.entry(name.clone()).or_default();
+        let own = blocks(code, CORE).flat_map(|block| called(block, "self."));
+        let calls = own.chain(called(code, "core."));
+        edges.extend(
+            calls
+                .filter_map(|method| methods.get(method))
+                .map(|its| (*its).clone()),
+        );
+        for path in paths_in(file) {
+            let path = path.strip_prefix("crate::").unwrap_or_default();
+            let named = codes.iter().filter(|(other, _)| begins_with(path, other));
+            edges.extend(
+                named
+                    .max_by_key(|(other, _)| other.len())
+                    .map(|its| its.0.clone()),
+            );
+        }
+        edges.remove(name);
+    }
+    graph
+}
+
+#[test]
+fn files_of_the_worker_call_each_other_one_way() {
+    let mut graph = worker_graph();
+    // That names and calls are found at all.
+    let has = |from: &str, to: &str| graph[from].contains(to);
+    assert!(has("worker::core", "worker::conn"), "{graph:?}");
+    assert!(has("worker::turn", "worker::egress"), "{graph:?}");
+    // What needs none of the others is taken away, until nothing is left but circles.
+    while let Some(lowest) = graph.iter().find(|(_, needs)| needs.is_empty()) {
+        let lowest = lowest.0.clone();
+        graph.remove(&lowest);
+        graph.values_mut().for_each(|needs| {
+            needs.remove(&lowest);
+        });
+    }
+    assert!(graph.is_empty(), "on circles, or above them: {graph:#?}");
 }
 
 // The protocol is a crate of its own, and has no standard library.

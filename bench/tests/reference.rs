@@ -29,8 +29,9 @@ use tailwater::rtmp::command::write_command;
 use tailwater::rtmp::control::Control;
 use tailwater::rtmp::message::{MessageHeader, Payload, Timestamp, kind};
 use tailwater::rtmp::writer::write_message;
-use tailwater::worker::core::{Core, Shared};
+use tailwater::worker::core::Core;
 use tailwater::worker::ids::{ConnId, WorkerId};
+use tailwater::worker::shared::Shared;
 
 /// A socket that gives prepared bytes and keeps what it is sent, a few bytes a write.
 #[derive(Debug)]
@@ -171,7 +172,7 @@ impl World {
             self.now += Duration::from_micros(100);
             self.core.on_ready(key, false, true);
             self.core.turn(&mut self.now);
-            self.core.new_publishers().clear();
+            self.core.take_publishers();
             let sent = self
                 .core
                 .socket_mut(key)

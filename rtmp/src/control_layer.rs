@@ -292,8 +292,8 @@ impl ControlLayer {
         &mut self.reader
     }
 
-    /// Whether the `next` of a session has more to give even without more input: it stands inside an
-    /// aggregate.
+    /// Whether the `next` of a session has more to give even without more input: it stands inside
+    /// an aggregate.
     pub fn has_more(&self) -> bool {
         self.aggregate.is_some()
     }

@@ -21,7 +21,7 @@ use crate::limits;
 use crate::net::proxy::{self, HeaderRead, ProxyError};
 use crate::net::socket::Socket;
 use crate::net::transport::Transport;
-use crate::worker::admission::Key;
+use crate::worker::address::Key;
 
 /// Bytes that are read off a connection that closes; with more it is closed at once.
 const READ_OFF_BYTES: usize = 256 * 1_024;

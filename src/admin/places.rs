@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 
 use crate::limits;
-use crate::worker::admission::Key;
+use crate::worker::address::Key;
 
 /// How many addresses of operators are remembered.
 const KNOWN: usize = 16;

@@ -33,10 +33,10 @@ use crate::limits;
 use crate::net::listener::{self, Acceptor, SocketOptions};
 use crate::net::socket::Socket;
 use crate::worker::collections::List;
-use crate::worker::core::Shared;
 use crate::worker::ids::WorkerId;
 use crate::worker::mail::Mail;
 use crate::worker::query::{Ask, Question, Reply, Told};
+use crate::worker::shared::Shared;
 
 const WAKER: Token = Token(usize::MAX);
 /// Listener `i` has the token `LISTENERS - i`; connections count up from 0.

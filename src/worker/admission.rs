@@ -26,6 +26,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::address::Key;
 use super::shares::{Full, Shares, may_take};
 use crate::limits;
 use crate::limits::bucket::Bucket;
@@ -96,15 +97,6 @@ struct Addresses {
     pushes: Shares,
 }
 
-/// One IPv4 address, or the /64 of an IPv6 address: who has one of those has all of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Key {
-    /// An IPv4 address.
-    V4([u8; 4]),
-    /// The /64 of an IPv6 address.
-    V6([u8; 8]),
-}
-
 /// An entry lives while it has connections or its publishes are remembered.
 #[derive(Debug, Default)]
 struct Entry {
@@ -114,19 +106,6 @@ struct Entry {
     /// Connections to origins that are there for this address alone.
     pulls: usize,
     publishes: Bucket,
-}
-
-impl Key {
-    /// That of an address.
-    pub fn of(address: IpAddr) -> Self {
-        match address.to_canonical() {
-            IpAddr::V4(address) => Self::V4(address.octets()),
-            IpAddr::V6(address) => {
-                let [a, b, c, d, e, f, g, h, ..] = address.octets();
-                Self::V6([a, b, c, d, e, f, g, h])
-            }
-        }
-    }
 }
 
 impl Admission {

@@ -12,24 +12,18 @@
 //! wait for ever, or a stream be sent for ever to where nobody wants it. Whatever differs twice
 //! in a row is taken for that; if the letter was only late, asking again does no harm.
 
-use std::time::Duration;
-
 use super::core::Core;
 use super::ids::StreamId;
 use super::registry::Owner;
 use super::table::{Source, Stream};
 use crate::net::transport::Transport;
 
-/// How often.
-const AUDIT_EVERY: Duration = Duration::from_secs(1);
-
 impl<S: Transport> Core<S> {
     /// See the module text; to be called a few times a second.
-    pub(super) fn audit(&mut self) {
-        if self.now < self.audit_due {
+    pub(super) fn audit_streams(&mut self) {
+        if !self.audit.take(self.now) {
             return;
         }
-        self.audit_due = self.now + AUDIT_EVERY;
         let shared = |(index, stream): (StreamId, &Stream)| {
             (!stream.is_owned() || !stream.feeds.is_empty()).then_some(index)
         };

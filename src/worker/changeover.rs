@@ -11,119 +11,23 @@
 //! Metadata and codec headers ahead of the first media are kept with the connection: no answer to
 //! play is needed for them, nor for media.
 
-use std::time::Instant;
-
 use log::{Level, info};
 
 use super::close_reason::CloseReason;
 use super::core::Core;
-use super::ids::{ConnId, OriginId, StreamId};
-use super::ingress::Flow;
+use super::flow::Flow;
+use super::held::{Early, Held, Leaving};
+use super::ids::{ConnId, StreamId};
 use super::line::{Errand, State, Task};
-use super::pull::refused;
 use super::registry::{Claim, WorkerSet};
 use super::table::{Meter, Source};
 use crate::edge::backoff;
-use crate::edge::redirect::Target;
-use crate::limits;
 use crate::logging::quoted;
 use crate::net::transport::Transport;
 use crate::rtmp::message::{Message, MessageHeader, Payload};
 use crate::stream::content::Content;
 
-/// The connection that a stream comes by, or came by last.
-#[derive(Debug)]
-pub(super) struct Held {
-    /// Its slab key.
-    pub(super) key: ConnId,
-    /// The origin, by its index in the rule.
-    pub(super) server: OriginId,
-    /// Where it goes to, which is somewhere else after a redirect.
-    target: Target,
-    /// When the stream went over to it.
-    since: Instant,
-    /// The origin has asked to be left.
-    pub(super) leaving: Option<Leaving>,
-    /// When the origin said that its publisher has gone; None once it has media again.
-    pub(super) publisher_gone: Option<Instant>,
-    /// The origin has said that the stream is over.
-    pub(super) is_over: bool,
-    /// What it has sent ahead of the media of its next publisher.
-    early: Early,
-}
-
-/// Where to go instead of an origin that has asked to be left.
-#[derive(Debug)]
-pub(super) struct Leaving {
-    /// Where it has sent us, ...
-    pub(super) to: Option<Target>,
-    /// ... or else when it may be asked again itself: another relay may listen there by then.
-    pub(super) again_at: Instant,
-}
-
-impl Held {
-    /// Whether the search may come to this origin again.
-    pub(super) fn may_be_asked(&self) -> bool {
-        self.leaving
-            .as_ref()
-            .is_some_and(|leaving| leaving.to.is_none())
-    }
-
-    /// Whether the stream has come by it for so long that the next search begins as the first.
-    pub(super) fn has_lasted(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.since) >= limits::RETRY_MAX
-    }
-
-    /// Bytes kept for its next publisher.
-    pub(super) fn early_bytes(&self) -> usize {
-        self.early.bytes
-    }
-}
-
-/// Metadata and codec headers ahead of the first media of an origin, in their order.
-#[derive(Debug, Default)]
-pub(super) struct Early {
-    messages: Vec<(MessageHeader, Vec<u8>)>,
-    bytes: usize,
-}
-
-impl Early {
-    /// Keeps a message. False when there is too much, and the oldest are forgotten.
-    fn keep(&mut self, header: MessageHeader, body: Vec<u8>) -> bool {
-        let is_it = |kept: &(MessageHeader, Vec<u8>)| kept.0.kind == header.kind && kept.1 == body;
-        if self.messages.iter().any(is_it) {
-            return true;
-        }
-        let most = limits::EARLY_HEADERS_BYTES_MAX;
-        let mut has_room = true;
-        while !self.messages.is_empty()
-            && (self.bytes + body.len() > most || self.messages.len() >= limits::EARLY_HEADERS_MAX)
-        {
-            self.bytes -= self.messages.remove(0).1.len();
-            has_room = false;
-        }
-        if body.len() > most {
-            return false;
-        }
-        self.bytes += body.len();
-        self.messages.push((header, body));
-        has_room
-    }
-
-    /// Bytes that are kept.
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes
-    }
-}
-
 impl<S: Transport> Core<S> {
-    /// Whether the stream `index` comes, or came last, by connection `key`.
-    pub(super) fn is_held(&self, key: ConnId, index: StreamId) -> bool {
-        let pull = self.streams.get(index).and_then(|its| its.pull.as_ref());
-        let held = pull.and_then(|pull| pull.held.as_ref());
-        held.is_some_and(|held| held.key == key)
-    }
-
     /// An origin sends a message by which nothing comes yet: the first that is media begins the
     /// stream, others are kept until then.
     #[cold]
@@ -191,7 +95,7 @@ impl<S: Transport> Core<S> {
             }
         }
         self.streams.publish(key, msid, index);
-        self.new_publishers.push(key);
+        self.conns.add_publisher(key);
         let uptime = self.uptime();
         let stream = &mut self.streams[index];
         let away_ms = stream.away_ms(self.now);
@@ -299,7 +203,7 @@ impl<S: Transport> Core<S> {
         pull.dark_since = None;
         pull.all_asked = None;
         let conn = &mut self.conns[key];
-        conn.has_published = true;
+        conn.set_publisher();
         if self.notes.allow("pull", Level::Info, self.now) {
             info!(
                 "conn={} pull stream={} from={} peer={} worker={}",
@@ -373,7 +277,7 @@ impl<S: Transport> Core<S> {
             return Flow::Continue;
         }
         if pull.held.is_some() {
-            return refused("it has no publisher");
+            return Flow::refused("it has no publisher");
         }
         pull.held = Some(Held {
             key,

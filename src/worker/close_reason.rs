@@ -2,9 +2,8 @@
 //! what the log and the peer are told. The counts and the table in README.md (`tests/tables.rs`)
 //! are made of the rows; the comment of a row is what that table says.
 
-use std::fmt;
-use std::io;
 use std::sync::Arc;
+use std::{fmt, io};
 
 use log::Level;
 
@@ -197,6 +196,13 @@ pub fn codes() -> impl Iterator<Item = (&'static str, &'static str)> {
 }
 
 impl CloseReason {
+    /// Another server refuses what was asked of it, and says `why`, of which as much is kept as a
+    /// log line has room for.
+    pub(super) fn refused(why: &str) -> Self {
+        let why: String = why.trim().chars().take(200).collect();
+        Self::Refused(why.into())
+    }
+
     /// Why a connection ends whose socket gave this error.
     pub(super) fn of_socket(error: &io::Error) -> Self {
         match error.get_ref() {

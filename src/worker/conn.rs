@@ -1,6 +1,10 @@
 //! One connection as its worker keeps it: socket, session, what waits to be sent, and what it
 //! is used for. Small when idle: no receive buffer, no send queue.
 
+mod connections;
+
+pub(super) use connections::Connections;
+
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -9,10 +13,10 @@ use std::time::Instant;
 use bytes::{Buf, Bytes};
 use smallvec::SmallVec;
 
-use super::admission::{Key, Protocol};
+use super::address::{Key, NO_ADDRESS};
+use super::admission::Protocol;
 use super::close_reason::CloseReason;
 use super::collections::List;
-use super::core::NO_ADDRESS;
 use super::ids::PushRuleId;
 use super::line::{Errand, Task};
 use super::session::Session;
@@ -34,8 +38,8 @@ pub struct Conn<S> {
     pub(super) socket: S,
     pub(super) peer: SocketAddr,
     pub(super) session: Session,
-    /// `None` unless this relay has opened it.
-    pub(super) outbound: Option<Box<Outbound>>,
+    role: Role,
+    phase: Phase,
     /// The relays that it has come through, when it is that of one.
     pub(super) via: Option<Box<Via>>,
     /// Bytes that were received and not parsed; none when there are none.
@@ -49,23 +53,11 @@ pub struct Conn<S> {
     /// The socket took everything so far.
     pub(super) writable: bool,
     /// On the list of connections to read.
-    pub(super) in_ready: bool,
+    in_ready: bool,
     /// On the list of connections to write.
-    pub(super) in_woken: bool,
-    /// It was an accepted publisher at some time.
-    pub(super) has_published: bool,
-    /// It was a player at some time.
-    pub(super) has_played: bool,
-    /// It has been counted as one that neither publishes nor plays, and still is.
-    pub(super) is_newcomer: bool,
+    in_woken: bool,
     /// The stream it asked for last, whatever came of it: for the log.
     pub(super) asked: Option<Arc<str>>,
-    /// A publish that the worker which has the stream decides on.
-    pub(super) moving: Option<Box<MovingPublish>>,
-    /// Set when the connection is being closed: drop it then at the latest.
-    pub(super) closing: Option<Instant>,
-    /// Bytes that are read of it, and dropped, once it is being closed.
-    pub(super) read_off_left: u32,
     /// When the last role ended, or the connection was accepted.
     pub(super) idle_since: Instant,
     pub(super) accepted_at: Instant,
@@ -88,6 +80,35 @@ pub struct Conn<S> {
     pub(super) skipped_bytes: u64,
 }
 
+/// What a connection is or was used for.
+#[derive(Debug)]
+enum Role {
+    /// A client that has neither published nor played, and is counted as such.
+    Newcomer,
+    /// A client that has published.
+    Publisher,
+    /// A client that has played.
+    Player,
+    /// A client that has published and played.
+    Both,
+    /// This relay has opened it.
+    Outbound(Box<Outbound>),
+}
+
+/// How far a connection has come.
+#[derive(Debug)]
+enum Phase {
+    Open,
+    /// It has asked to publish what another worker decides on.
+    Moving(Box<MovingPublish>),
+    /// It is being closed: it is dropped at `until` at the latest. So many bytes are still read of
+    /// it, and dropped.
+    Closing {
+        until: Instant,
+        read_off_left: u32,
+    },
+}
+
 /// What a connection to another server is for.
 #[derive(Debug)]
 pub(super) struct Outbound {
@@ -97,6 +118,8 @@ pub(super) struct Outbound {
     target: Option<Target>,
     /// The address that it counts for, see admission.rs.
     pub(super) charged: Option<Key>,
+    /// The stream has come by it.
+    has_published: bool,
 }
 
 /// A publish on its way to another worker.
@@ -126,42 +149,150 @@ pub(super) struct Sent {
 }
 
 impl Outbound {
-    /// Whether this relay still has use for it.
-    pub(super) fn has_errand(&self) -> bool {
-        self.errand.is_some()
-    }
-
     /// Whether streams are handed on by it.
     pub(super) fn is_push(&self) -> bool {
         self.target.is_some()
     }
 }
 
+/// What it is used for.
 impl<S> Conn<S> {
+    /// What it is for, when this relay has opened it.
+    pub(super) fn outbound(&self) -> Option<&Outbound> {
+        match &self.role {
+            Role::Outbound(outbound) => Some(outbound),
+            _ => None,
+        }
+    }
+
+    /// The same, to be changed.
+    pub(super) fn outbound_mut(&mut self) -> Option<&mut Outbound> {
+        match &mut self.role {
+            Role::Outbound(outbound) => Some(outbound),
+            _ => None,
+        }
+    }
+
     /// Whether this relay has opened it.
     pub(super) fn is_outbound(&self) -> bool {
-        self.outbound.is_some()
+        self.outbound().is_some()
     }
 
     /// What it is for, when this relay has opened it and still has use for it.
     pub(super) fn errand(&self) -> Option<Errand> {
-        self.outbound.as_ref()?.errand
+        self.outbound()?.errand
     }
 
     /// The same, to be changed.
     pub(super) fn errand_mut(&mut self) -> Option<&mut Errand> {
-        self.outbound.as_mut()?.errand.as_mut()
+        self.outbound_mut()?.errand.as_mut()
     }
 
     /// This relay has no more use for it; what it was for.
     pub(super) fn take_errand(&mut self) -> Option<Errand> {
-        self.outbound.as_mut()?.errand.take()
+        self.outbound_mut()?.errand.take()
     }
 
     /// The rule of the target that streams are handed on to by it.
     pub(super) fn push_rule(&self) -> Option<PushRuleId> {
-        let target = self.outbound.as_ref()?.target;
-        target.map(|target| target.rule)
+        Some(self.outbound()?.target?.rule)
+    }
+
+    /// Whether it is a client that has neither published nor played.
+    pub(super) fn is_newcomer(&self) -> bool {
+        matches!(self.role, Role::Newcomer)
+    }
+
+    /// Whether a stream has come by it.
+    pub(super) fn has_published(&self) -> bool {
+        match &self.role {
+            Role::Newcomer | Role::Player => false,
+            Role::Publisher | Role::Both => true,
+            Role::Outbound(outbound) => outbound.has_published,
+        }
+    }
+
+    /// It publishes from now on.
+    pub(super) fn set_publisher(&mut self) {
+        match &mut self.role {
+            Role::Outbound(outbound) => outbound.has_published = true,
+            role @ Role::Newcomer => *role = Role::Publisher,
+            role @ Role::Player => *role = Role::Both,
+            Role::Publisher | Role::Both => {}
+        }
+    }
+
+    /// It plays from now on.
+    pub(super) fn set_player(&mut self) {
+        match &mut self.role {
+            role @ Role::Newcomer => *role = Role::Player,
+            role @ Role::Publisher => *role = Role::Both,
+            Role::Player | Role::Both | Role::Outbound(_) => {}
+        }
+    }
+}
+
+/// How far it has come.
+impl<S> Conn<S> {
+    /// When it is dropped at the latest, if it is being closed.
+    pub(super) fn closing(&self) -> Option<Instant> {
+        match self.phase {
+            Phase::Closing { until, .. } => Some(until),
+            Phase::Open | Phase::Moving(_) => None,
+        }
+    }
+
+    /// Whether it is being closed.
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing().is_some()
+    }
+
+    /// It is being closed, and dropped at `until` at the latest; so many bytes are still read of
+    /// it.
+    pub(super) fn begin_closing(&mut self, until: Instant, read_off: u32) {
+        self.phase = Phase::Closing {
+            until,
+            read_off_left: read_off,
+        };
+    }
+
+    /// Bytes that are still to be read of it while it is being closed.
+    pub(super) fn read_off_left(&self) -> u32 {
+        match self.phase {
+            Phase::Closing { read_off_left, .. } => read_off_left,
+            Phase::Open | Phase::Moving(_) => 0,
+        }
+    }
+
+    /// So many of these have been read.
+    pub(super) fn count_read_off(&mut self, bytes: u32) {
+        if let Phase::Closing { read_off_left, .. } = &mut self.phase {
+            *read_off_left = read_off_left.saturating_sub(bytes);
+        }
+    }
+
+    /// It goes to another worker with a publish.
+    pub(super) fn move_with(&mut self, publish: MovingPublish) {
+        self.phase = Phase::Moving(Box::new(publish));
+    }
+
+    /// The publish that it goes to another worker with.
+    pub(super) fn moving(&self) -> Option<&MovingPublish> {
+        match &self.phase {
+            Phase::Moving(publish) => Some(publish),
+            Phase::Open | Phase::Closing { .. } => None,
+        }
+    }
+
+    /// It has arrived with a publish.
+    pub(super) fn take_moving(&mut self) -> Option<MovingPublish> {
+        match std::mem::replace(&mut self.phase, Phase::Open) {
+            Phase::Moving(publish) => Some(*publish),
+            phase => {
+                self.phase = phase;
+                None
+            }
+        }
     }
 }
 
@@ -178,7 +309,8 @@ impl<S: Transport> Conn<S> {
             socket,
             peer,
             session,
-            outbound: None,
+            role: Role::Newcomer,
+            phase: Phase::Open,
             via: None,
             ring: None,
             half_sent: SmallVec::new(),
@@ -187,13 +319,7 @@ impl<S: Transport> Conn<S> {
             writable: true,
             in_ready: false,
             in_woken: false,
-            has_published: false,
-            has_played: false,
-            is_newcomer: true,
             asked: None,
-            moving: None,
-            closing: None,
-            read_off_left: 0,
             idle_since: now,
             accepted_at: now,
             last_read: now,
@@ -227,16 +353,27 @@ impl<S: Transport> Conn<S> {
             errand: Some(errand),
             target,
             charged,
+            has_published: false,
         };
         let session = Session::Client(Box::new(session));
         Self {
-            outbound: Some(Box::new(outbound)),
-            is_newcomer: false,
+            role: Role::Outbound(Box::new(outbound)),
             // The first event says that it is connected, or why not.
             readable: false,
             writable: false,
             ..Self::new(id, socket, peer, session, now)
         }
+    }
+
+    /// Whether it is on the list of connections to read.
+    pub(super) fn is_to_be_read(&self) -> bool {
+        self.in_ready
+    }
+
+    /// Whether it is on the list of connections to write.
+    #[cfg(test)]
+    pub(super) fn is_to_be_written(&self) -> bool {
+        self.in_woken
     }
 
     /// The address it is counted under; none while only a trusted proxy is known.
@@ -362,32 +499,28 @@ impl<S: Transport> Conn<S> {
 
     /// Adds what was sent to a target since the last time to its figures.
     pub(super) fn count_sent(&mut self, targets: &mut List<PushRuleId, TargetGauges>) {
-        let outbound = self.outbound.as_mut();
+        let sent = self.bytes_out;
+        let outbound = self.outbound_mut();
         let Some(target) = outbound.and_then(|its| its.target.as_mut()) else {
             return;
         };
         let gauges = &mut targets[target.rule];
-        gauges.connections += u64::from(target.counted == 0 && self.bytes_out > 0);
-        gauges.bytes_out += self.bytes_out - target.counted;
-        target.counted = self.bytes_out;
+        gauges.connections += u64::from(target.counted == 0 && sent > 0);
+        gauges.bytes_out += sent - target.counted;
+        target.counted = sent;
     }
 
     /// What the connection is or was used for, for logs.
     pub(super) fn role(&self) -> &'static str {
-        if self.is_outbound() {
-            return match self.session {
-                Session::Client(ref client) => match client.action() {
-                    Action::Play => "pull",
-                    Action::Publish => "push",
-                },
-                Session::Server(_) | Session::Http(_) => "none",
-            };
-        }
-        match (self.has_published, self.has_played) {
-            (true, false) => "publisher",
-            (false, true) => "player",
-            (true, true) => "both",
-            (false, false) => "none",
+        match (&self.role, &self.session) {
+            (Role::Outbound(_), Session::Client(client)) => match client.action() {
+                Action::Play => "pull",
+                Action::Publish => "push",
+            },
+            (Role::Outbound(_) | Role::Newcomer, _) => "none",
+            (Role::Publisher, _) => "publisher",
+            (Role::Player, _) => "player",
+            (Role::Both, _) => "both",
         }
     }
 }

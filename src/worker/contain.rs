@@ -65,7 +65,7 @@ impl<S: Transport> Core<S> {
 
     /// Does `work` for the call `id` to another server; if that panics, the call has failed.
     pub(super) fn contained_call(&mut self, id: u64, work: impl FnOnce(&mut Self)) {
-        let Some(&(index, task)) = self.called.get(&id) else {
+        let Some((index, task)) = self.calls.purpose(id) else {
             return;
         };
         if let Err(panic) = self.caught(StepOf::Call, work) {
@@ -86,7 +86,7 @@ impl<S: Transport> Core<S> {
         self.recover(key, Vec::new(), panic);
         let state = self.line(index, task).map(|line| line.state);
         if let Some(State::Calling(id)) = state
-            && !self.called.contains_key(&id)
+            && self.calls.purpose(id).is_none()
         {
             self.line_failed(index, task, "a defect of the relay");
         }
@@ -101,7 +101,7 @@ impl<S: Transport> Core<S> {
             self.break_stream(index);
         }
         let key = key.filter(|key| self.conns.contains(*key));
-        let is_open = |key: &ConnId| self.conns[*key].closing.is_none();
+        let is_open = |key: &ConnId| !self.conns[*key].is_closing();
         match key.filter(is_open) {
             Some(key) => self.close(key, &reason),
             None => error!("panic why={}", quoted(&reason)),
@@ -120,10 +120,13 @@ impl<S: Transport> Core<S> {
                 continue;
             };
             let owes = conn.has_pending();
-            if let Some(until) = conn.closing {
-                self.end_uses(key, reason);
+            if let Some(until) = conn.closing() {
+                let released = self.end_uses(key, reason);
                 self.arm(key, until);
                 self.wake(key);
+                if let Some(key) = released {
+                    self.close(key, &CloseReason::Released);
+                }
             } else if owes {
                 self.wake(key);
             }
@@ -132,8 +135,13 @@ impl<S: Transport> Core<S> {
             self.catch_up_stream(index);
         }
         self.close_unused_calls();
-        self.mend_lingering();
-        let Self { streams, .. } = self;
+        let Self {
+            lingering, streams, ..
+        } = self;
+        lingering.retain(&self.shared.admission, |index, since| {
+            let pull = streams.get(index).and_then(|its| its.pull.as_ref());
+            pull.is_some_and(|pull| pull.idle_since == Some(since))
+        });
         self.shared.registry.reconcile(self.worker, |name| {
             let stream = streams.find(name).map(|index| &streams[index]);
             stream.map_or((false, false), |stream| {
@@ -191,7 +199,7 @@ impl<S: Transport> Core<S> {
             return;
         };
         // The blocks of the old one are not used again.
-        stream.log = StreamLog::new(self.log_limits);
+        stream.log = StreamLog::new(self.settings.log_limits());
         stream.flv = FlvLogs::default();
         stream.intake = Intake::default();
         // Who had fallen behind is to have the end of the stream, and no start of the new log.
@@ -201,7 +209,7 @@ impl<S: Transport> Core<S> {
         }
         let is_fetched = stream.pull.is_some();
         match stream.source() {
-            Source::Publisher(_) | Source::Away { .. } | Source::Pulling => self.end_stream(index),
+            Source::Publisher(_) | Source::Away { .. } | Source::Pulling => self.cut_stream(index),
             Source::Nobody => self.end_players(index),
             Source::Fed { worker } => {
                 // Its players are gone then; those that wait are fed anew.
@@ -211,7 +219,7 @@ impl<S: Transport> Core<S> {
                 self.end_players(index);
                 if self.streams.contains(index) {
                     let mail = Mail::Unsubscribe { name, epoch, from };
-                    self.outbound.push((worker, mail));
+                    self.outbox.send(worker, mail);
                     self.subscribe(index, Owner { worker, epoch });
                 }
             }

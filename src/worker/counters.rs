@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::core::Core;
-use super::rows::count_players;
+use super::session::Form;
+use super::table::{Player, Stream};
 use crate::net::transport::Transport;
 use crate::stats::Gauges;
 
@@ -18,7 +19,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// Players that wait, and those that play by HTTP and WebSocket.
-    pub(super) fn count_audience(&self) -> (u64, u64) {
+    fn count_audience(&self) -> (u64, u64) {
         let streams = self.streams.iter().map(|(_, stream)| count_players(stream));
         streams.fold((0, 0), |(waiting, by_http), its| {
             (waiting + its.waiting, by_http + its.by_http)
@@ -48,9 +49,84 @@ impl<S: Transport> Core<S> {
     pub fn gauges_mut(&mut self) -> &mut Gauges {
         &mut self.gauges
     }
+
+    /// Makes the gauges that say how many there are say so.
+    pub(super) fn bring_up_gauges(&mut self) {
+        let streams = self
+            .streams
+            .iter()
+            .filter(|(_, stream)| stream.is_owned())
+            .count();
+        self.gauges.streams = streams as u64;
+        self.gauges.publishers = self.streams.publishers() as u64;
+        let pushes = self.count_targets();
+        let (waiting, http_players) = self.count_audience();
+        self.gauges.waiting = waiting;
+        self.gauges.http_players = http_players;
+        let pulls = self
+            .streams
+            .iter()
+            .filter(|(_, stream)| stream.pull.is_some());
+        self.gauges.pulls = pulls.count() as u64;
+        self.gauges.pushes = pushes;
+        self.gauges.players = (self.streams.players() as u64).saturating_sub(pushes);
+        self.gauges.connections = self.conns.len() as u64;
+        self.gauges.pace_ms = u64::try_from(self.pacer.pace().as_millis()).unwrap_or(u64::MAX);
+    }
+
+    /// Brings the figures of targets up to date; how many streams they take together.
+    fn count_targets(&mut self) -> u64 {
+        let Self {
+            streams,
+            conns,
+            targets,
+            ..
+        } = self;
+        for target in &mut *targets {
+            target.pushes = 0;
+        }
+        for push in streams.iter().flat_map(|(_, stream)| &stream.pushes) {
+            targets[push.rule].pushes += u64::from(push.is_publishing);
+            if let Some(conn) = push.line.conn().and_then(|key| conns.get_mut(key)) {
+                conn.count_sent(targets);
+            }
+        }
+        targets.iter().map(|target| target.pushes).sum()
+    }
 }
 
 /// A time in nanoseconds.
 pub(super) fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Those who play a stream at one worker, targets of `--push` left out.
+pub(super) struct Audience {
+    pub(super) players: u64,
+    pub(super) by_http: u64,
+    pub(super) waiting: u64,
+}
+
+pub(super) fn count_players(stream: &Stream) -> Audience {
+    let (mut players, mut by_http, mut waiting) = (0, 0, 0);
+    for player in stream.players.iter() {
+        match player.form {
+            Form::Publish => {}
+            _ if !player.started => waiting += 1,
+            _ => {
+                players += 1;
+                by_http += u64::from(is_by_http(player));
+            }
+        }
+    }
+    Audience {
+        players,
+        by_http,
+        waiting,
+    }
+}
+
+/// Whether a player plays by HTTP or WebSocket.
+pub(super) fn is_by_http(player: &Player) -> bool {
+    matches!(player.form, Form::Flv(_))
 }

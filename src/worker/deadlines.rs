@@ -4,6 +4,8 @@
 
 use std::time::{Duration, Instant};
 
+use log::{Level, info};
+
 use super::close_reason::CloseReason;
 use super::contain::Step;
 use super::core::Core;
@@ -11,10 +13,11 @@ use super::ids::{ConnId, PullRuleId, StreamId};
 use super::line::{Errand, Task};
 use super::refusal::{Asked, Refused};
 use super::session::Session;
-use super::table::{Play, Publication};
+use super::table::{Play, Publication, Source};
 use super::timers::Timer;
 use crate::http::websocket::CloseCode;
 use crate::limits;
+use crate::logging::quoted;
 use crate::net::transport::Transport;
 use crate::rtmp::command::Status;
 use crate::rtmp::error::ProtocolError;
@@ -49,7 +52,7 @@ impl<S: Transport> Core<S> {
     /// Closes a connection whose deadline has passed, or arms its next.
     fn check_conn(&mut self, key: ConnId) {
         let now = self.now;
-        if self.conns[key].closing.is_some_and(|until| until <= now) {
+        if self.conns[key].closing().is_some_and(|until| until <= now) {
             self.remove(key);
             return;
         }
@@ -122,11 +125,11 @@ impl<S: Transport> Core<S> {
         let now = self.now;
         let config = &self.shared.config;
         let conn = &self.conns[key];
-        if let Some(until) = conn.closing {
-            return Ok(until.min(now + self.check_every));
+        if let Some(until) = conn.closing() {
+            return Ok(until.min(now + self.settings.check_every()));
         }
         let (publications, plays) = (self.streams.publications(key), self.streams.plays(key));
-        let mut next = now + self.check_every;
+        let mut next = now + self.settings.check_every();
         let mut ask_at = None;
         // What was asked for by HTTP is on its way.
         let is_answered = matches!(conn.session, Session::Http(_)) && conn.has_pending();
@@ -137,7 +140,7 @@ impl<S: Transport> Core<S> {
         };
         if let Some(errand) = conn.errand() {
             ask_at = self.limit_errand(key, errand, &mut limit)?;
-        } else if conn.in_ready && conn.socket.is_handshaking() {
+        } else if conn.is_to_be_read() && conn.socket.is_handshaking() {
             // It waits for us, see handshakes.rs.
         } else if !conn.session.is_handshaken() {
             limit(
@@ -279,7 +282,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// Small duties towards a connection that goes on: memory given back, a ping when quiet.
-    fn tidy(&mut self, key: ConnId) {
+    pub(super) fn tidy(&mut self, key: ConnId) {
         let now = self.now;
         let errand = self.conns.get(key).and_then(|conn| conn.errand());
         let is_asked =
@@ -301,8 +304,7 @@ impl<S: Transport> Core<S> {
         };
         let quiet_since = conn.last_read.max(conn.last_ping);
         let open = self.streams.has_role(key) || is_asked;
-        if open && conn.closing.is_none() && now.saturating_duration_since(quiet_since) >= interval
-        {
+        if open && !conn.is_closing() && now.saturating_duration_since(quiet_since) >= interval {
             conn.last_ping = now;
             let uptime = now.saturating_duration_since(conn.accepted_at).as_millis();
             let time = u32::try_from(uptime & u128::from(u32::MAX)).unwrap_or(0);
@@ -342,7 +344,7 @@ impl<S: Transport> Core<S> {
             }
             let why = Refused::NotFound.words();
             self.note_refused(key, (Asked::Play, &name), Refused::NotFound, &why);
-            if self.draining
+            if self.is_draining()
                 && let Some(http) = self.conns[key].session.http()
             {
                 // Another relay may have the stream, or get it.
@@ -361,5 +363,33 @@ impl<S: Transport> Core<S> {
             self.wake(key);
         }
         false
+    }
+
+    /// Does what is due for a stream: its lines are called, it ends when its publisher has not
+    /// come back. Sets its timer for what is due next.
+    fn check_stream(&mut self, index: StreamId) {
+        if let Source::Away { .. } = self.streams[index].source() {
+            self.tell_relays_of_end(index);
+        }
+        let Some(stream) = self.streams.get(index) else {
+            return;
+        };
+        if stream.pull.is_some() {
+            return self.check_pull(index);
+        }
+        match stream.source() {
+            Source::Publisher(_) => self.check_pushes(index),
+            Source::Away { until, .. } if until > self.now => self.look_at_stream(index, until),
+            Source::Away { .. } => {
+                if self.notes.allow("over", Level::Info, self.now) {
+                    info!(
+                        "stream={} over: its publisher has not come back",
+                        quoted(&stream.name)
+                    );
+                }
+                self.end_stream(index);
+            }
+            Source::Nobody | Source::Fed { .. } | Source::Pulling => {}
+        }
     }
 }

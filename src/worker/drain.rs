@@ -7,11 +7,10 @@
 //!     +-----------------------------------+----------------- the time to take them
 //! ```
 
-use std::time::Instant;
-
 use super::close_reason::CloseReason;
 use super::contain::Step;
 use super::core::Core;
+use super::draining::Draining;
 use super::ids::{ConnId, StreamId};
 use super::table::Source;
 use crate::http::websocket::CloseCode;
@@ -22,8 +21,7 @@ impl<S: Transport> Core<S> {
     /// Publishes and pulls nothing new, and ends after `--drain`. Connections may come for as
     /// long as the event loop listens.
     pub(super) fn drain(&mut self) {
-        self.draining = true;
-        self.drain_at = Some(self.now + self.shared.config.drain);
+        self.draining = Draining::Until(self.now + self.shared.config.drain);
         for key in self.conns.keys() {
             self.contained(key, Step::Other, |core| core.ask_to_leave(key));
         }
@@ -55,10 +53,7 @@ impl<S: Transport> Core<S> {
     fn ask_to_leave(&mut self, key: ConnId) {
         let to = self.shared.config.reconnect_to.clone();
         // One that is closing may have sent its end already.
-        let open = self
-            .conns
-            .get_mut(key)
-            .filter(|conn| conn.closing.is_none());
+        let open = self.conns.get_mut(key).filter(|conn| !conn.is_closing());
         let asked = match open.and_then(|conn| conn.session.server()) {
             Some(session) => session.request_reconnect(to.as_deref(), "the relay stops"),
             None => false,
@@ -69,18 +64,12 @@ impl<S: Transport> Core<S> {
         }
     }
 
-    /// When everybody is to be told and closed.
-    pub(super) fn drain_due(&self) -> Option<Instant> {
-        self.drain_at
-    }
-
     /// Tells and closes everybody once `--drain` is over.
     pub(super) fn check_drain(&mut self) {
-        if self.drain_at.is_none_or(|at| at > self.now) {
+        if self.draining.due().is_none_or(|at| at > self.now) {
             return;
         }
-        self.drain_at = None;
-        self.drained = true;
+        self.draining = Draining::Done;
         for key in self.conns.keys() {
             self.contained(key, Step::Other, |core| {
                 core.say_goodbye(key);

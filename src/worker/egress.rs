@@ -20,7 +20,8 @@ use super::contain::Step;
 use super::core::Core;
 use super::form::{Gathered, gather};
 use super::ids::{ConnId, PlayerSlot, StreamId};
-use super::table::{Clock, Form, Play, Player, Stream, log_for};
+use super::session::Form;
+use super::table::{Clock, Play, Player, Stream, log_for};
 use crate::limits::{JUMP_BACKLOG_BYTES_MAX, SLICES_MAX, WRITES_PER_TURN};
 use crate::net::transport::Transport;
 use crate::rtmp::command::Status;
@@ -43,13 +44,13 @@ impl<S: Transport> Core<S> {
     /// Writes to the players of every stream with something new, if that is due; else only to
     /// those of streams whose logs cannot wait.
     pub(super) fn egress(&mut self) {
-        let is_due = !self.dirty.is_empty() && self.pacer.due(self.now) <= self.now;
-        if !is_due && self.overfull.is_empty() {
+        let is_due = self.streams.has_dirty() && self.pacer.due(self.now) <= self.now;
+        if !is_due && !self.streams.has_overfull() {
             return;
         }
         let before = (self.gauges.writes, self.gauges.bytes_out);
         if is_due {
-            self.overfull.clear();
+            self.streams.clear_overfull();
             self.pacer.begin_round(self.now);
             self.due_rounds();
         } else {
@@ -61,21 +62,19 @@ impl<S: Transport> Core<S> {
     }
 
     fn due_rounds(&mut self) {
-        let mut dirty = std::mem::take(&mut self.dirty);
-        for index in dirty.drain(..) {
-            if let Some(stream) = self.streams.get_mut(index) {
-                stream.dirty = false;
+        let dirty = self.streams.take_dirty();
+        for &index in &dirty {
+            if self.streams.begin_round(index) {
                 self.contained_stream(index, |core| core.round(index));
             }
         }
-        dirty.append(&mut self.dirty);
-        self.dirty = dirty;
+        self.streams.keep_dirty(dirty);
     }
 
     /// A fast publisher fills memory between two rounds, however long the pace is. Other workers
     /// have been fed by now, so that trimming takes nothing from them.
     fn early_rounds(&mut self) {
-        for index in std::mem::take(&mut self.overfull) {
+        for index in self.streams.take_overfull() {
             let stream = self.streams.get(index);
             if stream.is_some_and(|stream| stream.log.is_overfull()) {
                 self.round(index);
@@ -100,17 +99,8 @@ impl<S: Transport> Core<S> {
         self.trim(index);
     }
 
-    /// Makes everything that has come visible, as chunks and as tags if anybody reads those.
-    pub(super) fn flush(&mut self, index: StreamId) {
-        let stream = &mut self.streams[index];
-        stream.log.flush();
-        stream
-            .flv
-            .follow(&stream.log, self.log_limits, &mut self.blocks);
-    }
-
     /// Frees what no player of the stream needs any more.
-    fn trim(&mut self, index: StreamId) {
+    pub(super) fn trim(&mut self, index: StreamId) {
         let now = self.uptime();
         let Some(stream) = self.streams.get_mut(index) else {
             return;
@@ -133,20 +123,18 @@ impl<S: Transport> Core<S> {
 
     /// Writes to every connection on the woken list.
     pub(super) fn serve_woken(&mut self) {
-        let mut woken = std::mem::take(&mut self.woken);
+        let mut woken = self.conns.take_woken();
         for key in woken.drain(..) {
             self.contained(key, Step::Other, |core| core.serve_one_woken(key));
         }
-        woken.append(&mut self.woken);
-        self.woken = woken;
+        self.conns.keep_woken(woken);
     }
 
     fn serve_one_woken(&mut self, key: ConnId) {
-        let Some(conn) = self.conns.get_mut(key) else {
+        let Some(conn) = self.conns.begin_write(key) else {
             return;
         };
-        conn.in_woken = false;
-        if conn.closing.is_some() {
+        if conn.is_closing() {
             self.finish(key);
             return;
         }
@@ -232,7 +220,7 @@ impl<S: Transport> Core<S> {
         let player = &self.streams[index].players[slot];
         let key = player.conn;
         let conn = &self.conns[key];
-        if !conn.writable || !player.started || conn.closing.is_some() {
+        if !conn.writable || !player.started || conn.is_closing() {
             return Served::Done;
         }
         let is_held_back = !may_go_on(player, conn);
@@ -270,7 +258,10 @@ impl<S: Transport> Core<S> {
         let player = &mut stream.players[slot];
         let (key, msid, form) = (player.conn, player.msid, player.form);
         let log = log_for(&stream.log, &stream.flv, form);
-        match player.cursor.settle(log, self.log_limits.lag_bytes) {
+        match player
+            .cursor
+            .settle(log, self.settings.log_limits().lag_bytes)
+        {
             Place::Wait => Ok(None),
             Place::Follow(offset) => Ok(Some(offset)),
             Place::Start {
@@ -336,7 +327,7 @@ impl<S: Transport> Core<S> {
     }
 
     /// Writes what waits for a player's connection, then the log from `offset` on.
-    fn write(
+    pub(super) fn write(
         &mut self,
         index: StreamId,
         slot: PlayerSlot,
@@ -414,7 +405,23 @@ impl<S: Transport> Core<S> {
             let log = log_for(&stream.log, &stream.flv, player.form);
             player.cursor = Cursor::paused(log);
         }
-        self.settle_in(key);
+        self.set_player(key);
+    }
+
+    /// Sends every other worker what is new since the last turn.
+    pub(super) fn feed(&mut self) {
+        for position in 0.. {
+            let Some(index) = self.streams.dirty_at(position) else {
+                return;
+            };
+            if self
+                .streams
+                .get(index)
+                .is_some_and(|stream| !stream.feeds.is_empty())
+            {
+                self.contained_stream(index, |core| core.feed_stream(index));
+            }
+        }
     }
 }
 

@@ -2,13 +2,13 @@
 //! soon that there is none, and does not wait as for one that is about to begin. For the whole
 //! process, as a part of the registry.
 
+use core::time::Duration;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-// A length of time; there is no clock here.
-use core::time::Duration;
-
 use crate::limits;
+
+// A length of time; there is no clock here.
 
 /// See the module text. Times are since the relay began.
 #[derive(Debug, Default)]

@@ -13,12 +13,16 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use listeners::{Listener, Listeners};
 use log::error;
+use pending_proxies::PendingProxies;
+use reactor::{Event, Reactor, Token};
 
-use super::core::{Core, Shared};
+use super::core::Core;
 use super::ids::{ConnId, WorkerId};
 use super::line::Callee;
 use super::mail::Mail;
+use super::shared::Shared;
 use crate::config::Pace;
 use crate::limits;
 use crate::net::transport::Transport;
@@ -27,10 +31,6 @@ pub mod listeners;
 pub mod mio_reactor;
 mod pending_proxies;
 pub mod reactor;
-
-use listeners::{Listener, Listeners};
-use pending_proxies::PendingProxies;
-use reactor::{Event, Reactor, Token};
 
 /// See the module text.
 pub struct EventLoop<R: Reactor> {
@@ -254,7 +254,7 @@ impl<R: Reactor> EventLoop<R> {
     /// wake.
     fn move_publishers(&mut self) {
         let is_unpaced = self.shared.config.pace == Pace::Fixed(Duration::ZERO);
-        for key in std::mem::take(self.core.new_publishers()) {
+        for key in self.core.take_publishers() {
             if is_unpaced {
                 continue;
             }

@@ -16,7 +16,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::admission::Key;
+use super::address::Key;
 use super::shares::Shares;
 use crate::limits;
 use crate::limits::bucket::Bucket;

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use smallvec::SmallVec;
 
-use super::table::{Form, Player, Video};
+use super::session::Form;
+use super::table::{Player, Video};
 use crate::limits::{FILTERED_BYTES, GATHERED_MESSAGE_BYTES};
 use crate::rtmp::message::{MessageHeader, Payload, Timestamp, kind};
 use crate::rtmp::reader::{ChunkReader, ReaderLimits};

@@ -9,13 +9,15 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use super::contain::Step;
-use super::core::Core;
+use super::address::Key;
+use super::conn::Conn;
 use super::ids::ConnId;
-use super::shedding::{Share, share_of};
 use crate::limits;
 use crate::limits::bucket::Bucket;
-use crate::net::transport::Transport;
+
+/// Whom a connection counts for: its address, or itself where the address says nothing about who
+/// it is.
+pub(super) type Share = (Key, u64);
 
 /// Connections with something to read that are within their handshakes.
 #[derive(Debug, Default)]
@@ -26,7 +28,7 @@ pub(super) struct Handshakes {
     /// With so many addresses, those that say nothing any more are looked for.
     sweep_at: usize,
     /// None may go on before, because all have gone on as often as they may.
-    pub(super) due: Option<Instant>,
+    due: Option<Instant>,
 }
 
 #[derive(Debug, Default)]
@@ -36,6 +38,11 @@ struct Waiting {
 }
 
 impl Handshakes {
+    /// The connection has something to read.
+    pub(super) fn queue<S>(&mut self, key: ConnId, conn: &Conn<S>) {
+        self.push(share_of(conn), key);
+    }
+
     fn push(&mut self, share: Share, conn: ConnId) {
         let waiting = self.by_share.entry(share).or_default();
         if waiting.conns.is_empty() {
@@ -45,7 +52,23 @@ impl Handshakes {
         self.due = None;
     }
 
-    /// The next that may go on at `now`; any if rates do not hold.
+    /// The next that may go on; any if rates do not hold. `now` and `uptime` are the same time.
+    pub(super) fn take(
+        &mut self,
+        has_rates: bool,
+        (now, uptime): (Instant, Duration),
+    ) -> Option<ConnId> {
+        if self.due.is_some_and(|due| due > now) {
+            return None;
+        }
+        let next = self.next(has_rates, uptime);
+        if next.is_none() {
+            let waits = !self.order.is_empty();
+            self.due = waits.then(|| now + limits::HANDSHAKE_PAUSE);
+        }
+        next
+    }
+
     fn next(&mut self, has_rates: bool, now: Duration) -> Option<ConnId> {
         for _ in 0..self.order.len() {
             let share = self.order.pop_front()?;
@@ -68,48 +91,28 @@ impl Handshakes {
         None
     }
 
+    /// When some may go on that may not now.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
     /// Whether some may go on at once.
     pub(super) fn are_due(&self) -> bool {
         !self.order.is_empty() && self.due.is_none()
     }
 }
 
-impl<S: Transport> Core<S> {
-    /// Puts a connection that is within its handshake in line; false when it is not, and may be
-    /// read at once.
-    pub(super) fn queue_handshake(&mut self, key: ConnId) -> bool {
-        let Some(conn) = self.conns.get(key) else {
-            return false;
-        };
-        if conn.closing.is_some() || !conn.socket.is_handshaking() {
-            return false;
-        }
-        self.handshakes.push(share_of(conn), key);
-        true
-    }
-
-    /// Goes on with one handshake; false when none may go on now.
-    pub(super) fn shake_hands(&mut self) -> bool {
-        if self.handshakes.due.is_some_and(|due| due > self.now) {
-            return false;
-        }
-        let has_rates = self.shared.config.max_per_address.is_some();
-        let Some(key) = self.handshakes.next(has_rates, self.uptime()) else {
-            let waits = !self.handshakes.order.is_empty();
-            self.handshakes.due = waits.then(|| self.now + limits::HANDSHAKE_PAUSE);
-            return false;
-        };
-        if self.conns.contains(key) {
-            self.contained(key, Step::Ingress, |core| core.read_conn(key));
-        }
-        true
-    }
+/// Whom a connection counts for.
+pub(super) fn share_of<S>(conn: &Conn<S>) -> Share {
+    let address = conn.peer.ip();
+    let is_alone = address.is_unspecified() || conn.is_outbound();
+    (Key::of(address), if is_alone { conn.id } else { 0 })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::worker::admission::Key;
+    use crate::worker::address::Key;
 
     fn conn(slot: usize) -> ConnId {
         ConnId::new(u32::try_from(slot).unwrap(), 0)

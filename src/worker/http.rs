@@ -5,8 +5,8 @@ use std::fmt::Display;
 
 use super::close_reason::CloseReason;
 use super::core::Core;
+use super::flow::Flow;
 use super::ids::ConnId;
-use super::ingress::Flow;
 use super::refusal::{Asked, Refused};
 use crate::http::origin::{self, Cors};
 use crate::http::request::{Method, Request};
@@ -25,8 +25,7 @@ impl<S: Transport> Core<S> {
         let now = self.now;
         let conn = &mut self.conns[key];
         conn.idle_since = now;
-        let id = conn.id;
-        self.idle_http.remove(&id);
+        self.conns.has_request(key);
         let (since, time) = self.role_time(key);
         let is_late = now.saturating_duration_since(since) >= time - time / 4;
         let Some(http) = self.conns[key].session.http() else {
@@ -41,17 +40,18 @@ impl<S: Transport> Core<S> {
             Ok(()) => self.stream_request(key, request),
         };
         let conn = &mut self.conns[key];
+        let is_newcomer = conn.is_newcomer();
         match (flow, conn.session.http()) {
             (Flow::Continue, Some(http)) if http.is_done() => Flow::Close(CloseReason::Answered),
-            (Flow::Continue, Some(http)) if !http.is_asked() && conn.is_newcomer => {
-                self.idle_http.insert(id, key);
+            (Flow::Continue, Some(http)) if !http.is_asked() && is_newcomer => {
+                self.conns.await_request(key);
                 Flow::Continue
             }
             (flow, _) => flow,
         }
     }
 
-    fn answer(&mut self, key: ConnId, response: Response) -> Flow {
+    pub(super) fn answer(&mut self, key: ConnId, response: Response) -> Flow {
         if let Some(http) = self.conns[key].session.http() {
             http.answer(response);
         }

@@ -17,6 +17,7 @@ use super::close_reason::CloseReason;
 use super::conn::MovingPublish;
 use super::contain::Step;
 use super::core::Core;
+use super::flow::Flow;
 use super::ids::{ConnId, WorkerId};
 use super::session::Incoming;
 use super::table::Publication;
@@ -45,17 +46,6 @@ impl Quota {
     }
 }
 
-/// What became of a connection that was served.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Flow {
-    /// It goes on.
-    Continue,
-    /// Its publish belongs to another worker: it goes there, with all it has.
-    Move(WorkerId),
-    /// It ends.
-    Close(CloseReason),
-}
-
 /// Why reading stopped.
 enum Halt {
     /// Nothing more to read for now.
@@ -71,7 +61,7 @@ impl<S: Transport> Core<S> {
     /// have a time of their own: [`shake_hands`](Self::shake_hands).
     pub(super) fn ingress(&mut self) {
         // Connections put on the list meanwhile are for the next turn.
-        let mut ready = std::mem::take(&mut self.ready);
+        let mut ready = self.conns.take_ready();
         self.turn_share = ready.len().max(1);
         for key in ready.drain(..) {
             if self.queue_handshake(key) {
@@ -79,16 +69,14 @@ impl<S: Transport> Core<S> {
             }
             self.contained(key, Step::Ingress, |core| core.read_conn(key));
         }
-        ready.append(&mut self.ready);
-        self.ready = ready;
+        self.conns.keep_ready(ready);
     }
 
-    pub(super) fn read_conn(&mut self, key: ConnId) {
-        let Some(conn) = self.conns.get_mut(key) else {
+    fn read_conn(&mut self, key: ConnId) {
+        let Some(conn) = self.conns.begin_read(key) else {
             return;
         };
-        conn.in_ready = false;
-        if conn.closing.is_some() {
+        if conn.is_closing() {
             self.read_off(key);
             return;
         }
@@ -100,7 +88,7 @@ impl<S: Transport> Core<S> {
         let halt = self.read_into(key, &mut ring);
         let exceeded = self.check_publisher(key);
         let conn = &mut self.conns[key];
-        if ring.is_empty() || conn.closing.is_some() {
+        if ring.is_empty() || conn.is_closing() {
             self.rings.give_back(ring);
         } else {
             conn.ring = Some(ring);
@@ -150,7 +138,7 @@ impl<S: Transport> Core<S> {
                 }
             }
             let meter = &mut self.streams[index].meter;
-            if meter.is_exceeded(self.now, self.bitrate_bytes) {
+            if meter.is_exceeded(self.now, self.settings.bitrate_bytes()) {
                 self.refuse_publications(key, "more bits a second than are taken here");
                 return Some(CloseReason::Bitrate);
             }
@@ -268,6 +256,7 @@ impl<S: Transport> Core<S> {
             let input = quota.part_of(ring.front());
             let mut at = 0;
             let mut flow = Flow::Continue;
+            let has_errand = self.conns[key].errand().is_some();
             while flow == Flow::Continue && quota.messages > 0 {
                 quota.messages -= 1;
                 let conn = &mut self.conns[key];
@@ -275,10 +264,8 @@ impl<S: Transport> Core<S> {
                     Ok(None) => break,
                     Ok(Some(Incoming::Media(message))) => {
                         let msid = message.header.msid;
-                        let mut publications = self.streams.publications(key).iter();
-                        let publication = publications.find(|its| its.msid == msid);
-                        let Some(&Publication { stream: index, .. }) = publication else {
-                            if conn.outbound.as_ref().is_some_and(|its| its.has_errand()) {
+                        let Some(index) = self.streams.published_on(key, msid) else {
+                            if has_errand {
                                 let content = content_of(&message, &mut self.scratch);
                                 let (header, body) = (message.header, message.payload.to_vec());
                                 flow = self.early_message(key, header, body, content);
@@ -346,16 +333,17 @@ impl<S: Transport> Core<S> {
         let conn = &mut self.conns[key];
         let mut gone = false;
         for _ in 0..4 {
-            if conn.read_off_left == 0 {
+            if conn.read_off_left() == 0 {
                 self.rings.give_back(ring);
                 return;
             }
-            match ring.read_from(&mut conn.socket, conn.read_off_left as usize) {
+            let left = conn.read_off_left() as usize;
+            match ring.read_from(&mut conn.socket, left) {
                 Ok(0) => gone = true,
                 Ok(count) => {
                     ring.consume(count);
                     let count = u32::try_from(count).unwrap_or(u32::MAX);
-                    conn.read_off_left = conn.read_off_left.saturating_sub(count);
+                    conn.count_read_off(count);
                     continue;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -377,8 +365,8 @@ impl<S: Transport> Core<S> {
     fn move_away(&mut self, key: ConnId, worker: WorkerId) {
         if let Some(mut conn) = self.conns.remove(key) {
             self.timers.disarm(&mut conn.armed);
-            self.outbound
-                .push((worker, super::mail::Mail::Adopt(Box::new(conn))));
+            self.outbox
+                .send(worker, super::mail::Mail::Adopt(Box::new(conn)));
         }
     }
 
@@ -391,10 +379,10 @@ impl<S: Transport> Core<S> {
         let Some(conn) = self.conns.get_mut(key) else {
             return;
         };
-        let Some(moving) = conn.moving.take() else {
+        let Some(moving) = conn.take_moving() else {
             return;
         };
-        let MovingPublish { msid, name, kind } = *moving;
+        let MovingPublish { msid, name, kind } = moving;
         match self.claim(key, msid, name, kind) {
             Flow::Continue => {
                 self.wake(key);
@@ -403,5 +391,31 @@ impl<S: Transport> Core<S> {
             Flow::Move(worker) => self.move_away(key, worker),
             Flow::Close(reason) => self.close(key, &reason),
         }
+    }
+
+    /// Goes on with one handshake; false when none may go on now.
+    pub(super) fn shake_hands(&mut self) -> bool {
+        let has_rates = self.shared.config.max_per_address.is_some();
+        let times = (self.now, self.uptime());
+        let Some(key) = self.handshakes.take(has_rates, times) else {
+            return false;
+        };
+        if self.conns.contains(key) {
+            self.contained(key, Step::Ingress, |core| core.read_conn(key));
+        }
+        true
+    }
+
+    /// Puts a connection that is within its handshake in line; false when it is not, and may be
+    /// read at once.
+    fn queue_handshake(&mut self, key: ConnId) -> bool {
+        let Some(conn) = self.conns.get(key) else {
+            return false;
+        };
+        if conn.is_closing() || !conn.socket.is_handshaking() {
+            return false;
+        }
+        self.handshakes.queue(key, conn);
+        true
     }
 }

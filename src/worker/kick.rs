@@ -17,7 +17,7 @@ impl<S: Transport> Core<S> {
     /// Ends client `id`, and with `ban` keeps everybody from publishing what it publishes for
     /// that long: the names; None when it is not here.
     pub(super) fn kick(&mut self, id: u64, ban: Option<Duration>) -> Option<Vec<Arc<str>>> {
-        let is_it = |conn: &Conn<S>| conn.id == id && conn.closing.is_none();
+        let is_it = |conn: &Conn<S>| conn.id == id && !conn.is_closing();
         let (key, _) = self.conns.iter().find(|(_, conn)| is_it(conn))?;
         let mut banned = Vec::new();
         if let Some(time) = ban {
@@ -44,14 +44,14 @@ impl<S: Transport> Core<S> {
             return index.map_or(0, |index| self.close_banned_stream(name, index).into());
         }
         let is_banned = |conn: &Conn<S>| {
-            let is_theirs = !conn.is_outbound() && conn.closing.is_none();
+            let is_theirs = !conn.is_outbound() && !conn.is_closing();
             is_theirs && bans::is_from(target, conn.peer.ip())
         };
         let conns = self.conns.iter().filter(|(_, conn)| is_banned(conn));
         let keys: Vec<ConnId> = conns.map(|(key, _)| key).collect();
         let mut closed = 0;
         for key in keys {
-            let Some(conn) = self.conns.get(key).filter(|conn| conn.closing.is_none()) else {
+            let Some(conn) = self.conns.get(key).filter(|conn| !conn.is_closing()) else {
                 continue;
             };
             // It may have been lifted meanwhile.

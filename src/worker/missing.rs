@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use super::admission::Key;
+use super::address::Key;
 use super::ids::OriginId;
 use crate::limits;
 

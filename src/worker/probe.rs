@@ -22,20 +22,13 @@ use std::sync::Arc;
 use super::core::Core;
 use super::ids::StreamId;
 use super::mail::Mail;
-use super::memory::Pressure;
+use super::pressure::Pressure;
 use super::registry::Claim;
-use super::table::Play;
 use crate::edge::hops::Marker;
 use crate::net::transport::Transport;
 use crate::rtmp::name::StreamName;
 
 impl<S: Transport> Core<S> {
-    /// Whether streams of `app` are fetched with the query of a player.
-    pub(super) fn is_by_query(&self, app: &str) -> bool {
-        let rule = self.pull_rule(app);
-        rule.is_some_and(|rule| self.shared.config.pull[rule.index()].takes_query())
-    }
-
     /// The probe that a player who asks for the stream `name` as `asked` has to wait for; None
     /// when it may join the stream.
     pub(super) fn probe_for(&self, asked: &StreamName, name: &Arc<str>) -> Option<Arc<str>> {
@@ -48,25 +41,11 @@ impl<S: Transport> Core<S> {
         (!is_accepted).then_some(probe)
     }
 
-    /// The stream that the stream `index` is a probe of, if its players may join that.
-    fn probed(&self, index: StreamId) -> Option<Arc<str>> {
-        let stream = &self.streams[index];
-        let name = stream.probe_of.as_ref()?;
-        let is_accepted = || {
-            let queries = &self.shared.queries;
-            queries.is_accepted(&stream.name, self.uptime())
-        };
-        let may_join = stream.pull.as_ref().is_some_and(|pull| pull.is_accepted)
-            || is_accepted()
-            || self.shared.registry.is_published(name);
-        may_join.then(|| name.clone())
-    }
-
     /// An origin has accepted the fetch of the stream `index`; false when it was a probe and the
     /// stream is somebody else's, so that nothing more is to come.
     pub(super) fn query_accepted(&mut self, index: StreamId) -> bool {
         let now = self.uptime();
-        let has_memory = self.pressure < Pressure::NoStreams && !self.draining;
+        let has_memory = self.memory.pressure() < Pressure::NoStreams && !self.is_draining();
         let stream = &mut self.streams[index];
         let Some(pull) = &mut stream.pull else {
             return true;
@@ -115,44 +94,9 @@ impl<S: Transport> Core<S> {
         // Those that wait for the probe find that its query is accepted.
         for worker in readers.iter() {
             let name = probe.clone();
-            self.outbound.push((worker, Mail::NotLive { name }));
+            self.outbox.send(worker, Mail::NotLive { name });
         }
         self.recount_vias(index);
         self.look_at_stream(index, self.now);
-    }
-
-    /// Ends the probe `index` and has its players join the stream, if they may; whether it did.
-    pub(super) fn end_probe(&mut self, index: StreamId) -> bool {
-        let Some(name) = self.probed(index) else {
-            return false;
-        };
-        let Some(asked) = self.streams[index].asked.clone() else {
-            return false;
-        };
-        self.forget_pull(index);
-        if self.streams[index].players.is_empty() {
-            self.last_player_left(index);
-            return true;
-        }
-        let waiting = self.streams[index].players.iter();
-        let waiting: Vec<_> = waiting
-            .map(|player| (player.conn, player.msid, player.reset))
-            .collect();
-        for (key, msid, reset) in waiting {
-            let its = |play: &&Play| play.stream == index && play.msid == msid;
-            let Some(play) = self.streams.plays(key).iter().find(its).copied() else {
-                continue;
-            };
-            let player = &self.streams[index].players[play.slot];
-            let (audio, video, clock) = (player.audio, player.video, player.clock);
-            self.remove_player(index, play.slot);
-            self.join_stream(key, msid, &asked, &name, reset, play.switching);
-            let joined = self.streams.plays(key).last().copied();
-            if let Some(play) = joined.filter(|play| play.msid == msid) {
-                let player = &mut self.streams[play.stream].players[play.slot];
-                (player.audio, player.video, player.clock) = (audio, video, clock);
-            }
-        }
-        true
     }
 }

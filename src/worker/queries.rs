@@ -5,7 +5,7 @@
 #![expect(clippy::disallowed_types, reason = "remembered for the whole process")]
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 

@@ -1,14 +1,6 @@
 //! Why requests are refused: what the log and the client are told, and how often it happened.
 
-use std::fmt::Display;
-
-use log::{Level, log};
-
-use super::close_reason::CloseReason;
-use super::core::Core;
-use super::ids::ConnId;
-use crate::logging::quoted;
-use crate::net::transport::Transport;
+use log::Level;
 
 /// What was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +12,7 @@ pub(super) enum Asked {
 
 impl Asked {
     /// The metric label and the word in the log; stable.
-    fn word(self) -> &'static str {
+    pub(super) fn word(self) -> &'static str {
         match self {
             Self::Connect => "connect",
             Self::Publish => "publish",
@@ -29,7 +21,7 @@ impl Asked {
     }
 
     /// How loud a refusal is: players come and go by thousands.
-    fn level(self) -> Level {
+    pub(super) fn level(self) -> Level {
         match self {
             Self::Connect | Self::Publish => Level::Info,
             Self::Play => Level::Debug,
@@ -110,7 +102,7 @@ impl Refusals {
         Self([[0; Refused::ALL.len()]; 3])
     }
 
-    fn count(&mut self, asked: Asked, reason: Refused) {
+    pub(super) fn count(&mut self, asked: Asked, reason: Refused) {
         self.0[asked as usize][reason as usize] += 1;
     }
 
@@ -125,60 +117,13 @@ impl Refusals {
     }
 }
 
-impl<S: Transport> Core<S> {
-    /// Counts and logs a connect, publish or play that the session itself has refused because
-    /// nothing can be called so; the connection is about to close for it.
-    #[cold]
-    pub(super) fn note_bad_name(&mut self, key: ConnId, why: &CloseReason) {
-        let session = self.conns[key].session.server();
-        let Some(refused) = session.and_then(|session| session.take_refused()) else {
-            return;
-        };
-        let asked = match refused.request {
-            "connect" => Asked::Connect,
-            "publish" => Asked::Publish,
-            _ => Asked::Play,
-        };
-        self.note_refused(key, (asked, &refused.name), Refused::Name, why);
-        if asked != Asked::Connect {
-            self.conns[key].asked = Some(refused.name.into());
-        }
-    }
-
-    /// Counts that a request of connection `key` for `name`, an app or a stream, is refused, and
-    /// logs it. `why` may say more than the reason's own words.
-    pub(super) fn note_refused(
-        &mut self,
-        key: ConnId,
-        (asked, name): (Asked, &dyn Display),
-        reason: Refused,
-        why: &dyn Display,
-    ) {
-        self.refusals.count(asked, reason);
-        let level = match reason {
-            Refused::RelayLoop | Refused::RelayChain => Level::Warn,
-            _ => asked.level(),
-        };
-        let (word, code) = (asked.word(), reason.code());
-        if !self.notes.allow(code, level, self.now) {
-            return;
-        }
-        let Some(conn) = self.conns.get(key) else {
-            return;
-        };
-        let what = match asked {
-            Asked::Connect => "app",
-            Asked::Publish | Asked::Play => "stream",
-        };
-        log!(
-            level,
-            "conn={} {word} refused {what}={} reason={code} why={} peer={}",
-            conn.id,
-            quoted(name),
-            quoted(why),
-            conn.peer,
-        );
-    }
+/// Whether `app`, or the app it is an instance of, is served.
+pub(super) fn is_served(served: &[String], app: &str) -> bool {
+    let is_app = |name: &String| {
+        app.strip_prefix(name.as_str())
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    served.is_empty() || served.iter().any(is_app)
 }
 
 #[cfg(test)]
@@ -220,5 +165,15 @@ mod tests {
         codes.sort_unstable();
         codes.dedup();
         assert_eq!(codes.len(), all.len(), "codes are told apart");
+    }
+
+    #[test]
+    fn an_app_is_served_with_its_instances_and_nothing_else() {
+        let served = ["live".to_owned()];
+        assert!(is_served(&[], "anything"));
+        assert!(is_served(&served, "live"));
+        assert!(is_served(&served, "live/room1"));
+        assert!(!is_served(&served, "lively"));
+        assert!(!is_served(&served, ""));
     }
 }

@@ -7,18 +7,18 @@
     reason = "the one piece of state that workers share besides mail"
 )]
 
+use core::time::Duration;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-// A length of time; there is no clock here.
-use core::time::Duration;
-
-use super::admission::Key;
+use super::address::Key;
 use super::ended::Ended;
 use super::ids::WorkerId;
 use super::shares::{Full, Shares};
 use crate::edge::hops::Marker;
 use crate::limits;
+
+// A length of time; there is no clock here.
 
 /// A set of workers by index; there are at most [`limits::WORKERS_MAX`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

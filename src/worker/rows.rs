@@ -7,15 +7,15 @@ use std::time::Duration;
 use super::conn::Conn;
 use super::contain::Step;
 use super::core::Core;
-use super::counters::nanoseconds;
+use super::counters::{Audience, count_players, nanoseconds};
 use super::ids::ConnId;
 use super::line::Task;
 use super::query::{
     Ask, Capabilities, ClientKey, ClientRow, ClientSort, Owned, Question, Role, State, StreamRow,
     Told, WantedClients, WorkerRow,
 };
-use super::session::Session;
-use super::table::{Form, Play, Player, Source, Stream, log_for};
+use super::session::{Form, Session};
+use super::table::{Play, Source, Stream, log_for};
 use crate::net::transport::Transport;
 use crate::rtmp::media::FourCc;
 use crate::stats::{OwnedGauges, StreamGauges};
@@ -37,7 +37,7 @@ impl<S: Transport> Core<S> {
         ask.reply.send(told);
     }
 
-    fn tell(&mut self, question: &Question) -> Told {
+    pub(super) fn tell(&mut self, question: &Question) -> Told {
         match question {
             Question::Counters => Told::Worker(Box::new(self.worker_row())),
             Question::Metrics => {
@@ -105,7 +105,7 @@ impl<S: Transport> Core<S> {
         }
     }
 
-    fn owned(&self, stream: &Stream) -> Owned {
+    pub(super) fn owned(&self, stream: &Stream) -> Owned {
         let intake = &stream.intake;
         // Those who wait for the next life of it have nothing of the last.
         let is_over = stream.source() == Source::Nobody;
@@ -217,7 +217,7 @@ impl<S: Transport> Core<S> {
         };
         let uses = |key, index| self.streams.used_by(key).any(|its| its == index);
         let found = self.conns.iter().filter(|(key, conn)| {
-            conn.closing.is_none()
+            !conn.is_closing()
                 && stream.is_none_or(|index| uses(*key, index))
                 && wanted.role.is_none_or(|role| self.role_of(*key) == role)
                 && is_called(conn, wanted.text.as_deref())
@@ -256,32 +256,6 @@ impl<S: Transport> Core<S> {
     }
 }
 
-/// Those who play a stream at one worker, targets of `--push` left out.
-pub(super) struct Audience {
-    players: u64,
-    pub(super) by_http: u64,
-    pub(super) waiting: u64,
-}
-
-pub(super) fn count_players(stream: &Stream) -> Audience {
-    let (mut players, mut by_http, mut waiting) = (0, 0, 0);
-    for player in stream.players.iter() {
-        match player.form {
-            Form::Publish => {}
-            _ if !player.started => waiting += 1,
-            _ => {
-                players += 1;
-                by_http += u64::from(is_by_http(player));
-            }
-        }
-    }
-    Audience {
-        players,
-        by_http,
-        waiting,
-    }
-}
-
 /// Whether this worker tells where the stream stands: it comes in here, or nowhere.
 fn is_told_here(stream: &Stream) -> bool {
     stream.is_owned() || stream.source() == Source::Nobody
@@ -306,11 +280,6 @@ fn is_called<S>(conn: &Conn<S>, text: Option<&str>) -> bool {
     text.is_none()
         || has_text(&conn.peer.to_string(), text)
         || has_text(&about(&conn.session).0, text)
-}
-
-/// Whether a player plays by HTTP or WebSocket.
-fn is_by_http(player: &Player) -> bool {
-    matches!(player.form, Form::Flv(_))
 }
 
 /// What a connection speaks.

@@ -9,7 +9,6 @@ use std::fmt;
 use std::time::Duration;
 
 use super::close_reason::CloseReason;
-use super::table::Form;
 use crate::edge::hops;
 use crate::http;
 use crate::http::session::HttpSession;
@@ -35,6 +34,17 @@ pub(super) enum Session {
     Client(Box<ClientSession>),
     /// The peer speaks HTTP. Boxed: it needs little.
     Http(Box<HttpSession>),
+}
+
+/// In what form messages are sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// As players get them.
+    Play,
+    /// As servers get them from encoders, metadata in `@setDataFrame`.
+    Publish,
+    /// As tags, by HTTP.
+    Flv(Framing),
 }
 
 /// What a peer sends.

@@ -8,7 +8,7 @@
 
 use std::collections::HashMap;
 
-use super::admission::Key;
+use super::address::Key;
 use crate::limits;
 
 /// Whether who has `own` may have one more while so many are `free`.

@@ -10,13 +10,13 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet};
 
-use super::admission::Key;
 use super::close_reason::CloseReason;
 use super::conn::Conn;
 use super::contain::Step;
 use super::core::Core;
+use super::handshakes::{Share, share_of};
+use super::held_bytes::{conn_bytes, stream_bytes};
 use super::ids::ConnId;
-use super::memory::{conn_bytes, stream_bytes};
 use super::table::Stream;
 use crate::limits;
 use crate::net::transport::Transport;
@@ -34,10 +34,6 @@ struct Holder {
     /// Slab key.
     conn: ConnId,
 }
-
-/// Whom a connection counts for: its address, or itself where the address says nothing about who
-/// it is.
-pub(super) type Share = (Key, u64);
 
 impl<S: Transport> Core<S> {
     /// Frees the groups of pictures of streams that nobody plays, the largest first, until `bytes`
@@ -106,7 +102,7 @@ impl<S: Transport> Core<S> {
     ) -> impl Iterator<Item = Holder> + use<S, F> {
         let mut shares: HashMap<Share, Vec<Holder>> = HashMap::new();
         let conns = self.conns.iter();
-        let open = conns.filter(|(_, conn)| conn.closing.is_none());
+        let open = conns.filter(|(_, conn)| !conn.is_closing());
         for (key, conn) in open.filter(|(key, conn)| wanted(self, *key, conn)) {
             shares.entry(share_of(conn)).or_default().push(Holder {
                 bytes: self.charge(key, conn),
@@ -139,7 +135,7 @@ impl<S: Transport> Core<S> {
     fn shed(&mut self, key: ConnId) -> u64 {
         // The end of a stream before is written to its players, and this may have been one of
         // them whose socket has failed since.
-        let Some(conn) = self.conns.get(key).filter(|conn| conn.closing.is_none()) else {
+        let Some(conn) = self.conns.get(key).filter(|conn| !conn.is_closing()) else {
             return 0;
         };
         let mut freed = buffer_bytes(conn);
@@ -195,11 +191,4 @@ fn holds_needless_input<S: Transport>(conn: &Conn<S>) -> bool {
     let ring = conn.ring.as_ref().map_or(0, |_| limits::RING_BYTES);
     let input = conn.session.input_bytes() + ring;
     !conn.is_outbound() && input > limits::INPUT_BYTES_FREE
-}
-
-/// Whom a connection counts for.
-pub(super) fn share_of<S>(conn: &Conn<S>) -> Share {
-    let address = conn.peer.ip();
-    let is_alone = address.is_unspecified() || conn.is_outbound();
-    (Key::of(address), if is_alone { conn.id } else { 0 })
 }

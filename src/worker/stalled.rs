@@ -78,7 +78,7 @@ impl<S: Transport> Core<S> {
             .iter()
             .filter(|player| is_behind_log(player, stream))
             .filter_map(|player| Some((player, self.conns.get(player.conn)?)))
-            .filter(|(_, conn)| !conn.half_sent.is_empty() && conn.closing.is_none())
+            .filter(|(_, conn)| !conn.half_sent.is_empty() && !conn.is_closing())
             .collect();
         // Those that have stalled last keep what they have.
         stalled.sort_unstable_by_key(|(_, conn)| std::cmp::Reverse(conn.blocked_since));

@@ -5,14 +5,13 @@ mod links;
 use std::sync::Arc;
 use std::time::Instant;
 
-pub(super) use links::{Play, Publication, Streams};
-
-use super::admission::Key;
+use super::address::Key;
 use super::collections::List;
 use super::ids::{ConnId, PlayerSlot, WorkerId};
 use super::mail::InFlight;
 use super::pull::Pull;
 use super::push::Push;
+use super::session::Form;
 use super::timers::TimerId;
 use crate::edge::hops::{Marker, Via, ViaCounts};
 use crate::limits::{self, PICTURES_WAIT};
@@ -20,10 +19,12 @@ use crate::rtmp::media::TrackSet;
 use crate::rtmp::message::Timestamp;
 use crate::rtmp::name::StreamName;
 use crate::stream::cursor::Cursor;
-use crate::stream::flv::{FlvLogs, Framing};
+use crate::stream::flv::FlvLogs;
 use crate::stream::headers::Headers;
 use crate::stream::intake::Intake;
 use crate::stream::log::{Frame, LogLimits, Picture, StreamLog, Times};
+
+pub(super) use links::{Play, Publication, Streams};
 
 /// A stream that somebody here publishes or plays, or waits for.
 #[derive(Debug)]
@@ -50,7 +51,7 @@ pub(super) struct Stream {
     /// Players by HTTP wait to know which kinds of media come.
     pub(super) has_undecided: bool,
     /// On the worker's list of streams with something new.
-    pub(super) dirty: bool,
+    dirty: bool,
     /// How it is fetched, while this worker does that.
     pub(super) pull: Option<Box<Pull>>,
     /// Where it is handed on to.
@@ -310,17 +311,6 @@ pub(super) enum FlvStart {
     OneKind,
 }
 
-/// In what form messages are sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
-    /// As players get them.
-    Play,
-    /// As servers get them from encoders, metadata in `@setDataFrame`.
-    Publish,
-    /// As tags, by HTTP.
-    Flv(Framing),
-}
-
 /// Tracks of which a player has had a key frame since it started.
 #[derive(Debug)]
 pub(super) struct Decodable {
@@ -482,6 +472,12 @@ pub(super) struct Upstream {
 }
 
 impl Stream {
+    /// Whether it is on the list of those with something new.
+    #[cfg(test)]
+    pub(super) fn is_dirty(&self) -> bool {
+        self.dirty
+    }
+
     pub(super) fn new(name: Arc<str>, limits: LogLimits, now: Instant) -> Self {
         Self {
             name,

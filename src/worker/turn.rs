@@ -9,14 +9,11 @@
 //!
 //! Before it the event loop says what has come, after it what the worker wants is done.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::core::Core;
 use crate::limits;
 use crate::net::transport::Transport;
-
-/// How often the figures are written down for others.
-pub(super) const STATS_EVERY: Duration = Duration::from_millis(250);
 
 /// The time, read at the beginning of a turn and around its parts, to learn what they cost.
 pub trait Clock {
@@ -52,8 +49,7 @@ impl<S: Transport> Core<S> {
         self.expire();
         let (publishers, players) = self.census();
         self.pacer.review(written, players, publishers);
-        if begun >= self.stats_due {
-            self.stats_due = begun + STATS_EVERY;
+        if self.stats.take(begun) {
             self.publish_stats();
         }
         written
@@ -67,6 +63,19 @@ impl<S: Transport> Core<S> {
 
     /// When a turn is needed at the latest, for the figures alone.
     pub fn stats_due(&self) -> Instant {
-        self.stats_due
+        self.stats.due()
+    }
+
+    /// Whether a turn is needed at once: something was left over.
+    pub fn has_leftovers(&self) -> bool {
+        self.conns.has_work() || self.handshakes.are_due()
+    }
+
+    /// When the next turn is needed if nothing happens.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let round = self.streams.has_dirty().then(|| self.pacer.due(self.now));
+        let handshakes = self.handshakes.due();
+        let times = [self.timers.next(), round, self.draining.due(), handshakes];
+        times.into_iter().flatten().min()
     }
 }

@@ -3,7 +3,7 @@
 
 use super::core::Core;
 use super::ids::{ConnId, PlayerSlot, StreamId};
-use super::table::Form;
+use super::session::Form;
 use crate::edge::hops::ViaCounts;
 use crate::net::transport::Transport;
 use crate::stream::cursor::StartAt;

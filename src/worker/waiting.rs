@@ -12,7 +12,7 @@ impl<S: Transport> Core<S> {
     /// plays here for its own players has others to ask; where a publisher has just ended the
     /// stream, hardly anybody is about to publish it; and nobody may while the relay stops.
     pub(super) fn patience(&self, key: ConnId, index: StreamId) -> Duration {
-        if self.draining || self.is_relay(key) {
+        if self.is_draining() || self.is_relay(key) {
             return Duration::ZERO;
         }
         let wait = self.shared.config.play_wait;
@@ -58,6 +58,13 @@ impl<S: Transport> Core<S> {
                 self.arm(self.streams[index].players[slot].conn, self.now);
             }
         }
+    }
+
+    /// Whether the publisher of the stream has just ended it, and nobody publishes it since.
+    pub(super) fn has_ended(&self, index: StreamId) -> bool {
+        let stream = &self.streams[index];
+        let registry = &self.shared.registry;
+        !stream.may_begin() && registry.has_ended(&stream.name, self.uptime())
     }
 }
 

@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 use tailwater::config::Config;
 use tailwater::net::transport::Transport;
 use tailwater::rtmp::command::write_command;
-use tailwater::worker::core::{Core, Shared};
+use tailwater::worker::core::Core;
 use tailwater::worker::ids::{ConnId, WorkerId};
+use tailwater::worker::shared::Shared;
 
 /// A socket that gives prepared bytes and keeps what it is sent.
 #[derive(Debug, Default)]
@@ -112,7 +113,7 @@ impl Worker {
     pub(crate) fn turn(&mut self) {
         self.core.turn(&mut self.now);
         self.core.outbound().clear();
-        self.core.new_publishers().clear();
+        self.core.take_publishers();
     }
 
     /// `count` turns, before each of which `step` passes.

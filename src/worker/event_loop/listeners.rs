@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use log::{debug, warn};
 
-use super::super::core::NO_ADDRESS;
+use super::super::address::NO_ADDRESS;
 use super::EventLoop;
 use super::reactor::Reactor;
 use crate::limits;

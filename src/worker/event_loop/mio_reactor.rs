@@ -12,9 +12,9 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Waker};
 
 use super::super::collections::List;
-use super::super::core::Shared;
 use super::super::ids::{ConnId, WaitingId, WorkerId};
 use super::super::mail::Mail;
+use super::super::shared::Shared;
 use super::super::turn::Clock;
 use super::reactor::{Event, Reactor, Token};
 use crate::control::resolver::{Found, Resolver};

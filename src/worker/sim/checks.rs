@@ -17,7 +17,7 @@ impl World {
         let here: usize = self.workers.iter().map(|seat| seat.core.conns.len()).sum();
         let admission = &self.shared.admission;
         let newcomers = self.workers.iter().flat_map(|seat| seat.core.conns.iter());
-        let newcomers = newcomers.filter(|(_, conn)| conn.is_newcomer).count();
+        let newcomers = newcomers.filter(|(_, conn)| conn.is_newcomer()).count();
         // Those that move to another worker are newcomers as well.
         if !(newcomers..=newcomers + moving).contains(&admission.newcomers()) {
             self.fail(&format!(
@@ -69,7 +69,7 @@ impl World {
         let mut found = None;
         for seat in &mut self.workers {
             for (_, conn) in seat.core.conns.iter_mut() {
-                if conn.writable && !conn.in_woken && conn.has_pending() {
+                if conn.writable && !conn.is_to_be_written() && conn.has_pending() {
                     found = Some(conn.socket.client);
                 }
             }
@@ -208,7 +208,7 @@ impl World {
             let core = &seat.core;
             if let Some((what, count)) = tables::left_over(core) {
                 for (key, conn) in core.conns.iter() {
-                    let (client, id, closing) = (conn.socket.client, conn.id, conn.closing);
+                    let (client, id, closing) = (conn.socket.client, conn.id, conn.closing());
                     let plays = core.streams.plays(key);
                     let publications = core.streams.publications(key);
                     self.note(|| {

@@ -24,10 +24,11 @@ use crate::rtmp::client::{Action, ClientEvent, ClientRequest, ClientSession};
 use crate::rtmp::handshake::Mode;
 use crate::rtmp::message::{MessageHeader, Payload, Timestamp, kind};
 use crate::stats::Gauges;
-use crate::worker::core::{Core, Shared};
+use crate::worker::core::Core;
 use crate::worker::fault;
 use crate::worker::ids::{ConnId, WorkerId};
 use crate::worker::mail::Mail;
+use crate::worker::shared::Shared;
 
 /// A worker with its clients.
 struct Stage {
@@ -209,9 +210,9 @@ impl Stage {
             }
         }
         // What is done for the figures, memory and audits is done in each turn.
-        core.stats_due = self.now;
+        core.stats.make_due(self.now);
         core.turn(&mut self.now);
-        core.new_publishers().clear();
+        core.take_publishers();
         self.posted
             .extend(core.outbound().drain(..).map(|(_, mail)| mail));
         let is_alone = self.shared.mailboxes.len() == 1;
@@ -291,7 +292,7 @@ impl Stage {
             core.streams.names(),
             core.streams.players(),
             core.streams.publishers(),
-            core.called.len(),
+            core.calls.count_open(),
             self.shared.registry.len(),
             self.shared.registry.owned(),
             admission.connections(),

@@ -10,7 +10,7 @@ use crate::worker::core::Core;
 use crate::worker::fault;
 use crate::worker::ids::{ConnId, WorkerId};
 use crate::worker::mail::Mail;
-use crate::worker::memory::Pressure;
+use crate::worker::pressure::Pressure;
 
 /// Two turns so far apart that somebody has to have gone in between when memory is short.
 const SHED_WAIT: Duration = Duration::from_millis(1_500);
@@ -99,8 +99,8 @@ impl World {
         self.register_publishers(worker);
         self.post(worker);
         let seat = &mut self.workers[worker];
-        if seat.core.audit_due > now
-            && std::mem::replace(&mut seat.audit_due, seat.core.audit_due) <= now
+        if seat.core.audit.due() > now
+            && std::mem::replace(&mut seat.audit_due, seat.core.audit.due()) <= now
         {
             seat.audits = seat.audits.saturating_add(1);
         }
@@ -110,7 +110,7 @@ impl World {
             self.lose();
         }
         let seat = &mut self.workers[worker];
-        let is_due = seat.core.pressure == Pressure::ShedHard
+        let is_due = seat.core.memory.pressure() == Pressure::ShedHard
             && seat.core.streams.publishers() > 0
             && seat.core.holds_its_share();
         let shed = seat.core.gauges.shed;
@@ -197,7 +197,7 @@ impl World {
     /// Publishes that were accepted: the truth learns their order.
     fn register_publishers(&mut self, worker: usize) {
         let core = &mut self.workers[worker].core;
-        for key in std::mem::take(core.new_publishers()) {
+        for key in core.take_publishers() {
             // It may have been closed in the same turn.
             let Some(conn) = core.conns.get_mut(key) else {
                 continue;

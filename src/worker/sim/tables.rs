@@ -69,7 +69,7 @@ pub(super) fn check_idle(core: &Relay, now: Instant) -> Result<(), String> {
         {
             return Err(format!("nobody sees the end of {}", stream.name));
         }
-        if stream.dirty {
+        if stream.is_dirty() {
             if !comes(now + core.pacer.pace()) {
                 return Err(format!("nobody writes {} in time", stream.name));
             }
@@ -94,10 +94,10 @@ fn check_watched(
     let wire = conn.socket.wire.borrow();
     let client = conn.socket.client;
     let ready = wire.readiness();
-    if ready.readable && !wire.event && !conn.in_ready && !conn.readable {
+    if ready.readable && !wire.event && !conn.is_to_be_read() && !conn.readable {
         return Err(format!("nobody reads what client {client} sent"));
     }
-    if conn.readable && !conn.in_ready && !wire.event && conn.closing.is_none() {
+    if conn.readable && !conn.is_to_be_read() && !wire.event && !conn.is_closing() {
         return Err(format!(
             "client {client} may have sent something; nobody looks"
         ));
@@ -110,7 +110,7 @@ fn check_watched(
         .plays(key)
         .iter()
         .filter_map(|play| play.wait_until);
-    let first = waits.chain(conn.closing).min();
+    let first = waits.chain(conn.closing()).min();
     if let Some(until) = first
         && core
             .timers
@@ -154,7 +154,7 @@ pub(super) fn check_tables(core: &Relay) -> Result<(), String> {
                 ));
             }
         }
-        if conn.closing.is_some() && core.streams.has_role(key) {
+        if conn.is_closing() && core.streams.has_role(key) {
             return Err(format!("{key} is being closed and has roles"));
         }
     }
@@ -179,7 +179,7 @@ pub(super) fn check_tables(core: &Relay) -> Result<(), String> {
             return Err(format!("{} is not found by its name", stream.name));
         }
         check_relays(stream)?;
-        if stream.dirty && !core.dirty.contains(&index) {
+        if stream.is_dirty() && !core.streams.dirty().contains(&index) {
             return Err(format!("{} is dirty, and on no list", stream.name));
         }
         if stream.players.is_empty() && !stream.is_owned() {
@@ -230,11 +230,11 @@ pub(super) fn check_queues(core: &Relay) -> Result<(), String> {
     let letters_max = core.shared.mailboxes.len() * (streams + conns + 1);
     let totals = [
         ("names", core.streams.names(), streams),
-        ("letters", core.outbound.len(), letters_max),
-        ("calls", core.calls.len(), lines),
-        ("calls without an answer", core.called.len(), lines),
-        ("new publishers", core.new_publishers.len(), 0),
-        ("newcomers by HTTP", core.idle_http.len(), conns),
+        ("letters", core.outbox.count(), letters_max),
+        ("calls", core.calls.count_requests(), lines),
+        ("calls without an answer", core.calls.count_open(), lines),
+        ("new publishers", core.conns.count_publishers(), 0),
+        ("newcomers by HTTP", core.conns.count_awaiting(), conns),
     ];
     if let Some(what) = beyond(&totals) {
         return Err(what);
@@ -265,13 +265,14 @@ pub(super) fn beyond(totals: &[(&str, usize, usize)]) -> Option<String> {
 pub(super) fn check_memory(core: &Relay) -> Result<(), String> {
     for (_, stream) in core.streams.iter() {
         let held = stream.log.held_bytes();
-        let most = core.log_limits.bytes + (MESSAGE_BYTES_MAX + limits::BLOCK_BYTES) as u64;
-        if !stream.dirty && held > most {
+        let most =
+            core.settings.log_limits().bytes + (MESSAGE_BYTES_MAX + limits::BLOCK_BYTES) as u64;
+        if !stream.is_dirty() && held > most {
             return Err(format!("the log of {} holds {held} bytes", stream.name));
         }
         for feed in &stream.feeds {
             let bytes = feed.in_flight.load(std::sync::atomic::Ordering::Relaxed);
-            if bytes > core.mail_bytes + limits::BLOCK_BYTES {
+            if bytes > core.outbox.bytes_max() + limits::BLOCK_BYTES {
                 return Err(format!("{bytes} bytes of {} are in flight", stream.name));
             }
         }
@@ -282,11 +283,11 @@ pub(super) fn check_memory(core: &Relay) -> Result<(), String> {
 /// A player has everything there is, or its socket is full, or it waits.
 fn check_served(core: &Relay, stream: &Stream, player: &Player) -> Result<(), String> {
     let conn = &core.conns[player.conn];
-    if !player.started || !conn.writable || conn.in_woken || conn.closing.is_some() {
+    if !player.started || !conn.writable || conn.is_to_be_written() || conn.is_closing() {
         return Ok(());
     }
     let mut cursor = player.cursor;
-    match cursor.settle(&stream.log, core.log_limits.lag_bytes) {
+    match cursor.settle(&stream.log, core.settings.log_limits().lag_bytes) {
         Place::Wait => Ok(()),
         Place::Follow(offset) if offset == stream.log.visible() => Ok(()),
         Place::Follow(offset) => Err(format!(
@@ -323,20 +324,21 @@ pub(super) fn check_lines(core: &Relay, now: Instant, is_idle: bool) -> Result<(
                 }
                 State::Calling(id) => {
                     calling += 1;
-                    core.called.get(&id) == Some(&(index, task))
+                    core.calls.purpose(id) == Some((index, task))
                 }
                 State::Up(key) => core.conns.get(key).is_some_and(|conn| {
                     let its = conn.errand();
-                    core.draining || its.is_some_and(|its| (its.stream, its.task) == (index, task))
+                    core.is_draining()
+                        || its.is_some_and(|its| (its.stream, its.task) == (index, task))
                 }),
             };
-            if !is_known && !core.draining {
+            if !is_known && !core.is_draining() {
                 return Err(format!("{task:?} of {} is lost: {line:?}", stream.name));
             }
         }
     }
-    if calling != core.called.len() {
-        return Err(format!("{calling} lines call, and {:?}", core.called));
+    if calling != core.calls.count_open() {
+        return Err(format!("{calling} lines call, and {:?}", core.calls));
     }
     for (key, conn) in core.conns.iter() {
         let Some(Errand { stream, task, .. }) = conn.errand() else {
@@ -377,10 +379,10 @@ pub(super) fn left_over(core: &Relay) -> Option<(&'static str, usize)> {
         ("names", core.streams.names()),
         ("players", core.streams.players()),
         ("publishers", core.streams.publishers()),
-        ("dirty streams", core.dirty.len()),
-        ("letters", core.outbound.len()),
-        ("calls", core.calls.len()),
-        ("calls without an answer", core.called.len()),
+        ("dirty streams", core.streams.dirty().len()),
+        ("letters", core.outbox.count()),
+        ("calls", core.calls.count_requests()),
+        ("calls without an answer", core.calls.count_open()),
         ("deadlines", usize::from(core.timers.next().is_some())),
     ];
     left.into_iter().find(|(_, count)| *count > 0)

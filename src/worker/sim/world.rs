@@ -16,10 +16,11 @@ use super::wire::SimSocket;
 use crate::rtmp::client::Action;
 use crate::stats::Gauges;
 use crate::stream::cursor::StartAt;
-use crate::worker::core::{Core, Shared};
+use crate::worker::core::Core;
 use crate::worker::fault;
 use crate::worker::ids::WorkerId;
 use crate::worker::mail::Mail;
+use crate::worker::shared::Shared;
 
 /// Everything there is.
 pub(super) struct World {
@@ -90,7 +91,7 @@ impl World {
         let mail_bytes = rng.pick(&[crate::limits::MAIL_BYTES_MAX, 1 << 20, 100_000, 5_000]);
         let seats = (0..workers).map(|worker| {
             let mut core = Core::new(WorkerId::new(worker), shared.clone(), rng.next(), now);
-            core.mail_bytes = mail_bytes;
+            core.outbox.set_bytes_max(mail_bytes);
             Seat::new(core, now)
         });
         Self {
@@ -295,7 +296,12 @@ impl World {
                 || here && !(client.has_sent() && wire.to_client.is_empty())
                 || wire.seat.is_some() && !wire.to_relay.is_empty()
         };
-        let is_dirty = |seat: &Seat| seat.core.streams.iter().any(|(_, stream)| stream.dirty);
+        let is_dirty = |seat: &Seat| {
+            seat.core
+                .streams
+                .iter()
+                .any(|(_, stream)| stream.is_dirty())
+        };
         !self.clients.iter().any(is_busy)
             && self.in_transit() == (0, 0)
             && !self.workers.iter().any(is_dirty)

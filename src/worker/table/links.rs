@@ -72,6 +72,10 @@ pub(in crate::worker) struct Streams {
     roles: Vec<Roles>,
     players: usize,
     publishers: usize,
+    /// Those with something new, for players and for other workers.
+    dirty: Vec<StreamId>,
+    /// Those among them whose logs have grown too long to wait for the next round.
+    overfull: Vec<StreamId>,
 }
 
 /// Streams.
@@ -146,6 +150,69 @@ impl Streams {
     #[cfg(test)]
     pub(in crate::worker) fn names(&self) -> usize {
         self.by_name.len()
+    }
+}
+
+/// Those with something new.
+impl Streams {
+    /// The stream has something new.
+    pub(in crate::worker) fn mark_dirty(&mut self, index: StreamId) {
+        let Some(stream) = self.entries.get_mut(index) else {
+            return;
+        };
+        if !stream.dirty {
+            stream.dirty = true;
+            self.dirty.push(index);
+        } else if stream.log.is_overfull() && self.overfull.last() != Some(&index) {
+            self.overfull.push(index);
+        }
+    }
+
+    pub(in crate::worker) fn has_dirty(&self) -> bool {
+        !self.dirty.is_empty()
+    }
+
+    /// The stream at a place of the list of those with something new.
+    pub(in crate::worker) fn dirty_at(&self, position: usize) -> Option<StreamId> {
+        self.dirty.get(position).copied()
+    }
+
+    /// Those with something new; those that are marked from now on are for the next round. The
+    /// list goes back by [`keep_dirty`](Self::keep_dirty).
+    pub(in crate::worker) fn take_dirty(&mut self) -> Vec<StreamId> {
+        std::mem::take(&mut self.dirty)
+    }
+
+    /// Keeps a list that has been gone through for its memory.
+    pub(in crate::worker) fn keep_dirty(&mut self, mut list: Vec<StreamId>) {
+        list.clear();
+        list.append(&mut self.dirty);
+        self.dirty = list;
+    }
+
+    /// What is new of a stream that was on the list is written now; false when it is gone.
+    pub(in crate::worker) fn begin_round(&mut self, index: StreamId) -> bool {
+        let stream = self.entries.get_mut(index);
+        stream.map(|stream| stream.dirty = false).is_some()
+    }
+
+    pub(in crate::worker) fn has_overfull(&self) -> bool {
+        !self.overfull.is_empty()
+    }
+
+    /// Those whose logs have grown too long to wait for the next round.
+    pub(in crate::worker) fn take_overfull(&mut self) -> Vec<StreamId> {
+        std::mem::take(&mut self.overfull)
+    }
+
+    pub(in crate::worker) fn clear_overfull(&mut self) {
+        self.overfull.clear();
+    }
+
+    /// How many have something new.
+    #[cfg(test)]
+    pub(in crate::worker) fn dirty(&self) -> &[StreamId] {
+        &self.dirty
     }
 }
 
@@ -244,6 +311,13 @@ impl Streams {
     /// What a connection publishes.
     pub(in crate::worker) fn publications(&self, key: ConnId) -> &[Publication] {
         self.roles_of(key).map_or(&[], |roles| &roles.publications)
+    }
+
+    /// The stream that a connection publishes on `msid`.
+    pub(in crate::worker) fn published_on(&self, key: ConnId, msid: u32) -> Option<StreamId> {
+        let mut publications = self.publications(key).iter();
+        let publication = publications.find(|its| its.msid == msid)?;
+        Some(publication.stream)
     }
 
     /// The publication of a stream by a connection.

@@ -8,7 +8,7 @@ use super::super::wire::End;
 use super::{KEY, MS, S, Stage};
 use crate::config::Config;
 use crate::rtmp::message::{MessageHeader, Payload, Timestamp, kind};
-use crate::worker::core::Shared;
+use crate::worker::shared::Shared;
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
 

@@ -8,8 +8,8 @@ use super::super::wire::End;
 use super::{KEY, MS, PLAYS, S, Stage};
 use crate::config::Config;
 use crate::rtmp::message::kind;
-use crate::worker::core::Shared;
 use crate::worker::fault::{self, StepOf};
+use crate::worker::shared::Shared;
 
 /// Two workers.
 struct Pair {

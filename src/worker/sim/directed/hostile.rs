@@ -9,7 +9,7 @@ use crate::stream::block::BlockPool;
 use crate::stream::log::StreamLog;
 use crate::worker::ids::WorkerId;
 use crate::worker::mail::{InFlight, Mail, Receipt};
-use crate::worker::memory::Pressure;
+use crate::worker::pressure::Pressure;
 use crate::worker::registry::Claim;
 
 fn call(stage: &mut Stage, guest: usize, msid: u32, name: &str, argument: Option<&str>) {
@@ -43,8 +43,7 @@ fn shedding_survives_a_publisher_whose_socket_fails_as_another_stream_ends() {
     call(&mut stage, both, 2, "play", Some("y"));
     stage.settle();
     assert_eq!(stage.core.streams.players(), 6);
-    stage.core.memory_due = stage.now + S(30);
-    stage.core.reviewed_bytes = u64::MAX;
+    stage.core.memory.postpone(stage.now + S(30));
     for filler in fillers {
         stage.key_frame(filler, 700_000);
     }
@@ -58,7 +57,7 @@ fn shedding_survives_a_publisher_whose_socket_fails_as_another_stream_ends() {
     // The peer resets the connection behind the poll's back.
     stage.guests[both].wire.borrow_mut().client_end = End::Reset;
     stage.guests[both].gone = true;
-    stage.core.memory_due = stage.now;
+    stage.core.memory.make_due(stage.now);
     stage.turn();
     assert!(stage.gauges().shed > 0);
 }
@@ -196,7 +195,10 @@ fn publish_behind_a_feed(torn: bool) {
     let Claim::Own { epoch, .. } = registry.claim(&name, WorkerId::new(1), true, None) else {
         panic!("it is free")
     };
-    let (mut log, mut pool) = (StreamLog::new(stage.core.log_limits), BlockPool::default());
+    let (mut log, mut pool) = (
+        StreamLog::new(stage.core.settings.log_limits()),
+        BlockPool::default(),
+    );
     let mut put = |log: &mut StreamLog, len: usize| {
         let mut body = KEY.to_vec();
         body.resize(len, 0);
@@ -287,7 +289,7 @@ fn who_plays_goes_over_to_no_other_stream_while_memory_is_short() {
     let player = stage.play("one");
     let key = stage.key_of(player);
     assert_eq!(stage.core.streams.plays(key).len(), 1);
-    stage.core.pressure = Pressure::NoPlayers;
+    stage.core.memory.set_pressure(Pressure::NoPlayers);
     let app = stage.core.conns[key]
         .session
         .server()

@@ -4,7 +4,7 @@ use super::{INTER, KEY, MIB, MS, S, Stage};
 use crate::rtmp::client::Action;
 use crate::rtmp::message::kind;
 use crate::worker::close_reason::CloseReason;
-use crate::worker::memory::Pressure;
+use crate::worker::pressure::Pressure;
 
 /// A stage with so much memory, and logs of at most so many bytes.
 fn small(memory: usize, log_bytes: usize) -> Stage {
@@ -35,8 +35,8 @@ fn memory_refuses_streams_then_players_then_sheds() {
                 }
             }
             worst = worst.max(stage.core.held_bytes());
-            if !seen.contains(&stage.core.pressure) {
-                seen.push(stage.core.pressure);
+            if !seen.contains(&stage.core.memory.pressure()) {
+                seen.push(stage.core.memory.pressure());
             }
         });
     }
@@ -45,7 +45,7 @@ fn memory_refuses_streams_then_players_then_sheds() {
     let gauges = stage.gauges();
     assert!(gauges.refused_publishes > 0, "{gauges:?}");
     assert!(gauges.refused_memory > 0, "{gauges:?}");
-    let most = 8 * MIB as u64 + stage.core.log_limits.bytes;
+    let most = 8 * MIB as u64 + stage.core.settings.log_limits().bytes;
     assert!(worst <= most, "{worst} bytes were held, {most} are allowed");
     stage.end();
 }
@@ -59,15 +59,14 @@ fn the_largest_holders_go_and_others_stay() {
     let watching = stage.play("small");
     stage.send(small, kind::VIDEO, KEY, 1_000);
     // All at once, before anybody counts.
-    stage.core.memory_due = stage.now + S(9);
-    stage.core.reviewed_bytes = u64::MAX;
+    stage.core.memory.postpone(stage.now + S(9));
     for &source in &sources {
         stage.send(source, kind::VIDEO, KEY, 900_000);
     }
     stage.settle();
     let before = stage.core.held_bytes();
     assert!(before > 4 * MIB as u64, "{before}");
-    stage.core.memory_due = stage.now;
+    stage.core.memory.make_due(stage.now);
     stage.wait(S(4));
     assert_eq!(stage.gauges().shed, 2);
     // It came last and holds next to nothing.
@@ -79,7 +78,7 @@ fn the_largest_holders_go_and_others_stay() {
         stage.check_heard(source, if index < 3 { &shed[..1] } else { shed });
     }
     assert!(stage.core.held_bytes() < 85 * 4 * MIB as u64 / 100);
-    assert!(stage.core.pressure < Pressure::Shed);
+    assert!(stage.core.memory.pressure() < Pressure::Shed);
     stage.end();
 }
 
@@ -89,14 +88,14 @@ fn what_nobody_plays_is_freed_first() {
     let sources: Vec<usize> = (0..5).map(|n| stage.publish(&format!("cam{n}"))).collect();
     let player = stage.play("cam0");
     // Not while key frames are half received.
-    stage.core.reviewed_bytes = u64::MAX;
+    stage.core.memory.ignore_growth();
     for &source in &sources {
         stage.send(source, kind::VIDEO, KEY, 900_000);
     }
     stage.wait(S(4));
     assert_eq!(stage.gauges().shed, 0, "nobody is closed for it");
     assert!(stage.core.held_bytes() < 70 * 4 * MIB as u64 / 100);
-    assert_eq!(stage.core.pressure, Pressure::None);
+    assert_eq!(stage.core.memory.pressure(), Pressure::None);
     // What is played is kept for those that come.
     let kept = |name: &str| {
         let index = stage.core.streams.find(name).unwrap();
@@ -149,7 +148,7 @@ fn check_attack(stage: &mut Stage, honest: [usize; 3], attackers: &[usize]) {
     // Down to 75 %, and no further.
     let held = stage.core.held_bytes();
     assert!(held > 70 * limit / 100, "{held} of {limit} bytes");
-    assert_eq!(stage.core.pressure, Pressure::NoStreams);
+    assert_eq!(stage.core.memory.pressure(), Pressure::NoStreams);
 }
 
 #[test]
@@ -228,7 +227,7 @@ fn regression_a_closing_connection_keeps_no_input() {
     stage.settle();
     let held = |stage: &Stage| {
         let (_, conn) = stage.core.conns.iter().next().unwrap();
-        (conn.session.input_bytes(), conn.closing.is_some())
+        (conn.session.input_bytes(), conn.is_closing())
     };
     let (bytes, is_closing) = held(&stage);
     assert!(bytes > 90_000 && !is_closing);

@@ -129,7 +129,8 @@ fn regression_one_that_was_to_be_closed_when_a_panic_came_is_closed() {
         let other = stage.publish("late");
         let (closed, culprit) = (stage.key_of(old), stage.key_of(other));
         stage.core.contained(culprit, Step::Other, |core| {
-            core.conns[closed].closing = Some(core.now + S(1));
+            let until = core.now + S(1);
+            core.conns[closed].begin_closing(until, 0);
             if done > 0 {
                 let play = core.streams.plays(closed)[0];
                 core.streams.remove_player(play.stream, play.slot);

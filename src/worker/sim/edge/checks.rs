@@ -11,9 +11,9 @@ use super::relay::Relay;
 use super::world::World;
 use crate::limits;
 use crate::rtmp::message::kind;
-use crate::worker::core::Shared;
 use crate::worker::fault;
 use crate::worker::line::Task;
+use crate::worker::shared::Shared;
 
 /// A stream that a relay fetches for nobody, and what would explain that it is gone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -139,7 +139,7 @@ impl World {
                 || self.panics > 0
                 || relay.shared.relay_id != desk.life
                 || !relay.is_alive()
-                || relay.seats.iter().any(|seat| seat.core.draining);
+                || relay.seats.iter().any(|seat| seat.core.is_draining());
             if !client.is_closed || has_other_reason || client.leaving.is_some() {
                 continue;
             }
@@ -194,7 +194,7 @@ impl World {
                 continue;
             }
             let core = &relay.seats[its.worker].core;
-            if !core.draining && core.streams.find(&its.name).is_none() {
+            if !core.is_draining() && core.streams.find(&its.name).is_none() {
                 self.fail(&format!("{its:?} is let go within its linger"));
             }
         }

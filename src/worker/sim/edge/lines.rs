@@ -142,8 +142,8 @@ impl World {
         // The kernel tells when it is connected.
         near.borrow_mut().full = true;
         let core = &mut self.relays[relay].seats[worker].core;
-        let asked = core.called.get(&id);
-        let stream = asked.and_then(|(index, _)| core.streams.get(*index));
+        let asked = core.calls.purpose(id);
+        let stream = asked.and_then(|(index, _)| core.streams.get(index));
         let name = stream.map(|stream| stream.probe_of.as_ref().unwrap_or(&stream.name));
         let stream = name.and_then(|name| self.truth.line(name));
         if refused {

@@ -11,9 +11,10 @@ use super::super::seats::Seat;
 use super::super::wire::{SimClock, SimSocket, Wire};
 use crate::config::Config;
 use crate::stats::Gauges;
-use crate::worker::core::{Core, Shared};
+use crate::worker::core::Core;
 use crate::worker::ids::WorkerId;
 use crate::worker::mail::Mail;
+use crate::worker::shared::Shared;
 
 /// See the module text.
 pub(super) struct Relay {
@@ -148,7 +149,7 @@ impl Relay {
         let count = self.seats.len();
         let seat = &mut self.seats[worker];
         let core = &mut seat.core;
-        core.new_publishers().clear();
+        core.take_publishers();
         let mut batches: Vec<Vec<Mail<SimSocket>>> = (0..count).map(|_| Vec::new()).collect();
         for (to, mut mail) in core.outbound().drain(..) {
             if let Mail::Adopt(conn) = &mut mail {

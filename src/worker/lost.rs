@@ -1,0 +1,229 @@
+//! A connection to another server is lost, or sends nothing: what is tried next.
+
+use std::time::{Duration, Instant};
+
+use log::{Level, debug, log, warn};
+
+use super::core::Core;
+use super::held::Early;
+use super::ids::{ConnId, OriginId, PushRuleId, StreamId};
+use super::line::State;
+use super::push::Push;
+use crate::edge::backoff;
+use crate::limits;
+use crate::logging::quoted;
+use crate::net::transport::Transport;
+
+/// So often are origins asked again, at least, before the stream is given up; fewer if they take
+/// their time.
+const SEARCHES_BEFORE_GIVE_UP: u32 = 3;
+
+impl<S: Transport> Core<S> {
+    /// The origin that is asked is lost, or was never reached: the next one is.
+    pub(super) fn pull_failed(&mut self, index: StreamId, why: &str) {
+        let now = self.now;
+        let Some(pull) = &mut self.streams[index].pull else {
+            return;
+        };
+        let server = pull.server;
+        pull.line.state = State::Waiting(now);
+        pull.line.slot = None;
+        self.note_failure(index, server, Level::Info, why);
+        self.look_at_stream(index, now);
+    }
+
+    /// The connection that the stream came by is lost: another origin may have it.
+    pub(super) fn pull_lost(&mut self, index: StreamId, why: &str) {
+        let now = self.now;
+        let stream = &mut self.streams[index];
+        let last_media = stream.meter.last_media;
+        let Some(pull) = &mut stream.pull else {
+            return;
+        };
+        let Some(held) = pull.held.take() else {
+            return;
+        };
+        let level = if pull.dark_since.is_none() {
+            Level::Warn
+        } else {
+            Level::Info
+        };
+        let since = *pull.dark_since.get_or_insert(last_media);
+        if pull.has_one_origin() {
+            pull.all_asked.get_or_insert(since);
+        }
+        pull.line.failures = match held.has_lasted(now) {
+            true => 0,
+            false => pull.line.failures.saturating_add(1),
+        };
+        if held.is_over && matches!(pull.line.state, State::Waiting(_)) {
+            // What others said before the end is no answer to whether they have it now.
+            pull.line.rest();
+        }
+        let was_idle = pull.line.state == State::Idle;
+        self.search(index);
+        if let Some(pull) = &mut self.streams[index].pull {
+            pull.ask_others(held.server, held.is_over, was_idle, now);
+        }
+        self.note_failure(index, held.server, level, why);
+    }
+
+    /// The origin on connection `key` goes while the relay stops: nobody is asked for the stream
+    /// any more. How far the search for another one had come, which is to be given up.
+    pub(super) fn pull_lost_in_drain(&mut self, index: StreamId, key: ConnId) -> Option<State> {
+        let now = self.now;
+        let pull = self.streams.get_mut(index)?.pull.as_mut()?;
+        if pull.held.as_ref().is_some_and(|held| held.key != key) {
+            return None;
+        }
+        pull.held = None;
+        pull.dark_since.get_or_insert(now);
+        pull.early = Early::default();
+        let state = pull.line.rest();
+        pull.line.state = State::Waiting(now);
+        self.look_at_stream(index, now);
+        Some(state)
+    }
+
+    fn note_failure(&mut self, index: StreamId, server: OriginId, level: Level, why: &str) {
+        self.gauges.pull_failures += 1;
+        let stream = &self.streams[index];
+        let Some(pull) = &stream.pull else {
+            return;
+        };
+        if self.notes.allow("pull_failed", level, self.now) {
+            let server = &self.shared.config.pull[pull.rule.index()].servers[server.index()];
+            log!(
+                level,
+                "pull failed stream={} from={} why={}",
+                quoted(&stream.name),
+                server.authority,
+                quoted(why)
+            );
+        }
+    }
+
+    /// Looks for an origin that has the stream, unless that is under way. Those who look again and
+    /// again, since no origin lasts, do so ever more slowly.
+    pub(super) fn search(&mut self, index: StreamId) {
+        let dice = self.next_seed(u64::from(index.slot()));
+        let now = self.now;
+        let pause_max = self.search_pause_max();
+        let Some(pull) = &mut self.streams[index].pull else {
+            return;
+        };
+        if pull.line.state == State::Idle {
+            pull.begin_round();
+            let wait = match pull.line.failures {
+                0 => Duration::ZERO,
+                failures => backoff::delay(failures, dice).min(pause_max),
+            };
+            pull.line.state = State::Waiting(now.max(pull.line.called_at() + wait));
+        }
+        self.look_at_stream(index, now);
+    }
+
+    /// How long a search pauses at most: an origin that is lost and comes back is asked some times
+    /// before the stream is given up, however many others have failed meanwhile.
+    pub(super) fn search_pause_max(&self) -> Duration {
+        let pause = self.shared.config.pull_give_up / SEARCHES_BEFORE_GIVE_UP;
+        pause.max(limits::RETRY_FIRST)
+    }
+
+    /// There is no media since `since`: other origins are asked.
+    pub(super) fn lose_media(&mut self, index: StreamId, since: Instant) {
+        let now = self.now;
+        let stream = &mut self.streams[index];
+        let Some(pull) = &mut stream.pull else {
+            return;
+        };
+        if pull.dark_since.is_some() {
+            return;
+        }
+        pull.dark_since = Some(since);
+        if pull.has_one_origin() {
+            pull.all_asked = Some(since);
+        }
+        if now >= pull.line.called_at() + limits::RETRY_MAX {
+            pull.line.failures = 0;
+        }
+        debug!(
+            "stream={} has no media: others are asked",
+            quoted(&stream.name)
+        );
+        self.search(index);
+    }
+
+    /// An origin that has sent no media for `--pull-timeout` may have lost it, whatever else it
+    /// says: others are asked beside it.
+    pub(super) fn check_media(&mut self, index: StreamId) {
+        let stream = &mut self.streams[index];
+        let last_media = stream.meter.last_media;
+        let Some(pull) = &mut stream.pull else {
+            return;
+        };
+        let is_late = last_media + self.shared.config.pull_timeout <= self.now;
+        if pull.dark_since.is_none() && is_late {
+            self.lose_media(index, last_media);
+        }
+    }
+
+    pub(super) fn push(&mut self, index: StreamId, rule: PushRuleId) -> Option<&mut Push> {
+        let stream = self.streams.get_mut(index)?;
+        stream.pushes.iter_mut().find(|push| push.rule == rule)
+    }
+
+    /// The line to a target is lost, or never came about: it is called again later.
+    pub(super) fn push_failed(&mut self, index: StreamId, rule: PushRuleId, why: &str) {
+        self.gauges.push_failures += 1;
+        self.targets[rule].failures += 1;
+        let dice = self.next_seed(u64::from(index.slot()));
+        let now = self.now;
+        let stream = &mut self.streams[index];
+        let pushes = &mut stream.pushes;
+        let Some(push) = pushes.iter_mut().find(|push| push.rule == rule) else {
+            return;
+        };
+        if push.has_lasted(now) {
+            push.line.failures = 1;
+        }
+        push.accepted_at = None;
+        if let Some(former) = push.former.take() {
+            // It was sent to where it cannot go, and stays.
+            push.line.state = State::Up(former);
+            push.accepted_at = Some(now);
+            return;
+        }
+        push.is_publishing = false;
+        let until: Instant = now + backoff::delay(push.line.failures, dice);
+        push.line.state = State::Waiting(until);
+        let server = &self.shared.config.push[rule.index()].servers[0];
+        if self.notes.allow("push_failed", Level::Warn, now) {
+            warn!(
+                "push failed stream={} to={} why={} again_in_ms={}",
+                quoted(&stream.name),
+                server.authority,
+                quoted(why),
+                (until - now).as_millis()
+            );
+        }
+        self.look_at_stream(index, until);
+    }
+
+    /// A connection that was to be left for another one has ended before that.
+    pub(super) fn forget_former(&mut self, key: ConnId, index: StreamId, rule: PushRuleId) {
+        if let Some(push) = self.push(index, rule)
+            && push.former == Some(key)
+        {
+            push.former = None;
+            push.is_publishing = false;
+        }
+    }
+
+    /// Whether the stream `index` comes, or came last, by connection `key`.
+    pub(super) fn is_held(&self, key: ConnId, index: StreamId) -> bool {
+        let pull = self.streams.get(index).and_then(|its| its.pull.as_ref());
+        let held = pull.and_then(|pull| pull.held.as_ref());
+        held.is_some_and(|held| held.key == key)
+    }
+}
