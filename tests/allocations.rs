@@ -30,6 +30,7 @@ use tailwater::worker::mail::Mail;
 use tailwater::worker::shared::Shared;
 
 use memory::{allocations, held};
+use tailwater_testkit::script;
 
 #[global_allocator]
 static ALLOCATOR: memory::Counting = memory::Counting;
@@ -85,7 +86,7 @@ impl Transport for Socket {
 
 /// Everything a client says until it publishes or plays `name`, in one piece.
 fn opening(command: &str, name: &str) -> Vec<u8> {
-    let mut wire = worker::opening(command, "live", name);
+    let mut wire = script::opening(command, "live", name);
     Control::SetChunkSize(4_096).encode(&mut wire);
     wire
 }

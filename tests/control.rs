@@ -14,6 +14,7 @@ use support::relay::Relay;
 use support::wire::{Film, Media, Seen, Wire, media_of, signals_of};
 use tailwater::rtmp::control::UserControl;
 use tailwater::rtmp::message::kind;
+use tailwater_testkit::commands;
 
 /// A playing message stream of a connection.
 struct Player {
@@ -53,9 +54,7 @@ impl Player {
 
     /// Sends a command with one argument behind the command object.
     fn command(&mut self, name: &str, flag: bool) {
-        self.wire.command(self.msid, |amf| {
-            amf.string(name).number(0.0).null().boolean(flag);
-        });
+        self.wire.command(self.msid, commands::flag(name, flag));
     }
 
     /// Everything up to the status `code`.
@@ -92,7 +91,7 @@ impl Player {
 /// createStream, then play of `stream` on what that gives.
 #[track_caller]
 fn play_on_second(wire: &mut Wire, stream: &str) {
-    wire.command(0, |amf| _ = amf.string("createStream").number(9.0).null());
+    wire.command(0, commands::create_stream());
     play_again(wire, 2, stream);
 }
 
@@ -401,9 +400,9 @@ fn play2_to_nothing_fails_and_the_old_stream_goes_on() {
 }
 
 fn seek(player: &mut Player, milliseconds: f64) {
-    player.wire.command(player.msid, |amf| {
-        amf.string("seek").number(0.0).null().number(milliseconds);
-    });
+    player
+        .wire
+        .command(player.msid, commands::seek(milliseconds));
 }
 
 #[test]
@@ -503,9 +502,7 @@ fn two_streams_on_one_connection() {
             assert!(seen.contains(&start), "{:?}", signals_of(&seen));
         }
         // One ends, the other goes on.
-        wire.command(0, |amf| {
-            amf.string("deleteStream").number(0.0).null().number(2.0);
-        });
+        wire.command(0, commands::delete_stream(2));
         let stop = Seen::Status(2, "NetStream.Play.Stop".to_owned());
         assert_eq!(wire.settle(), [stop]);
     }
@@ -538,9 +535,7 @@ fn a_player_that_closes_its_stream_plays_another_on_it() {
     publisher.send_all(&sent);
     publisher.settle();
     for player in &mut players {
-        player.wire.command(player.msid, |amf| {
-            amf.string("closeStream").number(0.0).null();
-        });
+        player.wire.command(player.msid, commands::close_stream());
         let seen = player.wire.settle();
         assert_eq!(seen, [player.status("NetStream.Play.Stop")]);
         play_again(&mut player.wire, player.msid, "other");
@@ -566,10 +561,8 @@ fn a_connection_publishes_and_plays() {
 /// createStream, then publish of `stream` on what that gives.
 #[track_caller]
 fn publish_on_second(wire: &mut Wire, stream: &str) {
-    wire.command(0, |amf| _ = amf.string("createStream").number(9.0).null());
-    wire.command(2, |amf| {
-        amf.string("publish").number(0.0).null().string(stream);
-    });
+    wire.command(0, commands::create_stream());
+    wire.command(2, commands::of_stream("publish", stream));
     let started = Seen::Status(2, "NetStream.Publish.Start".to_owned());
     wire.until("start of the publish", |seen| *seen == started);
 }

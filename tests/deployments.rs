@@ -30,7 +30,6 @@ use std::process::Command;
 use std::time::Duration;
 
 use support::certificates::Authority;
-use support::line::Line;
 use support::relay::{BINARY, Relay};
 use support::wire::{Film, Media, Settings, Wire, open};
 use support::{SOON, pause, scratch, wait_for};
@@ -217,7 +216,7 @@ impl Stage {
         socket
             .write_all(b"PROXY TCP4 192.0.2.1 198.51.100.1 4001 1935\r\n")
             .unwrap();
-        Wire::play_over(Line::Tcp(socket), stream, &Settings::default())
+        Wire::play_over(socket, stream, &Settings::default())
     }
 
     /// All publishers send the same, as an encoder to its primary and its backup does.

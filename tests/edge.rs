@@ -24,6 +24,7 @@ use support::publishers::{Program, Speed};
 use support::relay::Relay;
 use support::wire::{Film, Media, Seen, Settings, Wire, media_of};
 use support::{A_WHILE, SOON, free_address, now, pause, scratch, wait_for};
+use tailwater::edge::hops;
 use tailwater::rtmp::message::kind;
 
 /// A relay that fetches from `origins`.
@@ -51,7 +52,7 @@ fn regression_gop_cache_off_costs_edges_nothing() {
     let edge = edge_of(&[origin.address()], &["--pull-timeout", "1"]);
     Wire::play(edge.address(), "cam").until_number(kind::AUDIO, 4);
     let settings = Settings {
-        via: "00000000000000aa".to_owned(),
+        property: (hops::VIA_KEY, "00000000000000aa".to_owned()),
         ..Settings::default()
     };
     // A relay on each worker.

@@ -12,13 +12,11 @@ mod support;
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use socket2::{Domain, Socket, Type};
-
-use support::line::Line;
 use support::origin::{Behaviour, Origin};
 use support::relay::Relay;
 use support::wire::{Film, Settings, Wire};
-use support::{SOON, free_address, now, pause, wait_for};
+use support::{SOON, free_address, now, open_from, pause, wait_for};
+use tailwater::edge::hops;
 use tailwater::rtmp::message::kind;
 
 /// A relay that fetches from `origin`.
@@ -44,19 +42,9 @@ fn asked_with(origin: &Origin, query: &str) -> usize {
     asked.iter().filter(|asked| **asked == name).count()
 }
 
-/// A socket to `relay` from 127.0.0.`number`.
-fn line_from(number: u8, relay: SocketAddr) -> Line {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    let own = SocketAddr::from(([127, 0, 0, number], 0));
-    socket.bind(&own.into()).unwrap();
-    socket.connect(&relay.into()).unwrap();
-    socket.set_tcp_nodelay(true).unwrap();
-    Line::Tcp(TcpStream::from(socket))
-}
-
 fn player_from(number: u8, relay: &Relay, stream: &str) -> Wire {
-    let line = line_from(number, relay.address());
-    Wire::play_over(line, stream, &Settings::default())
+    let socket = open_from([127, 0, 0, number], relay.address());
+    Wire::play_over(socket, stream, &Settings::default())
 }
 
 #[test]
@@ -107,8 +95,8 @@ fn one_address_has_a_part_of_the_connections_to_origins() {
     pause(Duration::from_millis(600));
     let dialled = edge.stats()["connections"] - 40;
     assert!((4..=25).contains(&dialled), "{dialled} connections");
-    let line = line_from(2, edge.address());
-    let _other = Wire::play_over(line, "other", &Settings::default());
+    let socket = open_from([127, 0, 0, 2], edge.address());
+    let _other = Wire::play_over(socket, "other", &Settings::default());
     wait_for("a connection for another address", SOON, || {
         (edge.stats()["connections"] - 41 > dialled).then_some(())
     });
@@ -232,7 +220,7 @@ fn get(relay: &Relay, path: &str) -> String {
 fn through(count: u64) -> Settings {
     let relays: Vec<String> = (0..count).map(|relay| format!("{relay:016x}")).collect();
     Settings {
-        via: relays.join(","),
+        property: (hops::VIA_KEY, relays.join(",")),
         ..Settings::default()
     }
 }
@@ -267,7 +255,7 @@ fn a_marker_of_another_form_says_nothing() {
     publisher.send_all(&film.group(4));
     for via in ["1.1 proxy.example".to_owned(), "a,".repeat(9_000)] {
         let settings = Settings {
-            via,
+            property: (hops::VIA_KEY, via),
             ..Settings::default()
         };
         let mut player = Wire::play_with(edge.address(), "cam", &settings);

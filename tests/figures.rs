@@ -13,7 +13,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use support::worker::{Pipe, any_instant, opening};
+use support::worker::{Pipe, any_instant};
 use tailwater::admin::list::{Cursor, Page, StreamSort};
 use tailwater::admin::query::{Query, Step};
 use tailwater::admin::route::{Route, WantedStreams};
@@ -32,6 +32,7 @@ use tailwater::worker::query::{
     WorkerRow,
 };
 use tailwater::worker::shared::Shared;
+use tailwater_testkit::script::{self, opening};
 
 const ALL: Page = Page {
     limit: 100,
@@ -491,8 +492,7 @@ fn a_client_is_told_by_the_worker_that_has_it() {
 #[test]
 fn what_a_client_says_of_e_rtmp_is_told() {
     let mut relay = Relay::new();
-    let mut words = vec![0; 1 + 2 * 1_536];
-    words[0] = 3;
+    let mut words = script::hello();
     write_command(&mut words, 0, 128, |amf| {
         amf.string("connect").number(1.0).begin_object();
         amf.string_property("app", "live")

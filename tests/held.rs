@@ -30,6 +30,7 @@ use tailwater::worker::ids::WorkerId;
 use tailwater::worker::shared::Shared;
 
 use memory::held;
+use tailwater_testkit::script;
 
 #[global_allocator]
 static ALLOCATOR: memory::Counting = memory::Counting;
@@ -218,7 +219,7 @@ type Input = Box<dyn Fn(usize) -> Vec<u8>>;
 #[test]
 fn what_connections_hold_in_any_state_is_counted() {
     let opening = |command: &str, number: usize| {
-        worker::opening(command, "live", &format!("stream-{number}"))
+        script::opening(command, "live", &format!("stream-{number}"))
     };
     let kinds: [(&str, bool, Input); 8] = [
         ("silent", false, Box::new(|_| Vec::new())),

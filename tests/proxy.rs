@@ -15,7 +15,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use support::certificates::Authority;
-use support::line::Line;
+use support::line::Tls;
 use support::relay::Relay;
 use support::wire::{Film, Settings, Wire, open};
 use support::{SOON, now, pause, scratch};
@@ -54,7 +54,7 @@ fn headers_that_come_at_once_late_or_byte_by_byte_name_the_client() {
     let mut socket = open(relay.address(), None);
     socket.write_all(&v2([192, 0, 2, 1], 4_001)).unwrap();
     let settings = Settings::default();
-    let line = Line::Tcp(socket);
+    let line = socket;
     let mut publisher = Wire::publish_over(line, "film", &settings);
     publisher.send_all(&film.headers.clone());
     relay.wait_log(&["accepted peer=192.0.2.1:4001"]);
@@ -67,7 +67,7 @@ fn headers_that_come_at_once_late_or_byte_by_byte_name_the_client() {
             socket.write_all(&[byte]).unwrap();
             pause(Duration::from_millis(2));
         }
-        let line = Line::Tcp(socket);
+        let line = socket;
         players.push(Wire::play_over(line, "film", &settings));
     }
     relay.wait_log(&["accepted peer=192.0.2.2:4002"]);
@@ -121,7 +121,7 @@ fn a_proxy_has_to_say_who_the_client_is_and_in_time() {
     // Who waits is not there for ever, and the next one is served.
     let mut socket = open(relay.address(), None);
     socket.write_all(&v1([192, 0, 2, 1], 4_001)).unwrap();
-    let line = Line::Tcp(socket);
+    let line = socket;
     Wire::play_over(line, "film", &Settings::default());
 }
 
@@ -140,7 +140,7 @@ fn so_many_wait_as_may_be_newcomers() {
     pause(Duration::from_millis(300));
     let mut socket = open(relay.address(), None);
     socket.write_all(&v2([192, 0, 2, 1], 4_001)).unwrap();
-    let line = Line::Tcp(socket);
+    let line = socket;
     Wire::play_over(line, "film", &Settings::default());
 }
 
@@ -169,7 +169,7 @@ fn limits_count_the_clients_behind_a_proxy() {
         socket
     };
     let settings = Settings::default();
-    let play = |client| Wire::play_over(Line::Tcp(connect(client)), "film", &settings);
+    let play = |client| Wire::play_over(connect(client), "film", &settings);
     let _players = [play(1), play(1), play(2), play(2), play(3)];
     closed(&mut connect(1));
     relay.wait_stat("refused_address", 1);
@@ -190,7 +190,7 @@ fn who_owes_its_header_is_closed_when_the_relay_stops_and_the_others_are_served_
     let connect = |client: u8| {
         let mut socket = open(relay.address(), None);
         socket.write_all(&v2([192, 0, 2, client], 4_000)).unwrap();
-        Line::Tcp(socket)
+        socket
     };
     let mut film = Film::new("film", 0);
     let mut publisher = Wire::publish_over(connect(1), "film", &settings);
@@ -232,7 +232,7 @@ fn tls_begins_behind_the_header() {
     let relay = Relay::start_with_tls(&[pair], &["--proxy-protocol", "127.0.0.1"]);
     let mut socket = open(relay.tls_address(), None);
     socket.write_all(&v2([192, 0, 2, 1], 4_001)).unwrap();
-    let line = Line::tls(socket, "a.example", &authority.path());
+    let line = Tls::connect(socket, "a.example", &authority.path());
     Wire::play_over(line, "film", &Settings::default());
     relay.wait_log(&["accepted peer=192.0.2.1:4001"]);
 }
@@ -252,7 +252,7 @@ fn regression_headers_may_come_while_the_relay_stops() {
         socket.write_all(&v1([192, 0, 2, 2], 4_002)).unwrap();
         let is_in_time = begun.elapsed() < Duration::from_millis(300);
         if is_in_time {
-            Wire::play_over(Line::Tcp(socket), "film", &Settings::default());
+            Wire::play_over(socket, "film", &Settings::default());
             relay.wait_log(&["accepted peer=192.0.2.2:4002"]);
         }
         relay.ended(SOON);

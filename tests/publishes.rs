@@ -13,6 +13,7 @@ use support::relay::Relay;
 use support::wire::{Film, Media, Seen, Wire, media_of, signals_of};
 use tailwater::rtmp::control::UserControl;
 use tailwater::rtmp::message::kind;
+use tailwater_testkit::commands;
 
 const NAMES: [&str; 3] = ["low", "mid", "high"];
 
@@ -62,15 +63,13 @@ impl Rung {
 /// createStream, then publish of `stream` on what that gives.
 #[track_caller]
 fn publish_another(publisher: &mut Wire, msid: u32, stream: &str) {
-    publisher.command(0, |amf| _ = amf.string("createStream").number(9.0).null());
+    publisher.command(0, commands::create_stream());
     ask_to_publish(publisher, msid, stream);
     until_status(publisher, msid, "NetStream.Publish.Start");
 }
 
 fn ask_to_publish(publisher: &mut Wire, msid: u32, stream: &str) {
-    publisher.command(msid, |amf| {
-        amf.string("publish").number(0.0).null().string(stream);
-    });
+    publisher.command(msid, commands::of_stream("publish", stream));
 }
 
 #[track_caller]
@@ -114,9 +113,7 @@ fn regression_several_publishes_of_a_connection() {
             }
         }
         // One ends, as FMLE ends it.
-        publisher.command(0, |amf| {
-            amf.string("FCUnpublish").number(7.0).null().string("mid");
-        });
+        publisher.command(0, commands::of_stream("FCUnpublish", "mid"));
         until_status(&mut publisher, 2, "NetStream.Unpublish.Success");
         let mid = rungs.remove(1);
         for rung in &mut rungs {
@@ -140,7 +137,7 @@ fn as_many_publishes_as_message_streams() {
         publish_another(&mut publisher, msid, &format!("stream{msid}"));
     }
     // A ninth message stream is refused, and all go on.
-    publisher.command(0, |amf| _ = amf.string("createStream").number(9.0).null());
+    publisher.command(0, commands::create_stream());
     publisher.settle();
     for msid in 1..=8 {
         let mut player = Wire::play(relay.address(), &format!("stream{msid}"));
@@ -153,7 +150,7 @@ fn as_many_publishes_as_message_streams() {
 fn a_refused_publish_leaves_the_others() {
     let relay = Relay::start(&["--workers", "2", "--play-wait", "60"]);
     let (mut publisher, mut rungs) = begin(&relay, 2);
-    publisher.command(0, |amf| _ = amf.string("createStream").number(9.0).null());
+    publisher.command(0, commands::create_stream());
     // What others publish, on the same worker and on the other one, and its own.
     let mut holders = Vec::new();
     for number in 1..=6 {

@@ -23,6 +23,7 @@ use support::{A_WHILE, SOON, pause, wait_for};
 use tailwater::rtmp::client::Action;
 use tailwater::rtmp::control::UserControl;
 use tailwater::rtmp::message::kind;
+use tailwater_testkit::commands;
 
 /// Fails unless `got` is a beginning of the file, then the whole file, with time that never
 /// steps back.
@@ -300,12 +301,8 @@ const LONG: &str = "60";
 
 /// Ends what is published as encoders of the FMLE family do.
 fn unpublish(publisher: &mut Wire, stream: &str) {
-    publisher.command(0, |amf| {
-        amf.string("FCUnpublish").number(0.0).null().string(stream);
-    });
-    publisher.command(0, |amf| {
-        amf.string("deleteStream").number(0.0).null().number(1.0);
-    });
+    publisher.command(0, commands::of_stream("FCUnpublish", stream));
+    publisher.command(0, commands::delete_stream(1));
 }
 
 /// A relay of two workers whose players stay for long, and wait for long.

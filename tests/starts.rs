@@ -17,6 +17,7 @@ use support::relay::Relay;
 use support::wire::{Film, Key, Media, Wire, media_of};
 use support::{now, pause};
 use tailwater::rtmp::message::kind;
+use tailwater_testkit::commands;
 
 /// Sends what `make` makes of each 40 ms until it is dropped.
 struct Encoder {
@@ -212,10 +213,7 @@ fn regression_time_goes_on_whatever_the_clock_does() {
 }
 
 fn set_paused(player: &mut Wire, paused: bool) {
-    player.command(1, |amf| {
-        amf.string("pause").number(0.0).null().boolean(paused);
-        amf.number(0.0);
-    });
+    player.command(1, commands::pause(paused));
 }
 
 #[test]
@@ -275,10 +273,7 @@ fn regression_play2_goes_on_from_a_stream_that_has_ended() {
     let last = got.last().unwrap().time;
     // The second request is for what the first was for, which is given up.
     for _ in 0..2 {
-        player.command(1, |amf| {
-            amf.string("play2").number(0.0).null().begin_object();
-            amf.string_property("streamName", "two").end_object();
-        });
+        player.command(1, commands::switch("two"));
         player.until_status("NetStream.Play.Transition");
     }
     first.finish();
@@ -307,10 +302,7 @@ fn regression_play2_keeps_the_timeline() {
         let mut player = Wire::play(relay.address(), "one");
         first.send_all(&group);
         let mut got = media_of(&player.until_number(kind::AUDIO, group[11].number().unwrap()));
-        player.command(1, |amf| {
-            amf.string("play2").number(0.0).null().begin_object();
-            amf.string_property("streamName", "two").end_object();
-        });
+        player.command(1, commands::switch("two"));
         player.until_status("NetStream.Play.Transition");
         let last = got.last().unwrap().time;
         got = until_switched(&mut player, &mut second, &mut two);
@@ -404,10 +396,7 @@ fn regression_play2_while_paused_stays_paused() {
         player.until_number(kind::AUDIO, 4);
         set_paused(player, true);
         player.until_status("NetStream.Pause.Notify");
-        player.command(1, |amf| {
-            amf.string("play2").number(0.0).null().begin_object();
-            amf.string_property("streamName", "two").end_object();
-        });
+        player.command(1, commands::switch("two"));
         player.until_status("NetStream.Play.Transition");
         // By now the worker has asked for the stream where it is.
         player.spread();
@@ -442,9 +431,7 @@ fn regression_a_seek_reaches_as_far_on_every_worker() {
     for player in &mut players {
         let got = media_of(&player.until_number(kind::AUDIO, 39));
         assert_eq!(got.iter().find_map(Media::number), Some(30), "{got:?}");
-        player.command(1, |amf| {
-            amf.string("seek").number(0.0).null().number(10_100.0);
-        });
+        player.command(1, commands::seek(10_100.0));
         let got = media_of(&player.until_number(kind::AUDIO, 39));
         assert_eq!(got.iter().find_map(Media::number), Some(0), "{got:?}");
     }

@@ -16,7 +16,9 @@ use support::relay::Relay;
 use support::wait_for;
 
 /// Where the Rust files are that the tests below look at.
-const SOURCES: [&str; 6] = ["src", "rtmp", "exercise", "top", "tests", "bench"];
+const SOURCES: [&str; 7] = [
+    "src", "rtmp", "exercise", "testkit", "top", "tests", "bench",
+];
 
 /// The widest line, in characters.
 const COLUMNS: usize = 100;
@@ -458,7 +460,7 @@ fn what_the_documents_point_to_is_there() {
     for document in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"] {
         for quoted in read(document).split('`').skip(1).step_by(2) {
             let path = quoted.split([' ', ':']).next().unwrap_or_default();
-            let mut dirs = "src/ rtmp/src/ top/ tests/ scripts/ bench/ web/".split(' ');
+            let mut dirs = "src/ rtmp/src/ testkit/ top/ tests/ scripts/ bench/ web/".split(' ');
             let is_path = dirs.any(|dir| path.starts_with(dir));
             if is_path && !path.contains(['*', '{', '<']) {
                 pointers += 1;

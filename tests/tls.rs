@@ -26,7 +26,7 @@ use tailwater::net::tls::{ClientTls, ServerTls};
 use tailwater::net::transport::Transport;
 
 use support::certificates::Authority;
-use support::line::Line;
+use support::line::Tls;
 use support::media::{self, H264_AAC};
 use support::packets::{assert_end, assert_list, of_file};
 use support::players::{Player, Program as PlayerProgram};
@@ -111,9 +111,9 @@ fn certificate_for(address: SocketAddr, name: Option<&str>) -> String {
 }
 
 /// A line to the relay by TLS.
-fn line(relay: &Relay, authority: &Authority) -> Line {
+fn line(relay: &Relay, authority: &Authority) -> Tls {
     let tcp = open(relay.tls_address(), None);
-    Line::tls(tcp, "a.example", &authority.path())
+    Tls::connect(tcp, "a.example", &authority.path())
 }
 
 #[test]

@@ -9,11 +9,10 @@ mod support;
 
 use std::io::Write;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use rustix::process::Signal;
-use support::line::Line;
 use support::relay::{BINARY, Relay};
 use support::wire::{Film, Settings, Wire, media_of};
 use support::{SOON, wait_for};
@@ -25,6 +24,12 @@ fn socket_path() -> PathBuf {
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let name = format!("tailwater-{}-{number}.sock", std::process::id());
     std::env::temp_dir().join(name)
+}
+
+fn connect(path: &Path) -> UnixStream {
+    let socket = UnixStream::connect(path).unwrap();
+    socket.set_write_timeout(Some(SOON)).unwrap();
+    socket
 }
 
 #[test]
@@ -42,12 +47,12 @@ fn a_unix_socket_serves_the_streams_of_all_workers_without_limits_for_an_address
     let mut relay = Relay::start(&flags);
     assert!(relay.out().contains(&format!("listening rtmp {listen}\n")));
     let settings = Settings::default();
-    let mut publisher = Wire::publish_over(Line::unix(&path), "film", &settings);
+    let mut publisher = Wire::publish_over(connect(&path), "film", &settings);
     let mut film = Film::new("film", 0);
     publisher.send_all(&film.headers.clone());
     publisher.send_all(&film.group(3));
     relay.wait_log(&["publish stream=\"live/film\""]);
-    let play = |_| Wire::play_over(Line::unix(&path), "film", &settings);
+    let play = |_| Wire::play_over(connect(&path), "film", &settings);
     let mut players: Vec<Wire> = (0..6).map(play).collect();
     players.push(Wire::play(relay.address(), "film"));
     relay.wait_log(&["accepted peer=0.0.0.0:0"]);
@@ -105,7 +110,7 @@ fn clients_behind_a_unix_socket_are_known_by_their_proxy_header() {
     ];
     let mut relay = Relay::start(&flags);
     let proxied = |client: u32| {
-        let mut line = Line::unix(&path);
+        let mut line = connect(&path);
         let header = format!("PROXY TCP4 192.0.2.{client} 198.51.100.1 4000 1935\r\n");
         line.write_all(header.as_bytes()).unwrap();
         line

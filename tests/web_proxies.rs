@@ -36,13 +36,12 @@ fn configuration(name: &str, dir: &Path, replaced: &[(&str, String)]) -> PathBuf
 /// A relay that believes proxies on this machine, and a publisher of `live/film`.
 fn relay() -> (Relay, Wire) {
     use std::io::Write;
-    use support::line::Line;
     use support::wire::{Settings, open};
     let relay = Relay::start(&["--http", "127.0.0.1:0", "--proxy-protocol", "127.0.0.1"]);
     let mut socket = open(relay.address(), None);
     let header = b"PROXY TCP4 192.0.2.1 192.0.2.2 4000 1935\r\n";
     socket.write_all(header).unwrap();
-    let mut wire = Wire::publish_over(Line::Tcp(socket), "film", &Settings::default());
+    let mut wire = Wire::publish_over(socket, "film", &Settings::default());
     let mut film = Film::new("film", 0);
     wire.send_all(&film.headers.clone());
     wire.send_all(&film.group(10));

@@ -2,15 +2,16 @@
 //! it was sent, and how long each message took.
 
 use tailwater::rtmp::message::kind;
+use tailwater_testkit::judge::parts::{Sequence, Step};
 
-use crate::media::{Label, Media, read_label};
+use crate::media::{Media, read_label};
 
 /// Follows the messages of one player. Numbers count from where it joined.
 #[derive(Debug)]
 pub struct Checker {
     stream: u32,
-    /// The number expected next, of video and of audio.
-    next: [Option<u64>; 2],
+    /// The numbers of video and of audio.
+    sequences: [Sequence; 2],
 }
 
 /// What all checked players received together.
@@ -47,7 +48,7 @@ impl Checker {
     pub fn new(stream: u32) -> Self {
         Self {
             stream,
-            next: [None; 2],
+            sequences: [Sequence::default(); 2],
         }
     }
 
@@ -71,25 +72,20 @@ impl Checker {
             tally.corrupt += 1;
             return;
         }
-        self.follow(&label, tally);
-        tally.delays_ns.push(now_ns.saturating_sub(label.sent_ns));
-    }
-
-    fn follow(&mut self, label: &Label, tally: &mut Tally) {
-        let next = &mut self.next[usize::from(label.kind == kind::AUDIO)];
-        match *next {
-            Some(expected) if label.number < expected => tally.misplaced += 1,
-            Some(expected) => tally.lost += label.number - expected,
-            None => {}
+        let sequence = &mut self.sequences[usize::from(label.kind == kind::AUDIO)];
+        match sequence.take(label.number) {
+            Step::On => {}
+            Step::Missing(count) => tally.lost += count,
+            Step::Again => tally.misplaced += 1,
         }
-        *next = (*next).max(Some(label.number + 1));
+        tally.delays_ns.push(now_ns.saturating_sub(label.sent_ns));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::media::Shape;
+    use crate::media::{Label, Shape};
 
     #[test]
     fn every_fault_is_counted_as_what_it_is() {

@@ -20,11 +20,10 @@ use std::time::Duration;
 use mio::net::TcpStream;
 use rustix::net::RecvFlags;
 use tailwater::net::tls::TlsName;
-use tailwater::rtmp::client::{Action, ClientEvent, ClientRequest, ClientSession};
-use tailwater::rtmp::handshake::Mode;
-use tailwater::rtmp::message::{MessageHeader, Payload, Timestamp, kind};
+use tailwater::rtmp::client::{Action, ClientEvent, ClientSession};
+use tailwater::rtmp::message::Payload;
 use tailwater::rtmp::reader::{ChunkReader, ReaderLimits};
-use tailwater::rtmp::writer::write_message;
+use tailwater_testkit::{client, script};
 
 use crate::check::{Checker, Tally};
 use crate::flv::FlvReader;
@@ -231,15 +230,9 @@ impl Client {
         let mut unsent = Vec::new();
         let link = match &server.wire {
             Wire::Rtmp { app, tc_url } => {
-                let request = ClientRequest {
-                    app: app.clone(),
-                    tc_url: tc_url.clone(),
-                    stream: stream.1.to_owned(),
-                    action,
-                    handshake: Mode::Plain,
-                    chunk_size: u32::try_from(desk.chunk_size).unwrap_or(u32::MAX),
-                    ..ClientRequest::default()
-                };
+                let mut request = client::request(action, app, stream.1);
+                request.tc_url.clone_from(tc_url);
+                request.chunk_size = u32::try_from(desk.chunk_size).unwrap_or(u32::MAX);
                 Link::Session(Box::new(ClientSession::new(request, begun_ns)))
             }
             Wire::Flv { app, host } => {
@@ -386,30 +379,25 @@ impl Client {
                 }
             }
             Link::Session(session) => {
-                session.set_now(Duration::from_nanos(now_ns()));
-                while let Some(event) = session.next(input, &mut at).map_err(broken)? {
+                let Self {
+                    role,
+                    state,
+                    begun_ns,
+                    ..
+                } = self;
+                let now = Duration::from_nanos(now_ns());
+                client::read(session, now, input, |event| {
                     check_refused(&event)?;
-                    match (event, &mut self.role) {
+                    match (event, &mut *role) {
                         (ClientEvent::Media(message), Role::Player(player)) => {
                             let message = (message.header.kind, &message.payload);
-                            take_media(player, &mut self.state, self.begun_ns, desk, message);
+                            take_media(player, state, *begun_ns, desk, message);
                         }
-                        (ClientEvent::Status { code, .. }, role) => match (&*code, role) {
-                            ("NetStream.Publish.Start", Role::Publisher(_)) => {
-                                self.state = State::Live;
-                            }
-                            ("NetStream.Play.Start", Role::Player(player)) if player.stalls => {
-                                self.state = State::Stalled;
-                            }
-                            ("NetStream.Play.Start", Role::Player(player)) if player.idles => {
-                                self.state = State::Live;
-                            }
-                            _ => {}
-                        },
+                        (ClientEvent::Status { code, .. }, role) => hear(&code, role, state),
                         _ => {}
                     }
-                }
-                session.end_input(input, at).map_err(broken)?;
+                    Ok(())
+                })?;
             }
         }
         Ok(())
@@ -477,14 +465,8 @@ impl Client {
             _ => 1,
         };
         desk.wire.clear();
-        encode(
-            &mut desk.wire,
-            message_kind,
-            timestamp,
-            msid,
-            body,
-            desk.chunk_size,
-        );
+        let message = (message_kind, timestamp, msid);
+        script::encode(&mut desk.wire, message, body, desk.chunk_size);
         desk.seen.bytes_in += desk.wire.len() as u64;
         self.flush()?;
         let mut sent = 0;
@@ -499,23 +481,14 @@ impl Client {
     }
 }
 
-/// Appends a message in chunks, on the chunk streams most encoders use.
-pub fn encode(
-    out: &mut Vec<u8>,
-    message_kind: u8,
-    timestamp: u32,
-    msid: u32,
-    body: &[u8],
-    chunk_size: usize,
-) {
-    let header = MessageHeader {
-        csid: if message_kind == kind::VIDEO { 6 } else { 4 },
-        timestamp: Timestamp(timestamp),
-        kind: message_kind,
-        msid,
-        len: body.len(),
-    };
-    write_message(out, &header, &Payload::from_slice(body), chunk_size);
+/// A status has come.
+fn hear(code: &str, role: &Role, state: &mut State) {
+    match (code, role) {
+        ("NetStream.Publish.Start", Role::Publisher(_)) => *state = State::Live,
+        ("NetStream.Play.Start", Role::Player(player)) if player.stalls => *state = State::Stalled,
+        ("NetStream.Play.Start", Role::Player(player)) if player.idles => *state = State::Live,
+        _ => {}
+    }
 }
 
 /// A player has received a message: its kind and its payload.

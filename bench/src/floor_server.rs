@@ -11,8 +11,8 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use rustix::time::{ClockId, Timespec};
 use socket2::{Domain, Protocol, Socket, Type};
+use tailwater_testkit::script;
 
-use crate::client::encode;
 use crate::floor::Work;
 use crate::measure::{now_ns, quantile};
 use crate::media::{Label, Media, Schedule};
@@ -237,7 +237,8 @@ impl Giver {
             };
             self.media.write(&label, &mut self.body);
             let out = &mut self.pending[stream];
-            encode(out, due.kind, due.timestamp, 1, &self.body, self.chunk_size);
+            let message = (due.kind, due.timestamp, 1);
+            script::encode(out, message, &self.body, self.chunk_size);
             if at_once {
                 self.write(stream, sockets);
             }

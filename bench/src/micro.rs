@@ -14,8 +14,8 @@ use tailwater::stream::block::BlockPool;
 use tailwater::stream::cursor::{Cursor, Place};
 use tailwater::stream::flv::{FlvLogs, Framing};
 use tailwater::stream::log::{LogLimits, StreamLog};
+use tailwater_testkit::script;
 
-use crate::client::encode;
 use crate::measure::{median, now_ns};
 use crate::media::{Label, Media, Schedule, Shape};
 
@@ -78,7 +78,7 @@ impl Chunks {
     pub fn new(count: usize, chunk_size: usize) -> Self {
         let mut wire = Vec::new();
         for (message_kind, time, body) in messages(count) {
-            encode(&mut wire, message_kind, time, 1, &body, chunk_size);
+            script::encode(&mut wire, (message_kind, time, 1), &body, chunk_size);
         }
         Self {
             wire,
@@ -172,14 +172,8 @@ impl Writing {
         let mut sum = Sum::default();
         for (message_kind, time, body) in &self.messages {
             self.out.clear();
-            encode(
-                &mut self.out,
-                *message_kind,
-                *time,
-                1,
-                body,
-                self.chunk_size,
-            );
+            let message = (*message_kind, *time, 1);
+            script::encode(&mut self.out, message, body, self.chunk_size);
             let last = std::hint::black_box(&self.out).last();
             sum.add(self.out.len(), u64::from(*last.unwrap_or(&0)));
         }

@@ -25,13 +25,12 @@ use rml_rtmp::sessions::{
 use tailwater::config::{Config, Pace};
 use tailwater::net::transport::Transport;
 use tailwater::rtmp::amf0::Encoder;
-use tailwater::rtmp::command::write_command;
 use tailwater::rtmp::control::Control;
-use tailwater::rtmp::message::{MessageHeader, Payload, Timestamp, kind};
-use tailwater::rtmp::writer::write_message;
+use tailwater::rtmp::message::kind;
 use tailwater::worker::core::Core;
 use tailwater::worker::ids::{ConnId, WorkerId};
 use tailwater::worker::shared::Shared;
+use tailwater_testkit::script;
 
 /// A socket that gives prepared bytes and keeps what it is sent, a few bytes a write.
 #[derive(Debug)]
@@ -186,21 +185,10 @@ impl World {
     }
 }
 
-/// The encoder's bytes before the media.
+/// The encoder's bytes before the media, which comes in chunks of this size.
 fn opening(chunk_size: usize) -> Vec<u8> {
-    let mut wire = vec![0; 1 + 2 * 1_536];
-    wire[0] = 3;
+    let mut wire = script::opening("publish", "live", "cam");
     Control::SetChunkSize(u32::try_from(chunk_size).unwrap()).encode(&mut wire);
-    write_command(&mut wire, 0, chunk_size, |amf| {
-        amf.string("connect").number(1.0).begin_object();
-        amf.string_property("app", "live").end_object();
-    });
-    write_command(&mut wire, 0, chunk_size, |amf| {
-        amf.string("createStream").number(2.0).null();
-    });
-    write_command(&mut wire, 1, chunk_size, |amf| {
-        amf.string("publish").number(3.0).null().string("cam");
-    });
     wire
 }
 
@@ -307,15 +295,8 @@ fn session(seed: u64) {
     assert!(reference.is_playing, "seed {seed}: it plays");
     let published = publication(random);
     for (message_kind, time, body) in &published {
-        let header = MessageHeader {
-            csid: 4 + u32::from(*message_kind == kind::VIDEO),
-            timestamp: Timestamp(*time),
-            kind: *message_kind,
-            msid: 1,
-            len: body.len(),
-        };
         let mut wire = Vec::new();
-        write_message(&mut wire, &header, &Payload::from_slice(body), chunk_size);
+        script::encode(&mut wire, (*message_kind, *time, 1), body, chunk_size);
         world.exchange(publisher, &wire);
         let down = world.exchange(player, &[]);
         let up = reference.read(&down);

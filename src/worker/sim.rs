@@ -11,7 +11,7 @@
 //!
 //! A step lets clients act, moves some bytes and letters, and lets some of those workers take a
 //! turn that have a reason to; then what a worker keeps is checked against itself, and nothing
-//! may be left lying with nobody to come back to it. In some worlds letters are lost and workers
+//! may be left lying with nobody to come back to it. Truth and judges are those of `testkit`. In some worlds letters are lost and workers
 //! panic half-way; in all some wake-ups are, and the clock leaps.
 //!
 //! `TAILWATER_SIM_SEED=N` replays one seed with a trace, `TAILWATER_SIM_STEPS=N` ends it there,
@@ -28,13 +28,10 @@ mod directed;
 mod edge;
 mod encoder;
 mod mishaps;
-mod player;
 mod post;
-mod rng;
 mod seats;
 mod settings;
 mod tables;
-mod truth;
 mod wire;
 mod world;
 
@@ -44,6 +41,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 use mishaps::Tally;
+use tailwater_testkit::judge::{player, truth};
+use tailwater_testkit::rng;
 use world::World;
 
 use crate::stats::Gauges;

@@ -10,6 +10,7 @@ use tailwater::rtmp::server::{Event, Request, ServerSession, WireSettings};
 use tailwater::rtmp::writer::write_message;
 use tailwater_rtmp_exercise::vector::{media, metadata};
 use tailwater_rtmp_exercise::{DEAF, DIGEST, HANDSHAKE_BYTES, LATE, PLAY, SCRIPTED, SHAKEN};
+use tailwater_testkit::commands;
 
 type Seed = (&'static str, Vec<u8>);
 
@@ -90,12 +91,8 @@ fn record(action: Action, handshake: Mode) -> Recorded {
             for (header, body) in stream() {
                 client.send_media(&header, &Payload::from_slice(&body));
             }
-            client.send_command(1, |amf| {
-                amf.string("closeStream").number(0.0).null();
-            });
-            client.send_command(0, |amf| {
-                amf.string("deleteStream").number(0.0).null().number(1.0);
-            });
+            client.send_command(1, commands::close_stream());
+            client.send_command(0, commands::delete_stream(1));
         }
         if up.is_empty() && down.is_empty() {
             return recorded;

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tailwater::rtmp::message::kind;
+use tailwater_testkit::judge::live::LiveJudge;
 
 use crate::support::relay::Relay;
 use crate::support::wire::{Film, Key, Media, Seen, Wire};
@@ -141,11 +142,11 @@ fn publish(mut wire: Wire, stage: &Stage) -> Wire {
 /// Plays to the end; the delay of each picture.
 fn play(mut wire: Wire, stage: &Stage) -> Vec<Duration> {
     let mut delays = Vec::new();
-    // The pictures and the sounds expected next.
-    let mut next = [None; 2];
+    let mut judge = LiveJudge::default();
     loop {
         let total = stage.total.load(Ordering::Relaxed);
-        if total > 0 && next == [Some(total); 2] {
+        let next = judge.next();
+        if total > 0 && next == [Some(u64::from(total)); 2] {
             return delays;
         }
         let limit = match total {
@@ -159,7 +160,7 @@ fn play(mut wire: Wire, stage: &Stage) -> Vec<Duration> {
             continue;
         };
         match seen {
-            Seen::Media(media) => follow(&media, &mut next, stage, &mut delays),
+            Seen::Media(media) => follow(&media, &mut judge, stage, &mut delays),
             Seen::Closed(_) => panic!("a bystander was closed behind {next:?}"),
             Seen::Status(_, code) => assert!(
                 ["NetStream.Play.Reset", "NetStream.Play.Start"].contains(&&*code),
@@ -171,20 +172,13 @@ fn play(mut wire: Wire, stage: &Stage) -> Vec<Duration> {
     }
 }
 
-fn follow(media: &Media, next: &mut [Option<u32>; 2], stage: &Stage, delays: &mut Vec<Duration>) {
-    if media.is_header() || media.kind == kind::DATA {
+fn follow(media: &Media, judge: &mut LiveJudge, stage: &Stage, delays: &mut Vec<Duration>) {
+    if media.kind == kind::DATA {
         return;
     }
-    let number = media
-        .number()
-        .unwrap_or_else(|| panic!("damaged: {media:?}"));
-    let expected = &mut next[usize::from(media.kind == kind::AUDIO)];
-    assert!(
-        expected.is_none_or(|expected| expected == number),
-        "{media:?} has number {number}, expected {expected:?}"
-    );
-    *expected = Some(number + 1);
-    if media.kind == kind::VIDEO {
+    let judged = judge.take(&media.received());
+    judged.unwrap_or_else(|what| panic!("{media:?}: {what}, of {judge:?}"));
+    if let (kind::VIDEO, Some(number)) = (media.kind, media.number()) {
         let sent = Duration::from_micros(stage.sent_us[number as usize].load(Ordering::Relaxed));
         delays.push(stage.begin.elapsed().saturating_sub(sent));
     }

@@ -16,6 +16,7 @@ use crate::support::relay::Relay;
 use crate::support::wire::{Film, Seen, Wire};
 use crate::support::{BUSY, SOON, now, pause};
 use crate::{alone, built, raw};
+use tailwater_testkit::commands;
 
 /// How long the worker is held.
 const HELD: Duration = Duration::from_secs(3);
@@ -248,14 +249,9 @@ fn what_piles_up_over_many_lives_of_a_stream_is_bounded() {
             publisher.send(&picture);
         }
         publisher.settle();
-        publisher.command(1, |amf| {
-            amf.string("closeStream").number(0.0).null();
-        });
+        publisher.command(1, commands::close_stream());
         pause(Duration::from_millis(50));
-        publisher.command(1, |amf| {
-            amf.string("publish").number(6.0).null();
-            amf.string("film").string("live");
-        });
+        publisher.command(1, commands::publish("film"));
         publisher.until_status("NetStream.Publish.Start");
         let grown = relay.resident_bytes().saturating_sub(before);
         eprintln!("life {life}: {grown} bytes more in use");

@@ -16,6 +16,7 @@ use crate::support::wire::{Film, Seen, Settings, Wire, media_of, signals_of};
 use crate::support::{BUSY, SOON, now, pause, wait_for};
 use crate::{raw, together};
 use tailwater::rtmp::client::Action;
+use tailwater_testkit::commands;
 
 /// The death of a process, or its reset, has to be known long before `--publish-idle`, 15 s.
 const AT_ONCE: Duration = Duration::from_secs(5);
@@ -229,13 +230,8 @@ fn regression_a_publisher_that_stops_and_publishes_again_is_kept() {
     let mut film = Film::new("film", 0);
     for _ in 0..3 {
         publisher.send_all(&opening(&mut film));
-        publisher.command(1, |amf| {
-            amf.string("closeStream").number(0.0).null();
-        });
-        publisher.command(1, |amf| {
-            amf.string("publish").number(6.0).null();
-            amf.string("film").string("live");
-        });
+        publisher.command(1, commands::close_stream());
+        publisher.command(1, commands::publish("film"));
         let seen = publisher.until("answer to the publish", |seen| {
             *seen == Seen::status("NetStream.Publish.Start") || matches!(seen, Seen::Closed(_))
         });

@@ -5,72 +5,20 @@ use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use socket2::{Domain, SockRef, Socket, Type};
-use tailwater::rtmp::amf0::Encoder;
-use tailwater::rtmp::command::write_command;
-use tailwater::rtmp::message::{MessageHeader, Payload, Timestamp};
-use tailwater::rtmp::writer::write_message;
+use socket2::SockRef;
+pub(crate) use tailwater_testkit::script::{hello, message, opening};
 
-use crate::support::wire::Media;
+use crate::support::wire::try_open;
 use crate::support::{SOON, now};
-
-/// Payload bytes of a chunk while nobody has said otherwise.
-const CHUNK_BYTES: usize = 128;
-
-/// C0, C1 and C2 of a plain handshake.
-pub(crate) fn hello() -> Vec<u8> {
-    let mut bytes = vec![3];
-    bytes.resize(1 + 2 * 1_536, 0);
-    bytes
-}
 
 /// Everything up to a publish of `live/STREAM` on message stream 1.
 pub(crate) fn publishing(stream: &str) -> Vec<u8> {
-    let mut bytes = connected();
-    write_command(&mut bytes, 1, CHUNK_BYTES, |amf| {
-        amf.string("publish").number(3.0).null();
-        amf.string(stream).string("live");
-    });
-    bytes
+    opening("publish", "live", stream)
 }
 
 /// Everything up to a play of `live/STREAM` on message stream 1.
 pub(crate) fn playing(stream: &str) -> Vec<u8> {
-    let mut bytes = connected();
-    write_command(&mut bytes, 1, CHUNK_BYTES, |amf| {
-        amf.string("play").number(3.0).null().string(stream);
-    });
-    bytes
-}
-
-fn connected() -> Vec<u8> {
-    let mut bytes = hello();
-    let mut command = |body: fn(&mut Encoder<'_>)| write_command(&mut bytes, 0, CHUNK_BYTES, body);
-    command(|amf| {
-        amf.string("connect").number(1.0).begin_object();
-        amf.string_property("app", "live")
-            .string_property("tcUrl", "rtmp://localhost/live")
-            .end_object();
-    });
-    command(|amf| {
-        amf.string("createStream").number(2.0).null();
-    });
-    bytes
-}
-
-/// A message on message stream 1.
-pub(crate) fn message(media: &Media) -> Vec<u8> {
-    let header = MessageHeader {
-        csid: 6,
-        timestamp: Timestamp(media.time),
-        kind: media.kind,
-        msid: 1,
-        len: media.payload.len(),
-    };
-    let mut bytes = Vec::new();
-    let payload = Payload::from_slice(&media.payload);
-    write_message(&mut bytes, &header, &payload, CHUNK_BYTES);
-    bytes
+    opening("play", "live", stream)
 }
 
 /// Where a connection comes from.
@@ -84,17 +32,7 @@ pub(crate) struct Origin {
 
 /// A connection.
 pub(crate) fn open(relay: SocketAddr, from: Origin) -> std::io::Result<TcpStream> {
-    let socket = Socket::new(Domain::for_address(relay), Type::STREAM, None)?;
-    if let Some(bytes) = from.receive_buffer {
-        socket.set_recv_buffer_size(bytes)?;
-    }
-    if let Some(source) = from.source {
-        socket.bind(&SocketAddr::new(source, 0).into())?;
-    }
-    socket.connect_timeout(&relay.into(), SOON)?;
-    socket.set_tcp_nodelay(true)?;
-    socket.set_write_timeout(Some(SOON))?;
-    Ok(socket.into())
+    try_open(from.source, relay, from.receive_buffer)
 }
 
 /// A publisher of `live/STREAM` that may send.

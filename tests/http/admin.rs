@@ -9,12 +9,11 @@ use rustix::process::Signal;
 use tailwater::rtmp::client::Action;
 
 use super::support::http::{FlvPlayer, Http, Way};
-use super::support::line::Line;
 use super::support::relay::{BINARY, Relay};
 use super::support::wire::{Film, Settings, Wire};
-use super::support::worker::opening;
 use super::support::{SOON, now, open_from, pause, scratch, wait_for};
 use super::{both_ways, publisher};
+use tailwater_testkit::script::opening;
 
 fn with_admin(flags: &[&str]) -> Relay {
     let mut all = vec!["--admin", "127.0.0.1:0", "--http", "127.0.0.1:0"];
@@ -325,7 +324,7 @@ fn regression_a_banned_address_is_kept_out_until_it_is_lifted() {
     let relay = with_admin(&["--workers", "2"]);
     let own = [127, 0, 0, 77];
     let settings = Settings::default();
-    let rtmp = || Line::Tcp(open_from(own, relay.address()));
+    let rtmp = || open_from(own, relay.address());
     let mut film = Film::new("cam", 0);
     let (_publisher, _) = publisher(&relay, "cam", &mut film);
     let mut theirs = Wire::publish_over(rtmp(), "theirs", &settings);

@@ -22,14 +22,13 @@ fn play_for(relay: &Relay, client: &str) -> (Http, u16) {
 
 /// A publisher, which comes with a PROXY header.
 fn publish(relay: &Relay, film: &mut Film) -> (Wire, Vec<super::Media>) {
-    use super::support::line::Line;
     use super::support::wire::{Settings, open};
     use std::io::Write;
     let mut socket = open(relay.address(), None);
     socket
         .write_all(b"PROXY TCP4 192.0.2.1 192.0.2.2 4000 1935\r\n")
         .unwrap();
-    let mut wire = Wire::publish_over(Line::Tcp(socket), "film", &Settings::default());
+    let mut wire = Wire::publish_over(socket, "film", &Settings::default());
     let mut sent = film.headers.clone();
     sent.extend(film.group(2));
     wire.send_all(&sent);

@@ -12,7 +12,8 @@ use tailwater::worker::ids::ConnId;
 
 use super::cases;
 use super::scripts::client_bytes;
-use super::worker::{Ending, Pipe, Worker, opening};
+use super::worker::{Ending, Pipe, Worker};
+use tailwater_testkit::script::opening;
 
 /// A worker and who is connected to it.
 struct World {

@@ -1,6 +1,6 @@
 //! What the end-to-end tests share: the relay as a process, clients as processes, media files to
-//! publish, what a file or a player got as packet hashes, and a client of our own for what no
-//! real one does; and what tests of a worker in memory share.
+//! publish, what a file or a player got as packet hashes; and what tests of a worker in memory
+//! share. The client of our own, for what no real one does, is in `testkit`.
 //!
 //! Everything waits for an event, a line or an exit, and never longer than a bound that is told
 //! where it waits. What a process wrote is shown when its test fails.
@@ -20,15 +20,15 @@ pub(crate) mod process;
 pub(crate) mod publishers;
 pub(crate) mod relay;
 pub(crate) mod target;
-pub(crate) mod wire;
 pub(crate) mod worker;
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// How long anything may take that ought to happen at once. Generous: the machine may be busy.
-pub(crate) const SOON: Duration = Duration::from_secs(15);
+#[allow(unused_imports, reason = "each test file uses a part of it")]
+pub(crate) use tailwater_testkit::wire::{self, open_from};
+pub(crate) use tailwater_testkit::{SOON, now, pause};
 
 /// What a busy machine may add to a time that a test bounds from above. Such a bound tells what the
 /// relay does from a deadline that is much later, and is no measurement: those are in `bench/`.
@@ -36,25 +36,6 @@ pub(crate) const BUSY: Duration = Duration::from_secs(10);
 
 /// How long a client may take for a whole file of a few seconds.
 pub(crate) const A_WHILE: Duration = Duration::from_secs(40);
-
-/// The clock of the tests.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "tests run in real time, against real clients"
-)]
-pub(crate) fn now() -> Instant {
-    Instant::now()
-}
-
-/// Lets time pass: between two looks at something that cannot be waited for, and where the
-/// passing of time is what a test is about.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "files and processes of others can only be looked at again"
-)]
-pub(crate) fn pause(time: Duration) {
-    std::thread::sleep(time);
-}
 
 /// Looks until `look` gives something; fails after `limit`.
 #[track_caller]
@@ -88,20 +69,6 @@ pub(crate) fn wait_listening(address: SocketAddr) {
             .any(|line| line.contains(&port) && line.split_whitespace().nth(3) == Some("0A"))
             .then_some(())
     });
-}
-
-/// A connection from this address of the loopback.
-pub(crate) fn open_from(address: [u8; 4], relay: SocketAddr) -> TcpStream {
-    use socket2::{Domain, Socket, Type};
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
-    let own: SocketAddr = (address, 0).into();
-    socket
-        .bind(&own.into())
-        .expect("an address of the loopback");
-    socket
-        .connect_timeout(&relay.into(), SOON)
-        .expect("a connection");
-    socket.into()
 }
 
 /// A directory of its own for what one test leaves behind; its path names the test.

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use tailwater::config::Config;
 use tailwater::net::transport::Transport;
-use tailwater::rtmp::command::write_command;
 use tailwater::worker::core::Core;
 use tailwater::worker::ids::{ConnId, WorkerId};
 use tailwater::worker::shared::Shared;
@@ -129,22 +128,4 @@ impl Worker {
 #[expect(clippy::disallowed_methods, reason = "any instant will do")]
 pub(crate) fn any_instant() -> Instant {
     Instant::now()
-}
-
-/// Everything a client says until it does `role`, which is `publish` or `play`, with the stream
-/// `name` of `app`, in chunks of 128 bytes.
-pub(crate) fn opening(role: &str, app: &str, name: &str) -> Vec<u8> {
-    let mut wire = vec![0; 1 + 2 * 1_536];
-    wire[0] = 3;
-    write_command(&mut wire, 0, 128, |amf| {
-        amf.string("connect").number(1.0).begin_object();
-        amf.string_property("app", app).end_object();
-    });
-    write_command(&mut wire, 0, 128, |amf| {
-        amf.string("createStream").number(2.0).null();
-    });
-    write_command(&mut wire, 1, 128, |amf| {
-        amf.string(role).number(3.0).null().string(name);
-    });
-    wire
 }

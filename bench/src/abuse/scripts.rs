@@ -16,6 +16,7 @@ use tailwater::rtmp::command::write_command;
 use tailwater::rtmp::control::{Control, UserControl};
 use tailwater::rtmp::message::{MessageHeader, Payload, Timestamp, kind};
 use tailwater::rtmp::writer::write_message;
+use tailwater_testkit::commands;
 
 /// One way to be a nuisance.
 pub struct Kind {
@@ -462,28 +463,19 @@ fn connect(out: &mut Vec<u8>, target: &Target) {
 }
 
 fn create_stream(out: &mut Vec<u8>) {
-    command(out, 0, |amf| {
-        amf.string("createStream").number(2.0).null();
-    });
+    command(out, 0, commands::create_stream());
 }
 
 fn delete_stream(out: &mut Vec<u8>) {
-    command(out, 0, |amf| {
-        amf.string("deleteStream").number(0.0).null().number(1.0);
-    });
+    command(out, 0, commands::delete_stream(1));
 }
 
 fn publish(out: &mut Vec<u8>, msid: u32, name: &str) {
-    command(out, msid, |amf| {
-        amf.string("publish").number(3.0).null();
-        amf.string(name).string("live");
-    });
+    command(out, msid, commands::publish(name));
 }
 
 fn play(out: &mut Vec<u8>, msid: u32, name: &str) {
-    command(out, msid, |amf| {
-        amf.string("play").number(3.0).null().string(name);
-    });
+    command(out, msid, commands::play(name));
 }
 
 fn command(out: &mut Vec<u8>, msid: u32, body: impl FnOnce(&mut Encoder<'_>)) {

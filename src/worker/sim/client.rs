@@ -3,14 +3,16 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use tailwater_testkit::{client, commands};
+
 use super::Trace;
 use super::encoder::Encoder;
 use super::player::{Half, Player};
 use super::rng::Rng;
 use super::truth::Truth;
 use super::wire::{End, Pipe, Wire};
-use crate::rtmp::client::{Action, ClientEvent, ClientRequest, ClientSession};
-use crate::rtmp::control::{Control, UserControl};
+use crate::rtmp::client::{Action, ClientEvent};
+use crate::rtmp::control::UserControl;
 use crate::rtmp::handshake::Mode;
 use crate::rtmp::message::{Message, kind};
 
@@ -31,7 +33,7 @@ pub(super) struct Client {
     pub(super) id: usize,
     pub(super) wire: Rc<RefCell<Wire>>,
     trace: Trace,
-    session: ClientSession,
+    session: client::Client,
     /// What the session has to send and the network has not taken.
     sending: Pipe,
     /// When the relay had read all of that, as far as the truth knows.
@@ -57,7 +59,6 @@ pub(super) struct Client {
     second: Second,
     /// A command was sent and its barrier has not come back.
     barrier: Option<u32>,
-    barriers: u32,
 }
 
 /// A publish of a client.
@@ -93,18 +94,9 @@ impl Client {
         trace: Trace,
     ) -> Self {
         let chunk_size = rng.pick(&[128, 128, 200, 4_096, 65_536]);
-        let request = ClientRequest {
-            app: "live".to_owned(),
-            tc_url: "rtmp://relay/live".to_owned(),
-            stream: truth.lines[stream]
-                .name
-                .trim_start_matches("live/")
-                .to_owned(),
-            action,
-            handshake: rng.pick(&[Mode::Plain, Mode::Digest]),
-            chunk_size: u32::try_from(chunk_size).unwrap(),
-            ..ClientRequest::default()
-        };
+        let mut request = client::request(action, "live", truth.key(stream));
+        request.handshake = rng.pick(&[Mode::Plain, Mode::Digest]);
+        request.chunk_size = u32::try_from(chunk_size).unwrap();
         let (mut players, mut publications) = (Vec::new(), Vec::new());
         match action {
             Action::Play => players.push(Player::new(FIRST, stream)),
@@ -132,7 +124,7 @@ impl Client {
                 room,
             ))),
             trace,
-            session: ClientSession::new(request, rng.next()),
+            session: client::Client::new(request, rng.next()),
             sending: Pipe::new(usize::MAX),
             all_read_at: truth.now,
             action,
@@ -147,7 +139,6 @@ impl Client {
             publications,
             second,
             barrier: None,
-            barriers: 0,
         }
     }
 
@@ -216,23 +207,14 @@ impl Client {
             Second::Play { stream, .. } => ("play", stream),
             Second::Publish { stream } => ("publish", stream),
         };
-        self.session.send_command(0, |amf| {
-            amf.string("createStream").number(77.0).null();
-        });
-        let key = truth.lines[stream]
-            .name
-            .trim_start_matches("live/")
-            .to_owned();
-        let mut deaf = false;
-        if let Second::Play { deaf: true, .. } = self.second {
-            deaf = true;
-            self.session.send_command(SECOND, |amf| {
-                amf.string("receiveAudio").number(0.0).null().boolean(false);
-            });
+        self.session.send_command(0, commands::create_stream());
+        let deaf = matches!(self.second, Second::Play { deaf: true, .. });
+        if deaf {
+            let call = commands::flag("receiveAudio", false);
+            self.session.send_command(SECOND, call);
         }
-        self.session.send_command(SECOND, |amf| {
-            amf.string(name).number(0.0).null().string(&key);
-        });
+        let call = commands::of_stream(name, truth.key(stream));
+        self.session.send_command(SECOND, call);
         match self.second {
             Second::Publish { .. } => {
                 self.publications
@@ -256,19 +238,12 @@ impl Client {
         let (msid, stream) = (published.msid, published.stream);
         published.stop(truth);
         *published = Published::new(msid, truth, stream);
-        let key = truth.lines[stream]
-            .name
-            .trim_start_matches("live/")
-            .to_owned();
-        self.session.send_command(msid, |amf| {
-            amf.string("closeStream").number(0.0).null();
-        });
-        self.session.send_command(msid, |amf| {
-            amf.string("publish")
-                .number(0.0)
-                .null()
-                .string(&key)
-                .string("LIVE");
+        let key = truth.key(stream);
+        let session = &mut self.session;
+        session.send_command(msid, commands::close_stream());
+        session.send_command(msid, |amf| {
+            commands::of_stream("publish", key)(amf);
+            amf.string("LIVE");
         });
         self.collect();
         Some(format!("publishes {key} again"))
@@ -309,12 +284,7 @@ impl Client {
             published.stop(truth);
         }
         for msid in [FIRST, SECOND] {
-            self.session.send_command(0, |amf| {
-                amf.string("deleteStream")
-                    .number(0.0)
-                    .null()
-                    .number(f64::from(msid));
-            });
+            self.session.send_command(0, commands::delete_stream(msid));
         }
         self.players.clear();
         self.collect();
@@ -335,60 +305,38 @@ impl Client {
     }
 
     /// A command of a player, with a ping behind it whose answer says that it was read.
-    #[expect(clippy::too_many_lines, reason = "one arm a command")]
     fn command(&mut self, rng: &mut Rng, truth: &Truth) -> Option<String> {
         let index = rng.below(self.players.len());
         let alone = self.players.len() == 1;
         let player = &mut self.players[index];
         let msid = player.msid;
         let other = rng.below(truth.lines.len());
-        let key = truth.lines[other]
-            .name
-            .trim_start_matches("live/")
-            .to_owned();
+        let key = truth.key(other);
         let session = &mut self.session;
         let what = match rng.below(if player.playing { 9 } else { 1 }) {
             0 if player.asked.is_none() => {
                 player.asked = Some(other);
-                session.send_command(msid, |amf| {
-                    amf.string("play").number(0.0).null().string(&key);
-                });
+                session.send_command(msid, commands::play(key));
                 format!("plays {key}")
             }
             1 => {
-                session.send_command(msid, |amf| {
-                    amf.string("closeStream").number(0.0).null();
-                });
+                session.send_command(msid, commands::close_stream());
                 "stops".to_owned()
             }
             2 | 3 => {
                 let pause = !player.paused;
-                session.send_command(msid, |amf| {
-                    amf.string("pause")
-                        .number(0.0)
-                        .null()
-                        .boolean(pause)
-                        .number(0.0);
-                });
+                session.send_command(msid, commands::pause(pause));
                 format!("pauses {pause}")
             }
             4 => {
-                let time = player.somewhere(rng);
+                let time = player.last_seen().wrapping_sub(rng.millis(0, 8_000));
                 player.begin_seek();
-                session.send_command(msid, |amf| {
-                    amf.string("seek")
-                        .number(0.0)
-                        .null()
-                        .number(f64::from(time));
-                });
+                session.send_command(msid, commands::seek(f64::from(time)));
                 format!("seeks {time}")
             }
             5 => {
                 player.switching = true;
-                session.send_command(msid, |amf| {
-                    amf.string("play2").number(0.0).null().begin_object();
-                    amf.string_property("streamName", &key).end_object();
-                });
+                session.send_command(msid, commands::switch(key));
                 format!("switches to {key}")
             }
             what @ (6 | 7) if alone && player.asked.is_none() && !player.switching => {
@@ -401,27 +349,23 @@ impl Client {
                     *half = Half::Either;
                 }
                 player.turns_on = on.then_some(kind);
-                session.send_command(msid, |amf| {
-                    amf.string(name).number(0.0).null().boolean(on);
-                });
+                session.send_command(msid, commands::flag(name, on));
                 format!("{name} {on}")
             }
             _ => return None,
         };
-        self.barriers += 1;
-        self.barrier = Some(self.barriers);
-        let ping = Control::User(UserControl::PingRequest(self.barriers));
-        ping.encode(self.session.out().writer());
+        self.barrier = Some(self.session.ping());
         self.collect();
         Some(format!("{what} on {msid}"))
     }
 
     /// Moves what the session has to send to the network's side.
     fn collect(&mut self) {
-        let out = self.session.out();
-        self.sending.push(out.pending());
-        let count = out.pending().len();
-        out.advance(count);
+        let sending = &mut self.sending;
+        self.session.write(|bytes| {
+            sending.push(bytes);
+            bytes.len()
+        });
     }
 
     /// The network and the client's kernel: up to `count` bytes go to the relay.
@@ -453,18 +397,11 @@ impl Client {
             Appetite::Slow(bytes) => count.min(bytes),
             Appetite::Stalled(_) => 0,
         };
-        let input = {
-            let mut wire = self.wire.borrow_mut();
-            let count = count.min(wire.to_client.len());
-            if count == 0 && wire.to_client.is_empty() && wire.relay_fin {
-                drop(wire);
-                self.hear_end(truth);
-                return Ok(true);
-            }
-            let input = wire.to_client.front()[..count].to_vec();
-            wire.client_took(count);
-            input
-        };
+        let (input, is_over) = self.wire.borrow_mut().client_read(count);
+        if input.is_empty() && is_over {
+            self.hear_end(truth);
+            return Ok(true);
+        }
         if input.is_empty() {
             return Ok(false);
         }
@@ -618,74 +555,5 @@ impl Published {
     pub(super) fn stop(&mut self, truth: &mut Truth) {
         truth.publications[self.publication].open = false;
         self.encoder = None;
-    }
-}
-
-impl Player {
-    /// A status from the relay.
-    fn hear(&mut self, truth: &Truth, code: &str, description: &str) -> Result<(), String> {
-        match code.strip_prefix("NetStream.").unwrap_or(code) {
-            "Play.Start" if description.starts_with("playing ") => {
-                let stream = self.asked.take().ok_or("a play nobody asked for begins")?;
-                if !description.ends_with(&truth.lines[stream].name) {
-                    return Err(format!(
-                        "{description}, and not {}",
-                        truth.lines[stream].name
-                    ));
-                }
-                self.playing = true;
-                self.paused = false;
-                self.switching = false;
-                self.begin_whole();
-                self.go_anywhere(truth, stream);
-                self.is_shifted = false;
-            }
-            "Play.StreamNotFound" | "Play.UnpublishNotify" | "Play.Stop" => {
-                self.playing = false;
-                self.switching = false;
-                if !code.ends_with("UnpublishNotify") {
-                    self.off_next = (false, false);
-                    self.asked = None;
-                }
-            }
-            "Pause.Notify" => self.paused = true,
-            "Unpause.Notify" => {
-                let was_paused = std::mem::take(&mut self.paused);
-                if was_paused {
-                    self.resume(truth);
-                }
-            }
-            "Seek.Notify" if description == "live" => {
-                self.is_new = true;
-                match self.turns_on.take() {
-                    Some(kind::AUDIO) => self.audio = Half::Back,
-                    Some(_) => self.video = Half::AtSync,
-                    None => return Err("a half comes back that nobody asked for".to_owned()),
-                }
-            }
-            "Seek.Notify" => {
-                let time = description.split(' ').nth(2);
-                self.end_seek(truth, time.and_then(|time| time.parse().ok()));
-            }
-            "Play.TransitionComplete" => {
-                let stream = truth.line(description).ok_or("to an unknown stream")?;
-                self.switching = false;
-                if stream == self.stream {
-                    self.go_on();
-                } else {
-                    self.begin_whole();
-                    self.paused = false;
-                    self.go_over(truth, stream);
-                }
-            }
-            "Play.Failed" => self.switching = false,
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn somewhere(&self, rng: &mut Rng) -> u32 {
-        let back = rng.millis(0, 8_000);
-        self.last_seen().wrapping_sub(back)
     }
 }

@@ -17,7 +17,6 @@ mod cable;
 mod checks;
 mod directed;
 mod hostile;
-mod judge;
 mod lines;
 mod relay;
 mod script;

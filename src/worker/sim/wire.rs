@@ -221,6 +221,14 @@ impl Wire {
         count
     }
 
+    /// The client reads up to `count` bytes; also whether the relay has ended and all was read.
+    pub(super) fn client_read(&mut self, count: usize) -> (Vec<u8>, bool) {
+        let count = count.min(self.to_client.len());
+        let input = self.to_client.front()[..count].to_vec();
+        self.client_took(count);
+        (input, self.relay_fin && self.to_client.is_empty())
+    }
+
     /// The client has read `count` bytes.
     pub(super) fn client_took(&mut self, count: usize) {
         self.to_client.consume(count);

@@ -13,6 +13,7 @@ use super::seats::Seat;
 use super::settings;
 use super::truth::{Line, Truth};
 use super::wire::SimSocket;
+use crate::limits;
 use crate::rtmp::client::Action;
 use crate::stats::Gauges;
 use crate::stream::cursor::StartAt;
@@ -78,6 +79,8 @@ impl World {
             lag_bytes: config.lag_max as u64,
             log_bytes: config.log_bytes as u64,
             window_ms: u32::try_from(config.window.as_millis()).unwrap(),
+            pictures_gone_ms: limits::PICTURES_GONE.as_secs() * 1_000,
+            pictures_wait_ms: limits::PICTURES_WAIT.as_secs() * 1_000,
             now: 0,
             starts_at_once: config.start_at() == StartAt::NewestSync,
             is_plain: false,
@@ -88,7 +91,7 @@ impl World {
             reason = "all workers are on this thread"
         )]
         let shared = Arc::new(Shared::new(config, workers, max_connections));
-        let mail_bytes = rng.pick(&[crate::limits::MAIL_BYTES_MAX, 1 << 20, 100_000, 5_000]);
+        let mail_bytes = rng.pick(&[limits::MAIL_BYTES_MAX, 1 << 20, 100_000, 5_000]);
         let seats = (0..workers).map(|worker| {
             let mut core = Core::new(WorkerId::new(worker), shared.clone(), rng.next(), now);
             core.outbox.set_bytes_max(mail_bytes);

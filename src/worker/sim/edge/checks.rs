@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use super::super::tables;
 use super::cable::Far;
-use super::judge::Judge;
 use super::relay::Relay;
 use super::world::World;
 use crate::limits;
@@ -14,6 +13,7 @@ use crate::rtmp::message::kind;
 use crate::worker::fault;
 use crate::worker::line::Task;
 use crate::worker::shared::Shared;
+use tailwater_testkit::judge::relayed::Relayed;
 
 /// A stream that a relay fetches for nobody, and what would explain that it is gone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -218,7 +218,7 @@ impl World {
         let mut found = None;
         let mut restarts = 0;
         for judge in judges {
-            let &Judge {
+            let &Relayed {
                 stream,
                 dials,
                 again,
@@ -265,7 +265,7 @@ impl World {
         }
     }
 
-    fn is_current(&self, judge: &Judge) -> bool {
+    fn is_current(&self, judge: &Relayed) -> bool {
         let clients = self.encoders.iter().map(|(_, client)| client);
         let here = clients.filter(|c| !c.gone && !c.vanished && c.leaving.is_none());
         let mut open = here

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use super::super::truth::Truth;
 use super::super::wire::{End, Wire};
-use super::judge::Judge;
 use super::script::{Actor, Script};
 use crate::edge::hops::RELAY_KEY;
 use crate::rtmp::amf0::Encoder as Amf;
 use crate::rtmp::command::Status;
-use crate::rtmp::message::{Message, kind};
+use crate::rtmp::message::{Message, Payload, kind};
 use crate::rtmp::server::{Event, Request, ServerSession, WireSettings};
+use tailwater_testkit::judge::relayed::Relayed;
 
 /// What it does with whoever asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub(super) enum Temper {
 pub(super) struct Server {
     temper: Temper,
     session: ServerSession,
-    judge: Option<Judge>,
+    judge: Option<Relayed>,
     /// Of a hostile origin.
     actor: Option<Actor>,
     /// It reads no more.
@@ -72,7 +72,7 @@ impl Server {
     }
 
     /// The judge of what it is handed.
-    pub(super) fn judge(&self) -> Option<&Judge> {
+    pub(super) fn judge(&self) -> Option<&Relayed> {
         self.judge.as_ref()
     }
 
@@ -91,13 +91,7 @@ impl Server {
             return Ok(false);
         }
         self.session.set_now(time);
-        let (input, is_over) = {
-            let mut wire = near.borrow_mut();
-            let count = count.min(wire.to_client.len());
-            let input = wire.to_client.front()[..count].to_vec();
-            wire.client_took(count);
-            (input, wire.relay_fin && wire.to_client.is_empty())
-        };
+        let (input, is_over) = near.borrow_mut().client_read(count);
         self.decode(&input, truth, time)?;
         if let Some(actor) = &mut self.actor {
             self.is_gone |= !actor.act(&mut self.session, truth, time);
@@ -158,7 +152,7 @@ impl Server {
             (Request::Publish { msid, name, .. }, _) => {
                 let name = name.key();
                 let stream = truth.line(&name).ok_or("a stream nobody has")?;
-                self.judge = Some(Judge::new(stream, 0));
+                self.judge = Some(Relayed::new(stream, 0));
                 self.session.accept_publish(msid, &name);
                 self.stalled = self.temper == Temper::Stalls;
             }
@@ -175,7 +169,7 @@ impl Server {
 }
 
 /// Judges what an encoder would have sent: metadata comes in `@setDataFrame`.
-fn take(judge: &mut Judge, truth: &Truth, message: &Message<'_>) -> Result<(), String> {
+fn take(judge: &mut Relayed, truth: &Truth, message: &Message<'_>) -> Result<(), String> {
     let header = message.header;
     let body = message.payload.to_vec();
     let mut wrapper = Vec::new();
@@ -187,5 +181,6 @@ fn take(judge: &mut Judge, truth: &Truth, message: &Message<'_>) -> Result<(), S
     if is_bare || inner.is_some_and(|inner| !inner.starts_with(&metadata)) {
         return Err("metadata that is not as encoders send it".to_owned());
     }
-    judge.take(truth, header.kind, header.timestamp, inner.unwrap_or(&body))
+    let payload = Payload::from_slice(inner.unwrap_or(&body));
+    judge.take(truth, header.kind, header.timestamp, &payload)
 }

@@ -4,19 +4,21 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use tailwater_testkit::client::{self, Client};
+use tailwater_testkit::judge::relayed::Relayed;
+
 use super::super::truth::Truth;
 use super::super::wire::{End, Wire};
-use super::judge::Judge;
 use crate::edge::hops;
-use crate::rtmp::client::{Action, ClientEvent, ClientRequest, ClientSession};
-use crate::rtmp::handshake::Mode;
+use crate::rtmp::client::{Action, ClientEvent};
+use crate::rtmp::message::Message;
 
 /// See the module text.
 pub(super) struct Viewer {
     pub(super) wire: Rc<RefCell<Wire>>,
     pub(super) relay: usize,
-    session: ClientSession,
-    pub(super) judge: Judge,
+    client: Client,
+    pub(super) judge: Relayed,
     pub(super) came_at: Instant,
     pub(super) is_playing: bool,
     pub(super) gone: bool,
@@ -35,21 +37,15 @@ impl Viewer {
         (query, via): (&str, String),
         now: Instant,
     ) -> Self {
-        let request = ClientRequest {
-            app: "live".to_owned(),
-            tc_url: "rtmp://relay/live".to_owned(),
-            stream: format!("{}{query}", name.trim_start_matches("live/")),
-            action: Action::Play,
-            handshake: Mode::Plain,
-            chunk_size: 128,
-            property: (hops::VIA_KEY, via),
-            ..ClientRequest::default()
-        };
+        let stream_name = format!("{}{query}", name.trim_start_matches("live/"));
+        let mut request = client::request(Action::Play, "live", &stream_name);
+        request.chunk_size = 128;
+        request.property = (hops::VIA_KEY, via);
         Self {
             wire: Rc::new(RefCell::new(Wire::new(16_384, 262_144))),
             relay,
-            session: ClientSession::new(request, dials),
-            judge: Judge::new(stream, dials),
+            client: Client::new(request, dials),
+            judge: Relayed::new(stream, dials),
             came_at: now,
             is_playing: false,
             gone: false,
@@ -73,54 +69,45 @@ impl Viewer {
         if self.gone {
             return Ok(false);
         }
-        self.session.set_now(time);
-        let (input, is_over, sent) = {
-            let mut wire = self.wire.borrow_mut();
-            let out = self.session.out();
-            let sent = wire.client_send(out.pending(), usize::MAX);
-            out.advance(sent);
-            let count = self.appetite.min(wire.to_client.len());
-            let input = wire.to_client.front()[..count].to_vec();
-            wire.client_took(count);
-            (input, wire.relay_fin && wire.to_client.is_empty(), sent)
-        };
-        self.decode(&input, truth)?;
+        let mut wire = self.wire.borrow_mut();
+        let sent = self
+            .client
+            .write(|bytes| wire.client_send(bytes, usize::MAX));
+        let (input, is_over) = wire.client_read(self.appetite);
+        drop(wire);
+        let Self {
+            client,
+            judge,
+            is_playing,
+            heard,
+            ..
+        } = self;
+        client.read(time, &input, |event| {
+            match event {
+                ClientEvent::Media(_) if !*is_playing => {
+                    return Err("media while nothing plays".to_owned());
+                }
+                ClientEvent::Media(Message { header, payload }) => {
+                    judge.take(truth, header.kind, header.timestamp, &payload)?;
+                }
+                ClientEvent::Status { code, .. } => {
+                    match code.as_str() {
+                        "NetStream.Play.Start" => *is_playing = true,
+                        "NetStream.Play.StreamNotFound" | "NetStream.Play.UnpublishNotify" => {
+                            *is_playing = false;
+                        }
+                        _ => {}
+                    }
+                    *heard = code;
+                }
+                ClientEvent::Refused { code, .. } => *heard = code,
+                ClientEvent::Connected { .. } | ClientEvent::Control(_) => {}
+            }
+            Ok(())
+        })?;
         if is_over {
             self.leave(End::Closed);
         }
         Ok(!input.is_empty() || sent > 0 || is_over)
-    }
-
-    fn decode(&mut self, input: &[u8], truth: &Truth) -> Result<(), String> {
-        let mut at = 0;
-        loop {
-            let event = self.session.next(input, &mut at);
-            match event.map_err(|error| format!("the relay broke the protocol: {error}"))? {
-                None => break,
-                Some(ClientEvent::Media(message)) => {
-                    if !self.is_playing {
-                        return Err("media while nothing plays".to_owned());
-                    }
-                    let header = message.header;
-                    let body = message.payload.to_vec();
-                    let judge = &mut self.judge;
-                    judge.take(truth, header.kind, header.timestamp, &body)?;
-                }
-                Some(ClientEvent::Status { code, .. }) => {
-                    match code.as_str() {
-                        "NetStream.Play.Start" => self.is_playing = true,
-                        "NetStream.Play.StreamNotFound" | "NetStream.Play.UnpublishNotify" => {
-                            self.is_playing = false;
-                        }
-                        _ => {}
-                    }
-                    self.heard = code;
-                }
-                Some(ClientEvent::Refused { code, .. }) => self.heard = code,
-                Some(ClientEvent::Connected { .. } | ClientEvent::Control(_)) => {}
-            }
-        }
-        let ended = self.session.end_input(input, at);
-        ended.map_err(|error| format!("the viewer cannot answer: {error}"))
     }
 }

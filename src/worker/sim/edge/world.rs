@@ -21,6 +21,7 @@ use super::server::Temper;
 use super::topology;
 use super::viewer::Viewer;
 use crate::config::Config;
+use crate::limits;
 use crate::rtmp::client::Action;
 use crate::stats::Gauges;
 use crate::worker::fault::{self, StepOf};
@@ -109,6 +110,8 @@ impl World {
             lag_bytes: config.lag_max as u64,
             log_bytes: config.log_bytes as u64,
             window_ms: u32::try_from(config.window.as_millis()).unwrap(),
+            pictures_gone_ms: limits::PICTURES_GONE.as_secs() * 1_000,
+            pictures_wait_ms: limits::PICTURES_WAIT.as_secs() * 1_000,
             now: 0,
             starts_at_once: true,
             is_plain: true,

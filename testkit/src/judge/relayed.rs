@@ -8,15 +8,19 @@
 
 use std::collections::HashMap;
 
-use super::super::truth::{Entry, Need, Publication, Truth};
-use crate::rtmp::message::{Timestamp, kind};
+use tailwater_rtmp::message::{HEAD_BYTES, Payload, Timestamp, kind};
+
+use super::Verdict;
+use super::parts::{Clock, Headers};
+use super::truth::{Publication, Truth};
 
 /// See the module text.
 #[derive(Debug)]
-pub(super) struct Judge {
-    pub(super) stream: usize,
+pub struct Relayed {
+    /// What it plays, as an index of the truth's lines.
+    pub stream: usize,
     /// The last message, publication and number.
-    pub(super) at: Option<(u32, usize)>,
+    pub at: Option<(u32, usize)>,
     /// The furthest message of each publication.
     furthest: HashMap<u32, usize>,
     /// The publication that coded media comes from.
@@ -25,21 +29,19 @@ pub(super) struct Judge {
     is_dark: bool,
     /// The publication of which it has had a key frame, and every message since.
     keyed: Option<u32>,
-    /// The headers it has, publication and number of each.
-    known: [Option<(u32, u32)>; 4],
-    last_time: Option<Timestamp>,
-    /// The same of sound, of pictures and of the rest.
-    track_times: [Option<Timestamp>; 3],
+    headers: Headers,
+    clock: Clock,
     /// Lines that had been dialled for the stream when it began.
-    pub(super) dials: u64,
+    pub dials: u64,
     /// Starts at messages it had before.
-    pub(super) again: u64,
+    pub again: u64,
     /// Starts at another place of the publication it was in.
-    pub(super) jumps: u64,
+    pub jumps: u64,
 }
 
-impl Judge {
-    pub(super) fn new(stream: usize, dials: u64) -> Self {
+impl Relayed {
+    /// Judges who plays `stream`, for which so many lines have been dialled.
+    pub fn new(stream: usize, dials: u64) -> Self {
         Self {
             stream,
             at: None,
@@ -47,28 +49,31 @@ impl Judge {
             flows: None,
             is_dark: false,
             keyed: None,
-            known: [None; 4],
-            last_time: None,
-            track_times: [None; 3],
+            headers: Headers::default(),
+            clock: Clock::default(),
             dials,
             again: 0,
             jumps: 0,
         }
     }
 
-    /// Judges one message.
-    pub(super) fn take(
+    /// Judges one message: its type id, its time and its payload.
+    ///
+    /// # Errors
+    /// It may not come: why.
+    pub fn take(
         &mut self,
         truth: &Truth,
         message_kind: u8,
         time: Timestamp,
-        body: &[u8],
-    ) -> Result<(), String> {
+        payload: &Payload<'_>,
+    ) -> Verdict {
         self.judge_time(truth, message_kind, time)?;
-        let is_it = |entry: &Entry| entry.kind == message_kind && *entry.body == *body;
         let entry = |(number, seq): (u32, usize)| {
             let entries = &truth.publications[number as usize].entries;
-            entries.get(seq).filter(|entry| is_it(entry))
+            entries
+                .get(seq)
+                .filter(|entry| entry.is(message_kind, payload))
         };
         let is_left_out = |place: &(u32, usize)| {
             let entries = &truth.publications[place.0 as usize].entries;
@@ -86,9 +91,10 @@ impl Judge {
             return self.follow(truth, place);
         }
         let order = &truth.lines[self.stream].order;
-        match truth.identify(self.stream, message_kind, body) {
+        let mut head = [0; HEAD_BYTES];
+        match truth.identify(self.stream, message_kind, payload.head(&mut head)) {
             Some((at, tag)) if Publication::header_index(tag).is_some() => {
-                self.take_header(truth, order[at], tag, body)
+                self.take_header(truth, order[at], tag, payload)
             }
             Some((at, tag)) => {
                 let place = (order[at], tag as usize);
@@ -102,8 +108,8 @@ impl Judge {
                 // what comes next says where that was.
                 let mut firsts = order.iter().map(|number| (*number, 0));
                 let is_sent = |number: &u32| {
-                    let entries = &truth.publications[*number as usize].entries;
-                    entries.iter().any(|entry| entry.nameless && is_it(entry))
+                    let mut entries = truth.publications[*number as usize].entries.iter();
+                    entries.any(|entry| entry.nameless && entry.is(message_kind, payload))
                 };
                 match firsts.find(|place| entry(*place).is_some()) {
                     Some(place) => self.follow(truth, place),
@@ -116,29 +122,16 @@ impl Judge {
 
     /// Time never steps back; where the clock of a publisher has stepped, sound and pictures find
     /// the new one each by itself.
-    fn judge_time(
-        &mut self,
-        truth: &Truth,
-        message_kind: u8,
-        time: Timestamp,
-    ) -> Result<(), String> {
-        let track = match message_kind {
-            kind::AUDIO => 0,
-            kind::VIDEO => 1,
-            _ => 2,
-        };
-        let last = match truth.is_unsteady(self.stream) {
-            true => self.track_times[track],
-            false => self.last_time,
-        };
+    fn judge_time(&mut self, truth: &Truth, message_kind: u8, time: Timestamp) -> Verdict {
+        let of_track = self.clock.take_track(message_kind, time);
+        let of_all = self.clock.check(time);
+        self.clock.set(time);
         // Metadata that comes first of all is at 0, whatever the time is.
-        if let Some(last) = last.filter(|_| self.flows.is_some())
-            && time.since(last) < 0
-        {
-            return Err(format!("time steps back from {} to {}", last.0, time.0));
+        match self.flows {
+            None => Ok(()),
+            Some(_) if truth.is_unsteady(self.stream) => of_track,
+            Some(_) => of_all,
         }
-        (self.last_time, self.track_times[track]) = (Some(time), Some(time));
-        Ok(())
     }
 
     fn take_header(
@@ -146,16 +139,11 @@ impl Judge {
         truth: &Truth,
         number: u32,
         tag: u32,
-        body: &[u8],
-    ) -> Result<(), String> {
+        payload: &Payload<'_>,
+    ) -> Verdict {
         let publication = &truth.publications[number as usize];
-        let index = Publication::header_index(tag).unwrap_or(usize::MAX);
-        match publication.headers.get(index) {
-            Some((need, known)) if **known == *body => {
-                self.known[*need as usize] = Some((number, tag));
-            }
-            _ => return Err(self.lost(truth, "a header that was changed on the way")),
-        }
+        let taken = self.headers.take(publication, tag, payload);
+        taken.map_err(|what| self.lost(truth, what))?;
         // Ahead of a start; or the first message of a publication, which is one as well.
         if publication.entries[0]
             .header
@@ -166,18 +154,17 @@ impl Judge {
         Ok(())
     }
 
-    fn start(&mut self, truth: &Truth, place: (u32, usize)) -> Result<(), String> {
+    fn start(&mut self, truth: &Truth, place: (u32, usize)) -> Verdict {
         let entry = &truth.publications[place.0 as usize].entries[place.1];
         if place.1 == 0 {
             return self.follow(truth, place);
         }
-        let is_picture = entry.kind == kind::VIDEO && entry.coded;
+        let is_picture = entry.is_picture();
         if is_picture && !truth.may_start(entry) {
             return Err(self.lost(truth, &format!("a start at {place:?}, where nobody may")));
         }
-        // Headers of pictures that change before the first picture come with that.
-        let needs: &[usize] = if is_picture { &[0, 1, 2, 3] } else { &[0, 3] };
-        self.judge_known(place.0, entry, needs)?;
+        let needs = Headers::needs_of_start(is_picture);
+        self.headers.check(place.0, &entry.in_force, needs)?;
         self.is_dark = !entry.sync;
         self.keyed = None;
         let furthest = self.furthest.get(&place.0);
@@ -186,13 +173,13 @@ impl Judge {
         self.follow(truth, place)
     }
 
-    fn follow(&mut self, truth: &Truth, place: (u32, usize)) -> Result<(), String> {
+    fn follow(&mut self, truth: &Truth, place: (u32, usize)) -> Verdict {
         let entry = &truth.publications[place.0 as usize].entries[place.1];
         if let Some((need, tag)) = entry.header {
-            self.known[need as usize] = Some((place.0, tag));
+            self.headers.set(need, place.0, tag);
         }
         // One that is cut short does not tell what it is.
-        if entry.kind == kind::VIDEO && entry.coded && !entry.nameless {
+        if entry.is_picture() && !entry.nameless {
             let is_start = truth.may_start(entry);
             if self.keyed != Some(place.0) && !is_start {
                 return Err(self.lost(truth, &format!("{place:?} comes without its key frame")));
@@ -201,11 +188,8 @@ impl Judge {
             self.is_dark = false;
         }
         if entry.coded {
-            let needs: &[usize] = match entry.kind {
-                kind::VIDEO => &[Need::Video as usize, Need::VideoMetadata as usize],
-                _ => &[Need::Audio as usize],
-            };
-            self.judge_known(place.0, entry, needs)?;
+            let needs = Headers::needs(entry);
+            self.headers.check(place.0, &entry.in_force, needs)?;
             self.flows = Some(place.0);
             let furthest = self.furthest.entry(place.0).or_default();
             *furthest = place.1.max(*furthest);
@@ -214,22 +198,8 @@ impl Judge {
         Ok(())
     }
 
-    fn judge_known(&self, number: u32, entry: &Entry, needs: &[usize]) -> Result<(), String> {
-        for &need in needs {
-            if let Some(tag) = entry.in_force[need]
-                && self.known[need] != Some((number, tag))
-            {
-                let known = self.known[need];
-                return Err(format!(
-                    "header {need} {number}:{tag:x} counts and the player has {known:x?}"
-                ));
-            }
-        }
-        Ok(())
-    }
-
     /// What is wrong, with where it stands.
-    pub(super) fn lost(&self, truth: &Truth, what: &str) -> String {
+    pub fn lost(&self, truth: &Truth, what: &str) -> String {
         let line = &truth.lines[self.stream];
         let sent = line.order.iter().map(|number| {
             let publication = &truth.publications[*number as usize];

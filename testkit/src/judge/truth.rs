@@ -6,148 +6,174 @@
 
 use std::rc::Rc;
 
-use super::rng::fill;
-use crate::limits;
-use crate::rtmp::message::{MessageHeader, Payload, Timestamp, kind};
-use crate::rtmp::writer::encoded_len;
-use crate::stream::log::MSID;
+use tailwater_rtmp::message::{Message, MessageHeader, Payload, Timestamp, kind};
+use tailwater_rtmp::writer::encoded_len;
+
+use crate::rng::fill;
 
 /// What a player has to have before it can decode. The values are indices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Need {
+pub enum Need {
+    /// `onMetaData`.
     Metadata = 0,
+    /// The header of a video sequence.
     Video = 1,
+    /// Metadata of video, of E-RTMP.
     VideoMetadata = 2,
+    /// The header of an audio sequence.
     Audio = 3,
 }
 
 /// Which header of each kind counts, by its number.
-pub(super) type InForce = [Option<u32>; 4];
+pub type InForce = [Option<u32>; 4];
 
 /// A message as players are to get it.
 #[derive(Debug)]
-pub(super) struct Entry {
-    pub(super) kind: u8,
+pub struct Entry {
+    /// Message type id.
+    pub kind: u8,
     /// What the publisher stamped it with.
-    pub(super) time: u32,
-    pub(super) body: Rc<[u8]>,
-    pub(super) coded: bool,
+    pub time: u32,
+    /// Its payload.
+    pub body: Rc<[u8]>,
+    /// Sound or a picture, and no header.
+    pub coded: bool,
     /// Too short to carry its number.
-    pub(super) nameless: bool,
+    pub nameless: bool,
     /// Nothing coded has come before it.
-    pub(super) early: bool,
+    pub early: bool,
     /// A player may start here.
-    pub(super) sync: bool,
+    pub sync: bool,
     /// A coded picture that needs others; when its publication sent the last key frame before it,
     /// or else its first picture.
-    pub(super) inter: Option<u64>,
+    pub inter: Option<u64>,
     /// No key frame has come before it, or none for long: nobody may get it.
-    pub(super) optional: bool,
+    pub optional: bool,
     /// Sound; when the last picture before it was sent, unless that could not go to players.
     after_picture: Option<u64>,
     /// A player that waits has to start here.
-    pub(super) sure: bool,
-    pub(super) header: Option<(Need, u32)>,
+    pub sure: bool,
+    /// What header it is, and its number.
+    pub header: Option<(Need, u32)>,
     /// The headers that count after this message.
-    pub(super) in_force: InForce,
+    pub in_force: InForce,
     /// The stamp players see, once one has seen it: all see the same.
-    pub(super) seen_at: Option<u32>,
-    pub(super) wire_bytes: u64,
+    pub seen_at: Option<u32>,
+    /// Bytes that it takes in a log, at most.
+    pub wire_bytes: u64,
 }
 
 /// What one publisher sends between publish and unpublish.
 #[derive(Debug)]
-pub(super) struct Publication {
-    pub(super) number: u32,
+pub struct Publication {
+    /// Its index among all.
+    pub number: u32,
     /// Which life of the stream it belongs to; known once it is accepted.
-    pub(super) epoch: Option<u64>,
-    pub(super) entries: Vec<Entry>,
-    pub(super) headers: Vec<(Need, Rc<[u8]>)>,
+    pub epoch: Option<u64>,
+    /// Its messages in order.
+    pub entries: Vec<Entry>,
+    /// Its headers, each once.
+    pub headers: Vec<(Need, Rc<[u8]>)>,
     /// What is added to its times.
-    pub(super) shift: Option<u32>,
+    pub shift: Option<u32>,
     /// Its timestamps step, or its tracks are apart.
-    pub(super) is_unsteady: bool,
+    pub is_unsteady: bool,
     /// When it sent its first picture, its last key frame, and its last picture behind that.
     first_picture: Option<u64>,
     last_key: Option<u64>,
     last_picture: Option<u64>,
     /// Its messages were late, so that pictures may have waited for a key frame.
-    pub(super) was_late: bool,
+    pub was_late: bool,
     /// The last message that anybody got before the next publication.
-    pub(super) closed_at: Option<usize>,
+    pub closed_at: Option<usize>,
     /// The last message that anybody got.
-    pub(super) seen_to: Option<usize>,
+    pub seen_to: Option<usize>,
     /// Whoever sends it still does.
-    pub(super) open: bool,
+    pub open: bool,
 }
 
 /// One stream name.
 #[derive(Debug)]
-pub(super) struct Line {
-    pub(super) name: String,
+pub struct Line {
+    /// With its app.
+    pub name: String,
     /// Accepted publications in order.
-    pub(super) order: Vec<u32>,
+    pub order: Vec<u32>,
 }
 
 /// See the module text.
 #[derive(Debug)]
-pub(super) struct Truth {
-    pub(super) publications: Vec<Publication>,
-    pub(super) lines: Vec<Line>,
+pub struct Truth {
+    /// All of them, in the order in which they were begun.
+    pub publications: Vec<Publication>,
+    /// The streams there are.
+    pub lines: Vec<Line>,
     /// Chunk size of the relay, to know what a message takes in a log.
-    pub(super) chunk_size: usize,
-    pub(super) lag_bytes: u64,
-    pub(super) log_bytes: u64,
-    pub(super) window_ms: u32,
+    pub chunk_size: usize,
+    /// How far a player may be behind, in bytes.
+    pub lag_bytes: u64,
+    /// How much a log keeps, in bytes.
+    pub log_bytes: u64,
+    /// How much a log keeps, in milliseconds.
+    pub window_ms: u32,
+    /// Audio without video for so many milliseconds counts as audio only.
+    pub pictures_gone_ms: u64,
+    /// Pictures without a key frame for so many milliseconds come all the same.
+    pub pictures_wait_ms: u64,
     /// Milliseconds since the world began.
-    pub(super) now: u64,
+    pub now: u64,
     /// Players start at once, with sound if need be.
-    pub(super) starts_at_once: bool,
+    pub starts_at_once: bool,
     /// All encoders have key frames and one steady clock.
-    pub(super) is_plain: bool,
+    pub is_plain: bool,
 }
 
 /// A place in a stream: index among its publications, index among the messages of that one.
-pub(super) type Place = (usize, usize);
+pub type Place = (usize, usize);
 
 /// A message that is about to be sent.
 #[derive(Debug)]
-pub(super) struct Draft {
-    pub(super) kind: u8,
-    pub(super) time: u32,
+pub struct Draft {
+    /// Message type id.
+    pub kind: u8,
+    /// What it is stamped with.
+    pub time: u32,
     /// The first bytes, which say what it is.
-    pub(super) head: Vec<u8>,
+    pub head: Vec<u8>,
     /// Length of the body; head and numbers are left out of bodies shorter than them.
-    pub(super) len: usize,
-    pub(super) header: Option<Need>,
+    pub len: usize,
+    /// Which header it is, if it is one.
+    pub header: Option<Need>,
     /// Sends a header again instead of a new one.
-    pub(super) again: Option<u32>,
-    pub(super) coded: bool,
-    pub(super) key: bool,
+    pub again: Option<u32>,
+    /// Sound or a picture, and no header.
+    pub coded: bool,
+    /// A picture that can be decoded by itself.
+    pub key: bool,
 }
 
 /// Bytes that number a message.
-pub(super) const NUMBER_BYTES: usize = 8;
+pub const NUMBER_BYTES: usize = 8;
 
 /// Set in the number of a header.
 const IS_HEADER: u32 = 1 << 31;
-
-/// Audio without video for so long counts as audio only.
-const PICTURES_GONE_MS: u64 = limits::PICTURES_GONE.as_secs() * 1_000;
-
-/// Pictures without a key frame for so long come all the same.
-const PICTURES_WAIT_MS: u64 = limits::PICTURES_WAIT.as_secs() * 1_000;
 
 /// A publication with less in between is never taken for one without pictures.
 const LATE_MS: u64 = 5_000;
 
 impl Truth {
-    pub(super) fn line(&self, name: &str) -> Option<usize> {
+    /// The stream of this name.
+    pub fn line(&self, name: &str) -> Option<usize> {
         self.lines.iter().position(|line| line.name == name)
     }
 
+    /// The name of a stream, without its app.
+    pub fn key(&self, stream: usize) -> &str {
+        self.lines[stream].name.trim_start_matches("live/")
+    }
+
     /// A publisher is about to ask for a stream.
-    pub(super) fn open(&mut self) -> usize {
+    pub fn open(&mut self) -> usize {
         let number = u32::try_from(self.publications.len()).unwrap();
         self.publications.push(Publication {
             number,
@@ -168,61 +194,80 @@ impl Truth {
     }
 
     /// The publication at index `at` of a stream's order.
-    pub(super) fn at(&self, stream: usize, at: usize) -> &Publication {
+    pub fn at(&self, stream: usize, at: usize) -> &Publication {
         &self.publications[self.lines[stream].order[at] as usize]
     }
 
-    pub(super) fn entry(&self, stream: usize, place: Place) -> &Entry {
+    /// The message at a place.
+    pub fn entry(&self, stream: usize, place: Place) -> &Entry {
         &self.at(stream, place.0).entries[place.1]
     }
 
+    /// The message at a place, which was received like this.
+    ///
+    /// # Errors
+    /// It was not sent like this, or not at all.
+    pub fn sent(
+        &self,
+        stream: usize,
+        place: Place,
+        message: &Message<'_>,
+    ) -> Result<&Entry, &'static str> {
+        let entry = self.at(stream, place.0).entries.get(place.1);
+        let entry = entry.ok_or("a message that was not sent yet")?;
+        match entry.is(message.header.kind, &message.payload) {
+            true => Ok(entry),
+            false => Err("a message that was changed on the way"),
+        }
+    }
+
     /// Writes `draft` down as the next message of a publication; its body.
-    pub(super) fn add(&mut self, publication: usize, draft: &Draft) -> Rc<[u8]> {
+    pub fn add(&mut self, publication: usize, draft: &Draft) -> Rc<[u8]> {
         let (chunk_size, now) = (self.chunk_size, self.now);
         self.publications[publication].add(draft, chunk_size, now)
     }
 
     /// Whether a player may start at `entry` as far as anybody can tell now.
-    pub(super) fn may_start(&self, entry: &Entry) -> bool {
+    pub fn may_start(&self, entry: &Entry) -> bool {
         let is_past = |since: u64, wait: u64| self.now >= since + wait;
         entry.sync
             || entry
                 .inter
-                .is_some_and(|since| is_past(since, PICTURES_WAIT_MS))
+                .is_some_and(|since| is_past(since, self.pictures_wait_ms))
             || entry
                 .after_picture
-                .is_some_and(|since| is_past(since, PICTURES_GONE_MS))
+                .is_some_and(|since| is_past(since, self.pictures_gone_ms))
     }
 
     /// The machine stood still: what was sent may have come late, also of those who have gone.
-    pub(super) fn leap(&mut self) {
+    pub fn leap(&mut self) {
         self.publications
             .iter_mut()
             .for_each(Publication::note_late);
     }
 
     /// The network has kept some of a publication back since `since`.
-    pub(super) fn note_kept_back(&mut self, publication: usize, since: u64) {
+    pub fn note_kept_back(&mut self, publication: usize, since: u64) {
         if self.now > since + LATE_MS {
             self.publications[publication].note_late();
         }
     }
 
     /// Whether pictures of a stream may have waited for another key frame, which nobody can tell.
-    pub(super) fn was_late(&self, stream: usize) -> bool {
+    pub fn was_late(&self, stream: usize) -> bool {
         let mut order = self.lines[stream].order.iter();
         order.any(|number| self.publications[*number as usize].was_late)
     }
 
     /// Whether what a player sees of a stream does not follow from the timestamps alone.
-    pub(super) fn is_unsteady(&self, stream: usize) -> bool {
+    pub fn is_unsteady(&self, stream: usize) -> bool {
         let mut order = self.lines[stream].order.iter();
         order.any(|number| self.publications[*number as usize].is_unsteady)
     }
 
     /// Which message of `stream` has this payload by its own account: place in the order, and
     /// its number.
-    pub(super) fn identify(&self, stream: usize, kind: u8, body: &[u8]) -> Option<(usize, u32)> {
+    pub fn identify(&self, stream: usize, kind: u8, body: &[u8]) -> Option<(usize, u32)> {
         let at = match kind {
             kind::VIDEO if body.first()? & 0x8F == 0x86 => 7,
             kind::VIDEO => 5,
@@ -238,7 +283,7 @@ impl Truth {
     }
 
     /// Whether a log reaches back to the message at `time` for certain.
-    pub(super) fn keeps(&self, stream: usize, time: u32) -> bool {
+    pub fn keeps(&self, stream: usize, time: u32) -> bool {
         let order = 0..self.lines[stream].order.len();
         let mut entries = order.flat_map(|at| {
             let entries = self.at(stream, at).entries.iter().enumerate();
@@ -254,7 +299,7 @@ impl Truth {
     }
 
     /// Bytes that a log has behind `place`, at most.
-    pub(super) fn bytes_behind(&self, stream: usize, place: Place) -> u64 {
+    pub fn bytes_behind(&self, stream: usize, place: Place) -> u64 {
         let order = &self.lines[stream].order;
         (place.0..order.len())
             .map(|at| {
@@ -263,6 +308,18 @@ impl Truth {
                 entries.map(|entry| entry.wire_bytes).sum::<u64>()
             })
             .sum()
+    }
+}
+
+impl Entry {
+    /// Whether a message of this type with this payload is this one.
+    pub fn is(&self, message_kind: u8, payload: &Payload<'_>) -> bool {
+        self.kind == message_kind && is_same(payload, &self.body)
+    }
+
+    /// Whether it is a picture, and no header.
+    pub fn is_picture(&self) -> bool {
+        self.kind == kind::VIDEO && self.coded
     }
 }
 
@@ -275,12 +332,13 @@ impl Publication {
         }
     }
 
-    pub(super) fn in_force(&self) -> InForce {
+    /// The headers that count after all it has sent.
+    pub fn in_force(&self) -> InForce {
         self.entries.last().map_or([None; 4], |last| last.in_force)
     }
 
     /// Index among [`headers`](Self::headers) of the one that a number names.
-    pub(super) fn header_index(tag: u32) -> Option<usize> {
+    pub fn header_index(tag: u32) -> Option<usize> {
         (tag & IS_HEADER != 0).then_some((tag & !IS_HEADER) as usize)
     }
 
@@ -331,7 +389,7 @@ impl Publication {
             // The long form of a time takes four bytes more in every chunk; a bound is enough.
             timestamp: Timestamp(u32::MAX),
             kind: draft.kind,
-            msid: MSID,
+            msid: 1,
             len: body.len(),
         };
         self.entries.push(Entry {
@@ -371,7 +429,7 @@ impl Publication {
 }
 
 /// Whether a payload has these bytes.
-pub(super) fn is_same(payload: &Payload<'_>, body: &[u8]) -> bool {
+pub fn is_same(payload: &Payload<'_>, body: &[u8]) -> bool {
     let mut rest = body;
     payload.len() == body.len()
         && payload
