@@ -22,8 +22,7 @@ use tailwater::config::{Config, Pace};
 use tailwater::limits;
 use tailwater::net::transport::Transport;
 use tailwater::rtmp::control::Control;
-use tailwater::rtmp::message::{MessageHeader, Payload, Timestamp, kind};
-use tailwater::rtmp::writer::write_message;
+use tailwater::rtmp::message::kind;
 use tailwater::worker::core::Core;
 use tailwater::worker::ids::{ConnId, WorkerId};
 use tailwater::worker::mail::Mail;
@@ -94,26 +93,19 @@ fn opening(command: &str, name: &str) -> Vec<u8> {
 /// One tick of a 600 kbit/s stream: a picture, and one or two messages of sound.
 fn tick(number: u32) -> Vec<u8> {
     let mut wire = Vec::new();
-    let mut put = |message_kind: u8, csid: u32, time: u32, body: &[u8]| {
-        let header = MessageHeader {
-            csid,
-            timestamp: Timestamp(time),
-            kind: message_kind,
-            msid: 1,
-            len: body.len(),
-        };
-        write_message(&mut wire, &header, &Payload::from_slice(body), 4_096);
+    let mut put = |message_kind: u8, time: u32, body: &[u8]| {
+        script::encode(&mut wire, (message_kind, time, 1), body, 4_096);
     };
     let time = number * TICK_MS;
     let key = number.is_multiple_of(50);
     let (first, len) = if key { (0x17, 12_000) } else { (0x27, 2_400) };
     let mut picture = vec![0; len];
     picture[..2].copy_from_slice(&[first, 1]);
-    put(kind::VIDEO, 6, time, &picture);
+    put(kind::VIDEO, time, &picture);
     for sound in 0..1 + number % 2 {
         let mut body = [0; 190];
         body[..2].copy_from_slice(&[0xAF, 1]);
-        put(kind::AUDIO, 4, time + sound * 20, &body);
+        put(kind::AUDIO, time + sound * 20, &body);
     }
     wire
 }

@@ -22,8 +22,7 @@ use tailwater::config::{Config, Pace};
 use tailwater::limits;
 use tailwater::rtmp::command::write_command;
 use tailwater::rtmp::media::Codec;
-use tailwater::rtmp::message::{MessageHeader, Payload, Timestamp, kind};
-use tailwater::rtmp::writer::write_message;
+use tailwater::rtmp::message::kind;
 use tailwater::worker::core::Core;
 use tailwater::worker::ids::{ConnId, WorkerId};
 use tailwater::worker::mail::Mail;
@@ -227,14 +226,7 @@ fn column<'a>(body: &'a Value, list: &str, field: &str) -> Vec<&'a Value> {
 /// A message of a publisher in chunks of 128 bytes.
 fn message(kind: u8, time: u32, body: &[u8]) -> Vec<u8> {
     let mut wire = Vec::new();
-    let header = MessageHeader {
-        csid: 6,
-        timestamp: Timestamp(time),
-        len: body.len(),
-        kind,
-        msid: 1,
-    };
-    write_message(&mut wire, &header, &Payload::from_slice(body), 128);
+    script::encode(&mut wire, (kind, time, 1), body, 128);
     wire
 }
 

@@ -23,8 +23,7 @@ use tailwater::net::socket::Socket;
 use tailwater::net::tls::ServerTls;
 use tailwater::net::transport::Transport;
 use tailwater::rtmp::control::Control;
-use tailwater::rtmp::message::{MessageHeader, Payload, Timestamp, kind};
-use tailwater::rtmp::writer::write_message;
+use tailwater::rtmp::message::kind;
 use tailwater::worker::core::Core;
 use tailwater::worker::ids::WorkerId;
 use tailwater::worker::shared::Shared;
@@ -160,16 +159,9 @@ impl Transport for Given {
 fn video(len: usize, missing: usize) -> Vec<u8> {
     let mut wire = Vec::new();
     Control::SetChunkSize(65_536).encode(&mut wire);
-    let header = MessageHeader {
-        csid: 6,
-        timestamp: Timestamp(0),
-        kind: kind::VIDEO,
-        msid: 1,
-        len,
-    };
     let mut body = vec![0; len];
     body[..2].copy_from_slice(&[0x17, 1]);
-    write_message(&mut wire, &header, &Payload::from_slice(&body), 65_536);
+    script::encode(&mut wire, (kind::VIDEO, 0, 1), &body, 65_536);
     wire.truncate(wire.len() - missing);
     wire
 }

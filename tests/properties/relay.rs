@@ -6,14 +6,13 @@ use std::time::Duration;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tailwater::config::{Config, Pace};
-use tailwater::rtmp::message::{MessageHeader, Payload, Timestamp, kind};
-use tailwater::rtmp::writer::write_message;
+use tailwater::rtmp::message::kind;
 use tailwater::worker::ids::ConnId;
 
 use super::cases;
 use super::scripts::client_bytes;
 use super::worker::{Ending, Pipe, Worker};
-use tailwater_testkit::script::opening;
+use tailwater_testkit::script::{self, opening};
 
 /// A worker and who is connected to it.
 struct World {
@@ -68,21 +67,14 @@ impl World {
 /// A picture and a sound; every fifth picture is a key frame.
 fn tick(number: u32) -> Vec<u8> {
     let mut wire = Vec::new();
-    let mut put = |message_kind: u8, csid: u32, body: &[u8]| {
-        let header = MessageHeader {
-            csid,
-            timestamp: Timestamp(number * 40),
-            kind: message_kind,
-            msid: 1,
-            len: body.len(),
-        };
-        write_message(&mut wire, &header, &Payload::from_slice(body), 128);
+    let mut put = |message_kind: u8, body: &[u8]| {
+        script::encode(&mut wire, (message_kind, number * 40, 1), body, 128);
     };
     let first = if number.is_multiple_of(5) { 0x17 } else { 0x27 };
     let mut picture = vec![number.to_le_bytes()[0]; 700];
     picture[..5].copy_from_slice(&[first, 1, 0, 0, 0]);
-    put(kind::VIDEO, 6, &picture);
-    put(kind::AUDIO, 4, &[0xAF, 1, number.to_le_bytes()[0]]);
+    put(kind::VIDEO, &picture);
+    put(kind::AUDIO, &[0xAF, 1, number.to_le_bytes()[0]]);
     wire
 }
 

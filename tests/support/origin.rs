@@ -16,9 +16,9 @@ use std::time::Duration;
 use super::pause;
 use super::wire::{Key, Media};
 use tailwater::rtmp::command::{Status, write_command};
-use tailwater::rtmp::message::{MessageHeader, Payload, Timestamp, kind};
+use tailwater::rtmp::message::kind;
 use tailwater::rtmp::server::{Event, Request, ServerSession, WireSettings};
-use tailwater::rtmp::writer::write_message;
+use tailwater_testkit::script;
 
 /// What it does once it is connected to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -283,15 +283,7 @@ impl Shared {
 fn send_picture(out: &mut Vec<u8>, msid: u32) {
     let picture = Media::picture(Key::Yes, 0, 1, 1_000);
     for media in [Media::avc_header(0), picture] {
-        let header = MessageHeader {
-            csid: 6,
-            timestamp: Timestamp(0),
-            kind: media.kind,
-            msid,
-            len: media.payload.len(),
-        };
-        let payload = Payload::from_slice(&media.payload);
-        write_message(out, &header, &payload, 4_096);
+        script::encode(out, (media.kind, 0, msid), &media.payload, CHUNK_SIZE);
     }
 }
 
@@ -305,14 +297,7 @@ fn flood(out: &mut Vec<u8>, msid: u32) {
             let mut body = first.to_vec();
             body.resize(60_000, 7);
             body.extend_from_slice(&number.to_be_bytes());
-            let header = MessageHeader {
-                csid: 6,
-                timestamp: Timestamp(number),
-                kind: message_kind,
-                msid,
-                len: body.len(),
-            };
-            write_message(out, &header, &Payload::from_slice(&body), 4_096);
+            script::encode(out, (message_kind, number, msid), &body, CHUNK_SIZE);
         }
     }
 }
@@ -376,15 +361,8 @@ pub(crate) fn redirect(to: &str, answers_connect: bool) -> Vec<u8> {
 pub(crate) fn chunks(messages: &[Media]) -> Vec<u8> {
     let mut out = Vec::new();
     for media in messages {
-        let header = MessageHeader {
-            csid: 6,
-            timestamp: Timestamp(media.time),
-            kind: media.kind,
-            msid: 1,
-            len: media.payload.len(),
-        };
-        let payload = Payload::from_slice(&media.payload);
-        write_message(&mut out, &header, &payload, CHUNK_SIZE);
+        let message = (media.kind, media.time, 1);
+        script::encode(&mut out, message, &media.payload, CHUNK_SIZE);
     }
     out
 }

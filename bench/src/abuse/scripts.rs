@@ -14,9 +14,8 @@ use std::time::Duration;
 use tailwater::rtmp::amf0::Encoder;
 use tailwater::rtmp::command::write_command;
 use tailwater::rtmp::control::{Control, UserControl};
-use tailwater::rtmp::message::{MessageHeader, Payload, Timestamp, kind};
-use tailwater::rtmp::writer::write_message;
-use tailwater_testkit::commands;
+use tailwater::rtmp::message::kind;
+use tailwater_testkit::{commands, script};
 
 /// One way to be a nuisance.
 pub struct Kind {
@@ -483,14 +482,7 @@ fn command(out: &mut Vec<u8>, msid: u32, body: impl FnOnce(&mut Encoder<'_>)) {
 }
 
 fn message(out: &mut Vec<u8>, message_kind: u8, msid: u32, body: &[u8]) {
-    let header = MessageHeader {
-        csid: 5,
-        timestamp: Timestamp(0),
-        kind: message_kind,
-        msid,
-        len: body.len(),
-    };
-    write_message(out, &header, &Payload::from_slice(body), CHUNK_BYTES);
+    script::encode(out, (message_kind, 0, msid), body, CHUNK_BYTES);
 }
 
 /// The header of type 0 of a message that has `len` bytes; `csid` is 64 or more.

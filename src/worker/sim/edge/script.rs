@@ -4,14 +4,15 @@
 
 use std::time::Duration;
 
+use tailwater_testkit::script::encode;
+
 use super::super::truth::{Draft, NUMBER_BYTES, Need, Truth};
 use crate::edge::hops::RELAY_KEY;
 use crate::rtmp::amf0::Encoder as Amf;
 use crate::rtmp::command::Status;
 use crate::rtmp::control::UserControl;
-use crate::rtmp::message::{MessageHeader, Payload, Timestamp, kind};
+use crate::rtmp::message::kind;
 use crate::rtmp::server::{Request, ServerSession, WireSettings};
-use crate::rtmp::writer::write_message;
 
 /// What an origin does with whoever plays there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -227,7 +228,7 @@ impl Actor {
             Script::Headers => {
                 let [.., high, low] = self.next.as_secs().to_be_bytes();
                 let body = [0x17, 0, 0, 0, 0, high, low];
-                send(session, (kind::VIDEO, 6, msid), 0, &body);
+                send(session, (kind::VIDEO, msid), 0, &body);
             }
             Script::Begins => session.send_user_control(UserControl::StreamBegin(msid)),
             Script::Statuses => status(session, msid, |amf| {
@@ -239,7 +240,7 @@ impl Actor {
                 let now = self.next.as_secs_f64();
                 amf.string("onMetaData").begin_object();
                 amf.number_property("width", now).end_object();
-                send(session, (kind::DATA, 5, msid), 0, &body);
+                send(session, (kind::DATA, msid), 0, &body);
             }
             Script::Stops | Script::Pings => session.send_user_control(UserControl::PingRequest(1)),
             _ => {}
@@ -327,12 +328,7 @@ impl Reel {
             key: is_key,
         };
         let body = truth.add(publication, &draft);
-        let csid = match media {
-            kind::AUDIO => 4,
-            kind::VIDEO => 6,
-            _ => 5,
-        };
-        send(session, (media, csid, msid), self.time, &body);
+        send(session, (media, msid), self.time, &body);
         self.sent += 1;
         if frame.is_some() {
             self.time += u32::try_from(FRAME.as_millis()).unwrap();
@@ -340,17 +336,9 @@ impl Reel {
     }
 }
 
-fn send(session: &mut ServerSession, (kind, csid, msid): (u8, u32, u32), time: u32, body: &[u8]) {
-    let header = MessageHeader {
-        csid,
-        timestamp: Timestamp(time),
-        kind,
-        msid,
-        len: body.len(),
-    };
+fn send(session: &mut ServerSession, (kind, msid): (u8, u32), time: u32, body: &[u8]) {
     let chunk_size = session.out_chunk_size();
-    let payload = Payload::from_slice(body);
-    write_message(session.out().writer(), &header, &payload, chunk_size);
+    encode(session.out().writer(), (kind, time, msid), body, chunk_size);
 }
 
 fn status(session: &mut ServerSession, msid: u32, info: impl FnOnce(&mut Amf<'_>)) {
@@ -359,7 +347,7 @@ fn status(session: &mut ServerSession, msid: u32, info: impl FnOnce(&mut Amf<'_>
     amf.string("onStatus").number(0.0).null().begin_object();
     info(amf);
     amf.end_object();
-    send(session, (kind::COMMAND, 3, msid), 0, &body);
+    send(session, (kind::COMMAND, msid), 0, &body);
 }
 
 /// Refuses connect (`msid` is 0) or play with a redirect.
@@ -379,5 +367,5 @@ fn refuse(session: &mut ServerSession, msid: u32, to: &str) {
     amf.string_property("redirect", to)
         .end_object()
         .end_object();
-    send(session, (kind::COMMAND, 3, msid), 0, &body);
+    send(session, (kind::COMMAND, msid), 0, &body);
 }
