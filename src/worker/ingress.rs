@@ -20,7 +20,6 @@ use super::core::Core;
 use super::flow::Flow;
 use super::ids::{ConnId, WorkerId};
 use super::session::Incoming;
-use super::table::Publication;
 use crate::limits;
 use crate::net::ring::Ring;
 use crate::net::transport::Transport;
