@@ -11,8 +11,9 @@
 //!
 //! A step lets clients act, moves some bytes and letters, and lets some of those workers take a
 //! turn that have a reason to; then what a worker keeps is checked against itself, and nothing
-//! may be left lying with nobody to come back to it. Truth and judges are those of `testkit`. In some worlds letters are lost and workers
-//! panic half-way; in all some wake-ups are, and the clock leaps.
+//! may be left lying with nobody to come back to it. In some worlds letters are lost and workers
+//! panic half-way; in all some wake-ups are, and the clock leaps. Truth and judges are those of
+//! `testkit`.
 //!
 //! `TAILWATER_SIM_SEED=N` replays one seed with a trace, `TAILWATER_SIM_STEPS=N` ends it there,
 //! `TAILWATER_SIM_SEEDS=N` tries so many, from `TAILWATER_SIM_FIRST=N` on.
