@@ -342,6 +342,9 @@ impl Intake {
             kind::VIDEO => &mut self.video_codecs,
             _ => &mut self.audio_codecs,
         };
+        if seen.tracks == TrackSet::DEFAULT && known.has_first(codec) {
+            return;
+        }
         let mut changed = TrackSet::default();
         let mut note = |track, codec| {
             if known.set(track, codec) {
@@ -401,6 +404,11 @@ impl Intake {
 struct TrackCodecs(SmallVec<[(u8, Codec); 1]>);
 
 impl TrackCodecs {
+    /// Whether the track that came first is track 0, and has this codec.
+    fn has_first(&self, codec: Codec) -> bool {
+        self.0.first() == Some(&(0, codec))
+    }
+
     /// Writes down the codec of a track; whether it had another one before.
     fn set(&mut self, track: u8, codec: Codec) -> bool {
         match self.0.iter_mut().find(|(known, _)| *known == track) {

@@ -143,7 +143,7 @@ pub struct StreamLog {
     last_timestamp: Option<Timestamp>,
     newest_sync: Option<NewestSync>,
     /// Tracks of which pictures have come from this publisher.
-    tracks: TrackSet,
+    tracks: Option<Box<TrackSet>>,
     /// No player may start before the next message: the publisher is away.
     is_closed: bool,
     /// The time as it was told last.
@@ -185,7 +185,7 @@ impl StreamLog {
             syncs: SyncPoints::default(),
             last_timestamp: None,
             newest_sync: None,
-            tracks: TrackSet::default(),
+            tracks: None,
             is_closed: false,
             now: Duration::ZERO,
             trimmed: 0,
@@ -331,14 +331,15 @@ impl StreamLog {
     /// The publisher is away: no player starts before the next message.
     pub fn close_starts(&mut self) {
         self.newest_sync = None;
-        self.tracks = TrackSet::default();
+        self.tracks = None;
         self.is_closed = true;
     }
 
     /// The tracks of its pictures, where there are others than track 0.
     pub fn tracks(&self) -> Option<&TrackSet> {
-        let others = self.tracks.without(&TrackSet::DEFAULT);
-        (!others.is_empty()).then_some(&self.tracks)
+        let tracks = self.tracks.as_deref()?;
+        let others = tracks.without(&TrackSet::DEFAULT);
+        (!others.is_empty()).then_some(tracks)
     }
 
     /// Players start here as they do in `source`, of which this log is made.
@@ -347,7 +348,7 @@ impl StreamLog {
             self.newest_sync = None;
         }
         self.is_closed = source.is_closed;
-        self.tracks = source.tracks;
+        self.tracks.clone_from(&source.tracks);
         self.last_timestamp = source.last_timestamp;
     }
 
@@ -459,7 +460,7 @@ impl StreamLog {
         self.last_timestamp = Some(frame.timestamp);
         self.is_closed = false;
         if frame.picture != Picture::Other {
-            self.tracks.insert(frame.track);
+            self.tracks.get_or_insert_default().insert(frame.track);
         }
         self.frames.push_back(frame);
         if frame.sync {

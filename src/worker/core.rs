@@ -49,7 +49,9 @@ pub struct Core<S> {
     pub(super) shared: Arc<Shared<S>>,
     pub(super) settings: Settings,
     pub(super) now: Instant,
-    /// When the relay began.
+    /// The same since the relay began, ...
+    uptime: Duration,
+    /// ... which was then.
     born: Instant,
     pub(super) conns: Connections<S>,
     pub(super) streams: Streams,
@@ -90,13 +92,15 @@ impl<S: Transport> Core<S> {
     /// Worker `worker` of those that share `shared`. `seed` fills handshakes.
     pub fn new(worker: WorkerId, shared: Arc<Shared<S>>, seed: u64, now: Instant) -> Self {
         let config = &shared.config;
+        let born = *shared.born.get_or_init(|| now);
         let notes = Notes::new(shared.mailboxes.len(), now);
         Self {
             worker,
             targets: vec![TargetGauges::default(); config.push.len()].into(),
             pacer: Pacer::new(config, now),
             settings: Settings::of(config),
-            born: *shared.born.get_or_init(|| now),
+            uptime: now.saturating_duration_since(born),
+            born,
             shared,
             now,
             conns: Connections::default(),
@@ -127,11 +131,12 @@ impl<S: Transport> Core<S> {
     /// The clock of this turn.
     pub fn set_now(&mut self, now: Instant) {
         self.now = now;
+        self.uptime = now.saturating_duration_since(self.born);
     }
 
     /// The time of this turn since the relay began.
     pub(super) fn uptime(&self) -> Duration {
-        self.now.saturating_duration_since(self.born)
+        self.uptime
     }
 
     /// Another number that nobody has to be able to predict.

@@ -96,6 +96,11 @@ impl Handshakes {
         self.due
     }
 
+    /// Whether there are any.
+    pub(super) fn are_waiting(&self) -> bool {
+        !self.order.is_empty()
+    }
+
     /// Whether some may go on at once.
     pub(super) fn are_due(&self) -> bool {
         !self.order.is_empty() && self.due.is_none()

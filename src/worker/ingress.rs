@@ -107,42 +107,36 @@ impl<S: Transport> Core<S> {
     /// What knows no clock is told the time, once for all that is read now.
     fn tell_time(&mut self, key: ConnId) {
         let uptime = self.uptime();
-        let conn = &mut self.conns[key];
-        conn.session.set_now(uptime);
-        for at in 0..self.streams.publications(key).len() {
-            let index = self.streams.publications(key)[at].stream;
+        self.conns[key].session.set_now(uptime);
+        if let Some(index) = self.streams.published_by(key) {
             self.streams[index].intake.set_now(uptime);
         }
     }
 
-    /// What a publisher has sent is counted, for each of its streams; a reason to close it when it
-    /// was too much.
+    /// What a publisher has sent is counted; a reason to close it when it was too much.
     fn check_publisher(&mut self, key: ConnId) -> Option<CloseReason> {
-        if let Some(reason) = self.count_unkept(key) {
-            return Some(reason);
-        }
         if self.conns[key].errand().is_some() {
             self.note_steps(key);
         }
-        for at in 0..self.streams.publications(key).len() {
-            let index = self.streams.publications(key)[at].stream;
-            let stream = &self.streams[index];
-            if let Some(pull) = &stream.pull {
-                if stream.publisher() != Some(key) {
-                    if let Err(reason) = self.pull_is_live(key, index) {
-                        return Some(reason);
-                    }
-                } else if pull.dark_since.is_some() && stream.meter.last_media == self.now {
-                    self.pull_resumed(index);
+        let index = self.streams.published_by(key)?;
+        let stream = &mut self.streams[index];
+        let unkept = stream.intake.take_unkept();
+        let most = self.settings.bitrate_bytes();
+        let is_exceeded = stream.meter.is_exceeded(self.now, most);
+        if let Some(pull) = &stream.pull {
+            if stream.publisher() != Some(key) {
+                if let Err(reason) = self.pull_is_live(key, index) {
+                    return Some(reason);
                 }
-            }
-            let meter = &mut self.streams[index].meter;
-            if meter.is_exceeded(self.now, self.settings.bitrate_bytes()) {
-                self.refuse_publications(key, "more bits a second than are taken here");
-                return Some(CloseReason::Bitrate);
+            } else if pull.dark_since.is_some() && stream.meter.last_media == self.now {
+                self.pull_resumed(index);
             }
         }
-        None
+        if is_exceeded {
+            self.refuse_publications(key, "more bits a second than are taken here");
+            return Some(CloseReason::Bitrate);
+        }
+        self.count_unkept(key, unkept)
     }
 
     /// Tells a publisher that none of its publishes goes on.
@@ -156,12 +150,7 @@ impl<S: Transport> Core<S> {
 
     /// Headers of a publisher that came too fast to be kept count as odd; a reason to close it
     /// when there were too many.
-    fn count_unkept(&mut self, key: ConnId) -> Option<CloseReason> {
-        let mut unkept = 0;
-        for at in 0..self.streams.publications(key).len() {
-            let index = self.streams.publications(key)[at].stream;
-            unkept += self.streams[index].intake.take_unkept();
-        }
+    fn count_unkept(&mut self, key: ConnId, unkept: u64) -> Option<CloseReason> {
         if unkept == 0 {
             return None;
         }
@@ -171,6 +160,11 @@ impl<S: Transport> Core<S> {
             .count_glitches(unkept)
             .err()
             .map(CloseReason::Protocol)
+    }
+
+    fn take_unkept(&mut self, key: ConnId) -> u64 {
+        let published = self.streams.published_by(key);
+        published.map_or(0, |index| self.streams[index].intake.take_unkept())
     }
 
     /// What may be parsed for connection `key` in this turn. Those that bring no media share what
@@ -251,11 +245,14 @@ impl<S: Transport> Core<S> {
 
     /// Parses the ring; it is empty afterwards unless the quota ran out.
     fn parse(&mut self, key: ConnId, ring: &mut Ring, quota: &mut Quota) -> Flow {
-        while (!ring.is_empty() || self.conns[key].session.has_more()) && quota.is_left() {
+        while quota.is_left() {
+            let conn = &self.conns[key];
+            if ring.is_empty() && !conn.session.has_more() {
+                break;
+            }
+            let has_errand = conn.errand().is_some();
             let input = quota.part_of(ring.front());
-            let mut at = 0;
-            let mut flow = Flow::Continue;
-            let has_errand = self.conns[key].errand().is_some();
+            let (mut at, mut flow) = (0, Flow::Continue);
             while flow == Flow::Continue && quota.messages > 0 {
                 quota.messages -= 1;
                 let conn = &mut self.conns[key];
@@ -282,22 +279,18 @@ impl<S: Transport> Core<S> {
                             stream.meter.has_media = true;
                         }
                         stream.meter.count(message.payload.len());
-                        stream.intake.take(
-                            &mut stream.log,
-                            &mut self.blocks,
-                            &mut self.scratch,
-                            &message,
-                        );
-                        let work = self.pacer.work();
-                        work.messages += 1;
-                        work.fanned_out += stream.players.len() as u64;
+                        let (log, blocks) = (&mut stream.log, &mut self.blocks);
+                        let scratch = &mut self.scratch;
+                        stream.intake.take(log, blocks, scratch, &message);
+                        self.pacer.count_message(stream.players.len());
                         self.gauges.messages_in += 1;
                         self.mark_dirty(index);
                     }
                     Ok(Some(Incoming::Request(request))) => {
                         quota.messages = quota.messages.saturating_sub(limits::REQUEST_MESSAGES);
                         // Before it ends a publish, which then nobody answers for.
-                        flow = match self.count_unkept(key) {
+                        let unkept = self.take_unkept(key);
+                        flow = match self.count_unkept(key, unkept) {
                             Some(reason) => Flow::Close(reason),
                             None => self.request(key, request),
                         };
@@ -310,18 +303,25 @@ impl<S: Transport> Core<S> {
                     Err(reason) => flow = Flow::Close(reason),
                 }
             }
-            let layer = self.conns[key].session.rtmp_mut();
-            let ended = layer.map(|layer| layer.end_input(input, at));
+            let ended = self.end_input(key, input, at);
             ring.consume(at);
             quota.bytes -= at;
-            if let (Flow::Continue, Some(Err(error))) = (&flow, ended) {
-                flow = Flow::Close(CloseReason::Protocol(error));
+            if let (Flow::Continue, Err(reason)) = (&flow, ended) {
+                flow = Flow::Close(reason);
             }
             if flow != Flow::Continue {
                 return flow;
             }
         }
         Flow::Continue
+    }
+
+    /// So much of the input was parsed; what is incomplete is kept by the session.
+    fn end_input(&mut self, key: ConnId, input: &[u8], count: usize) -> Result<(), CloseReason> {
+        match self.conns[key].session.rtmp_mut() {
+            Some(layer) => layer.end_input(input, count).map_err(CloseReason::Protocol),
+            None => Ok(()),
+        }
     }
 
     /// Reads and drops what a closing connection still sends: data left unread would make the

@@ -109,6 +109,12 @@ impl Pacer {
         self.pace
     }
 
+    /// A message has come of a stream with so many players.
+    pub(super) fn count_message(&mut self, players: usize) {
+        self.work.messages += 1;
+        self.work.fanned_out += players as u64;
+    }
+
     /// What is done is written down here.
     pub fn work(&mut self) -> &mut Work {
         &mut self.work

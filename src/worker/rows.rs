@@ -93,7 +93,7 @@ impl<S: Transport> Core<S> {
             owned: is_told_here(stream).then(|| self.owned(stream)),
             gauges: StreamGauges {
                 bytes_out: tally.bytes_out,
-                out_bps: tally.rates.out_bps,
+                out_bps: tally.rates().1,
                 players,
                 waiting,
                 http_players,
@@ -126,7 +126,7 @@ impl<S: Transport> Core<S> {
                 .map_or_else(Picture::default, |headers| headers.picture()),
             gauges: OwnedGauges {
                 bytes_in: stream.log.end(),
-                in_bps: stream.tally.rates.in_bps,
+                in_bps: stream.tally.rates().0,
                 messages_in: counted.messages,
                 video_frames: counted.video_frames,
                 audio_frames: counted.audio_frames,

@@ -171,7 +171,7 @@ impl Meter {
 }
 
 /// What is counted of a stream on this worker, for those who look.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Tally {
     /// When this life of it began.
     pub(super) began: Instant,
@@ -185,14 +185,17 @@ pub(super) struct Tally {
     pub(super) skipped_bytes: u64,
     /// When players were written to last.
     pub(super) last_round: Option<Instant>,
-    pub(super) rates: Rates,
+    /// What had come of it when that was looked at first: headers, as a rule, ...
+    bytes_at_first: Option<u64>,
+    /// ... and nothing else if this is `None`.
+    rates: Option<Box<Rates>>,
 }
 
 /// Bits a second of a stream, and what they are worked out from.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Rates {
-    pub(super) in_bps: u64,
-    pub(super) out_bps: u64,
+struct Rates {
+    in_bps: u64,
+    out_bps: u64,
     /// When they were worked out, ...
     at: Instant,
     /// ... and the totals then.
@@ -209,19 +212,33 @@ impl Tally {
             skips: 0,
             skipped_bytes: 0,
             last_round: None,
-            rates: Rates {
-                in_bps: 0,
-                out_bps: 0,
-                at: now,
-                bytes_in: 0,
-                bytes_out: 0,
-            },
+            bytes_at_first: None,
+            rates: None,
         }
+    }
+
+    /// Bits a second that come of it and go to its players.
+    pub(super) fn rates(&self) -> (u64, u64) {
+        let rates = self.rates.as_deref();
+        rates.map_or((0, 0), |rates| (rates.in_bps, rates.out_bps))
     }
 
     /// Works out the rates since the last call, with `bytes_in` published so far.
     pub(super) fn measure(&mut self, now: Instant, bytes_in: u64) {
-        let rates = &mut self.rates;
+        let before = *self.bytes_at_first.get_or_insert(bytes_in);
+        if self.rates.is_none() && before == bytes_in && self.bytes_out == 0 {
+            return;
+        }
+        let at = now.checked_sub(limits::HOUSEKEEPING_EVERY);
+        let rates = self.rates.get_or_insert_with(|| {
+            Box::new(Rates {
+                in_bps: 0,
+                out_bps: 0,
+                at: at.unwrap_or(self.began),
+                bytes_in: before,
+                bytes_out: 0,
+            })
+        });
         let elapsed = now.saturating_duration_since(rates.at).as_millis();
         let bps = |bytes: u64| {
             let bits = u128::from(bytes) * 8_000;

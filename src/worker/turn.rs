@@ -42,10 +42,11 @@ impl<S: Transport> Core<S> {
         self.egress();
         let written = clock.now();
         self.serve_woken();
+        let (reading, writing) = (read - begun, written - read);
         let work = self.pacer.work();
-        work.ingress += read - begun;
-        work.egress += written - read;
-        self.count_turn(read - begun, written - read);
+        work.ingress += reading;
+        work.egress += writing;
+        self.count_turn(reading, writing);
         self.expire();
         let (publishers, players) = self.census();
         self.pacer.review(written, players, publishers);
@@ -57,6 +58,9 @@ impl<S: Transport> Core<S> {
 
     /// Goes on with handshakes, for as long as a turn has for them.
     fn shake_hands_in_time(&mut self, clock: &mut impl Clock) {
+        if !self.handshakes.are_waiting() {
+            return;
+        }
         let until = clock.now() + limits::HANDSHAKE_TURN;
         while self.shake_hands() && clock.now() < until {}
     }

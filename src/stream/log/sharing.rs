@@ -21,7 +21,7 @@ pub struct Snapshot {
     frames: Vec<Frame>,
     headers: Vec<(u64, Arc<Headers>)>,
     last_timestamp: Option<Timestamp>,
-    tracks: TrackSet,
+    tracks: Option<Box<TrackSet>>,
     is_closed: bool,
 }
 
@@ -109,7 +109,7 @@ impl StreamLog {
                 .map(|set| (set.from, set.headers.clone()))
                 .collect(),
             last_timestamp: self.last_timestamp,
-            tracks: self.tracks,
+            tracks: self.tracks.clone(),
             is_closed: self.is_closed,
         }
     }

@@ -13,8 +13,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use smallvec::SmallVec;
-
 use super::{Player, Source, Stream};
 use crate::stream::log::LogLimits;
 use crate::worker::collections::Table;
@@ -45,21 +43,21 @@ pub(in crate::worker) struct Play {
 struct Roles {
     /// Whose they are: a slot is used again.
     conn: ConnId,
-    plays: SmallVec<[Play; 1]>,
-    publications: SmallVec<[Publication; 1]>,
+    plays: Vec<Play>,
+    publication: Option<Publication>,
 }
 
 impl Roles {
     fn of(conn: ConnId) -> Self {
         Self {
             conn,
-            plays: SmallVec::new(),
-            publications: SmallVec::new(),
+            plays: Vec::new(),
+            publication: None,
         }
     }
 
     fn is_empty(&self) -> bool {
-        self.plays.is_empty() && self.publications.is_empty()
+        self.plays.is_empty() && self.publication.is_none()
     }
 }
 
@@ -310,14 +308,19 @@ impl Streams {
 
     /// What a connection publishes.
     pub(in crate::worker) fn publications(&self, key: ConnId) -> &[Publication] {
-        self.roles_of(key).map_or(&[], |roles| &roles.publications)
+        let roles = self.roles_of(key);
+        roles.map_or(&[], |roles| roles.publication.as_slice())
+    }
+
+    /// The stream that a connection publishes: one at a time (`ServerSession`).
+    pub(in crate::worker) fn published_by(&self, key: ConnId) -> Option<StreamId> {
+        Some(self.roles_of(key)?.publication?.stream)
     }
 
     /// The stream that a connection publishes on `msid`.
     pub(in crate::worker) fn published_on(&self, key: ConnId, msid: u32) -> Option<StreamId> {
-        let mut publications = self.publications(key).iter();
-        let publication = publications.find(|its| its.msid == msid)?;
-        Some(publication.stream)
+        let publication = self.roles_of(key)?.publication?;
+        (publication.msid == msid).then_some(publication.stream)
     }
 
     /// The publication of a stream by a connection.
@@ -353,7 +356,8 @@ impl Streams {
     /// when [`begin`](Self::begin) is called.
     pub(in crate::worker) fn publish(&mut self, key: ConnId, msid: u32, stream: StreamId) {
         let publication = Publication { msid, stream };
-        self.roles_mut(key).publications.push(publication);
+        let before = self.roles_mut(key).publication.replace(publication);
+        debug_assert!(before.is_none(), "{before:?} and {publication:?}");
     }
 
     /// The connection that publishes to a stream is its publisher.
@@ -413,8 +417,8 @@ impl Streams {
     }
 
     fn drop_publication(&mut self, key: ConnId, index: StreamId) {
-        let publications = &mut self.roles_mut(key).publications;
-        publications.retain(|its| its.stream != index);
+        let publication = &mut self.roles_mut(key).publication;
+        publication.take_if(|its| its.stream == index);
     }
 
     fn roles_of(&self, key: ConnId) -> Option<&Roles> {
