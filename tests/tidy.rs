@@ -433,7 +433,7 @@ fn every_figure_is_in_the_readme() {
 fn every_dependency_has_its_reason() {
     let manifests = ["Cargo.toml", "rtmp/Cargo.toml", "top/Cargo.toml"];
     let manifest = manifests.map(read).concat();
-    let architecture = read("ARCHITECTURE.md");
+    let reasons = read("CONTRIBUTING.md");
     let mut section = "";
     let mut names = Vec::new();
     for line in manifest.lines() {
@@ -447,7 +447,7 @@ fn every_dependency_has_its_reason() {
     }
     assert!(names.contains(&"mio"), "{names:?}");
     for name in names {
-        let reason = architecture
+        let reason = reasons
             .lines()
             .find(|line| line.starts_with('|') && line.contains(&format!("`{name}`")));
         assert!(reason.is_some(), "no row says why there is {name}");
