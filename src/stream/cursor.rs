@@ -37,6 +37,8 @@ enum State {
     Await(Option<Timestamp>),
     /// Reads on from `offset`.
     Live,
+    /// Has read up to `offset`, from where it cannot go on: waits for a sync point behind it.
+    Lost,
 }
 
 /// What a cursor can do now.
@@ -96,9 +98,9 @@ impl Cursor {
         (self.state == State::Live && !self.is_paused).then_some(self.offset)
     }
 
-    /// Where the player stands; None before it has begun.
+    /// Up to where the player has read; None before it has begun.
     pub fn position(&self) -> Option<u64> {
-        (self.state == State::Live).then_some(self.offset)
+        matches!(self.state, State::Live | State::Lost).then_some(self.offset)
     }
 
     /// Finds out where to read. A cursor more than `lag_bytes` behind jumps to the newest sync
@@ -107,8 +109,10 @@ impl Cursor {
         if self.is_paused {
             return Place::Wait;
         }
-        if let State::Await(since) = self.state {
-            return self.await_start(log, since);
+        match self.state {
+            State::Await(since) => return self.await_start(log, since),
+            State::Lost => return self.await_start(log, None),
+            State::Live => {}
         }
         let lost = self.offset < log.base();
         let behind = log.visible().saturating_sub(self.offset);
@@ -123,7 +127,7 @@ impl Cursor {
             }
             _ if lost => {
                 let stood = self.offset;
-                self.state = State::Await(None);
+                self.state = State::Lost;
                 let mut place = self.await_start(log, None);
                 if let Place::Start { sync, skipped, .. } = &mut place {
                     *skipped = sync.offset.saturating_sub(stood);
@@ -192,7 +196,7 @@ impl Cursor {
         let is_ahead = sync.is_some_and(|sync| sync.offset > self.offset);
         if is_lost || is_behind && is_ahead {
             // A player that was paused is not one that is too slow: it skips nothing.
-            self.state = State::Await(None);
+            self.state = State::Lost;
         }
     }
 
@@ -301,6 +305,21 @@ mod tests {
     #[track_caller]
     fn check(cursor: &mut Cursor, live: &Live, expected: &str) {
         assert_eq!(told(&cursor.settle(&live.log, LAG_BYTES)), expected);
+    }
+
+    #[test]
+    fn regression_a_player_that_has_lost_its_place_has_read_up_to_there() {
+        let mut live = Live::new();
+        live.group();
+        let mut cursor = Cursor::new(&live.log, StartAt::NewestSync);
+        assert_eq!(cursor.position(), None);
+        check(&mut cursor, &live, "start 0 skipped 0");
+        cursor.advance_to(500);
+        cursor.pause();
+        (0..3).for_each(|_| _ = live.group());
+        cursor.resume(&live.log, LAG_BYTES);
+        assert_eq!(cursor.position(), Some(500));
+        check(&mut cursor, &live, "start 3000 skipped 0");
     }
 
     #[test]

@@ -19,9 +19,13 @@ pub struct Times {
 }
 
 impl StreamLog {
-    /// The last times before `offset`, a message boundary.
+    /// The last times before `offset`, a message boundary; the last of all where nothing of before
+    /// it is kept.
     pub fn times_before(&self, offset: u64) -> Option<Times> {
-        let end = self.frames.partition_point(|frame| frame.end <= offset);
+        let end = match offset < self.base() {
+            true => self.frames.len(),
+            false => self.frames.partition_point(|frame| frame.end <= offset),
+        };
         let frames = self.frames.range(end.saturating_sub(LOOKED_AT)..end);
         let last_of = |kind| time_of(frames.clone().rev(), kind);
         let (sound, pictures) = (last_of(kind::AUDIO), last_of(kind::VIDEO));
