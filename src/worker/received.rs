@@ -58,6 +58,8 @@ impl<S: Transport> Core<S> {
                     let stream = &mut self.streams[index];
                     stream.log.set_headers_from(offset, headers);
                     stream.upstream.changes += 1;
+                    // Of a stream without a publisher none change.
+                    self.feed_is_back(index);
                 }
             }
             Mail::Append {

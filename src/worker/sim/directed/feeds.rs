@@ -207,6 +207,26 @@ fn regression_all_who_come_while_a_stream_is_on_its_way_are_given_time_for_that(
 }
 
 #[test]
+fn regression_players_of_each_worker_begin_with_a_publisher_that_is_back_and_sends_nothing() {
+    let mut pair = Pair::new();
+    let source = pair.stages[0].publish("cam");
+    pair.stages[1].play("cam");
+    pair.wait(2, &[(0, source)]);
+    let session = &mut pair.stages[0].guests[source].session;
+    session.send_command(1, |amf| _ = amf.string("closeStream").number(0.0).null());
+    session.send_command(1, |amf| {
+        amf.string("publish").number(0.0).null().string("cam");
+    });
+    pair.wait(1, &[]);
+    for worker in [0, 1] {
+        let player = pair.stages[worker].play("cam");
+        pair.exchange();
+        pair.stages[worker].check_heard(player, &PLAYS);
+    }
+    pair.check_gone();
+}
+
+#[test]
 fn each_worker_tells_its_players_that_the_relay_stops() {
     let mut pair = Pair::new();
     let drain = pair.stages[0].core.shared.config.drain;
