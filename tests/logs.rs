@@ -19,8 +19,8 @@ use support::http::Http;
 use support::relay::{BINARY, Relay};
 use support::wire::{Film, Seen, Settings, Wire};
 use support::{SOON, free_address, pause, scratch, wait_for, wait_listening};
-use tailwater::rtmp::client::{Action, ClientEvent, ClientRequest, ClientSession};
-use tailwater::rtmp::handshake::Mode;
+use tailwater::rtmp::client::{Action, ClientEvent};
+use tailwater_testkit::client::{self, Client};
 
 /// Has `stream` refused for its name.
 fn ask_in_vain(address: SocketAddr, stream: &str, action: Action) {
@@ -30,36 +30,27 @@ fn ask_in_vain(address: SocketAddr, stream: &str, action: Action) {
 
 /// Connects for `app` and asks to publish `stream` there, until the relay closes or accepts.
 fn connect_for(address: SocketAddr, app: &str, stream: &str) {
-    let request = ClientRequest {
-        app: app.to_owned(),
-        tc_url: String::new(),
-        stream: stream.to_owned(),
-        action: Action::Publish,
-        handshake: Mode::Plain,
-        chunk_size: 4096,
-        ..ClientRequest::default()
-    };
-    let mut session = ClientSession::new(request, 1);
+    let mut request = client::request(Action::Publish, app, stream);
+    request.tc_url.clear();
+    let mut client = Client::new(request, 1);
     let mut socket = TcpStream::connect(address).unwrap();
     socket.set_read_timeout(Some(SOON)).unwrap();
     let mut input = vec![0; 4096];
-    loop {
-        let pending = session.pending().to_vec();
-        // The relay may have closed by now.
-        if socket.write_all(&pending).is_err() {
-            return;
-        }
-        session.out().advance(pending.len());
+    let mut is_over = false;
+    while !is_over {
+        client.write(|bytes| {
+            // The relay may have closed by now.
+            is_over = socket.write_all(bytes).is_err();
+            bytes.len()
+        });
         let Ok(count @ 1..) = socket.read(&mut input) else {
             return;
         };
-        let mut at = 0;
-        while let Ok(Some(event)) = session.next(&input[..count], &mut at) {
-            if let ClientEvent::Status { .. } = event {
-                return;
-            }
-        }
-        session.end_input(&input[..count], at).unwrap();
+        let read = client.read(Duration::ZERO, &input[..count], |event| {
+            is_over |= matches!(event, ClientEvent::Status { .. });
+            Ok(())
+        });
+        read.unwrap();
     }
 }
 
