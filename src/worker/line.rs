@@ -11,7 +11,7 @@
 //! ```
 //!
 //! The core resolves no names and opens no sockets: it writes down a [`Call`], and the event loop
-//! answers with [`Core::resolved`] and [`Core::dialled`].
+//! answers with `Core::resolved` and `Core::dialled`.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;

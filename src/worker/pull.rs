@@ -18,7 +18,7 @@
 //! step; after the last there is a pause. Media alone ends it: on the connection of the search the
 //! stream goes over to that one, see changeover.rs.
 //!
-//! Only [`Core::check_pull`], from a timer, ends a pull: the rest writes down what happened.
+//! Only `Core::check_pull`, from a timer, ends a pull: the rest writes down what happened.
 
 use std::time::Instant;
 

@@ -1,7 +1,7 @@
 //! The bodies of commands that clients send, for [`send_command`] and [`write_command`].
 //! RTMP 1.0 §7.2.
 //!
-//! [`send_command`]: tailwater_rtmp::client::ClientSession::send_command
+//! [`send_command`]: tailwater_rtmp::ControlLayer::send_command
 //! [`write_command`]: tailwater_rtmp::command::write_command
 
 use tailwater_rtmp::amf0::Encoder;
