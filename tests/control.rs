@@ -13,13 +13,13 @@ use support::packets::assert_list;
 use support::relay::Relay;
 use support::wire::{Film, Media, Seen, Wire, media_of, signals_of};
 use tailwater::rtmp::control::UserControl;
-use tailwater::rtmp::message::kind;
+use tailwater::rtmp::message::{MessageStreamId, kind};
 use tailwater_testkit::commands;
 
 /// A playing message stream of a connection.
 struct Player {
     wire: Wire,
-    msid: u32,
+    msid: MessageStreamId,
 }
 
 impl Player {
@@ -27,7 +27,10 @@ impl Player {
     #[track_caller]
     fn first(relay: &Relay, stream: &str) -> Self {
         let wire = Wire::play(relay.address(), stream);
-        Self { wire, msid: 1 }
+        Self {
+            wire,
+            msid: MessageStreamId(1),
+        }
     }
 
     /// Plays `stream` on message stream 2; 1 waits for a stream that never comes.
@@ -35,7 +38,10 @@ impl Player {
     fn second(relay: &Relay, stream: &str) -> Self {
         let mut wire = Wire::play(relay.address(), "never");
         play_on_second(&mut wire, stream);
-        Self { wire, msid: 2 }
+        Self {
+            wire,
+            msid: MessageStreamId(2),
+        }
     }
 
     /// One of each on each worker.
@@ -43,18 +49,24 @@ impl Player {
     fn all(relay: &Relay, stream: &str) -> Vec<Self> {
         let first = relay.on_each_worker(2, || Self::first(relay, stream).wire);
         let second = relay.on_each_worker(2, || Self::second(relay, stream).wire);
-        let first = first.into_iter().map(|wire| Self { wire, msid: 1 });
-        let second = second.into_iter().map(|wire| Self { wire, msid: 2 });
+        let first = first.into_iter().map(|wire| Self {
+            wire,
+            msid: MessageStreamId(1),
+        });
+        let second = second.into_iter().map(|wire| Self {
+            wire,
+            msid: MessageStreamId(2),
+        });
         first.chain(second).collect()
     }
 
     fn status(&self, code: &str) -> Seen {
-        Seen::Status(self.msid, code.to_owned())
+        Seen::Status(self.msid.0, code.to_owned())
     }
 
     /// Sends a command with one argument behind the command object.
     fn command(&mut self, name: &str, flag: bool) {
-        self.wire.command(self.msid, commands::flag(name, flag));
+        self.wire.command(self.msid.0, commands::flag(name, flag));
     }
 
     /// Everything up to the status `code`.
@@ -75,7 +87,7 @@ impl Player {
 
     #[track_caller]
     fn compare(&self, what: &str, seen: &[Seen], wanted: &[Media]) {
-        let wanted: Vec<Media> = wanted.iter().map(|media| media.on(self.msid)).collect();
+        let wanted: Vec<Media> = wanted.iter().map(|media| media.on(self.msid.0)).collect();
         let what = format!("message stream {}: {what}", self.msid);
         assert_list(&what, &media_of(seen), &wanted);
     }
@@ -92,12 +104,12 @@ impl Player {
 #[track_caller]
 fn play_on_second(wire: &mut Wire, stream: &str) {
     wire.command(0, commands::create_stream());
-    play_again(wire, 2, stream);
+    play_again(wire, MessageStreamId(2), stream);
 }
 
 #[track_caller]
-fn play_again(wire: &mut Wire, msid: u32, stream: &str) {
-    wire.command(msid, |amf| {
+fn play_again(wire: &mut Wire, msid: MessageStreamId, stream: &str) {
+    wire.command(msid.0, |amf| {
         amf.string("play").number(0.0).null().string(stream);
         amf.number(-2.0);
     });
@@ -196,7 +208,12 @@ fn a_player_without_video_gets_it_back_at_a_key_frame() {
         // Headers may be sent again before the picture.
         let got = media_of(&seen);
         let headers = got.iter().take_while(|media| media.number().is_none());
-        wanted.splice(0..0, got[..headers.count()].iter().map(|media| media.on(1)));
+        wanted.splice(
+            0..0,
+            got[..headers.count()]
+                .iter()
+                .map(|media| media.on(MessageStreamId(1).0)),
+        );
         player.compare("from the key frame on", &seen, &wanted);
     }
 }
@@ -259,7 +276,7 @@ fn a_player_without_sound_gets_it_back_at_once() {
         let coded: Vec<Media> = got
             .iter()
             .filter(|media| media.number().is_some())
-            .map(|media| media.on(1))
+            .map(|media| media.on(MessageStreamId(1).0))
             .collect();
         assert_list("all again", &coded, &more);
     }
@@ -299,7 +316,7 @@ fn a_header_that_changes_while_sound_is_off_comes_before_the_sound() {
 }
 
 fn play2(player: &mut Player, from: &str, to: &str) {
-    player.wire.command(player.msid, |amf| {
+    player.wire.command(player.msid.0, |amf| {
         amf.string("play2").number(0.0).null().begin_object();
         amf.string_property("oldStreamName", from)
             .string_property("streamName", to)
@@ -377,7 +394,10 @@ fn play2_to_nothing_fails_and_the_old_stream_goes_on() {
     let mut players: Vec<Player> = relay
         .on_each_worker(2, || Wire::play(relay.address(), "film"))
         .into_iter()
-        .map(|wire| Player { wire, msid: 1 })
+        .map(|wire| Player {
+            wire,
+            msid: MessageStreamId(1),
+        })
         .collect();
     let mut film = Film::new("film", 0);
     let mut publisher = Wire::publish(relay.address(), "film");
@@ -402,7 +422,7 @@ fn play2_to_nothing_fails_and_the_old_stream_goes_on() {
 fn seek(player: &mut Player, milliseconds: f64) {
     player
         .wire
-        .command(player.msid, commands::seek(milliseconds));
+        .command(player.msid.0, commands::seek(milliseconds));
 }
 
 #[test]
@@ -486,7 +506,7 @@ fn two_streams_on_one_connection() {
         publish_two.send(second);
     }
     let mut all = sent_one.clone();
-    all.extend(sent_two.iter().map(|media| media.on(2)));
+    all.extend(sent_two.iter().map(|media| media.on(MessageStreamId(2).0)));
     for wire in &mut wires {
         let mut media = Vec::new();
         let mut seen = Vec::new();
@@ -496,9 +516,12 @@ fn two_streams_on_one_connection() {
         }
         for (msid, sent) in [(1, &sent_one), (2, &sent_two)] {
             let got: Vec<Media> = media.iter().filter(|m| m.msid == msid).cloned().collect();
-            let sent: Vec<Media> = sent.iter().map(|media| media.on(msid)).collect();
+            let sent: Vec<Media> = sent
+                .iter()
+                .map(|media| media.on(MessageStreamId(msid).0))
+                .collect();
             assert_list(&format!("message stream {msid}"), &got, &sent);
-            let start = Seen::Status(msid, "NetStream.Play.Start".to_owned());
+            let start = Seen::Status(MessageStreamId(msid).0, "NetStream.Play.Start".to_owned());
             assert!(seen.contains(&start), "{:?}", signals_of(&seen));
         }
         // One ends, the other goes on.
@@ -516,7 +539,7 @@ fn two_streams_on_one_connection() {
         assert_list("the first stream alone", &got, &more);
         // The id is free again, and the connection still one that plays.
         play_on_second(wire, "one");
-        let last = last.on(2);
+        let last = last.on(MessageStreamId(2).0);
         wire.until("the first stream on both", |seen| {
             seen.media() == Some(&last)
         });
@@ -535,7 +558,7 @@ fn a_player_that_closes_its_stream_plays_another_on_it() {
     publisher.send_all(&sent);
     publisher.settle();
     for player in &mut players {
-        player.wire.command(player.msid, commands::close_stream());
+        player.wire.command(player.msid.0, commands::close_stream());
         let seen = player.wire.settle();
         assert_eq!(seen, [player.status("NetStream.Play.Stop")]);
         play_again(&mut player.wire, player.msid, "other");
@@ -573,7 +596,7 @@ fn send_across(sender: &mut Wire, receiver: &mut Wire, film: &mut Film) {
     let mut sent = film.headers.clone();
     sent.extend(film.group(4));
     for media in &sent {
-        sender.send_on(2, media);
+        sender.send_on(MessageStreamId(2).0, media);
     }
     let last = sent.last().unwrap();
     let got = media_of(&receiver.until_number(last.kind, last.number().unwrap()));

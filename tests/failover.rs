@@ -21,7 +21,7 @@ use tailwater::edge::order::order;
 use tailwater::rtmp::amf0::Encoder;
 use tailwater::rtmp::client::Action;
 use tailwater::rtmp::control::{Control, UserControl};
-use tailwater::rtmp::message::kind;
+use tailwater::rtmp::message::{MessageStreamId, kind};
 
 /// A relay that fetches from `origins`.
 fn edge_of(origins: &[SocketAddr], flags: &[&str]) -> Relay {
@@ -61,7 +61,7 @@ fn start(film: &mut Film) -> Vec<u8> {
 /// An event that begins a stream, which says nothing of media.
 fn stream_begin() -> Vec<u8> {
     let mut out = Vec::new();
-    Control::User(UserControl::StreamBegin(1)).encode(&mut out);
+    Control::User(UserControl::StreamBegin(MessageStreamId(1))).encode(&mut out);
     out
 }
 

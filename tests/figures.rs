@@ -22,7 +22,7 @@ use tailwater::config::{Config, Pace};
 use tailwater::limits;
 use tailwater::rtmp::command::write_command;
 use tailwater::rtmp::media::Codec;
-use tailwater::rtmp::message::kind;
+use tailwater::rtmp::message::{MessageStreamId, kind};
 use tailwater::worker::core::Core;
 use tailwater::worker::ids::{ConnId, WorkerId};
 use tailwater::worker::mail::Mail;
@@ -236,7 +236,7 @@ fn key_frame(time: u32) -> Vec<u8> {
 
 fn metadata(width: f64) -> Vec<u8> {
     let mut wire = Vec::new();
-    write_command(&mut wire, 1, 128, |amf| {
+    write_command(&mut wire, MessageStreamId(1), 128, |amf| {
         amf.string("@setDataFrame").string("onMetaData");
         amf.begin_object();
         amf.number_property("width", width)
@@ -485,7 +485,7 @@ fn a_client_is_told_by_the_worker_that_has_it() {
 fn what_a_client_says_of_e_rtmp_is_told() {
     let mut relay = Relay::new();
     let mut words = script::hello();
-    write_command(&mut words, 0, 128, |amf| {
+    write_command(&mut words, MessageStreamId::CONTROL, 128, |amf| {
         amf.string("connect").number(1.0).begin_object();
         amf.string_property("app", "live")
             .string_property("flashVer", "a\"b\n")

@@ -21,7 +21,7 @@ use support::relay::Relay;
 use support::wire::{Film, Media, Seen, Wire, media_of, signals_of};
 use support::{A_WHILE, now};
 use tailwater::rtmp::control::UserControl;
-use tailwater::rtmp::message::kind;
+use tailwater::rtmp::message::{MessageStreamId, kind};
 
 const WORKERS: usize = 2;
 
@@ -50,7 +50,7 @@ fn a_player_that_was_there_before_gets_everything() {
     for player in &mut players {
         let seen = player.until_status("NetStream.Play.Start");
         assert_eq!(media_of(&seen), []);
-        let begin = Seen::Control(UserControl::StreamBegin(1));
+        let begin = Seen::Control(UserControl::StreamBegin(MessageStreamId(1)));
         assert!(signals_of(&seen).contains(&begin), "{seen:?}");
         assert_list("media", &media_up_to(player, &sent), &sent);
     }
@@ -306,7 +306,7 @@ fn a_player_that_comes_when_all_is_over_is_told_so() {
     assert_eq!(
         signals_of(&seen).last_chunk::<3>(),
         Some(&[
-            Seen::Control(UserControl::StreamEof(1)),
+            Seen::Control(UserControl::StreamEof(MessageStreamId(1))),
             Seen::status("NetStream.Play.UnpublishNotify"),
             Seen::Closed(true)
         ]),

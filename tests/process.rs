@@ -23,6 +23,7 @@ use support::relay::{BINARY, Relay};
 use support::wire::{Film, Media, Seen, Wire, media_of, signals_of};
 use support::{A_WHILE, BUSY, SOON, now, pause, wait_for};
 use tailwater::rtmp::control::UserControl;
+use tailwater::rtmp::message::MessageStreamId;
 
 /// What a client that knows how is asked when the relay stops; ours says that it does.
 const RECONNECT: &str = "NetConnection.Connect.ReconnectRequest";
@@ -78,8 +79,8 @@ fn stops_on(signal: Signal) {
         assert_eq!(
             player.until_closed(),
             [
-                Seen::Status(0, RECONNECT.to_owned()),
-                Seen::Control(UserControl::StreamEof(1)),
+                Seen::Status(MessageStreamId::CONTROL.0, RECONNECT.to_owned()),
+                Seen::Control(UserControl::StreamEof(MessageStreamId(1))),
                 Seen::status("NetStream.Play.UnpublishNotify"),
                 Seen::Closed(true)
             ]
@@ -88,7 +89,7 @@ fn stops_on(signal: Signal) {
     assert_eq!(
         signals_of(&publisher.until_closed()),
         [
-            Seen::Status(0, RECONNECT.to_owned()),
+            Seen::Status(MessageStreamId::CONTROL.0, RECONNECT.to_owned()),
             Seen::status("NetStream.Unpublish.Success"),
             Seen::Closed(true)
         ]

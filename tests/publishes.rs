@@ -12,14 +12,14 @@ use support::packets::assert_list;
 use support::relay::Relay;
 use support::wire::{Film, Media, Seen, Wire, media_of, signals_of};
 use tailwater::rtmp::control::UserControl;
-use tailwater::rtmp::message::kind;
+use tailwater::rtmp::message::{MessageStreamId, kind};
 use tailwater_testkit::commands;
 
 const NAMES: [&str; 3] = ["low", "mid", "high"];
 
 /// What is published on message stream `index + 1`, and its players, one on each worker.
 struct Rung {
-    msid: u32,
+    msid: MessageStreamId,
     film: Film,
     players: Vec<Wire>,
 }
@@ -29,7 +29,7 @@ impl Rung {
     #[track_caller]
     fn go_on(&mut self, publisher: &mut Wire, media: &[Media]) {
         for message in media {
-            publisher.send_on(self.msid, message);
+            publisher.send_on(self.msid.0, message);
         }
         let number = media.last().and_then(Media::number).unwrap();
         for player in &mut self.players {
@@ -51,7 +51,7 @@ impl Rung {
         for player in &mut self.players {
             let seen = player.until_closed();
             let told = [
-                Seen::Control(UserControl::StreamEof(1)),
+                Seen::Control(UserControl::StreamEof(MessageStreamId(1))),
                 Seen::status("NetStream.Play.UnpublishNotify"),
                 Seen::Closed(true),
             ];
@@ -65,7 +65,7 @@ impl Rung {
 fn publish_another(publisher: &mut Wire, msid: u32, stream: &str) {
     publisher.command(0, commands::create_stream());
     ask_to_publish(publisher, msid, stream);
-    until_status(publisher, msid, "NetStream.Publish.Start");
+    until_status(publisher, MessageStreamId(msid), "NetStream.Publish.Start");
 }
 
 fn ask_to_publish(publisher: &mut Wire, msid: u32, stream: &str) {
@@ -73,8 +73,8 @@ fn ask_to_publish(publisher: &mut Wire, msid: u32, stream: &str) {
 }
 
 #[track_caller]
-fn until_status(wire: &mut Wire, msid: u32, code: &str) {
-    let wanted = Seen::Status(msid, code.to_owned());
+fn until_status(wire: &mut Wire, msid: MessageStreamId, code: &str) {
+    let wanted = Seen::Status(msid.0, code.to_owned());
     wire.until(code, |seen| *seen == wanted);
 }
 
@@ -86,14 +86,14 @@ fn begin(relay: &Relay, workers: usize) -> (Wire, Vec<Rung>) {
         let players = relay.on_each_worker(workers, || Wire::play(relay.address(), name));
         let film = Film::new(name, 0).numbered_from(1_000 * msid);
         rungs.push(Rung {
-            msid,
+            msid: MessageStreamId(msid),
             film,
             players,
         });
     }
     let mut publisher = Wire::publish(relay.address(), NAMES[0]);
-    publish_another(&mut publisher, 2, NAMES[1]);
-    publish_another(&mut publisher, 3, NAMES[2]);
+    publish_another(&mut publisher, MessageStreamId(2).0, NAMES[1]);
+    publish_another(&mut publisher, MessageStreamId(3).0, NAMES[2]);
     for rung in &mut rungs {
         let mut media = rung.film.headers.clone();
         media.extend(rung.film.group(2));
@@ -114,7 +114,11 @@ fn regression_several_publishes_of_a_connection() {
         }
         // One ends, as FMLE ends it.
         publisher.command(0, commands::of_stream("FCUnpublish", "mid"));
-        until_status(&mut publisher, 2, "NetStream.Unpublish.Success");
+        until_status(
+            &mut publisher,
+            MessageStreamId(2),
+            "NetStream.Unpublish.Success",
+        );
         let mid = rungs.remove(1);
         for rung in &mut rungs {
             rung.more(&mut publisher);
@@ -134,14 +138,18 @@ fn as_many_publishes_as_message_streams() {
     let relay = Relay::start(&[]);
     let mut publisher = Wire::publish(relay.address(), "stream1");
     for msid in 2..=8 {
-        publish_another(&mut publisher, msid, &format!("stream{msid}"));
+        publish_another(
+            &mut publisher,
+            MessageStreamId(msid).0,
+            &format!("stream{msid}"),
+        );
     }
     // A ninth message stream is refused, and all go on.
     publisher.command(0, commands::create_stream());
     publisher.settle();
     for msid in 1..=8 {
         let mut player = Wire::play(relay.address(), &format!("stream{msid}"));
-        publisher.send_on(msid, &Media::sound(40, msid, 200));
+        publisher.send_on(MessageStreamId(msid).0, &Media::sound(40, msid, 200));
         player.until_number(kind::AUDIO, msid);
     }
 }
@@ -156,17 +164,29 @@ fn a_refused_publish_leaves_the_others() {
     for number in 1..=6 {
         let name = format!("busy{number}");
         holders.push(Wire::publish(relay.address(), &name));
-        ask_to_publish(&mut publisher, 4, &name);
-        until_status(&mut publisher, 4, "NetStream.Publish.BadName");
+        ask_to_publish(&mut publisher, MessageStreamId(4).0, &name);
+        until_status(
+            &mut publisher,
+            MessageStreamId(4),
+            "NetStream.Publish.BadName",
+        );
     }
-    ask_to_publish(&mut publisher, 4, "low");
-    until_status(&mut publisher, 4, "NetStream.Publish.BadName");
+    ask_to_publish(&mut publisher, MessageStreamId(4).0, "low");
+    until_status(
+        &mut publisher,
+        MessageStreamId(4),
+        "NetStream.Publish.BadName",
+    );
     for rung in &mut rungs {
         rung.more(&mut publisher);
     }
     // Another name is taken on the same message stream.
-    ask_to_publish(&mut publisher, 4, "free");
-    until_status(&mut publisher, 4, "NetStream.Publish.Start");
+    ask_to_publish(&mut publisher, MessageStreamId(4).0, "free");
+    until_status(
+        &mut publisher,
+        MessageStreamId(4),
+        "NetStream.Publish.Start",
+    );
 }
 
 #[test]
@@ -181,7 +201,11 @@ fn a_takeover_of_one_leaves_the_others() {
     ]);
     let (mut publisher, mut rungs) = begin(&relay, 2);
     let mut new = Wire::publish(relay.address(), "mid");
-    until_status(&mut publisher, 2, "NetStream.Publish.BadName");
+    until_status(
+        &mut publisher,
+        MessageStreamId(2),
+        "NetStream.Publish.BadName",
+    );
     let mut film = Film::new("new", 0).numbered_from(9_000);
     new.send_all(&film.headers);
     new.send_all(&film.group(2));

@@ -24,7 +24,7 @@ use support::wire::{Film, Media, Wire, media_of};
 use support::{A_WHILE, SOON, free_address, pause, scratch, wait_for};
 use tailwater::rtmp::amf0::Encoder;
 use tailwater::rtmp::client::Action;
-use tailwater::rtmp::message::kind;
+use tailwater::rtmp::message::{MessageStreamId, kind};
 
 /// A relay that hands its streams on to `targets`.
 fn pushing_to(targets: &[SocketAddr], flags: &[&str]) -> Relay {
@@ -353,7 +353,7 @@ fn user_and_password_of_a_url_are_shown_nowhere() {
 /// A Reconnect Request of E-RTMP v2.
 fn reconnect_request(to: Option<String>) -> Vec<u8> {
     status(
-        0,
+        MessageStreamId::CONTROL,
         "status",
         "NetConnection.Connect.ReconnectRequest",
         |amf| {
@@ -452,8 +452,14 @@ fn a_target_may_want_the_name_to_be_free_first() {
     // The same server by another path: it has the name in use.
     let target = Target::scripted(move |said| {
         let count = asked.fetch_add(usize::from(said.command == "publish"), Ordering::Relaxed);
-        (said.command == "publish" && count == 1)
-            .then(|| status(1, "error", "NetStream.Publish.BadName", |_| {}))
+        (said.command == "publish" && count == 1).then(|| {
+            status(
+                MessageStreamId(1),
+                "error",
+                "NetStream.Publish.BadName",
+                |_| {},
+            )
+        })
     });
     let url = format!("rtmp://{}/app", target.address());
     let relay = Relay::start(&["--push", &format!("{url}/key"), "--push-strict", "on"]);
@@ -472,7 +478,12 @@ fn a_target_may_want_the_name_to_be_free_first() {
 #[test]
 fn targets_that_ask_to_reconnect_without_end_are_bounded() {
     let target = Target::scripted(|said| {
-        let start = status(1, "status", "NetStream.Publish.Start", |_| {});
+        let start = status(
+            MessageStreamId(1),
+            "status",
+            "NetStream.Publish.Start",
+            |_| {},
+        );
         (said.command == "publish").then(|| [start, reconnect_request(None)].concat())
     });
     let rule = format!("rtmp://{}/app/key", target.address());
@@ -499,7 +510,12 @@ fn redirects_of_a_target_are_followed() {
             };
             (said.command == refused).then(|| match refused {
                 "connect" => refused_connect("302", more),
-                _ => status(1, "error", "NetStream.Publish.Denied", more),
+                _ => status(
+                    MessageStreamId(1),
+                    "error",
+                    "NetStream.Publish.Denied",
+                    more,
+                ),
             })
         });
         let before = there.published().len();

@@ -22,7 +22,7 @@ use support::wire::{Film, Media, Seen, Wire, media_of, signals_of};
 use support::{A_WHILE, SOON, pause, wait_for};
 use tailwater::rtmp::client::Action;
 use tailwater::rtmp::control::UserControl;
-use tailwater::rtmp::message::kind;
+use tailwater::rtmp::message::{MessageStreamId, kind};
 use tailwater_testkit::commands;
 
 /// Fails unless `got` is a beginning of the file, then the whole file, with time that never
@@ -190,7 +190,7 @@ fn players_of_a_publisher_that_stays_away_are_told_and_closed() {
         assert_eq!(
             signals_of(&seen).last_chunk::<3>(),
             Some(&[
-                Seen::Control(UserControl::StreamEof(1)),
+                Seen::Control(UserControl::StreamEof(MessageStreamId(1))),
                 Seen::status("NetStream.Play.UnpublishNotify"),
                 Seen::Closed(true)
             ])
@@ -354,7 +354,7 @@ fn an_unpublish_ends_the_stream_soon() {
     for ending in ["FCUnpublish", "closeStream", "deleteStream"] {
         let mut publisher = Wire::publish(relay.address(), "cam");
         let audience = audience(&relay, &mut publisher);
-        publisher.command(1, |amf| {
+        publisher.command(MessageStreamId(1).0, |amf| {
             amf.string(ending).number(0.0).null();
             match ending {
                 "FCUnpublish" => amf.string("cam"),

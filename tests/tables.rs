@@ -1,6 +1,6 @@
-//! The tables in README.md of options, metrics, figures, limits and close reasons, which are made of
-//! those of the program: `TAILWATER_WRITE_TABLES=1 cargo test --test tables` writes them. In the table of limits
-//! only the values are written, each in front of the name of its constant.
+//! The tables in README.md of options, metrics, figures, limits and close reasons, which are made
+//! of those of the program: `TAILWATER_WRITE_TABLES=1 cargo test --test tables` writes them. In the
+//! table of limits only the values are written, each in front of the name of its constant.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,

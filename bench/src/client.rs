@@ -21,7 +21,7 @@ use mio::net::TcpStream;
 use rustix::net::RecvFlags;
 use tailwater::net::tls::TlsName;
 use tailwater::rtmp::client::{Action, ClientEvent, ClientSession};
-use tailwater::rtmp::message::Payload;
+use tailwater::rtmp::message::{MessageStreamId, Payload};
 use tailwater::rtmp::reader::{ChunkReader, ReaderLimits};
 use tailwater_testkit::{client, script};
 
@@ -461,11 +461,11 @@ impl Client {
         body: &[u8],
     ) -> Result<(), String> {
         let msid = match &self.link {
-            Link::Session(session) => session.msid().unwrap_or(1),
-            _ => 1,
+            Link::Session(session) => session.msid().unwrap_or(MessageStreamId(1)),
+            _ => MessageStreamId(1),
         };
         desk.wire.clear();
-        let message = (message_kind, timestamp, msid);
+        let message = (message_kind, timestamp, msid.0);
         script::encode(&mut desk.wire, message, body, desk.chunk_size);
         desk.seen.bytes_in += desk.wire.len() as u64;
         self.flush()?;

@@ -17,7 +17,7 @@ use std::time::Instant;
 use tailwater_rtmp::Outbox;
 use tailwater_rtmp::client::{Action, ClientEvent, ClientRequest, ClientSession};
 use tailwater_rtmp::command::Status;
-use tailwater_rtmp::message::{MessageHeader, Payload, Timestamp, kind};
+use tailwater_rtmp::message::{MessageHeader, MessageStreamId, Payload, Timestamp, kind};
 
 /// A configuration of AAC (44.1 kHz, two channels), and a frame of silence.
 const CONFIG: &[u8] = &[0xAF, 0, 0x12, 0x10];
@@ -66,7 +66,7 @@ pub fn publish(mut socket: TcpStream) -> Result<(), Box<dyn Error>> {
 }
 
 /// Frames have 1,024 samples.
-fn send_silence(session: &mut ClientSession, msid: u32) {
+fn send_silence(session: &mut ClientSession, msid: MessageStreamId) {
     for index in 0..=43 {
         let body = if index == 0 { CONFIG } else { SILENCE };
         let header = MessageHeader {

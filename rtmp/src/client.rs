@@ -20,7 +20,7 @@ use super::control::{Control, UserControl};
 use super::control_layer::{ControlLayer, Step};
 use super::error::ProtocolError;
 use super::handshake::{Handshake, Mode};
-use super::message::{Message, MessageHeader, Payload, kind};
+use super::message::{Message, MessageHeader, MessageStreamId, Payload, kind};
 use super::reader::ReaderLimits;
 use super::writer::write_message;
 use crate::limits;
@@ -100,7 +100,7 @@ pub enum ClientEvent<'a> {
     /// onStatus. `NetStream.Publish.Start` and `NetStream.Play.Start` say that media may flow.
     Status {
         /// The message stream it is about.
-        msid: u32,
+        msid: MessageStreamId,
         /// `status`, `warning` or `error`.
         level: String,
         /// What its code says, if it is one of those known.
@@ -136,7 +136,7 @@ enum Stage {
     Connecting,
     Creating,
     /// createStream gave this message stream, and the publish or play was sent.
-    Asked(u32),
+    Asked(MessageStreamId),
     /// All of it was given back.
     Stopped,
 }
@@ -240,18 +240,18 @@ impl ClientSession {
         self.stage = Stage::Stopped;
         if self.request.action == Action::Publish {
             let stream = &self.request.stream;
-            self.layer.send_command(0, |amf| {
+            self.layer.send_command(MessageStreamId::CONTROL, |amf| {
                 amf.string("FCUnpublish").number(0.0).null().string(stream);
             });
         }
-        self.layer.send_command(0, |amf| {
-            let id = f64::from(msid);
+        self.layer.send_command(MessageStreamId::CONTROL, |amf| {
+            let id = f64::from(msid.0);
             amf.string("deleteStream").number(0.0).null().number(id);
         });
     }
 
     /// The message stream in use, once there is one.
-    pub fn msid(&self) -> Option<u32> {
+    pub fn msid(&self) -> Option<MessageStreamId> {
         match self.stage {
             Stage::Asked(msid) => Some(msid),
             Stage::Connecting | Stage::Creating | Stage::Stopped => None,
@@ -288,7 +288,7 @@ impl ClientSession {
             ("", Action::Play) => "LNX 9,0,124,2",
             (given, _) => given,
         };
-        self.layer.send_command(0, |amf| {
+        self.layer.send_command(MessageStreamId::CONTROL, |amf| {
             amf.string("connect")
                 .number(TRANSACTION_CONNECT)
                 .begin_object();
@@ -322,17 +322,17 @@ impl ClientSession {
                 ("releaseStream", TRANSACTION_RELEASE),
                 ("FCPublish", TRANSACTION_FC_PUBLISH),
             ] {
-                self.layer.send_command(0, |amf| {
+                self.layer.send_command(MessageStreamId::CONTROL, |amf| {
                     amf.string(name).number(transaction).null().string(stream);
                 });
             }
         }
-        self.layer.send_command(0, |amf| {
+        self.layer.send_command(MessageStreamId::CONTROL, |amf| {
             amf.string("createStream").number(TRANSACTION_CREATE).null();
         });
     }
 
-    fn send_action(&mut self, msid: u32) {
+    fn send_action(&mut self, msid: MessageStreamId) {
         let stream = &self.request.stream;
         match self.request.action {
             Action::Publish => self.layer.send_command(msid, |amf| {
@@ -390,10 +390,8 @@ impl ClientSession {
                 }))
             }
             _ if is_result(TRANSACTION_CREATE) && self.stage == Stage::Creating => {
-                let msid = command
-                    .argument(0)
-                    .and_then(|value| value.as_u32())
-                    .unwrap_or(1);
+                let msid = command.argument(0).and_then(|value| value.as_u32());
+                let msid = MessageStreamId(msid.unwrap_or(1));
                 self.stage = Stage::Asked(msid);
                 if self.request.action == Action::Play {
                     self.layer.reader().set_limits(ReaderLimits::PUBLISHER);

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use super::amf0::{AmfError, Decoder, Encoder, Limits, Value, strip_amf3_prefix};
 use super::error::ProtocolError;
-use super::message::{MessageHeader, Payload, Timestamp, kind};
+use super::message::{MessageHeader, MessageStreamId, Payload, Timestamp, kind};
 use super::writer::{Sink, write_message};
 
 /// The chunk stream that commands travel on; some servers refuse any other (FMS as a target).
@@ -81,7 +81,7 @@ impl<'a> Command<'a> {
 /// Writes a command message on message stream `msid`; `body` adds name and values.
 pub fn write_command(
     sink: &mut impl Sink,
-    msid: u32,
+    msid: MessageStreamId,
     chunk_size: usize,
     body: impl FnOnce(&mut Encoder<'_>),
 ) {

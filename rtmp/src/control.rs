@@ -3,7 +3,9 @@
 use smallvec::SmallVec;
 
 use super::error::ProtocolError;
-use super::message::{HEAD_BYTES, Message, MessageHeader, Payload, Timestamp, kind};
+use super::message::{
+    HEAD_BYTES, Message, MessageHeader, MessageStreamId, Payload, Timestamp, kind,
+};
 use super::writer::{Sink, write_message};
 
 /// A body on the stack; the longest has ten bytes.
@@ -38,20 +40,20 @@ pub enum Control {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UserControl {
     /// The message stream carries data from now on.
-    StreamBegin(u32),
+    StreamBegin(MessageStreamId),
     /// Playback of the message stream is over.
-    StreamEof(u32),
+    StreamEof(MessageStreamId),
     /// There is no more data on the message stream for now.
-    StreamDry(u32),
+    StreamDry(MessageStreamId),
     /// The client buffers so many milliseconds of the message stream.
     SetBufferLength {
         /// The message stream id.
-        msid: u32,
+        msid: MessageStreamId,
         /// The buffer in milliseconds.
         buffer_ms: u32,
     },
     /// The message stream is a recorded one.
-    StreamIsRecorded(u32),
+    StreamIsRecorded(MessageStreamId),
     /// Are you there; carries the sender's clock.
     PingRequest(u32),
     /// The answer to a ping, with the clock of the request.
@@ -128,7 +130,7 @@ impl Control {
             csid: CSID_CONTROL,
             timestamp: Timestamp(0),
             kind: message_kind,
-            msid: 0,
+            msid: MessageStreamId::CONTROL,
             len: body.len(),
         };
         write_message(sink, &header, &Payload::from_slice(&body), body.len());
@@ -142,18 +144,16 @@ impl UserControl {
         let Some(value) = be32(body, 2) else {
             return Some(Self::Other(event));
         };
+        let msid = MessageStreamId(value);
         Some(match event {
-            0 => Self::StreamBegin(value),
-            1 => Self::StreamEof(value),
-            2 => Self::StreamDry(value),
+            0 => Self::StreamBegin(msid),
+            1 => Self::StreamEof(msid),
+            2 => Self::StreamDry(msid),
             3 => match be32(body, 6) {
-                Some(buffer_ms) => Self::SetBufferLength {
-                    msid: value,
-                    buffer_ms,
-                },
+                Some(buffer_ms) => Self::SetBufferLength { msid, buffer_ms },
                 None => Self::Other(event),
             },
-            4 => Self::StreamIsRecorded(value),
+            4 => Self::StreamIsRecorded(msid),
             6 => Self::PingRequest(value),
             7 => Self::PingResponse(value),
             _ => Self::Other(event),
@@ -162,11 +162,11 @@ impl UserControl {
 
     fn encode(self, body: &mut Body) {
         let (event, value) = match self {
-            Self::StreamBegin(msid) => (0, Some(msid)),
-            Self::StreamEof(msid) => (1, Some(msid)),
-            Self::StreamDry(msid) => (2, Some(msid)),
-            Self::SetBufferLength { msid, .. } => (3, Some(msid)),
-            Self::StreamIsRecorded(msid) => (4, Some(msid)),
+            Self::StreamBegin(msid) => (0, Some(msid.0)),
+            Self::StreamEof(msid) => (1, Some(msid.0)),
+            Self::StreamDry(msid) => (2, Some(msid.0)),
+            Self::SetBufferLength { msid, .. } => (3, Some(msid.0)),
+            Self::StreamIsRecorded(msid) => (4, Some(msid.0)),
             Self::PingRequest(time) => (6, Some(time)),
             Self::PingResponse(time) => (7, Some(time)),
             Self::Other(event) => (event, None),
@@ -201,7 +201,7 @@ mod tests {
             csid: 2,
             timestamp: Timestamp(0),
             kind: message_kind,
-            msid: 0,
+            msid: MessageStreamId::CONTROL,
             len: body.len(),
         };
         Control::decode(&Message {
@@ -221,14 +221,14 @@ mod tests {
                 window: 2_500_000,
                 limit: 2,
             },
-            Control::User(UserControl::StreamBegin(1)),
-            Control::User(UserControl::StreamEof(1)),
-            Control::User(UserControl::StreamDry(1)),
+            Control::User(UserControl::StreamBegin(MessageStreamId(1))),
+            Control::User(UserControl::StreamEof(MessageStreamId(1))),
+            Control::User(UserControl::StreamDry(MessageStreamId(1))),
             Control::User(UserControl::SetBufferLength {
-                msid: 1,
+                msid: MessageStreamId(1),
                 buffer_ms: 3_000,
             }),
-            Control::User(UserControl::StreamIsRecorded(1)),
+            Control::User(UserControl::StreamIsRecorded(MessageStreamId(1))),
             Control::User(UserControl::PingRequest(77)),
             Control::User(UserControl::PingResponse(77)),
             Control::User(UserControl::Other(31)),

@@ -17,7 +17,7 @@ use crate::control::{Control, UserControl};
 use crate::error::ProtocolError;
 use crate::handshake::Handshake;
 use crate::limits;
-use crate::message::{Message, MessageHeader, Payload, Timestamp, kind};
+use crate::message::{Message, MessageHeader, MessageStreamId, Payload, Timestamp, kind};
 use crate::reader::{CHUNK_SIZE_INITIAL, ChunkReader, Read, ReaderLimits};
 
 // No limit is needed for the payload of a chunk: chunks are as long as the chunk size but for the
@@ -520,14 +520,14 @@ impl ControlLayer {
     }
 
     /// Sends any command on message stream `msid`; `body` writes name and values.
-    pub fn send_command(&mut self, msid: u32, body: impl FnOnce(&mut Encoder<'_>)) {
+    pub fn send_command(&mut self, msid: MessageStreamId, body: impl FnOnce(&mut Encoder<'_>)) {
         let before = self.begin_reply();
         write_command(self.out.writer(), msid, self.out_chunk_size, body);
         self.replied += self.out.pending().len() - before;
     }
 
     /// Tells the peer about its message stream: onStatus, RTMP 1.0 §7.2.2.
-    pub fn send_status(&mut self, msid: u32, status: Status, description: &str) {
+    pub fn send_status(&mut self, msid: MessageStreamId, status: Status, description: &str) {
         self.send_command(msid, |amf| {
             amf.string("onStatus").number(0.0).null().begin_object();
             amf.string_property("level", status.level());

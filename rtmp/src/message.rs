@@ -5,6 +5,7 @@
 //! Spec: RTMP 1.0 §5.4, §6.1, §7.1.
 
 use alloc::vec::Vec;
+use core::fmt;
 use core::ops::Range;
 
 /// Message type ids. RTMP 1.0 §5.4, §7.1.
@@ -54,6 +55,21 @@ impl Timestamp {
     }
 }
 
+/// The id of a message stream. RTMP 1.0 §5.3.1.2, §7.2.1.3.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct MessageStreamId(pub u32);
+
+impl MessageStreamId {
+    /// The connection itself: protocol control messages, connect and createStream.
+    pub const CONTROL: Self = Self(0);
+}
+
+impl fmt::Display for MessageStreamId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// A message header as it stands after all chunk header compression is undone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MessageHeader {
@@ -63,8 +79,8 @@ pub struct MessageHeader {
     pub timestamp: Timestamp,
     /// Message type id, see [`kind`].
     pub kind: u8,
-    /// Message stream id; 0 is the connection itself.
-    pub msid: u32,
+    /// Message stream id.
+    pub msid: MessageStreamId,
     /// Payload length in bytes, below 2^24.
     pub len: usize,
 }
@@ -197,8 +213,8 @@ impl<'a> Payload<'a> {
     }
 }
 
-impl core::fmt::Debug for Payload<'_> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+impl fmt::Debug for Payload<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Payload({} bytes)", self.len)
     }
 }

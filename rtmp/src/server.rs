@@ -30,7 +30,7 @@ use super::control_layer::{ControlLayer, Step};
 use super::error::ProtocolError;
 use super::handshake::Handshake;
 use super::media::FourCc;
-use super::message::{Message, MessageHeader, kind};
+use super::message::{Message, MessageHeader, MessageStreamId, kind};
 use super::name::{AppName, StreamName};
 use super::reader::ReaderLimits;
 use crate::limits;
@@ -55,7 +55,7 @@ pub enum Request {
     /// [`reject`](ServerSession::reject).
     Publish {
         /// The message stream.
-        msid: u32,
+        msid: MessageStreamId,
         /// The stream to publish.
         name: StreamName,
         /// What the encoder wants done with it.
@@ -66,7 +66,7 @@ pub enum Request {
     /// what it plays.
     Play {
         /// The message stream.
-        msid: u32,
+        msid: MessageStreamId,
         /// The stream to play.
         name: StreamName,
         /// Whether the client asked for NetStream.Play.Reset.
@@ -75,28 +75,28 @@ pub enum Request {
     /// play2: go over to another stream without a break.
     Switch {
         /// The message stream, which is playing.
-        msid: u32,
+        msid: MessageStreamId,
         /// The stream to go over to.
         name: StreamName,
     },
     /// pause or resume.
     Pause {
         /// The message stream, which is playing.
-        msid: u32,
+        msid: MessageStreamId,
         /// True to pause.
         paused: bool,
     },
     /// seek.
     Seek {
         /// The message stream, which is playing.
-        msid: u32,
+        msid: MessageStreamId,
         /// Where to, in milliseconds of the stream's time.
         position_ms: u32,
     },
     /// receiveAudio or receiveVideo.
     Receive {
         /// The message stream, which is playing or is about to.
-        msid: u32,
+        msid: MessageStreamId,
         /// Which half.
         half: MediaHalf,
         /// True to receive it.
@@ -105,7 +105,7 @@ pub enum Request {
     /// The publish or play on this message stream has ended; the session has told the client.
     Stop {
         /// The message stream.
-        msid: u32,
+        msid: MessageStreamId,
     },
     /// An answer to a ping, with the time the ping carried.
     Pong(u32),
@@ -195,7 +195,7 @@ enum Phase {
 
 #[derive(Debug)]
 struct MessageStream {
-    id: u32,
+    id: MessageStreamId,
     role: Role,
     /// What it publishes, so that FCUnpublish can name it.
     published: Option<Box<str>>,
@@ -205,7 +205,7 @@ struct MessageStream {
 }
 
 impl MessageStream {
-    fn idle(id: u32) -> Self {
+    fn idle(id: MessageStreamId) -> Self {
         Self {
             id,
             role: Role::Idle,
@@ -379,9 +379,11 @@ impl ServerSession {
             .send(Control::SetPeerBandwidth { window, limit: 2 });
         // Before the result: OBS wants replies over 128 bytes in one chunk.
         self.layer.send_chunk_size(settings.chunk_size);
-        self.layer.send(Control::User(UserControl::StreamBegin(0)));
+        self.layer.send(Control::User(UserControl::StreamBegin(
+            MessageStreamId::CONTROL,
+        )));
         let (transaction, encoding) = (self.client.transaction, self.client.object_encoding);
-        self.layer.send_command(0, |amf| {
+        self.layer.send_command(MessageStreamId::CONTROL, |amf| {
             amf.string("_result").number(transaction);
             amf.begin_object();
             amf.string_property("fmsVer", "FMS/3,5,7,7009");
@@ -418,7 +420,7 @@ impl ServerSession {
     }
 
     /// Answers publish: the client may send.
-    pub fn accept_publish(&mut self, msid: u32, name: &dyn fmt::Display) {
+    pub fn accept_publish(&mut self, msid: MessageStreamId, name: &dyn fmt::Display) {
         self.set_role(msid, Role::Publishing);
         self.layer.reader().set_limits(ReaderLimits::PUBLISHER);
         self.layer
@@ -428,7 +430,7 @@ impl ServerSession {
     }
 
     /// Answers play: the client is about to receive.
-    pub fn accept_play(&mut self, msid: u32, name: &dyn fmt::Display, reset: bool) {
+    pub fn accept_play(&mut self, msid: MessageStreamId, name: &dyn fmt::Display, reset: bool) {
         self.set_role(msid, Role::Playing);
         self.layer
             .send(Control::User(UserControl::StreamBegin(msid)));
@@ -442,7 +444,7 @@ impl ServerSession {
 
     /// Whether the play that begins on `msid` is to receive audio, and video. Asked for once: the
     /// next play there receives both, unless the client turns one off again.
-    pub fn take_halves(&mut self, msid: u32) -> (bool, bool) {
+    pub fn take_halves(&mut self, msid: MessageStreamId) -> (bool, bool) {
         let stream = self.streams.iter_mut().find(|stream| stream.id == msid);
         stream.map_or((true, true), |stream| {
             let audio = !core::mem::take(&mut stream.audio_off);
@@ -451,7 +453,7 @@ impl ServerSession {
     }
 
     /// Playing on `msid` ends because its stream is over.
-    pub fn end_play(&mut self, msid: u32, description: &str) {
+    pub fn end_play(&mut self, msid: MessageStreamId, description: &str) {
         self.set_role(msid, Role::Idle);
         self.layer.send(Control::User(UserControl::StreamEof(msid)));
         self.layer
@@ -459,7 +461,7 @@ impl ServerSession {
     }
 
     /// Answers publish or play with a refusal.
-    pub fn reject(&mut self, msid: u32, status: Status, description: &str) {
+    pub fn reject(&mut self, msid: MessageStreamId, status: Status, description: &str) {
         self.set_role(msid, Role::Idle);
         self.layer.send_status(msid, status, description);
     }
@@ -471,7 +473,7 @@ impl ServerSession {
         if self.client.caps_ex & CAN_RECONNECT == 0 || !matches!(self.phase, Phase::Open) {
             return false;
         }
-        self.layer.send_command(0, |amf| {
+        self.layer.send_command(MessageStreamId::CONTROL, |amf| {
             amf.string("onStatus").number(0.0).null().begin_object();
             if let Some(tc_url) = tc_url {
                 amf.string_property("tcUrl", tc_url);
@@ -486,7 +488,7 @@ impl ServerSession {
     /// The publishing message stream that media on `msid` belongs to: that one; or, of a message
     /// stream that is not there, the only one that publishes, since some clients send everything
     /// on message stream 0.
-    fn publishing(&self, msid: u32) -> Option<u32> {
+    fn publishing(&self, msid: MessageStreamId) -> Option<MessageStreamId> {
         match self.role(msid) {
             Some(Role::Publishing) => Some(msid),
             Some(_) => None,
@@ -499,14 +501,14 @@ impl ServerSession {
         }
     }
 
-    fn role(&self, msid: u32) -> Option<Role> {
+    fn role(&self, msid: MessageStreamId) -> Option<Role> {
         self.streams
             .iter()
             .find(|stream| stream.id == msid)
             .map(|stream| stream.role)
     }
 
-    fn set_role(&mut self, msid: u32, role: Role) {
+    fn set_role(&mut self, msid: MessageStreamId, role: Role) {
         if let Some(stream) = self.streams.iter_mut().find(|stream| stream.id == msid) {
             let before = core::mem::replace(&mut stream.role, role);
             if role == Role::Idle {
@@ -527,24 +529,27 @@ impl ServerSession {
     }
 
     /// Whether any message stream other than `msid` publishes or plays, or is about to.
-    fn has_other_role(&self, msid: u32) -> bool {
+    fn has_other_role(&self, msid: MessageStreamId) -> bool {
         let mut others = self.streams.iter().filter(|stream| stream.id != msid);
         others.any(|stream| stream.role != Role::Idle)
     }
 
     /// How many message streams other than `msid` have one of `roles`.
-    fn others(&self, msid: u32, roles: [Role; 2]) -> usize {
+    fn others(&self, msid: MessageStreamId, roles: [Role; 2]) -> usize {
         let is_one = |stream: &&MessageStream| stream.id != msid && roles.contains(&stream.role);
         self.streams.iter().filter(is_one).count()
     }
 
-    fn playing(&mut self, msid: u32) -> Result<Option<u32>, ProtocolError> {
+    fn playing(&mut self, msid: MessageStreamId) -> Result<Option<MessageStreamId>, ProtocolError> {
         let id = self.stream_meant(msid)?;
         Ok(id.filter(|id| self.role(*id) == Some(Role::Playing)))
     }
 
     /// The message stream that a command on `msid` is about; a command about none is odd.
-    fn stream_meant(&mut self, msid: u32) -> Result<Option<u32>, ProtocolError> {
+    fn stream_meant(
+        &mut self,
+        msid: MessageStreamId,
+    ) -> Result<Option<MessageStreamId>, ProtocolError> {
         let id = self.stream_or_only(msid);
         if id.is_none() {
             self.layer.count_glitch()?;
@@ -553,20 +558,20 @@ impl ServerSession {
     }
 
     /// The message stream `msid`; for commands sent on message stream 0 the only one there is.
-    fn stream_or_only(&self, msid: u32) -> Option<u32> {
+    fn stream_or_only(&self, msid: MessageStreamId) -> Option<MessageStreamId> {
         match (msid, &self.streams[..]) {
-            (0, [only]) => Some(only.id),
+            (MessageStreamId::CONTROL, [only]) => Some(only.id),
             _ => self.role(msid).map(|_| msid),
         }
     }
 
     /// The message stream that a publish or play on `msid` means. Defective clients play at
     /// once without createStream, or on message stream 0: they get one made for them.
-    fn stream_for_role(&mut self, msid: u32) -> Result<u32, ProtocolError> {
+    fn stream_for_role(&mut self, msid: MessageStreamId) -> Result<MessageStreamId, ProtocolError> {
         if let Some(id) = self.stream_or_only(msid) {
             return Ok(id);
         }
-        let id = if msid == 0 {
+        let id = if msid == MessageStreamId::CONTROL {
             self.free_id()
         } else {
             Some(msid)
@@ -584,11 +589,13 @@ impl ServerSession {
     }
 
     /// The smallest id no message stream has, while there may be one more.
-    fn free_id(&self) -> Option<u32> {
+    fn free_id(&self) -> Option<MessageStreamId> {
         if self.streams.len() >= limits::MESSAGE_STREAMS_MAX {
             return None;
         }
-        (1..).find(|id| self.streams.iter().all(|stream| stream.id != *id))
+        (1..)
+            .map(MessageStreamId)
+            .find(|id| self.streams.iter().all(|stream| stream.id != *id))
     }
 }
 

@@ -92,7 +92,7 @@ fn first_header(header: &MessageHeader) -> HeaderBytes {
     bytes.push(&field[1..]);
     bytes.push(&len[len.len() - 3..]);
     bytes.push(&[header.kind]);
-    bytes.push(&header.msid.to_le_bytes());
+    bytes.push(&header.msid.0.to_le_bytes());
     if time >= 0xFF_FFFF {
         bytes.push(&time.to_be_bytes());
     }

@@ -77,14 +77,14 @@ pub(super) fn describes(handler: &[u8]) -> bool {
 mod tests {
     use super::*;
     use crate::rtmp::amf0::Encoder;
-    use crate::rtmp::message::{MessageHeader, Payload, Timestamp};
+    use crate::rtmp::message::{MessageHeader, MessageStreamId, Payload, Timestamp};
 
     fn check(message_kind: u8, body: &[u8]) -> Content {
         let header = MessageHeader {
             csid: 4,
             timestamp: Timestamp(0),
             kind: message_kind,
-            msid: 1,
+            msid: MessageStreamId(1),
             len: body.len(),
         };
         let payload = Payload::from_slice(body);

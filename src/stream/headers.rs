@@ -10,7 +10,7 @@ use bytes::Bytes;
 use crate::limits;
 use crate::rtmp::amf0::{Decoder, Encoder, Limits, Value};
 use crate::rtmp::media::TrackSet;
-use crate::rtmp::message::{MessageHeader, Payload, Timestamp, kind};
+use crate::rtmp::message::{MessageHeader, MessageStreamId, Payload, Timestamp, kind};
 use crate::rtmp::writer::write_message;
 
 /// Which header replaces which.
@@ -272,7 +272,13 @@ impl Headers {
 
     /// Writes all headers as messages on message stream `msid`, in the order of
     /// [`in_order`](Self::in_order).
-    pub fn write(&self, out: &mut Vec<u8>, msid: u32, at: HeaderTimes, chunk_size: usize) {
+    pub fn write(
+        &self,
+        out: &mut Vec<u8>,
+        msid: MessageStreamId,
+        at: HeaderTimes,
+        chunk_size: usize,
+    ) {
         for (kind, time, payload) in self.in_order(at) {
             let header = MessageHeader {
                 csid: super::log::csid_of(kind),

@@ -37,7 +37,7 @@ use super::block::BlockPool;
 use super::headers::Headers;
 use super::sync::SyncPoints;
 use crate::rtmp::media::{FrameKind, Inspection, TrackSet};
-use crate::rtmp::message::{MessageHeader, Payload, Timestamp, kind};
+use crate::rtmp::message::{MessageHeader, MessageStreamId, Payload, Timestamp, kind};
 use crate::rtmp::writer::write_message;
 use header_sets::HeaderSet;
 use segments::{OpenBlock, Segment};
@@ -46,7 +46,7 @@ pub use sharing::Snapshot;
 pub use times::Times;
 
 /// The message stream id in the log; the first createStream of every client gets it.
-pub const MSID: u32 = 1;
+pub const MSID: MessageStreamId = MessageStreamId(1);
 
 /// One logged message in wire form, as the index knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -26,6 +26,7 @@ use crate::limits::{self, SLICES_MAX};
 use crate::net::ring::Ring;
 use crate::net::transport::Transport;
 use crate::rtmp::client::{Action, ClientSession};
+use crate::rtmp::message::MessageStreamId;
 use crate::rtmp::name::StreamName;
 use crate::rtmp::server::PublishKind;
 use crate::stats::TargetGauges;
@@ -125,7 +126,7 @@ pub(super) struct Outbound {
 /// A publish on its way to another worker.
 #[derive(Debug)]
 pub(super) struct MovingPublish {
-    pub(super) msid: u32,
+    pub(super) msid: MessageStreamId,
     pub(super) name: StreamName,
     pub(super) kind: PublishKind,
 }

@@ -166,7 +166,7 @@ impl<'a> Gathered<'a> {
         if let Some([_, time @ .., _, _, _, _, id0, id1, id2, id3]) = header
             && !matches!(player.form, Form::Flv(_))
         {
-            let ids = player.msid.to_le_bytes();
+            let ids = player.msid.0.to_le_bytes();
             [*id0, *id1, *id2, *id3] = ids;
             if player.shift() != 0 {
                 let [_, stamp @ ..] = frame.timestamp.plus(player.shift()).0.to_be_bytes();

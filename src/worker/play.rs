@@ -19,11 +19,18 @@ use crate::limits;
 use crate::logging::quoted;
 use crate::net::transport::Transport;
 use crate::rtmp::command::Status;
+use crate::rtmp::message::MessageStreamId;
 use crate::rtmp::name::StreamName;
 use crate::stream::cursor::Cursor;
 
 impl<S: Transport> Core<S> {
-    pub(super) fn play(&mut self, key: ConnId, msid: u32, name: &StreamName, reset: bool) -> Flow {
+    pub(super) fn play(
+        &mut self,
+        key: ConnId,
+        msid: MessageStreamId,
+        name: &StreamName,
+        reset: bool,
+    ) -> Flow {
         self.stop(key, msid);
         if !is_served(&self.shared.config.app, name.judged_app()) {
             return self.refuse_play(key, msid, name, Refused::NoSuchApp);
@@ -37,7 +44,7 @@ impl<S: Transport> Core<S> {
         Flow::Continue
     }
 
-    pub(super) fn switch(&mut self, key: ConnId, msid: u32, name: &StreamName) -> Flow {
+    pub(super) fn switch(&mut self, key: ConnId, msid: MessageStreamId, name: &StreamName) -> Flow {
         let stream_name: Arc<str> = name.key().into();
         let served = is_served(&self.shared.config.app, name.judged_app());
         let mut clock = Clock::Shifted(0);
@@ -78,7 +85,7 @@ impl<S: Transport> Core<S> {
     pub(super) fn join(
         &mut self,
         key: ConnId,
-        msid: u32,
+        msid: MessageStreamId,
         asked: &StreamName,
         name: &Arc<str>,
         reset: bool,
@@ -97,7 +104,7 @@ impl<S: Transport> Core<S> {
     pub(super) fn join_stream(
         &mut self,
         key: ConnId,
-        msid: u32,
+        msid: MessageStreamId,
         asked: &StreamName,
         name: &Arc<str>,
         reset: bool,
@@ -192,7 +199,13 @@ impl<S: Transport> Core<S> {
         wait
     }
 
-    fn refuse_play(&mut self, key: ConnId, msid: u32, name: &StreamName, reason: Refused) -> Flow {
+    fn refuse_play(
+        &mut self,
+        key: ConnId,
+        msid: MessageStreamId,
+        name: &StreamName,
+        reason: Refused,
+    ) -> Flow {
         let why = reason.words();
         let status = match reason {
             Refused::NoSuchApp => Status::PlayStreamNotFound,
@@ -209,19 +222,23 @@ impl<S: Transport> Core<S> {
     }
 
     /// Whether the client has paused what plays on `msid`.
-    pub(super) fn is_paused(&self, key: ConnId, msid: u32) -> bool {
+    pub(super) fn is_paused(&self, key: ConnId, msid: MessageStreamId) -> bool {
         let player = self.player_of(key, msid);
         player.is_some_and(|(stream, slot)| self.streams[stream].players[slot].cursor.is_paused())
     }
 
     /// The player on `msid`: stream and slot. While it switches, the stream it still plays.
-    pub(super) fn player_of(&self, key: ConnId, msid: u32) -> Option<(StreamId, PlayerSlot)> {
+    pub(super) fn player_of(
+        &self,
+        key: ConnId,
+        msid: MessageStreamId,
+    ) -> Option<(StreamId, PlayerSlot)> {
         let play = self.streams.play_on(key, msid)?;
         Some((play.stream, play.slot))
     }
 
     /// Ends what runs on `msid`; the session has told the client.
-    pub(super) fn stop(&mut self, key: ConnId, msid: u32) {
+    pub(super) fn stop(&mut self, key: ConnId, msid: MessageStreamId) {
         let is_on = |play: &&Play| play.msid == msid;
         while let Some(play) = self.streams.plays(key).iter().find(is_on).copied() {
             self.remove_player(play.stream, play.slot);

@@ -18,6 +18,7 @@ use crate::limits;
 use crate::logging::quoted;
 use crate::net::transport::Transport;
 use crate::rtmp::command::Status;
+use crate::rtmp::message::MessageStreamId;
 use crate::rtmp::name::StreamName;
 use crate::rtmp::server::PublishKind;
 
@@ -25,7 +26,7 @@ impl<S: Transport> Core<S> {
     pub(super) fn publish(
         &mut self,
         key: ConnId,
-        msid: u32,
+        msid: MessageStreamId,
         name: StreamName,
         kind: PublishKind,
     ) -> Flow {
@@ -47,7 +48,7 @@ impl<S: Transport> Core<S> {
     pub(super) fn claim(
         &mut self,
         key: ConnId,
-        msid: u32,
+        msid: MessageStreamId,
         name: StreamName,
         kind: PublishKind,
     ) -> Flow {
@@ -123,7 +124,7 @@ impl<S: Transport> Core<S> {
     pub(super) fn accept_publish(
         &mut self,
         key: ConnId,
-        msid: u32,
+        msid: MessageStreamId,
         index: StreamId,
         kind: PublishKind,
     ) {
@@ -158,7 +159,7 @@ impl<S: Transport> Core<S> {
     fn refuse_publish(
         &mut self,
         key: ConnId,
-        msid: u32,
+        msid: MessageStreamId,
         name: &StreamName,
         reason: Refused,
     ) -> Flow {

@@ -12,7 +12,7 @@ use crate::edge::hops::{self, HopError, Via};
 use crate::net::transport::Transport;
 use crate::rtmp::command::Status;
 use crate::rtmp::control::UserControl;
-use crate::rtmp::message::{Timestamp, kind};
+use crate::rtmp::message::{MessageStreamId, Timestamp, kind};
 use crate::rtmp::server::{MediaHalf, Request};
 use crate::stream::headers::HeaderTimes;
 use crate::stream::log::StreamLog;
@@ -84,7 +84,7 @@ impl<S: Transport> Core<S> {
         Flow::Close(CloseReason::Rejected(reason.words()))
     }
 
-    pub(super) fn pause(&mut self, key: ConnId, msid: u32, paused: bool) -> Flow {
+    pub(super) fn pause(&mut self, key: ConnId, msid: MessageStreamId, paused: bool) -> Flow {
         if let Some(next) = self.streams.switch_on(key, msid) {
             self.streams[next.stream].players[next.slot].starts_paused = paused;
         }
@@ -110,7 +110,7 @@ impl<S: Transport> Core<S> {
         Flow::Continue
     }
 
-    fn seek(&mut self, key: ConnId, msid: u32, time: Timestamp) -> Flow {
+    fn seek(&mut self, key: ConnId, msid: MessageStreamId, time: Timestamp) -> Flow {
         let Some((stream, slot)) = self.player_of(key, msid) else {
             return Flow::Continue;
         };
@@ -141,7 +141,13 @@ impl<S: Transport> Core<S> {
         Flow::Continue
     }
 
-    fn receive_half(&mut self, key: ConnId, msid: u32, half: MediaHalf, on: bool) -> Flow {
+    fn receive_half(
+        &mut self,
+        key: ConnId,
+        msid: MessageStreamId,
+        half: MediaHalf,
+        on: bool,
+    ) -> Flow {
         let Some((stream, slot)) = self.player_of(key, msid) else {
             return Flow::Continue;
         };

@@ -16,7 +16,7 @@ use crate::http::websocket::CloseCode;
 use crate::rtmp::client::{ClientEvent, ClientSession};
 use crate::rtmp::command::Status;
 use crate::rtmp::control::UserControl;
-use crate::rtmp::message::Message;
+use crate::rtmp::message::{Message, MessageStreamId};
 use crate::rtmp::server::{Event, Request, ServerSession};
 use crate::rtmp::{ControlLayer, Outbox};
 use crate::stream::flv::Framing;
@@ -239,21 +239,26 @@ impl Session {
     }
 
     /// Tells a client about its message stream.
-    pub(super) fn send_status(&mut self, msid: u32, status: Status, description: &str) {
+    pub(super) fn send_status(&mut self, msid: MessageStreamId, status: Status, description: &str) {
         if let Self::Server(server) = self {
             server.send_status(msid, status, description);
         }
     }
 
     /// A client may play.
-    pub(super) fn accept_play(&mut self, msid: u32, name: &dyn fmt::Display, reset: bool) {
+    pub(super) fn accept_play(
+        &mut self,
+        msid: MessageStreamId,
+        name: &dyn fmt::Display,
+        reset: bool,
+    ) {
         if let Self::Server(server) = self {
             server.accept_play(msid, name, reset);
         }
     }
 
     /// What is published or played on `msid` is refused or taken away.
-    pub(super) fn reject(&mut self, msid: u32, status: Status, description: &str) {
+    pub(super) fn reject(&mut self, msid: MessageStreamId, status: Status, description: &str) {
         match self {
             Self::Server(server) => server.reject(msid, status, description),
             Self::Client(client) => client.stop(),
@@ -262,7 +267,7 @@ impl Session {
     }
 
     /// Playing on `msid` ends because its stream is over.
-    pub(super) fn end_play(&mut self, msid: u32, description: &str) {
+    pub(super) fn end_play(&mut self, msid: MessageStreamId, description: &str) {
         match self {
             Self::Server(server) => server.end_play(msid, description),
             Self::Client(client) => client.stop(),

@@ -21,6 +21,7 @@ use super::timers::Timer;
 use crate::limits;
 use crate::net::transport::Transport;
 use crate::rtmp::control::UserControl;
+use crate::rtmp::message::MessageStreamId;
 
 impl<S: Transport> Core<S> {
     /// The stream called `name`, made if it is not known here.
@@ -119,7 +120,11 @@ impl<S: Transport> Core<S> {
         }
     }
 
-    pub(super) fn tell_relays(&mut self, index: StreamId, event: fn(u32) -> UserControl) {
+    pub(super) fn tell_relays(
+        &mut self,
+        index: StreamId,
+        event: fn(MessageStreamId) -> UserControl,
+    ) {
         let Some(stream) = self.streams.get(index) else {
             return;
         };

@@ -16,7 +16,7 @@ use super::timers::TimerId;
 use crate::edge::hops::{Marker, Via, ViaCounts};
 use crate::limits::{self, PICTURES_WAIT};
 use crate::rtmp::media::TrackSet;
-use crate::rtmp::message::Timestamp;
+use crate::rtmp::message::{MessageStreamId, Timestamp};
 use crate::rtmp::name::StreamName;
 use crate::stream::cursor::Cursor;
 use crate::stream::flv::FlvLogs;
@@ -276,7 +276,7 @@ pub(super) enum Source {
 pub(super) struct Player {
     /// Slab key of the connection.
     pub(super) conn: ConnId,
-    pub(super) msid: u32,
+    pub(super) msid: MessageStreamId,
     pub(super) cursor: Cursor,
     /// The client has been told that playing begins.
     pub(super) started: bool,
@@ -367,7 +367,7 @@ pub(super) fn log_for<'a>(log: &'a StreamLog, flv: &'a FlvLogs, form: Form) -> &
 }
 
 impl Player {
-    pub(super) fn new(conn: ConnId, msid: u32, reset: bool, cursor: Cursor) -> Self {
+    pub(super) fn new(conn: ConnId, msid: MessageStreamId, reset: bool, cursor: Cursor) -> Self {
         Self {
             conn,
             msid,

@@ -144,12 +144,12 @@ impl Seen {
         match event {
             ClientEvent::Connected { .. } => Self::Connected,
             ClientEvent::Refused { code, .. } => Self::Refused(code),
-            ClientEvent::Status { msid, code, .. } => Self::Status(msid, code),
+            ClientEvent::Status { msid, code, .. } => Self::Status(msid.0, code),
             ClientEvent::Control(event) => Self::Control(event),
             ClientEvent::Media(Message { header, payload }) => Self::Media(Media {
                 kind: header.kind,
                 time: header.timestamp.0,
-                msid: header.msid,
+                msid: header.msid.0,
                 payload: payload.to_vec(),
             }),
         }

@@ -1,7 +1,7 @@
 //! Media that tests publish: each message is told from all others, to the last byte.
 
 use tailwater_rtmp::amf0::Encoder;
-use tailwater_rtmp::message::{MessageHeader, Timestamp, kind};
+use tailwater_rtmp::message::{MessageHeader, MessageStreamId, Timestamp, kind};
 
 use crate::judge::live::{Class, Received};
 
@@ -89,7 +89,7 @@ impl Media {
             csid: if self.kind == kind::AUDIO { 4 } else { 6 },
             timestamp: Timestamp(self.time),
             kind: self.kind,
-            msid,
+            msid: MessageStreamId(msid),
             len: self.payload.len(),
         }
     }

@@ -2,7 +2,7 @@
 //! or leaves in the middle.
 
 use tailwater_rtmp::command::write_command;
-use tailwater_rtmp::message::{MessageHeader, Payload, Timestamp, kind};
+use tailwater_rtmp::message::{MessageHeader, MessageStreamId, Payload, Timestamp, kind};
 use tailwater_rtmp::writer::write_message;
 
 use crate::commands;
@@ -22,9 +22,24 @@ pub fn hello() -> Vec<u8> {
 /// stream 1.
 pub fn opening(role: &str, app: &str, name: &str) -> Vec<u8> {
     let mut bytes = hello();
-    write_command(&mut bytes, 0, CHUNK_BYTES, commands::connect(app));
-    write_command(&mut bytes, 0, CHUNK_BYTES, commands::create_stream());
-    write_command(&mut bytes, 1, CHUNK_BYTES, commands::of_stream(role, name));
+    write_command(
+        &mut bytes,
+        MessageStreamId::CONTROL,
+        CHUNK_BYTES,
+        commands::connect(app),
+    );
+    write_command(
+        &mut bytes,
+        MessageStreamId::CONTROL,
+        CHUNK_BYTES,
+        commands::create_stream(),
+    );
+    write_command(
+        &mut bytes,
+        MessageStreamId(1),
+        CHUNK_BYTES,
+        commands::of_stream(role, name),
+    );
     bytes
 }
 
@@ -40,7 +55,7 @@ pub fn encode(
         csid: if kind == kind::VIDEO { 6 } else { 4 },
         timestamp: Timestamp(time),
         kind,
-        msid,
+        msid: MessageStreamId(msid),
         len: body.len(),
     };
     write_message(out, &header, &Payload::from_slice(body), chunk_size);

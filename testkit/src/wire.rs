@@ -6,6 +6,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
+use tailwater_rtmp::message::MessageStreamId;
 
 use socket2::{Domain, Type};
 use tailwater_rtmp::amf0::Encoder;
@@ -299,7 +300,8 @@ impl Wire {
 
     /// Sends a media message on the message stream that publishes.
     pub fn send(&mut self, media: &Media) {
-        self.send_on(self.client.msid().unwrap_or(1), media);
+        let msid = self.client.msid().map_or(1, |msid| msid.0);
+        self.send_on(msid, media);
     }
 
     /// Sends a media message on message stream `msid`.
@@ -339,7 +341,7 @@ impl Wire {
 
     /// Sends a command on message stream `msid`.
     pub fn command(&mut self, msid: u32, body: impl FnOnce(&mut Encoder<'_>)) {
-        self.client.send_command(msid, body);
+        self.client.send_command(MessageStreamId(msid), body);
         self.flush();
     }
 

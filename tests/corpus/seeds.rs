@@ -5,7 +5,7 @@ use tailwater::rtmp::Outbox;
 use tailwater::rtmp::amf0::Encoder;
 use tailwater::rtmp::client::{Action, ClientEvent, ClientRequest, ClientSession};
 use tailwater::rtmp::handshake::{Handshake, Mode};
-use tailwater::rtmp::message::{MessageHeader, Payload};
+use tailwater::rtmp::message::{MessageHeader, MessageStreamId, Payload};
 use tailwater::rtmp::server::{Event, Request, ServerSession, WireSettings};
 use tailwater::rtmp::writer::write_message;
 use tailwater_rtmp_exercise::vector::{media, metadata};
@@ -91,8 +91,8 @@ fn record(action: Action, handshake: Mode) -> Recorded {
             for (header, body) in stream() {
                 client.send_media(&header, &Payload::from_slice(&body));
             }
-            client.send_command(1, commands::close_stream());
-            client.send_command(0, commands::delete_stream(1));
+            client.send_command(MessageStreamId(1), commands::close_stream());
+            client.send_command(MessageStreamId::CONTROL, commands::delete_stream(1));
         }
         if up.is_empty() && down.is_empty() {
             return recorded;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use tailwater::rtmp::control::UserControl;
-use tailwater::rtmp::message::kind;
+use tailwater::rtmp::message::{MessageStreamId, kind};
 
 use crate::bystanders::beside;
 use crate::support::relay::{BINARY, Relay};
@@ -120,7 +120,7 @@ fn sigterm_under_load_tells_everybody_and_loses_nothing() {
 #[track_caller]
 fn check_player(seen: &[Seen], known: u32) {
     let end = [
-        Seen::Control(UserControl::StreamEof(1)),
+        Seen::Control(UserControl::StreamEof(MessageStreamId(1))),
         Seen::status("NetStream.Play.UnpublishNotify"),
         Seen::Closed(true),
     ];

@@ -56,7 +56,7 @@ impl Run {
         let mut digest = Digest::default();
         digest.add(&[header.kind]);
         digest.add(&header.timestamp.0.to_be_bytes());
-        digest.add(&header.msid.to_be_bytes());
+        digest.add(&header.msid.0.to_be_bytes());
         for piece in message.payload.slices() {
             digest.add(piece);
         }

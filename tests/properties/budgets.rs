@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use tailwater::limits;
 use tailwater::rtmp::amf0::Encoder;
 use tailwater::rtmp::command::Status;
-use tailwater::rtmp::message::{MessageHeader, Payload, Timestamp, kind};
+use tailwater::rtmp::message::{MessageHeader, MessageStreamId, Payload, Timestamp, kind};
 use tailwater::rtmp::server::{Event, Request, ServerSession, WireSettings};
 use tailwater::rtmp::writer::write_message;
 
@@ -177,7 +177,7 @@ proptest! {
 
 // ---- Inputs made to cost as much as they can.
 
-fn message(wire: &mut Vec<u8>, csid: u32, message_kind: u8, msid: u32, body: &[u8]) {
+fn message(wire: &mut Vec<u8>, csid: u32, message_kind: u8, msid: MessageStreamId, body: &[u8]) {
     let header = MessageHeader {
         csid,
         timestamp: Timestamp(0),
@@ -188,7 +188,7 @@ fn message(wire: &mut Vec<u8>, csid: u32, message_kind: u8, msid: u32, body: &[u
     write_message(wire, &header, &Payload::from_slice(body), 128);
 }
 
-fn command(wire: &mut Vec<u8>, msid: u32, body: impl FnOnce(&mut Encoder<'_>)) {
+fn command(wire: &mut Vec<u8>, msid: MessageStreamId, body: impl FnOnce(&mut Encoder<'_>)) {
     let mut bytes = Vec::new();
     body(&mut Encoder::new(&mut bytes));
     message(wire, 3, kind::COMMAND, msid, &bytes);
@@ -198,7 +198,7 @@ fn command(wire: &mut Vec<u8>, msid: u32, body: impl FnOnce(&mut Encoder<'_>)) {
 fn connected(app: &str) -> Vec<u8> {
     let mut wire = vec![0; HANDSHAKE_BYTES];
     wire[0] = 3;
-    command(&mut wire, 0, |amf| {
+    command(&mut wire, MessageStreamId::CONTROL, |amf| {
         amf.string("connect").number(1.0).begin_object();
         amf.string_property("app", app).end_object();
     });
@@ -207,10 +207,10 @@ fn connected(app: &str) -> Vec<u8> {
 
 fn publishing() -> Vec<u8> {
     let mut wire = connected("live");
-    command(&mut wire, 0, |amf| {
+    command(&mut wire, MessageStreamId::CONTROL, |amf| {
         amf.string("createStream").number(2.0).null();
     });
-    command(&mut wire, 1, |amf| {
+    command(&mut wire, MessageStreamId(1), |amf| {
         amf.string("publish").number(3.0).null().string("cam");
     });
     wire
@@ -223,7 +223,13 @@ fn the_longest_messages_on_every_chunk_stream_are_not_held_when_they_are_over() 
     let mut wire = connected("live");
     let body = vec![0; limits::UNAUTHORISED_MESSAGE_BYTES_MAX];
     for csid in 4..CHUNK_STREAMS {
-        message(&mut wire, csid, kind::ACKNOWLEDGEMENT, 0, &body);
+        message(
+            &mut wire,
+            csid,
+            kind::ACKNOWLEDGEMENT,
+            MessageStreamId::CONTROL,
+            &body,
+        );
     }
     check_held(&wire, 1_448);
 }
@@ -233,16 +239,28 @@ fn incomplete_messages_are_held_within_the_budget() {
     let mut wire = connected("live");
     let body = vec![0; limits::UNAUTHORISED_MESSAGE_BYTES_MAX];
     let mut whole = Vec::new();
-    message(&mut whole, 4, kind::ACKNOWLEDGEMENT, 0, &body);
+    message(
+        &mut whole,
+        4,
+        kind::ACKNOWLEDGEMENT,
+        MessageStreamId::CONTROL,
+        &body,
+    );
     wire.extend_from_slice(&whole[..whole.len() - 1]);
     whole.clear();
-    message(&mut whole, 5, kind::ACKNOWLEDGEMENT, 0, &body);
+    message(
+        &mut whole,
+        5,
+        kind::ACKNOWLEDGEMENT,
+        MessageStreamId::CONTROL,
+        &body,
+    );
     wire.extend_from_slice(&whole[..whole.len() - 1]);
     check_held(&wire, 1);
     let mut wire = publishing();
     let body = vec![0; limits::VIDEO_MESSAGE_BYTES_MAX];
     whole.clear();
-    message(&mut whole, 6, kind::VIDEO, 1, &body);
+    message(&mut whole, 6, kind::VIDEO, MessageStreamId(1), &body);
     wire.extend_from_slice(&whole[..whole.len() - 1]);
     check_held(&wire, 1_448);
 }
@@ -252,10 +270,10 @@ fn a_play_of_eight_bytes_is_not_answered_with_hundreds_for_ever() {
     // The app is named once, as long as may be, and each status of each play repeats it.
     let app = format!("live/{}/x", "n".repeat(limits::NAME_BYTES_MAX - 10));
     let mut wire = connected(&app);
-    command(&mut wire, 0, |amf| {
+    command(&mut wire, MessageStreamId::CONTROL, |amf| {
         amf.string("createStream").number(2.0).null();
     });
-    command(&mut wire, 1, |amf| _ = amf.string("play"));
+    command(&mut wire, MessageStreamId(1), |amf| _ = amf.string("play"));
     for _ in 0..2_000 {
         wire.push(0xC3);
         wire.extend_from_slice(b"\x02\0\x04play");
@@ -274,7 +292,7 @@ fn a_play_of_eight_bytes_is_not_answered_with_hundreds_for_ever() {
 fn hostile() -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
     let repeated = |message_kind, body: &[u8]| {
         let mut wire = Vec::new();
-        message(&mut wire, 4, message_kind, 1, body);
+        message(&mut wire, 4, message_kind, MessageStreamId(1), body);
         wire
     };
     let deep = [&[0x02, 0, 4][..], b"call", &[0x03, 0, 1, b'a'].repeat(15)].concat();
@@ -287,7 +305,7 @@ fn hostile() -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
     .concat();
     let mut streams = Vec::new();
     for csid in 4..CHUNK_STREAMS {
-        message(&mut streams, csid, kind::AUDIO, 1, &[]);
+        message(&mut streams, csid, kind::AUDIO, MessageStreamId(1), &[]);
     }
     let part = [&[8, 0, 0, 0][..], &[0; 7], &[0, 0, 0, 11]].concat();
     let odd_part = [&[1, 0, 0, 0][..], &[0; 7], &[0, 0, 0, 11]].concat();

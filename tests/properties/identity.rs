@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use tailwater::rtmp::amf0::{Decoder, Encoder, Limits, Value};
 use tailwater::rtmp::control::{Control, UserControl};
-use tailwater::rtmp::message::{MessageHeader, Payload, Timestamp, kind};
+use tailwater::rtmp::message::{MessageHeader, MessageStreamId, Payload, Timestamp, kind};
 use tailwater::rtmp::reader::{ChunkReader, ReaderLimits};
 use tailwater::rtmp::writer::{encoded_len, write_message};
 
@@ -60,12 +60,16 @@ fn len() -> impl Strategy<Value = usize> {
     prop_oneof![30 => 0_usize..256, 6 => 0_usize..5_000, 1 => 60_000_usize..140_000]
 }
 
+fn msid() -> impl Strategy<Value = MessageStreamId> {
+    any::<u32>().prop_map(MessageStreamId)
+}
+
 prop_compose! {
     fn header()(
         csid in prop_oneof![2_u32..64, 64_u32..320, 320_u32..65_600],
         time in prop_oneof![0_u32..0x200, 0xFF_FF00_u32..0x100_0100, any::<u32>()],
         message_kind in select(KINDS.to_vec()),
-        msid in any::<u32>(),
+        msid in msid(),
         len in len(),
     ) -> MessageHeader {
         MessageHeader { csid, timestamp: Timestamp(time), kind: message_kind, msid, len }
@@ -82,12 +86,12 @@ fn body(header: &MessageHeader) -> Vec<u8> {
 
 fn control() -> impl Strategy<Value = Control> {
     let user = prop_oneof![
-        any::<u32>().prop_map(UserControl::StreamBegin),
-        any::<u32>().prop_map(UserControl::StreamEof),
-        any::<u32>().prop_map(UserControl::StreamDry),
-        any::<(u32, u32)>()
+        msid().prop_map(UserControl::StreamBegin),
+        msid().prop_map(UserControl::StreamEof),
+        msid().prop_map(UserControl::StreamDry),
+        (msid(), any::<u32>())
             .prop_map(|(msid, buffer_ms)| UserControl::SetBufferLength { msid, buffer_ms }),
-        any::<u32>().prop_map(UserControl::StreamIsRecorded),
+        msid().prop_map(UserControl::StreamIsRecorded),
         any::<u32>().prop_map(UserControl::PingRequest),
         any::<u32>().prop_map(UserControl::PingResponse),
         (8_u16..).prop_map(UserControl::Other),

@@ -16,7 +16,7 @@ use std::time::Duration;
 use super::pause;
 use super::wire::{Key, Media};
 use tailwater::rtmp::command::{Status, write_command};
-use tailwater::rtmp::message::kind;
+use tailwater::rtmp::message::{MessageStreamId, kind};
 use tailwater::rtmp::server::{Event, Request, ServerSession, WireSettings};
 use tailwater_testkit::script;
 
@@ -280,15 +280,15 @@ impl Shared {
 }
 
 /// A header and a key frame.
-fn send_picture(out: &mut Vec<u8>, msid: u32) {
+fn send_picture(out: &mut Vec<u8>, msid: MessageStreamId) {
     let picture = Media::picture(Key::Yes, 0, 1, 1_000);
     for media in [Media::avc_header(0), picture] {
-        script::encode(out, (media.kind, 0, msid), &media.payload, CHUNK_SIZE);
+        script::encode(out, (media.kind, 0, msid.0), &media.payload, CHUNK_SIZE);
     }
 }
 
 /// Headers of the longest kind, each different from the last, more than anybody keeps.
-fn flood(out: &mut Vec<u8>, msid: u32) {
+fn flood(out: &mut Vec<u8>, msid: MessageStreamId) {
     for number in 0..2_000_u32 {
         for (message_kind, first) in [
             (kind::VIDEO, &[0x17, 0, 0, 0, 0][..]),
@@ -297,7 +297,7 @@ fn flood(out: &mut Vec<u8>, msid: u32) {
             let mut body = first.to_vec();
             body.resize(60_000, 7);
             body.extend_from_slice(&number.to_be_bytes());
-            script::encode(out, (message_kind, number, msid), &body, CHUNK_SIZE);
+            script::encode(out, (message_kind, number, msid.0), &body, CHUNK_SIZE);
         }
     }
 }
@@ -308,7 +308,7 @@ pub(crate) const CHUNK_SIZE: usize = 4_096;
 /// An onStatus on message stream 1 with this code.
 pub(crate) fn status(code: &str) -> Vec<u8> {
     let mut out = Vec::new();
-    write_command(&mut out, 1, CHUNK_SIZE, |amf| {
+    write_command(&mut out, MessageStreamId(1), CHUNK_SIZE, |amf| {
         amf.string("onStatus").number(0.0).null().begin_object();
         amf.string_property("level", "status");
         amf.string_property("code", code).end_object();
@@ -319,7 +319,7 @@ pub(crate) fn status(code: &str) -> Vec<u8> {
 /// A Reconnect Request, E-RTMP v2.
 pub(crate) fn reconnect_request(tc_url: Option<&str>) -> Vec<u8> {
     let mut out = Vec::new();
-    write_command(&mut out, 0, CHUNK_SIZE, |amf| {
+    write_command(&mut out, MessageStreamId::CONTROL, CHUNK_SIZE, |amf| {
         amf.string("onStatus").number(0.0).null().begin_object();
         if let Some(tc_url) = tc_url {
             amf.string_property("tcUrl", tc_url);
@@ -341,7 +341,7 @@ pub(crate) fn redirect(to: &str, answers_connect: bool) -> Vec<u8> {
     } else {
         (1, CHUNK_SIZE)
     };
-    write_command(&mut out, msid, chunk_size, |amf| {
+    write_command(&mut out, MessageStreamId(msid), chunk_size, |amf| {
         match answers_connect {
             true => amf.string("_error").number(1.0).null(),
             false => amf.string("onStatus").number(0.0).null(),

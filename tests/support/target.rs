@@ -16,7 +16,7 @@ use std::time::Duration;
 use super::{SOON, wait_for};
 use tailwater::rtmp::amf0::Encoder;
 use tailwater::rtmp::command::{Command, write_command};
-use tailwater::rtmp::message::kind;
+use tailwater::rtmp::message::{MessageStreamId, kind};
 use tailwater::rtmp::reader::{ChunkReader, ReaderLimits};
 
 /// A command that a client sent.
@@ -210,21 +210,26 @@ impl Shared {
             "createStream" => result(command.transaction, |amf| {
                 amf.null().number(1.0);
             }),
-            "publish" => status(1, "status", "NetStream.Publish.Start", |_| {}),
+            "publish" => status(
+                MessageStreamId(1),
+                "status",
+                "NetStream.Publish.Start",
+                |_| {},
+            ),
             _ => Vec::new(),
         })
     }
 }
 
 fn result(transaction: f64, body: impl FnOnce(&mut Encoder<'_>)) -> Vec<u8> {
-    command(0, |amf| {
+    command(MessageStreamId::CONTROL, |amf| {
         amf.string("_result").number(transaction);
         body(amf);
     })
 }
 
 /// The bytes of a command.
-pub(crate) fn command(msid: u32, body: impl FnOnce(&mut Encoder<'_>)) -> Vec<u8> {
+pub(crate) fn command(msid: MessageStreamId, body: impl FnOnce(&mut Encoder<'_>)) -> Vec<u8> {
     let mut bytes = Vec::new();
     write_command(&mut bytes, msid, 128, body);
     bytes
@@ -232,7 +237,7 @@ pub(crate) fn command(msid: u32, body: impl FnOnce(&mut Encoder<'_>)) -> Vec<u8>
 
 /// The bytes of a status; `more` adds to its object.
 pub(crate) fn status(
-    msid: u32,
+    msid: MessageStreamId,
     level: &str,
     code: &str,
     more: impl FnOnce(&mut Encoder<'_>),
@@ -249,7 +254,7 @@ pub(crate) fn status(
 
 /// The bytes of a connect that is refused; `more` adds to its object.
 pub(crate) fn refused_connect(description: &str, more: impl FnOnce(&mut Encoder<'_>)) -> Vec<u8> {
-    command(0, |amf| {
+    command(MessageStreamId::CONTROL, |amf| {
         amf.string("_error").number(1.0).null().begin_object();
         amf.string_property("level", "error");
         amf.string_property("code", "NetConnection.Connect.Rejected");

@@ -14,7 +14,7 @@ use std::time::Duration;
 use tailwater::rtmp::amf0::Encoder;
 use tailwater::rtmp::command::write_command;
 use tailwater::rtmp::control::{Control, UserControl};
-use tailwater::rtmp::message::kind;
+use tailwater::rtmp::message::{MessageStreamId, kind};
 use tailwater_testkit::{commands, script};
 
 /// One way to be a nuisance.
@@ -234,7 +234,7 @@ fn tiny_messages(dice: &mut Dice, target: &Target) -> Script {
     let opening = publishing(dice, target);
     let mut piece = Vec::new();
     for _ in 0..200 {
-        message(&mut piece, kind::AUDIO, 1, &[0xAF]);
+        message(&mut piece, kind::AUDIO, MessageStreamId(1).0, &[0xAF]);
     }
     Script::of(dice, opening).then(20, piece).greedy()
 }
@@ -244,7 +244,7 @@ fn empty_messages(dice: &mut Dice, target: &Target) -> Script {
     let message_kind = dice.roll().to_le_bytes()[0];
     let mut piece = Vec::new();
     for _ in 0..100 {
-        message(&mut piece, message_kind, 1, &[]);
+        message(&mut piece, message_kind, MessageStreamId(1).0, &[]);
     }
     Script::of(dice, opening).then(20, piece).greedy()
 }
@@ -288,7 +288,7 @@ fn create_streams(dice: &mut Dice, target: &Target) -> Script {
     let opening = connected(dice, target);
     let mut piece = Vec::new();
     for number in 0..20 {
-        command(&mut piece, 0, |amf| {
+        command(&mut piece, MessageStreamId::CONTROL, |amf| {
             amf.string("createStream").number(f64::from(number)).null();
         });
     }
@@ -302,7 +302,7 @@ fn unknown_commands(dice: &mut Dice, target: &Target) -> Script {
     let mut piece = Vec::new();
     for number in 0..20 {
         let msid = dice.one_of(&[0, 1, 7, 0xFFFF_FFFF]);
-        command(&mut piece, msid, |amf| {
+        command(&mut piece, MessageStreamId(msid), |amf| {
             amf.string("unheardOf").number(f64::from(number)).null();
         });
     }
@@ -323,7 +323,7 @@ fn deep_amf(dice: &mut Dice, target: &Target) -> Script {
         false => publishing(dice, target),
     };
     let message_kind = dice.one_of(&[kind::COMMAND, kind::DATA]);
-    message(&mut bytes, message_kind, 0, &body);
+    message(&mut bytes, message_kind, MessageStreamId::CONTROL.0, &body);
     // A server need not look into data; then there is nothing to close for.
     Script::of(dice, bytes).greedy()
 }
@@ -333,7 +333,7 @@ fn wrong_order(dice: &mut Dice, target: &Target) -> Script {
         0 => {
             let mut bytes = hello(dice);
             create_stream(&mut bytes);
-            publish(&mut bytes, 1, &target.stream);
+            publish(&mut bytes, MessageStreamId(1).0, &target.stream);
             bytes
         }
         1 => {
@@ -343,13 +343,13 @@ fn wrong_order(dice: &mut Dice, target: &Target) -> Script {
         }
         2 => {
             let mut bytes = publishing(dice, target);
-            play(&mut bytes, 1, &target.stream);
+            play(&mut bytes, MessageStreamId(1).0, &target.stream);
             bytes
         }
         _ => {
             let mut bytes = connected(dice, target);
-            publish(&mut bytes, 0xFFFF_FFFF, &target.stream);
-            play(&mut bytes, 0, &target.stream);
+            publish(&mut bytes, MessageStreamId(0xFFFF_FFFF).0, &target.stream);
+            play(&mut bytes, MessageStreamId::CONTROL.0, &target.stream);
             bytes
         }
     };
@@ -368,8 +368,8 @@ fn bad_names(dice: &mut Dice, target: &Target) -> Script {
     ]);
     let mut bytes = connected(dice, target);
     match dice.heads() {
-        true => publish(&mut bytes, 1, name),
-        false => play(&mut bytes, 1, name),
+        true => publish(&mut bytes, MessageStreamId(1).0, name),
+        false => play(&mut bytes, MessageStreamId(1).0, name),
     }
     Script::of(dice, bytes).greedy()
 }
@@ -382,8 +382,13 @@ fn publish_churn(dice: &mut Dice, target: &Target) -> Script {
         0 => target.stream.clone(),
         _ => own_name(dice),
     };
-    publish(&mut piece, 1, &name);
-    message(&mut piece, kind::VIDEO, 1, b"\x17\x01\x00\x00\x00key");
+    publish(&mut piece, MessageStreamId(1).0, &name);
+    message(
+        &mut piece,
+        kind::VIDEO,
+        MessageStreamId(1).0,
+        b"\x17\x01\x00\x00\x00key",
+    );
     delete_stream(&mut piece);
     create_stream(&mut piece);
     Script::of(dice, opening).then(50, piece).greedy()
@@ -396,7 +401,7 @@ fn play_churn(dice: &mut Dice, target: &Target) -> Script {
         true => target.stream.clone(),
         false => own_name(dice),
     };
-    play(&mut piece, 1, &name);
+    play(&mut piece, MessageStreamId(1).0, &name);
     delete_stream(&mut piece);
     create_stream(&mut piece);
     Script::of(dice, opening).then(50, piece).greedy()
@@ -412,14 +417,14 @@ fn header_churn(dice: &mut Dice, target: &Target) -> Script {
             _ => b"\xAF\x00".to_vec(),
         };
         body.extend(dice.bytes(4_000));
-        message(&mut piece, message_kind, 1, &body);
+        message(&mut piece, message_kind, MessageStreamId(1).0, &body);
     }
     Script::of(dice, opening).then(20, piece)
 }
 
 fn deaf_player(dice: &mut Dice, target: &Target) -> Script {
     let mut bytes = connected(dice, target);
-    play(&mut bytes, 1, &target.stream);
+    play(&mut bytes, MessageStreamId(1).0, &target.stream);
     let mut script = Script::of(dice, bytes);
     script.reads = false;
     script
@@ -444,7 +449,7 @@ fn connected(dice: &mut Dice, target: &Target) -> Vec<u8> {
 /// The publisher of a stream of its own.
 fn publishing(dice: &mut Dice, target: &Target) -> Vec<u8> {
     let mut bytes = connected(dice, target);
-    publish(&mut bytes, 1, &own_name(dice));
+    publish(&mut bytes, MessageStreamId(1).0, &own_name(dice));
     bytes
 }
 
@@ -453,7 +458,7 @@ fn own_name(dice: &mut Dice) -> String {
 }
 
 fn connect(out: &mut Vec<u8>, target: &Target) {
-    command(out, 0, |amf| {
+    command(out, MessageStreamId::CONTROL, |amf| {
         amf.string("connect").number(1.0).begin_object();
         amf.string_property("app", &target.app)
             .string_property("tcUrl", &target.tc_url)
@@ -462,22 +467,22 @@ fn connect(out: &mut Vec<u8>, target: &Target) {
 }
 
 fn create_stream(out: &mut Vec<u8>) {
-    command(out, 0, commands::create_stream());
+    command(out, MessageStreamId::CONTROL, commands::create_stream());
 }
 
 fn delete_stream(out: &mut Vec<u8>) {
-    command(out, 0, commands::delete_stream(1));
+    command(out, MessageStreamId::CONTROL, commands::delete_stream(1));
 }
 
 fn publish(out: &mut Vec<u8>, msid: u32, name: &str) {
-    command(out, msid, commands::publish(name));
+    command(out, MessageStreamId(msid), commands::publish(name));
 }
 
 fn play(out: &mut Vec<u8>, msid: u32, name: &str) {
-    command(out, msid, commands::play(name));
+    command(out, MessageStreamId(msid), commands::play(name));
 }
 
-fn command(out: &mut Vec<u8>, msid: u32, body: impl FnOnce(&mut Encoder<'_>)) {
+fn command(out: &mut Vec<u8>, msid: MessageStreamId, body: impl FnOnce(&mut Encoder<'_>)) {
     write_command(out, msid, CHUNK_BYTES, body);
 }
 

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use tailwater::rtmp::amf0::Encoder;
-use tailwater::rtmp::message::{MessageHeader, Timestamp, kind};
+use tailwater::rtmp::message::{MessageHeader, MessageStreamId, Timestamp, kind};
 use tailwater::stream::cursor::StartAt;
 
 /// What happens before a message comes.
@@ -122,7 +122,7 @@ impl Publisher {
             csid: 4,
             timestamp: Timestamp(time),
             kind: message_kind,
-            msid: 1,
+            msid: MessageStreamId(1),
             len: body.len(),
         };
         (header, body)

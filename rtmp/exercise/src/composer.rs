@@ -3,7 +3,7 @@
 
 use tailwater_rtmp::amf0::Encoder;
 use tailwater_rtmp::limits;
-use tailwater_rtmp::message::{MessageHeader, Payload, Timestamp, kind};
+use tailwater_rtmp::message::{MessageHeader, MessageStreamId, Payload, Timestamp, kind};
 use tailwater_rtmp::writer::write_message;
 
 /// The commands a script names by number.
@@ -102,7 +102,7 @@ impl<'a> Composer<'a> {
             csid: 2 + u32::from(place >> 4),
             timestamp: Timestamp(time),
             kind: message_kind,
-            msid: u32::from(place & 0x0F),
+            msid: MessageStreamId(u32::from(place & 0x0F)),
             len,
         };
         let payload = Payload::from_slice(&body);
@@ -127,7 +127,7 @@ impl<'a> Composer<'a> {
             csid: 3,
             timestamp: Timestamp(0),
             kind: kind::COMMAND,
-            msid: u32::from(place & 0x0F),
+            msid: MessageStreamId(u32::from(place & 0x0F)),
             len: body.len(),
         };
         let payload = Payload::from_slice(&body);

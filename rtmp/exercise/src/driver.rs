@@ -10,7 +10,7 @@ use tailwater_rtmp::control::UserControl;
 use tailwater_rtmp::error::ProtocolError;
 use tailwater_rtmp::handshake::Mode;
 use tailwater_rtmp::limits;
-use tailwater_rtmp::message::{MessageHeader, Payload, Timestamp, kind};
+use tailwater_rtmp::message::{MessageHeader, MessageStreamId, Payload, Timestamp, kind};
 use tailwater_rtmp::server::{Event, Request, ServerSession, WireSettings};
 
 const WIRE: WireSettings = WireSettings {
@@ -129,10 +129,10 @@ impl Server {
 }
 
 /// The message stream of a publish or play.
-fn asked_on(request: &Request) -> u32 {
+fn asked_on(request: &Request) -> MessageStreamId {
     match request {
         Request::Publish { msid, .. } | Request::Play { msid, .. } => *msid,
-        _ => 0,
+        _ => MessageStreamId::CONTROL,
     }
 }
 
@@ -187,7 +187,7 @@ impl Client {
                 csid: 4,
                 timestamp: Timestamp(0x0100_0000),
                 kind: kind::AUDIO,
-                msid: self.session.msid().unwrap_or(1),
+                msid: self.session.msid().unwrap_or(MessageStreamId(1)),
                 len: body.len(),
             };
             self.session.send_media(&header, &Payload::from_slice(body));

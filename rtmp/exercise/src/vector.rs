@@ -1,7 +1,7 @@
 //! A short stream to send: what the seeds of the fuzz targets and the joined sessions carry.
 
 use tailwater_rtmp::amf0::Encoder;
-use tailwater_rtmp::message::{MessageHeader, Timestamp, kind};
+use tailwater_rtmp::message::{MessageHeader, MessageStreamId, Timestamp, kind};
 
 /// Metadata, two headers, a key frame of `picture_bytes` (5 at least), and sound beyond 24 bits of
 /// time, all on message stream 1.
@@ -11,7 +11,7 @@ pub fn media(picture_bytes: usize) -> Vec<(MessageHeader, Vec<u8>)> {
             csid,
             timestamp: Timestamp(time),
             kind: message_kind,
-            msid: 1,
+            msid: MessageStreamId(1),
             len: body.len(),
         };
         (header, body)

@@ -1,6 +1,7 @@
 //! Tests of control_layer.rs.
 
 use super::*;
+use crate::message::MessageStreamId;
 use crate::writer::write_message;
 
 /// A layer behind its handshake.
@@ -17,7 +18,7 @@ fn wire(message_kind: u8, time: u32, body: &[u8]) -> Vec<u8> {
         csid: 4,
         timestamp: Timestamp(time),
         kind: message_kind,
-        msid: 1,
+        msid: MessageStreamId(1),
         len: body.len(),
     };
     write_message(&mut wire, &header, &Payload::from_slice(body), 128);
@@ -41,7 +42,7 @@ fn messages(input: &[u8]) -> Result<Vec<(u8, u32, Vec<u8>)>, ProtocolError> {
     while layer.advance(input, &mut at)? == Step::Message {
         let message = layer.message(input);
         let header = message.header;
-        assert_eq!(header.msid, 1);
+        assert_eq!(header.msid, MessageStreamId(1));
         seen.push((header.kind, header.timestamp.0, message.payload.to_vec()));
     }
     Ok(seen)
@@ -123,7 +124,11 @@ fn a_peer_that_does_not_read_what_it_makes_us_send_is_left() {
     let mut fill = |count: usize| {
         while layer.replied < count {
             let missing = count - layer.replied;
-            layer.send_status(1, Status::PlayStart, &"x".repeat(missing.min(60_000)));
+            layer.send_status(
+                MessageStreamId(1),
+                Status::PlayStart,
+                &"x".repeat(missing.min(60_000)),
+            );
         }
         (layer.replied, layer.end_input(&[], 0))
     };

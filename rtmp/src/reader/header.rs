@@ -8,6 +8,7 @@
 use super::budget::{is_media, is_read_here};
 use super::stream::{ChunkStream, Repeated};
 use super::{ChunkReader, ProtocolError};
+use crate::message::MessageStreamId;
 use crate::writer::CHUNK_HEADER_BYTES_MAX;
 
 /// A timestamp field with this value says that the extended timestamp follows. §5.3.1.3.
@@ -24,7 +25,7 @@ pub(super) struct ChunkHeader {
     pub(super) extended: Option<u32>,
     pub(super) len: usize,
     pub(super) kind: u8,
-    pub(super) msid: u32,
+    pub(super) msid: MessageStreamId,
     pub(super) bytes: usize,
 }
 
@@ -100,7 +101,7 @@ impl ChunkReader {
             extended: None,
             len: 0,
             kind: 0,
-            msid: 0,
+            msid: MessageStreamId::CONTROL,
             bytes: basic_bytes,
         };
         let rest = &bytes[basic_bytes..];
@@ -132,7 +133,9 @@ impl ChunkReader {
         }
         if fmt == 0 {
             // The one little-endian field of the protocol.
-            header.msid = u32::from_le_bytes([fields[7], fields[8], fields[9], fields[10]]);
+            header.msid = MessageStreamId(u32::from_le_bytes([
+                fields[7], fields[8], fields[9], fields[10],
+            ]));
         }
         if header.time == EXTENDED {
             let Some(field) = rest.get(fields_bytes..fields_bytes + 4) else {

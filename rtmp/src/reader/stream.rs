@@ -7,7 +7,7 @@ use core::ops::Range;
 use core::time::Duration;
 
 use super::header::ChunkHeader;
-use crate::message::Timestamp;
+use crate::message::{MessageStreamId, Timestamp};
 
 /// The longest first frame in milliseconds that a type 3 chunk after a type 0 may repeat.
 const FIRST_DELTA_MAX: u32 = 1_000;
@@ -20,7 +20,7 @@ pub(super) struct ChunkStream {
     pub(super) delta: u32,
     pub(super) len: usize,
     pub(super) kind: u8,
-    pub(super) msid: u32,
+    pub(super) msid: MessageStreamId,
     /// The raw extended timestamp of the last header, if it had one.
     pub(super) extended: Option<u32>,
     /// Payload bytes of the message at hand that have arrived. `received <= len`.

@@ -3,7 +3,7 @@
 use super::header::EXTENDED;
 use super::*;
 use crate::limits;
-use crate::message::{Timestamp, kind};
+use crate::message::{MessageStreamId, Timestamp, kind};
 use crate::writer::write_message;
 use proptest::prelude::*;
 
@@ -39,7 +39,7 @@ fn read_with(
                 header.csid,
                 header.timestamp.0,
                 header.kind,
-                header.msid,
+                header.msid.0,
                 body,
             ));
         }
@@ -332,7 +332,7 @@ proptest! {
                 csid: *csid,
                 timestamp: Timestamp(*time),
                 kind: *kind,
-                msid: *msid,
+                msid: MessageStreamId(*msid),
                 len: body.len(),
             };
             let before = wire.len();
@@ -403,7 +403,7 @@ fn message_bytes(csid: u32, message_kind: u8, len: usize, chunk_size: usize) -> 
         csid,
         timestamp: Timestamp(0),
         kind: message_kind,
-        msid: 1,
+        msid: MessageStreamId(1),
         len,
     };
     let mut wire = Vec::new();

@@ -5,7 +5,7 @@
 
 use super::header::{ChunkHeader, EXTENDED};
 use super::{ChunkReader, Finished};
-use crate::message::kind;
+use crate::message::{MessageStreamId, kind};
 
 /// Basic header of one byte and the longest message header: no other header is read here.
 const HEAD_BYTES: usize = 12;
@@ -52,7 +52,7 @@ impl ChunkReader {
             extended: None,
             len,
             kind,
-            msid: u32::from_le_bytes([head[8], head[9], head[10], head[11]]),
+            msid: MessageStreamId(u32::from_le_bytes([head[8], head[9], head[10], head[11]])),
             bytes,
         });
         self.finished = if len <= size {

@@ -15,13 +15,14 @@ use super::{
     Request, Role, ServerSession,
 };
 use crate::limits;
+use crate::message::MessageStreamId;
 
 impl ServerSession {
     /// Follows one command message.
     pub(super) fn command(
         &mut self,
         message_kind: u8,
-        msid: u32,
+        msid: MessageStreamId,
         body: &[u8],
     ) -> Result<Option<Request>, ProtocolError> {
         let Some(command) = Command::decode(message_kind, body)? else {
@@ -94,7 +95,7 @@ impl ServerSession {
     fn open_command(
         &mut self,
         command: &Command<'_>,
-        msid: u32,
+        msid: MessageStreamId,
     ) -> Result<Option<Request>, ProtocolError> {
         let flag = |index| command.argument(index).and_then(|value| value.as_bool());
         match command.name {
@@ -140,11 +141,8 @@ impl ServerSession {
                 return self.stop(msid, Keep::Stream);
             }
             "deleteStream" => {
-                let id = command
-                    .argument(0)
-                    .and_then(|value| value.as_u32())
-                    .unwrap_or(msid);
-                return self.stop(id, Keep::Nothing);
+                let id = command.argument(0).and_then(|value| value.as_u32());
+                return self.stop(id.map_or(msid, MessageStreamId), Keep::Nothing);
             }
             "close" => self.closing = true,
             "FCUnpublish" => {
@@ -158,7 +156,11 @@ impl ServerSession {
 
     /// The message stream of a command that is for one that plays; a client whose message stream
     /// does not is told with `failed`, RTMP 1.0 §7.2.2.7 and §7.2.2.8.
-    fn playing_or(&mut self, msid: u32, failed: Status) -> Result<Option<u32>, ProtocolError> {
+    fn playing_or(
+        &mut self,
+        msid: MessageStreamId,
+        failed: Status,
+    ) -> Result<Option<MessageStreamId>, ProtocolError> {
         let Some(msid) = self.stream_meant(msid)? else {
             return Ok(None);
         };
@@ -173,7 +175,7 @@ impl ServerSession {
     /// receiveAudio and receiveVideo. They may come before play, and then hold for it.
     fn receive(
         &mut self,
-        msid: u32,
+        msid: MessageStreamId,
         half: MediaHalf,
         on: bool,
     ) -> Result<Option<Request>, ProtocolError> {
@@ -222,7 +224,7 @@ impl ServerSession {
                 .and_then(|value| value.as_str())
                 .unwrap_or("");
             let stream = stream.split('?').next().unwrap_or("");
-            self.layer.send_command(0, |amf| {
+            self.layer.send_command(MessageStreamId::CONTROL, |amf| {
                 amf.string(name).number(transaction).null().begin_object();
                 amf.string_property("level", status.level())
                     .string_property("code", status.code());
@@ -243,7 +245,7 @@ impl ServerSession {
         match self.free_id() {
             Some(id) => {
                 self.streams.push(MessageStream::idle(id));
-                self.result(transaction, |amf| _ = amf.number(f64::from(id)));
+                self.result(transaction, |amf| _ = amf.number(f64::from(id.0)));
             }
             None => self.call_error(
                 transaction,
@@ -257,7 +259,7 @@ impl ServerSession {
     fn publish(
         &mut self,
         command: &Command<'_>,
-        msid: u32,
+        msid: MessageStreamId,
     ) -> Result<Option<Request>, ProtocolError> {
         let msid = self.stream_for_role(msid)?;
         // publish(false) is how Flash stops.
@@ -293,7 +295,11 @@ impl ServerSession {
         }
     }
 
-    fn play(&mut self, command: &Command<'_>, msid: u32) -> Result<Option<Request>, ProtocolError> {
+    fn play(
+        &mut self,
+        command: &Command<'_>,
+        msid: MessageStreamId,
+    ) -> Result<Option<Request>, ProtocolError> {
         let msid = self.stream_for_role(msid)?;
         let name = match command.argument(0) {
             // play(false) is how Flash stops.
@@ -332,7 +338,7 @@ impl ServerSession {
     fn play2(
         &mut self,
         command: &Command<'_>,
-        msid: u32,
+        msid: MessageStreamId,
     ) -> Result<Option<Request>, ProtocolError> {
         let Some(msid) = self.playing(msid)? else {
             self.layer
@@ -355,7 +361,7 @@ impl ServerSession {
     /// connection ends, unless another of its message streams is in use.
     fn refuse_name(
         &mut self,
-        msid: u32,
+        msid: MessageStreamId,
         request: &'static str,
         raw: Option<&[u8]>,
         error: NameError,
@@ -383,7 +389,11 @@ impl ServerSession {
     }
 
     /// Ends what runs on `msid` and tells the client; None when nothing did.
-    fn stop(&mut self, msid: u32, keep: Keep) -> Result<Option<Request>, ProtocolError> {
+    fn stop(
+        &mut self,
+        msid: MessageStreamId,
+        keep: Keep,
+    ) -> Result<Option<Request>, ProtocolError> {
         let Some(index) = self.streams.iter().position(|stream| stream.id == msid) else {
             self.layer.count_glitch()?;
             return Ok(None);
@@ -434,7 +444,7 @@ impl ServerSession {
 
     fn result(&mut self, transaction: f64, value: impl FnOnce(&mut Encoder<'_>)) {
         if transaction != 0.0 {
-            self.layer.send_command(0, |amf| {
+            self.layer.send_command(MessageStreamId::CONTROL, |amf| {
                 amf.string("_result").number(transaction).null();
                 value(amf);
             });
@@ -454,7 +464,7 @@ impl ServerSession {
         ex_code: Option<u32>,
     ) {
         if transaction != 0.0 {
-            self.layer.send_command(0, |amf| {
+            self.layer.send_command(MessageStreamId::CONTROL, |amf| {
                 amf.string("_error")
                     .number(transaction)
                     .null()

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::rtmp::amf0::Encoder;
-use crate::rtmp::message::MessageHeader;
+use crate::rtmp::message::{MessageHeader, MessageStreamId};
 use crate::rtmp::reader::{ChunkReader, ReaderLimits};
 use crate::stream::headers::HeaderTimes;
 use crate::stream::log::LogLimits;
@@ -78,7 +78,7 @@ impl Desk {
             csid: 9,
             timestamp: Timestamp(time),
             kind: message_kind,
-            msid: 3,
+            msid: MessageStreamId(3),
             len: payload.len(),
         };
         let message = Message {
@@ -113,7 +113,12 @@ impl Desk {
     fn headers(&self) -> Vec<Vec<u8>> {
         let mut wire = Vec::new();
         let headers = self.log.headers_now().unwrap();
-        headers.write(&mut wire, 1, HeaderTimes::all(Timestamp(0)), CHUNK_SIZE);
+        headers.write(
+            &mut wire,
+            MessageStreamId(1),
+            HeaderTimes::all(Timestamp(0)),
+            CHUNK_SIZE,
+        );
         decoded(&wire)
             .into_iter()
             .map(|(_, _, body)| body)
@@ -393,8 +398,12 @@ fn headers_changed_in_mid_stream_are_in_force_from_there_on() {
         let sync = desk.log.sync_from(start).unwrap();
         assert_eq!(sync.offset, start);
         let mut wire = Vec::new();
-        sync.headers
-            .write(&mut wire, 1, HeaderTimes::all(Timestamp(0)), CHUNK_SIZE);
+        sync.headers.write(
+            &mut wire,
+            MessageStreamId(1),
+            HeaderTimes::all(Timestamp(0)),
+            CHUNK_SIZE,
+        );
         assert_eq!(decoded(&wire)[0].2, header);
     }
     // All of them reach those who play already.

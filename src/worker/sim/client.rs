@@ -14,7 +14,7 @@ use super::wire::{End, Pipe, Wire};
 use crate::rtmp::client::{Action, ClientEvent};
 use crate::rtmp::control::UserControl;
 use crate::rtmp::handshake::Mode;
-use crate::rtmp::message::{Message, kind};
+use crate::rtmp::message::{Message, MessageStreamId, kind};
 
 /// How fast a client reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +64,7 @@ pub(super) struct Client {
 /// A publish of a client.
 #[derive(Debug)]
 pub(super) struct Published {
-    msid: u32,
+    msid: MessageStreamId,
     pub(super) publication: usize,
     pub(super) stream: usize,
     /// The relay has taken it, as it says itself.
@@ -82,8 +82,8 @@ enum Second {
 }
 
 /// The message streams in use.
-const FIRST: u32 = 1;
-const SECOND: u32 = 2;
+const FIRST: MessageStreamId = MessageStreamId(1);
+const SECOND: MessageStreamId = MessageStreamId(2);
 
 impl Client {
     pub(super) fn new(
@@ -207,7 +207,8 @@ impl Client {
             Second::Play { stream, .. } => ("play", stream),
             Second::Publish { stream } => ("publish", stream),
         };
-        self.session.send_command(0, commands::create_stream());
+        self.session
+            .send_command(MessageStreamId::CONTROL, commands::create_stream());
         let deaf = matches!(self.second, Second::Play { deaf: true, .. });
         if deaf {
             let call = commands::flag("receiveAudio", false);
@@ -284,7 +285,8 @@ impl Client {
             published.stop(truth);
         }
         for msid in [FIRST, SECOND] {
-            self.session.send_command(0, commands::delete_stream(msid));
+            self.session
+                .send_command(MessageStreamId::CONTROL, commands::delete_stream(msid.0));
         }
         self.players.clear();
         self.collect();
@@ -474,7 +476,7 @@ impl Client {
     fn hear(
         &mut self,
         truth: &mut Truth,
-        msid: u32,
+        msid: MessageStreamId,
         code: &str,
         description: &str,
     ) -> Result<(), String> {
@@ -532,7 +534,7 @@ fn judge(players: &mut [Player], truth: &mut Truth, message: &Message<'_>) -> Re
 }
 
 impl Published {
-    fn new(msid: u32, truth: &mut Truth, stream: usize) -> Self {
+    fn new(msid: MessageStreamId, truth: &mut Truth, stream: usize) -> Self {
         Self {
             msid,
             publication: truth.open(),

@@ -22,7 +22,7 @@ use super::wire::{End, SimSocket, Wire};
 use crate::config::Config;
 use crate::rtmp::client::{Action, ClientEvent, ClientRequest, ClientSession};
 use crate::rtmp::handshake::Mode;
-use crate::rtmp::message::{MessageHeader, Payload, Timestamp, kind};
+use crate::rtmp::message::{MessageHeader, MessageStreamId, Payload, Timestamp, kind};
 use crate::stats::Gauges;
 use crate::worker::core::Core;
 use crate::worker::fault;
@@ -238,12 +238,22 @@ impl Stage {
 
     /// A publisher sends one message of `len` bytes.
     fn send(&mut self, guest: usize, message_kind: u8, head: &[u8], len: usize) {
-        let msid = self.guests[guest].session.msid().unwrap_or(1);
+        let msid = self.guests[guest]
+            .session
+            .msid()
+            .unwrap_or(MessageStreamId(1));
         self.send_on(guest, msid, message_kind, head, len);
     }
 
     /// The same on message stream `msid`.
-    fn send_on(&mut self, guest: usize, msid: u32, message_kind: u8, head: &[u8], len: usize) {
+    fn send_on(
+        &mut self,
+        guest: usize,
+        msid: MessageStreamId,
+        message_kind: u8,
+        head: &[u8],
+        len: usize,
+    ) {
         let time = self.now.duration_since(self.born).as_millis();
         let mut body = head.to_vec();
         body.resize(len.max(head.len()), 0);

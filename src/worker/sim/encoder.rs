@@ -8,7 +8,7 @@ use super::rng::Rng;
 use super::truth::{Draft, NUMBER_BYTES, Need, Publication, Truth};
 use crate::rtmp::amf0::Encoder as Amf;
 use crate::rtmp::control::Control;
-use crate::rtmp::message::{MessageHeader, Payload, Timestamp, kind};
+use crate::rtmp::message::{MessageHeader, MessageStreamId, Payload, Timestamp, kind};
 use crate::rtmp::writer::{encoded_len, write_message};
 
 /// See the module text.
@@ -16,7 +16,7 @@ use crate::rtmp::writer::{encoded_len, write_message};
 pub(super) struct Encoder {
     pub(super) publication: usize,
     /// The message stream it publishes on.
-    msid: u32,
+    msid: MessageStreamId,
     video: bool,
     audio: bool,
     /// FourCC codecs.
@@ -58,7 +58,7 @@ struct Chunks {
 }
 
 impl Encoder {
-    pub(super) fn new(rng: &mut Rng, publication: usize, msid: u32) -> Self {
+    pub(super) fn new(rng: &mut Rng, publication: usize, msid: MessageStreamId) -> Self {
         let (video, audio) = rng.pick(&[
             (true, true),
             (true, true),

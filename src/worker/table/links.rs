@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::{Player, Source, Stream};
+use crate::rtmp::message::MessageStreamId;
 use crate::stream::log::LogLimits;
 use crate::worker::collections::Table;
 use crate::worker::ids::{ConnId, PlayerSlot, StreamId};
@@ -21,14 +22,14 @@ use crate::worker::ids::{ConnId, PlayerSlot, StreamId};
 /// A message stream that publishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::worker) struct Publication {
-    pub(in crate::worker) msid: u32,
+    pub(in crate::worker) msid: MessageStreamId,
     pub(in crate::worker) stream: StreamId,
 }
 
 /// A message stream that plays, or waits for its stream.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::worker) struct Play {
-    pub(in crate::worker) msid: u32,
+    pub(in crate::worker) msid: MessageStreamId,
     pub(in crate::worker) stream: StreamId,
     /// Index among the stream's players.
     pub(in crate::worker) slot: PlayerSlot,
@@ -228,7 +229,7 @@ impl Streams {
 
     /// The play of a connection on `msid`; while that switches, the one of the stream it still
     /// plays.
-    pub(in crate::worker) fn play_on(&self, key: ConnId, msid: u32) -> Option<Play> {
+    pub(in crate::worker) fn play_on(&self, key: ConnId, msid: MessageStreamId) -> Option<Play> {
         let mut plays = self.plays(key).iter();
         plays
             .find(|play| play.msid == msid && !play.switching)
@@ -236,7 +237,7 @@ impl Streams {
     }
 
     /// The play of a connection that is to go over to another stream on `msid`.
-    pub(in crate::worker) fn switch_on(&self, key: ConnId, msid: u32) -> Option<Play> {
+    pub(in crate::worker) fn switch_on(&self, key: ConnId, msid: MessageStreamId) -> Option<Play> {
         let mut plays = self.plays(key).iter();
         plays
             .find(|play| play.msid == msid && play.switching)
@@ -318,7 +319,11 @@ impl Streams {
     }
 
     /// The stream that a connection publishes on `msid`.
-    pub(in crate::worker) fn published_on(&self, key: ConnId, msid: u32) -> Option<StreamId> {
+    pub(in crate::worker) fn published_on(
+        &self,
+        key: ConnId,
+        msid: MessageStreamId,
+    ) -> Option<StreamId> {
         let publication = self.roles_of(key)?.publication?;
         (publication.msid == msid).then_some(publication.stream)
     }
@@ -346,7 +351,7 @@ impl Streams {
     }
 
     /// Whether a connection has a role on another message stream than `msid`.
-    pub(in crate::worker) fn has_other_role(&self, key: ConnId, msid: u32) -> bool {
+    pub(in crate::worker) fn has_other_role(&self, key: ConnId, msid: MessageStreamId) -> bool {
         let mut publications = self.publications(key).iter();
         publications.any(|its| its.msid != msid)
             || self.plays(key).iter().any(|play| play.msid != msid)
@@ -354,7 +359,12 @@ impl Streams {
 
     /// Media of a connection on `msid` go into a stream from now on. That has it as its publisher
     /// when [`begin`](Self::begin) is called.
-    pub(in crate::worker) fn publish(&mut self, key: ConnId, msid: u32, stream: StreamId) {
+    pub(in crate::worker) fn publish(
+        &mut self,
+        key: ConnId,
+        msid: MessageStreamId,
+        stream: StreamId,
+    ) {
         let publication = Publication { msid, stream };
         let before = self.roles_mut(key).publication.replace(publication);
         debug_assert!(before.is_none(), "{before:?} and {publication:?}");

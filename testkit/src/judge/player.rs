@@ -12,7 +12,7 @@
 mod arrival;
 mod place;
 
-use tailwater_rtmp::message::kind;
+use tailwater_rtmp::message::{MessageStreamId, kind};
 
 use super::Verdict;
 use super::parts::{Clock, Headers};
@@ -47,7 +47,7 @@ struct Ahead {
 #[derive(Clone, Debug)]
 pub struct Player {
     /// The message stream that it plays on.
-    pub msid: u32,
+    pub msid: MessageStreamId,
     /// What it plays, as an index of the truth's lines.
     pub stream: usize,
     /// A play that was asked for and not answered.
@@ -96,7 +96,7 @@ pub struct Player {
 
 impl Player {
     /// Whoever asks to play `stream` on message stream `msid`.
-    pub fn new(msid: u32, stream: usize) -> Self {
+    pub fn new(msid: MessageStreamId, stream: usize) -> Self {
         Self {
             msid,
             stream,

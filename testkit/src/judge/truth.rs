@@ -6,7 +6,7 @@
 
 use std::rc::Rc;
 
-use tailwater_rtmp::message::{Message, MessageHeader, Payload, Timestamp, kind};
+use tailwater_rtmp::message::{Message, MessageHeader, MessageStreamId, Payload, Timestamp, kind};
 use tailwater_rtmp::writer::encoded_len;
 
 use crate::rng::fill;
@@ -389,7 +389,7 @@ impl Publication {
             // The long form of a time takes four bytes more in every chunk; a bound is enough.
             timestamp: Timestamp(u32::MAX),
             kind: draft.kind,
-            msid: 1,
+            msid: MessageStreamId(1),
             len: body.len(),
         };
         self.entries.push(Entry {

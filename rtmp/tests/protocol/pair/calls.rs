@@ -1,6 +1,7 @@
 //! Scenarios of the sessions: calls.
 
 use super::*;
+use tailwater_rtmp::message::MessageStreamId;
 
 #[test]
 fn nobody_knows_are_answered_when_an_answer_is_wanted() {
@@ -40,8 +41,8 @@ fn that_are_answers_are_ignored() {
             "onStatus",
             &[Map(&[("code", S("NetStream.Publish.Start"))])],
         )
-        .control(Control::User(UserControl::StreamBegin(1)))
-        .control(Control::User(UserControl::StreamEof(1)))
+        .control(Control::User(UserControl::StreamBegin(MessageStreamId(1))))
+        .control(Control::User(UserControl::StreamEof(MessageStreamId(1))))
         .control(Control::SetPeerBandwidth {
             window: 1,
             limit: 0,

@@ -4,6 +4,8 @@ use core::time::Duration;
 
 use super::*;
 
+use tailwater_rtmp::message::MessageStreamId;
+
 /// `script` with `more` put behind it `count` times.
 fn times(script: Script, count: u32, more: impl Fn(Script) -> Script) -> Script {
     (0..count).fold(script, |script, _| more(script))
@@ -104,7 +106,7 @@ fn what_a_session_says_by_itself_is_not_rate_limited() {
     let seen = server.seen.lines.join("\n");
     assert!(begun.iter().all(|line| seen.contains(line)), "{seen}");
     server.seen.lines.clear();
-    server.session.end_play(1, "over");
+    server.session.end_play(MessageStreamId(1), "over");
     server.drain();
     let ended = ["StreamEof 1", "onStatus@1 NetStream.Play.UnpublishNotify"];
     assert_eq!(server.seen.lines, ended);
@@ -230,10 +232,14 @@ fn odd_things_end_the_connection_when_there_are_too_many() {
         &|script| script.on(9, "deleteStream", &[]),
         &|script| script.call("deleteStream", 0.0, &[N(7.0)]),
         // Events that are for servers to send, or that nobody knows.
-        &|script| script.control(Control::User(UserControl::StreamBegin(1))),
-        &|script| script.control(Control::User(UserControl::StreamEof(1))),
-        &|script| script.control(Control::User(UserControl::StreamDry(1))),
-        &|script| script.control(Control::User(UserControl::StreamIsRecorded(1))),
+        &|script| script.control(Control::User(UserControl::StreamBegin(MessageStreamId(1)))),
+        &|script| script.control(Control::User(UserControl::StreamEof(MessageStreamId(1)))),
+        &|script| script.control(Control::User(UserControl::StreamDry(MessageStreamId(1)))),
+        &|script| {
+            script.control(Control::User(UserControl::StreamIsRecorded(
+                MessageStreamId(1),
+            )))
+        },
         &|script| script.control(Control::User(UserControl::Other(31))),
         // Messages without a byte, of types nobody knows, and aborts of nothing.
         &|script| script.message(6, kind::VIDEO, 1, 0, &[]),
@@ -335,7 +341,9 @@ fn one_that_publishes_no_more_has_no_publishers_limits() {
 fn a_refusal_after_the_start_ends_a_publishers_limits_as_well() {
     let mut server = after(&Script::publishing());
     let why = "another publisher has taken the stream over";
-    server.session.reject(1, Status::PublishBadName, why);
+    server
+        .session
+        .reject(MessageStreamId(1), Status::PublishBadName, why);
     let long = wire(|script| script.message(3, kind::COMMAND, 0, 0, &[0; 70_000]));
     let seen = later(&mut server, 0, &long);
     assert_eq!(seen.last().unwrap(), "! message_too_long");

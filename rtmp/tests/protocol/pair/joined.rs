@@ -3,6 +3,8 @@
 use super::*;
 use tailwater_rtmp_exercise::vector;
 
+use tailwater_rtmp::message::MessageStreamId;
+
 /// A client and a server joined, and how their bytes are cut on the way.
 struct Pair {
     client: ClientSession,
@@ -150,11 +152,11 @@ fn check_publish(handshake: Mode, cuts: Cuts) -> [usize; 2] {
         [&connected[..], &[begun]].concat(),
         "{cuts:?}"
     );
-    assert_eq!(pair.client.msid(), Some(1));
+    assert_eq!(pair.client.msid(), Some(MessageStreamId(1)));
     for (header, body) in media() {
         pair.client.send_media(&header, &Payload::from_slice(&body));
     }
-    pair.client.send_command(1, |amf| {
+    pair.client.send_command(MessageStreamId(1), |amf| {
         amf.string("closeStream").number(0.0).null();
     });
     pair.settle();
@@ -192,7 +194,7 @@ fn check_play(handshake: Mode, cuts: Cuts) -> [usize; 2] {
     pair.server
         .session
         .send_user_control(UserControl::PingRequest(5));
-    pair.server.session.end_play(1, "over");
+    pair.server.session.end_play(MessageStreamId(1), "over");
     pair.settle();
     let begun = [
         "StreamBegin(0)",

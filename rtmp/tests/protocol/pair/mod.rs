@@ -23,7 +23,7 @@ use tailwater_rtmp::control::{Control, UserControl};
 use tailwater_rtmp::error::ProtocolError;
 use tailwater_rtmp::handshake::Mode;
 use tailwater_rtmp::limits;
-use tailwater_rtmp::message::{Message, MessageHeader, Payload, Timestamp, kind};
+use tailwater_rtmp::message::{Message, MessageHeader, MessageStreamId, Payload, Timestamp, kind};
 use tailwater_rtmp::reader::{ChunkReader, ReaderLimits};
 use tailwater_rtmp::server::{Event, Request, ServerSession, WireSettings};
 use tailwater_rtmp::writer::write_message;
@@ -150,7 +150,7 @@ impl Script {
             csid,
             timestamp: Timestamp(time),
             kind: message_kind,
-            msid,
+            msid: MessageStreamId(msid),
             len: body.len(),
         };
         let payload = Payload::from_slice(body);
@@ -244,7 +244,11 @@ fn told_command(message: &Message<'_>) -> String {
         let level = level.strip_prefix("status").unwrap_or("error ");
         return format!("onStatus@{msid} {level}{}", text("code"));
     }
-    assert_eq!(msid, 0, "only statuses travel on message streams");
+    assert_eq!(
+        msid,
+        MessageStreamId::CONTROL,
+        "only statuses travel on message streams"
+    );
     let value = match command.argument(0).unwrap() {
         Value::Object(_) => text("code"),
         Value::Number(number) => number.to_string(),

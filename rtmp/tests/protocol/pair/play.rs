@@ -1,6 +1,7 @@
 //! Scenarios of the sessions: play.
 
 use super::*;
+use tailwater_rtmp::message::MessageStreamId;
 
 #[test]
 fn resets_unless_told_not_to() {
@@ -193,7 +194,7 @@ fn regression_a_new_message_stream_has_both_halves() {
     let halves = |script: &Script| {
         let mut server = Server::new();
         server.feed(&script.wire, false);
-        server.session.take_halves(1)
+        server.session.take_halves(MessageStreamId(1))
     };
     assert_eq!(halves(&off(Script::with_stream())), (false, true));
     // Its id is given anew, and what was said of the old one is not true of it.
@@ -215,7 +216,7 @@ fn a_player_of_the_fmle_family_gets_all_its_answers() {
         .call("getStreamLength", 4.0, &[S("cam")])
         .on(1, "play", &[S("cam"), N(-2000.0), N(-1.0), B(false)])
         .control(Control::User(UserControl::SetBufferLength {
-            msid: 1,
+            msid: MessageStreamId(1),
             buffer_ms: 3_000,
         }));
     let expected = [
@@ -235,9 +236,13 @@ fn what_ends_it_from_this_side_is_told() {
     let mut server = Server::new();
     server.feed(&Script::playing().wire, false);
     server.seen.lines.clear();
-    server.session.send_user_control(UserControl::StreamEof(1));
-    server.session.send_status(1, Status::PauseNotify, "paused");
-    server.session.end_play(1, "over");
+    server
+        .session
+        .send_user_control(UserControl::StreamEof(MessageStreamId(1)));
+    server
+        .session
+        .send_status(MessageStreamId(1), Status::PauseNotify, "paused");
+    server.session.end_play(MessageStreamId(1), "over");
     // It no longer plays, and may play again.
     server.feed(
         &Script::fresh().on(1, "pause", &[B(true)]).wire[HANDSHAKE_BYTES..],

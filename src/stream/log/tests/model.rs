@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use proptest::test_runner::TestCaseResult;
 
 use super::*;
+use crate::rtmp::message::MessageStreamId;
 use crate::rtmp::reader::{ChunkReader, ReaderLimits};
 
 /// One thing that happens to a log.
@@ -167,7 +168,7 @@ impl Model {
             csid: csid_of(message_kind),
             timestamp: Timestamp(self.time),
             kind: message_kind,
-            msid: 1,
+            msid: MessageStreamId(1),
             len,
         };
         let start = self.wire.len() as u64;

@@ -4,11 +4,14 @@
 use super::*;
 use crate::config::Pace;
 use crate::limits;
+use crate::rtmp::message::MessageStreamId;
 
 fn delete_stream(stage: &mut Stage, guest: usize) {
-    stage.guests[guest].session.send_command(0, |amf| {
-        amf.string("deleteStream").number(0.0).null().number(1.0);
-    });
+    stage.guests[guest]
+        .session
+        .send_command(MessageStreamId::CONTROL, |amf| {
+            amf.string("deleteStream").number(0.0).null().number(1.0);
+        });
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::super::wire::End;
 use super::{KEY, MS, S, Stage};
 use crate::config::Config;
-use crate::rtmp::message::{MessageHeader, Payload, Timestamp, kind};
+use crate::rtmp::message::{MessageHeader, MessageStreamId, Payload, Timestamp, kind};
 use crate::worker::shared::Shared;
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
@@ -19,9 +19,11 @@ fn a_publisher_that_is_back_before_its_end_is_seen_does_not_send_players_days_ah
     let player = stage.play("cam");
     // It has a connection already, and is about to publish on a second message stream.
     let heir = stage.play("other");
-    stage.guests[heir].session.send_command(0, |amf| {
-        amf.string("createStream").number(9.0).null();
-    });
+    stage.guests[heir]
+        .session
+        .send_command(MessageStreamId::CONTROL, |amf| {
+            amf.string("createStream").number(9.0).null();
+        });
     stage.key_frame(source, 100);
     let before = stage.guests[player].last_time.unwrap();
     let wire = &stage.guests[source].wire;
@@ -31,14 +33,14 @@ fn a_publisher_that_is_back_before_its_end_is_seen_does_not_send_players_days_ah
     // More than half of what 32 bits of milliseconds hold: it would look like a step back.
     stage.now += 30 * DAY;
     let session = &mut stage.guests[heir].session;
-    session.send_command(2, |amf| {
+    session.send_command(MessageStreamId(2), |amf| {
         amf.string("publish").number(0.0).null().string("cam");
     });
     let header = MessageHeader {
         csid: 6,
         timestamp: Timestamp(5),
         kind: kind::VIDEO,
-        msid: 2,
+        msid: MessageStreamId(2),
         len: 100,
     };
     let mut body = KEY.to_vec();

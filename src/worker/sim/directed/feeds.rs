@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::super::wire::End;
 use super::{KEY, MS, PLAYS, S, Stage};
 use crate::config::Config;
-use crate::rtmp::message::kind;
+use crate::rtmp::message::{MessageStreamId, kind};
 use crate::worker::fault::{self, StepOf};
 use crate::worker::shared::Shared;
 
@@ -213,8 +213,10 @@ fn regression_players_of_each_worker_begin_with_a_publisher_that_is_back_and_sen
     pair.stages[1].play("cam");
     pair.wait(2, &[(0, source)]);
     let session = &mut pair.stages[0].guests[source].session;
-    session.send_command(1, |amf| _ = amf.string("closeStream").number(0.0).null());
-    session.send_command(1, |amf| {
+    session.send_command(MessageStreamId(1), |amf| {
+        _ = amf.string("closeStream").number(0.0).null();
+    });
+    session.send_command(MessageStreamId(1), |amf| {
         amf.string("publish").number(0.0).null().string("cam");
     });
     pair.wait(1, &[]);

@@ -3,6 +3,7 @@
 use super::*;
 use crate::config::Pace;
 use crate::limits;
+use crate::rtmp::message::MessageStreamId;
 use crate::rtmp::name::stream_name;
 use crate::rtmp::server::Request;
 use crate::stream::block::BlockPool;
@@ -12,7 +13,13 @@ use crate::worker::mail::{InFlight, Mail, Receipt};
 use crate::worker::pressure::Pressure;
 use crate::worker::registry::Claim;
 
-fn call(stage: &mut Stage, guest: usize, msid: u32, name: &str, argument: Option<&str>) {
+fn call(
+    stage: &mut Stage,
+    guest: usize,
+    msid: MessageStreamId,
+    name: &str,
+    argument: Option<&str>,
+) {
     stage.guests[guest].session.send_command(msid, |amf| {
         amf.string(name).number(0.0).null();
         if let Some(argument) = argument {
@@ -37,10 +44,12 @@ fn shedding_survives_a_publisher_whose_socket_fails_as_another_stream_ends() {
     for n in 0..5 {
         stage.play(&format!("f{n}"));
     }
-    stage.guests[both].session.send_command(0, |amf| {
-        amf.string("createStream").number(9.0).null();
-    });
-    call(&mut stage, both, 2, "play", Some("y"));
+    stage.guests[both]
+        .session
+        .send_command(MessageStreamId::CONTROL, |amf| {
+            amf.string("createStream").number(9.0).null();
+        });
+    call(&mut stage, both, MessageStreamId(2), "play", Some("y"));
     stage.settle();
     assert_eq!(stage.core.streams.players(), 6);
     stage.core.memory.postpone(stage.now + S(30));
@@ -133,10 +142,12 @@ fn writes_of_tiny_messages(second: bool) -> u64 {
     for n in 0..50 {
         let id = stage.play(&format!("other{n}"));
         let msid = if second { 2 } else { 1 };
-        stage.guests[id].session.send_command(0, |amf| {
-            amf.string("createStream").number(9.0).null();
-        });
-        call(&mut stage, id, msid, "play", Some("cam"));
+        stage.guests[id]
+            .session
+            .send_command(MessageStreamId::CONTROL, |amf| {
+                amf.string("createStream").number(9.0).null();
+            });
+        call(&mut stage, id, MessageStreamId(msid), "play", Some("cam"));
         players.push(id);
     }
     stage.settle();
@@ -169,7 +180,13 @@ fn who_waits_for_streams_that_never_come_is_closed() {
     for _ in 0..60 {
         stage.wait(S(9));
         if !stage.guests[idler].gone {
-            call(&mut stage, idler, 1, "play", Some("nothing"));
+            call(
+                &mut stage,
+                idler,
+                MessageStreamId(1),
+                "play",
+                Some("nothing"),
+            );
             stage.settle();
         }
     }
@@ -272,8 +289,14 @@ fn a_publisher_that_begins_anew_is_counted_on() {
             (0..25).for_each(|_| stage.send(source, kind::VIDEO, INTER, 1_050 - 12));
         });
         if !stage.guests[source].gone {
-            call(&mut stage, source, 1, "closeStream", None);
-            call(&mut stage, source, 1, "publish", Some("cam"));
+            call(&mut stage, source, MessageStreamId(1), "closeStream", None);
+            call(
+                &mut stage,
+                source,
+                MessageStreamId(1),
+                "publish",
+                Some("cam"),
+            );
             stage.settle();
         }
     }
@@ -298,7 +321,13 @@ fn who_plays_goes_over_to_no_other_stream_while_memory_is_short() {
         .unwrap()
         .clone();
     let name = stream_name(&app, b"two").unwrap();
-    stage.core.request(key, Request::Switch { msid: 1, name });
+    stage.core.request(
+        key,
+        Request::Switch {
+            msid: MessageStreamId(1),
+            name,
+        },
+    );
     stage.core.wake(key);
     stage.key_frame(one, 100);
     let told = [&PLAYS[..], &["Play.Failed"]].concat();
@@ -341,9 +370,11 @@ fn regression_seeks_have_a_group_sent_again_so_often() {
     stage.key_frame(source, 10_000);
     let player = stage.play("cam");
     let seek = |stage: &mut Stage| {
-        stage.guests[player].session.send_command(1, |amf| {
-            amf.string("seek").number(0.0).null().number(1.0);
-        });
+        stage.guests[player]
+            .session
+            .send_command(MessageStreamId(1), |amf| {
+                amf.string("seek").number(0.0).null().number(1.0);
+            });
         stage.settle();
         let heard = std::mem::take(&mut stage.guests[player].heard);
         stage.guests[player].last_time = None;
@@ -368,10 +399,12 @@ fn pausing_and_going_on_sends_nothing_twice() {
     let mut sent = 0;
     for round in 0..60 {
         for paused in [true, false, true] {
-            stage.guests[player].session.send_command(1, |amf| {
-                let amf = amf.string("pause").number(0.0).null();
-                amf.boolean(paused).number(0.0);
-            });
+            stage.guests[player]
+                .session
+                .send_command(MessageStreamId(1), |amf| {
+                    let amf = amf.string("pause").number(0.0).null();
+                    amf.boolean(paused).number(0.0);
+                });
             stage.settle();
         }
         stage.pass(S(1), |stage| {

@@ -13,7 +13,7 @@ use crate::edge::hops::RELAY_KEY;
 use crate::edge::rule::Rule;
 use crate::rtmp::client::Action;
 use crate::rtmp::command::Status;
-use crate::rtmp::message::{MessageHeader, Payload, Timestamp, kind};
+use crate::rtmp::message::{MessageHeader, MessageStreamId, Payload, Timestamp, kind};
 use crate::rtmp::server::{Event, Request, ServerSession, WireSettings};
 use crate::rtmp::writer::write_message;
 use crate::worker::fault::{self, StepOf};
@@ -77,7 +77,7 @@ impl Origin {
             csid: 6,
             timestamp: Timestamp(time),
             kind: kind::VIDEO,
-            msid: 1,
+            msid: MessageStreamId(1),
             len: body.len(),
         };
         let out = self.session.out().writer();
@@ -206,7 +206,9 @@ fn nobody_begins_to_play_what_all_origins_say_is_over() {
     lines.settle();
     assert_eq!(lines.stage.guests[player].media, 1);
     lines.are_empty = true;
-    lines.origins[0].session.end_play(1, "the stream is over");
+    lines.origins[0]
+        .session
+        .end_play(MessageStreamId(1), "the stream is over");
     lines.settle();
     assert_eq!(lines.origins.len(), 2, "the others are asked");
     let late = lines.stage.play("cam");

@@ -2,7 +2,7 @@
 
 use super::{INTER, KEY, MIB, MS, S, Stage};
 use crate::rtmp::client::Action;
-use crate::rtmp::message::kind;
+use crate::rtmp::message::{MessageStreamId, kind};
 use crate::worker::close_reason::CloseReason;
 use crate::worker::pressure::Pressure;
 
@@ -159,9 +159,11 @@ fn regression_input_without_a_role_is_shed_first() {
         .map(|number| {
             // One connection of each address: no address holds more than the publisher does.
             let guest = stage.come_from([10, 2, 0, number], Action::Play, "none");
-            stage.guests[guest].session.send_command(0, |amf| {
-                amf.string("deleteStream").number(0.0).null().number(1.0);
-            });
+            stage.guests[guest]
+                .session
+                .send_command(MessageStreamId::CONTROL, |amf| {
+                    amf.string("deleteStream").number(0.0).null().number(1.0);
+                });
             guest
         })
         .collect();

@@ -6,6 +6,7 @@ use super::{MS, PLAYS, S, Stage};
 use crate::config::Takeover;
 use crate::rtmp::client::Action;
 use crate::rtmp::command::Status;
+use crate::rtmp::message::MessageStreamId;
 use crate::worker::close_reason::CloseReason;
 use crate::worker::contain::Step;
 use crate::worker::fault::{self, StepOf};
@@ -66,10 +67,10 @@ fn regression_whoever_comes_after_one_that_is_closed_with_two_plays_is_served() 
     let twice = stage.play("cam");
     let before = stage.play("cam");
     let session = &mut stage.guests[twice].session;
-    session.send_command(0, |amf| {
+    session.send_command(MessageStreamId::CONTROL, |amf| {
         amf.string("createStream").number(9.0).null();
     });
-    session.send_command(2, |amf| {
+    session.send_command(MessageStreamId(2), |amf| {
         amf.string("play").number(0.0).null().string("cam");
     });
     stage.settle();
@@ -162,10 +163,10 @@ fn publishes_and_plays() -> (Stage, usize) {
     let old = stage.publish("cam");
     stage.publish("other");
     let session = &mut stage.guests[old].session;
-    session.send_command(0, |amf| {
+    session.send_command(MessageStreamId::CONTROL, |amf| {
         amf.string("createStream").number(9.0).null();
     });
-    session.send_command(2, |amf| {
+    session.send_command(MessageStreamId(2), |amf| {
         amf.string("play").number(0.0).null().string("other");
     });
     stage.settle();

@@ -7,7 +7,7 @@ use super::{INTER, KEY, MS, PLAYS, S, SOUND, Stage};
 use crate::config::Takeover;
 use crate::limits;
 use crate::rtmp::client::Action;
-use crate::rtmp::message::kind;
+use crate::rtmp::message::{MessageStreamId, kind};
 
 #[test]
 fn a_publisher_that_sends_no_pictures_and_no_sound_is_closed() {
@@ -52,9 +52,11 @@ fn a_publisher_may_send_so_many_bits_and_no_more() {
 }
 
 /// Guest `guest` publishes another stream, on message stream `msid`.
-fn publish_another(stage: &mut Stage, guest: usize, msid: u32, name: &str) {
+fn publish_another(stage: &mut Stage, guest: usize, msid: MessageStreamId, name: &str) {
     let session = &mut stage.guests[guest].session;
-    session.send_command(0, |amf| _ = amf.string("createStream").number(9.0).null());
+    session.send_command(MessageStreamId::CONTROL, |amf| {
+        _ = amf.string("createStream").number(9.0).null();
+    });
     session.send_command(msid, |amf| {
         amf.string("publish").number(0.0).null().string(name);
     });
@@ -67,11 +69,11 @@ fn bits_are_counted_for_each_publish() {
     for (len, is_closed) in [(600, false), (1_050, true)] {
         let mut stage = Stage::new(|config| config.publish_bitrate_max = Some(800_000));
         let source = stage.publish("low");
-        publish_another(&mut stage, source, 2, "high");
+        publish_another(&mut stage, source, MessageStreamId(2), "high");
         stage.pass(S(30), |stage| {
             for _ in 0..25 {
-                stage.send_on(source, 1, kind::VIDEO, INTER, 600 - 12);
-                stage.send_on(source, 2, kind::VIDEO, INTER, len - 12);
+                stage.send_on(source, MessageStreamId(1), kind::VIDEO, INTER, 600 - 12);
+                stage.send_on(source, MessageStreamId(2), kind::VIDEO, INTER, len - 12);
             }
         });
         let mut heard = vec!["Publish.Start", "Publish.Start"];
@@ -87,9 +89,9 @@ fn bits_are_counted_for_each_publish() {
 fn a_publish_without_media_ends_alone() {
     let mut stage = Stage::new(|config| config.grace = S(1));
     let source = stage.publish("low");
-    publish_another(&mut stage, source, 2, "high");
+    publish_another(&mut stage, source, MessageStreamId(2), "high");
     let player = stage.play("high");
-    let low = |stage: &mut Stage| stage.send_on(source, 1, kind::AUDIO, SOUND, 20);
+    let low = |stage: &mut Stage| stage.send_on(source, MessageStreamId(1), kind::AUDIO, SOUND, 20);
     stage.pass(limits::MEDIA_IDLE - S(1), low);
     stage.check_heard(source, &["Publish.Start"; 2]);
     stage.pass(S(15), low);
@@ -103,7 +105,13 @@ fn a_publish_without_media_ends_alone() {
     );
     // With the last one the connection ends.
     stage.pass(limits::MEDIA_IDLE + S(11), |stage| {
-        stage.send_on(source, 1, kind::DATA, b"\x02\x00\x0AonCuePoint", 20);
+        stage.send_on(
+            source,
+            MessageStreamId(1),
+            kind::DATA,
+            b"\x02\x00\x0AonCuePoint",
+            20,
+        );
     });
     stage.check_heard(source, &[&idle[..], &["Publish.Idle", "end"]].concat());
     stage.end();

@@ -11,7 +11,7 @@ use crate::edge::hops::RELAY_KEY;
 use crate::rtmp::amf0::Encoder as Amf;
 use crate::rtmp::command::Status;
 use crate::rtmp::control::UserControl;
-use crate::rtmp::message::kind;
+use crate::rtmp::message::{MessageStreamId, kind};
 use crate::rtmp::server::{Request, ServerSession, WireSettings};
 
 /// What an origin does with whoever plays there.
@@ -122,7 +122,7 @@ const SECOND: Duration = Duration::from_secs(1);
 pub(super) struct Actor {
     script: Script,
     /// The message stream, and when it was played.
-    played: Option<(u32, Duration)>,
+    played: Option<(MessageStreamId, Duration)>,
     /// When it says something again.
     next: Duration,
     reel: Option<Reel>,
@@ -150,7 +150,9 @@ impl Actor {
         time: Duration,
     ) -> Result<(), String> {
         match (request, self.script) {
-            (Request::Connect, Script::RedirectConnect(to)) => refuse(session, 0, to),
+            (Request::Connect, Script::RedirectConnect(to)) => {
+                refuse(session, MessageStreamId::CONTROL, to);
+            }
             (Request::Connect, _) => {
                 let settings = WireSettings {
                     chunk_size: 4_096,
@@ -213,7 +215,12 @@ impl Actor {
     }
 
     /// Says one thing; how long until the next.
-    fn say(&mut self, session: &mut ServerSession, truth: &mut Truth, msid: u32) -> Duration {
+    fn say(
+        &mut self,
+        session: &mut ServerSession,
+        truth: &mut Truth,
+        msid: MessageStreamId,
+    ) -> Duration {
         if let Some(reel) = &mut self.reel {
             reel.send(session, truth, msid);
             if let Script::Reconnects(to) = self.script
@@ -228,7 +235,7 @@ impl Actor {
             Script::Headers => {
                 let [.., high, low] = self.next.as_secs().to_be_bytes();
                 let body = [0x17, 0, 0, 0, 0, high, low];
-                send(session, (kind::VIDEO, msid), 0, &body);
+                send(session, (kind::VIDEO, msid.0), 0, &body);
             }
             Script::Begins => session.send_user_control(UserControl::StreamBegin(msid)),
             Script::Statuses => status(session, msid, |amf| {
@@ -240,7 +247,7 @@ impl Actor {
                 let now = self.next.as_secs_f64();
                 amf.string("onMetaData").begin_object();
                 amf.number_property("width", now).end_object();
-                send(session, (kind::DATA, msid), 0, &body);
+                send(session, (kind::DATA, msid.0), 0, &body);
             }
             Script::Stops | Script::Pings => session.send_user_control(UserControl::PingRequest(1)),
             _ => {}
@@ -248,7 +255,7 @@ impl Actor {
         SECOND
     }
 
-    fn turn(&mut self, session: &mut ServerSession, msid: u32) {
+    fn turn(&mut self, session: &mut ServerSession, msid: MessageStreamId) {
         match self.script {
             Script::Stops => self.reel = None,
             Script::Reconnect(to) | Script::ReconnectOnly(to) => {
@@ -295,7 +302,7 @@ impl Reel {
         }
     }
 
-    fn send(&mut self, session: &mut ServerSession, truth: &mut Truth, msid: u32) {
+    fn send(&mut self, session: &mut ServerSession, truth: &mut Truth, msid: MessageStreamId) {
         let publication = *self.publication.get_or_insert_with(|| {
             let publication = truth.open();
             let number = u32::try_from(publication).unwrap();
@@ -328,7 +335,7 @@ impl Reel {
             key: is_key,
         };
         let body = truth.add(publication, &draft);
-        send(session, (media, msid), self.time, &body);
+        send(session, (media, msid.0), self.time, &body);
         self.sent += 1;
         if frame.is_some() {
             self.time += u32::try_from(FRAME.as_millis()).unwrap();
@@ -341,21 +348,21 @@ fn send(session: &mut ServerSession, (kind, msid): (u8, u32), time: u32, body: &
     encode(session.out().writer(), (kind, time, msid), body, chunk_size);
 }
 
-fn status(session: &mut ServerSession, msid: u32, info: impl FnOnce(&mut Amf<'_>)) {
+fn status(session: &mut ServerSession, msid: MessageStreamId, info: impl FnOnce(&mut Amf<'_>)) {
     let mut body = Vec::new();
     let amf = &mut Amf::new(&mut body);
     amf.string("onStatus").number(0.0).null().begin_object();
     info(amf);
     amf.end_object();
-    send(session, (kind::COMMAND, msid), 0, &body);
+    send(session, (kind::COMMAND, msid.0), 0, &body);
 }
 
-/// Refuses connect (`msid` is 0) or play with a redirect.
-fn refuse(session: &mut ServerSession, msid: u32, to: &str) {
+/// Refuses connect (`msid` is that of the connection) or play with a redirect.
+fn refuse(session: &mut ServerSession, msid: MessageStreamId, to: &str) {
     let mut body = Vec::new();
     let amf = &mut Amf::new(&mut body);
     let (command, transaction, code) = match msid {
-        0 => ("_error", 1.0, "NetConnection.Connect.Rejected"),
+        MessageStreamId::CONTROL => ("_error", 1.0, "NetConnection.Connect.Rejected"),
         _ => ("onStatus", 0.0, "NetStream.Play.Failed"),
     };
     amf.string(command).number(transaction).null();
@@ -367,5 +374,5 @@ fn refuse(session: &mut ServerSession, msid: u32, to: &str) {
     amf.string_property("redirect", to)
         .end_object()
         .end_object();
-    send(session, (kind::COMMAND, msid), 0, &body);
+    send(session, (kind::COMMAND, msid.0), 0, &body);
 }
