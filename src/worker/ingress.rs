@@ -108,35 +108,42 @@ impl<S: Transport> Core<S> {
     fn tell_time(&mut self, key: ConnId) {
         let uptime = self.uptime();
         self.conns[key].session.set_now(uptime);
-        if let Some(index) = self.streams.published_by(key) {
+        for at in 0..self.streams.publications(key).len() {
+            let index = self.streams.publications(key)[at].stream;
             self.streams[index].intake.set_now(uptime);
         }
     }
 
-    /// What a publisher has sent is counted; a reason to close it when it was too much.
+    /// What a publisher has sent is counted, for each of its streams; a reason to close it when it
+    /// was too much.
     fn check_publisher(&mut self, key: ConnId) -> Option<CloseReason> {
+        let unkept = self.take_unkept(key);
+        if let Some(reason) = self.count_unkept(key, unkept) {
+            return Some(reason);
+        }
         if self.conns[key].errand().is_some() {
             self.note_steps(key);
         }
-        let index = self.streams.published_by(key)?;
-        let stream = &mut self.streams[index];
-        let unkept = stream.intake.take_unkept();
         let most = self.settings.bitrate_bytes();
-        let is_exceeded = stream.meter.is_exceeded(self.now, most);
-        if let Some(pull) = &stream.pull {
-            if stream.publisher() != Some(key) {
-                if let Err(reason) = self.pull_is_live(key, index) {
-                    return Some(reason);
+        for at in 0..self.streams.publications(key).len() {
+            let index = self.streams.publications(key)[at].stream;
+            let stream = &mut self.streams[index];
+            let is_exceeded = stream.meter.is_exceeded(self.now, most);
+            if let Some(pull) = &stream.pull {
+                if stream.publisher() != Some(key) {
+                    if let Err(reason) = self.pull_is_live(key, index) {
+                        return Some(reason);
+                    }
+                } else if pull.dark_since.is_some() && stream.meter.last_media == self.now {
+                    self.pull_resumed(index);
                 }
-            } else if pull.dark_since.is_some() && stream.meter.last_media == self.now {
-                self.pull_resumed(index);
+            }
+            if is_exceeded {
+                self.refuse_publications(key, "more bits a second than are taken here");
+                return Some(CloseReason::Bitrate);
             }
         }
-        if is_exceeded {
-            self.refuse_publications(key, "more bits a second than are taken here");
-            return Some(CloseReason::Bitrate);
-        }
-        self.count_unkept(key, unkept)
+        None
     }
 
     /// Tells a publisher that none of its publishes goes on.
@@ -163,8 +170,12 @@ impl<S: Transport> Core<S> {
     }
 
     fn take_unkept(&mut self, key: ConnId) -> u64 {
-        let published = self.streams.published_by(key);
-        published.map_or(0, |index| self.streams[index].intake.take_unkept())
+        let mut unkept = 0;
+        for at in 0..self.streams.publications(key).len() {
+            let index = self.streams.publications(key)[at].stream;
+            unkept += self.streams[index].intake.take_unkept();
+        }
+        unkept
     }
 
     /// What may be parsed for connection `key` in this turn. Those that bring no media share what

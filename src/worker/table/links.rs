@@ -13,6 +13,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use smallvec::SmallVec;
+
 use super::{Player, Source, Stream};
 use crate::rtmp::message::MessageStreamId;
 use crate::stream::log::LogLimits;
@@ -45,7 +47,7 @@ struct Roles {
     /// Whose they are: a slot is used again.
     conn: ConnId,
     plays: Vec<Play>,
-    publication: Option<Publication>,
+    publications: SmallVec<[Publication; 1]>,
 }
 
 impl Roles {
@@ -53,12 +55,12 @@ impl Roles {
         Self {
             conn,
             plays: Vec::new(),
-            publication: None,
+            publications: SmallVec::new(),
         }
     }
 
     fn is_empty(&self) -> bool {
-        self.plays.is_empty() && self.publication.is_none()
+        self.plays.is_empty() && self.publications.is_empty()
     }
 }
 
@@ -309,13 +311,7 @@ impl Streams {
 
     /// What a connection publishes.
     pub(in crate::worker) fn publications(&self, key: ConnId) -> &[Publication] {
-        let roles = self.roles_of(key);
-        roles.map_or(&[], |roles| roles.publication.as_slice())
-    }
-
-    /// The stream that a connection publishes: one at a time (`ServerSession`).
-    pub(in crate::worker) fn published_by(&self, key: ConnId) -> Option<StreamId> {
-        Some(self.roles_of(key)?.publication?.stream)
+        self.roles_of(key).map_or(&[], |roles| &roles.publications)
     }
 
     /// The stream that a connection publishes on `msid`.
@@ -324,8 +320,8 @@ impl Streams {
         key: ConnId,
         msid: MessageStreamId,
     ) -> Option<StreamId> {
-        let publication = self.roles_of(key)?.publication?;
-        (publication.msid == msid).then_some(publication.stream)
+        let mut publications = self.publications(key).iter();
+        Some(publications.find(|its| its.msid == msid)?.stream)
     }
 
     /// The publication of a stream by a connection.
@@ -366,8 +362,7 @@ impl Streams {
         stream: StreamId,
     ) {
         let publication = Publication { msid, stream };
-        let before = self.roles_mut(key).publication.replace(publication);
-        debug_assert!(before.is_none(), "{before:?} and {publication:?}");
+        self.roles_mut(key).publications.push(publication);
     }
 
     /// The connection that publishes to a stream is its publisher.
@@ -427,8 +422,8 @@ impl Streams {
     }
 
     fn drop_publication(&mut self, key: ConnId, index: StreamId) {
-        let publication = &mut self.roles_mut(key).publication;
-        publication.take_if(|its| its.stream == index);
+        let publications = &mut self.roles_mut(key).publications;
+        publications.retain(|its| its.stream != index);
     }
 
     fn roles_of(&self, key: ConnId) -> Option<&Roles> {
