@@ -145,7 +145,11 @@ const MEDIA: [&str; 5] = [
 fn check_publish(handshake: Mode, cuts: Cuts) -> [usize; 2] {
     let mut pair = Pair::new(Action::Publish, handshake, "live", "cam?key=1", cuts);
     pair.settle();
-    let connected = ["StreamBegin(0)", "connected 6", "StreamBegin(1)"];
+    let connected = [
+        "StreamBegin(MessageStreamId(0))",
+        "connected 6",
+        "StreamBegin(MessageStreamId(1))",
+    ];
     let begun = "status@1 NetStream.Publish.Start";
     assert_eq!(
         pair.lines(),
@@ -197,13 +201,16 @@ fn check_play(handshake: Mode, cuts: Cuts) -> [usize; 2] {
     pair.server.session.end_play(MessageStreamId(1), "over");
     pair.settle();
     let begun = [
-        "StreamBegin(0)",
+        "StreamBegin(MessageStreamId(0))",
         "connected 6",
-        "StreamBegin(1)",
+        "StreamBegin(MessageStreamId(1))",
         "status@1 NetStream.Play.Reset",
         "status@1 NetStream.Play.Start",
     ];
-    let ended = ["StreamEof(1)", "status@1 NetStream.Play.UnpublishNotify"];
+    let ended = [
+        "StreamEof(MessageStreamId(1))",
+        "status@1 NetStream.Play.UnpublishNotify",
+    ];
     let expected = [&begun[..], &MEDIA, &ended].concat();
     assert_eq!(pair.lines(), expected, "{cuts:?}");
     let bodies: Vec<Vec<u8>> = media().into_iter().map(|(_, body)| body).collect();
