@@ -13,7 +13,7 @@ pub mod registry;
 mod shares;
 
 /// Which address a stream counts for is no part of the models.
-pub mod admission {
+pub mod address {
     /// An address.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
     pub struct Key;
