@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use log::{Level, info};
 
-use super::close_reason::CloseReason;
 use super::core::Core;
 use super::flow::Flow;
 use super::ids::{ConnId, PlayerSlot, StreamId};
@@ -206,19 +205,11 @@ impl<S: Transport> Core<S> {
         name: &StreamName,
         reason: Refused,
     ) -> Flow {
-        let why = reason.words();
         let status = match reason {
             Refused::NoSuchApp => Status::PlayStreamNotFound,
             _ => Status::PlayFailed,
         };
-        self.note_refused(key, (Asked::Play, name), reason, &why);
-        let conn = &mut self.conns[key];
-        conn.asked = Some(name.key().into());
-        conn.session.reject(msid, status, why);
-        if self.streams.has_other_role(key, msid) {
-            return Flow::Continue;
-        }
-        Flow::Close(CloseReason::Rejected(why))
+        self.refuse_role(key, msid, (Asked::Play, name), reason, status)
     }
 
     /// Whether the client has paused what plays on `msid`.

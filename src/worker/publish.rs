@@ -163,20 +163,11 @@ impl<S: Transport> Core<S> {
         name: &StreamName,
         reason: Refused,
     ) -> Flow {
-        let why = reason.words();
         let status = match reason {
             Refused::InUse | Refused::OwnConnection => Status::PublishBadName,
             _ => Status::PublishDenied,
         };
-        self.note_refused(key, (Asked::Publish, name), reason, &why);
-        let conn = &mut self.conns[key];
-        conn.asked = Some(name.key().into());
-        conn.session.reject(msid, status, why);
-        if self.streams.has_other_role(key, msid) {
-            return Flow::Continue;
-        }
-        // Encoders hang when they are refused without a close.
-        Flow::Close(CloseReason::Rejected(why))
+        self.refuse_role(key, msid, (Asked::Publish, name), reason, status)
     }
 
     /// Connection `key` publishes a stream no more, which it has `ended` itself or not.

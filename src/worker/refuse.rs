@@ -6,10 +6,14 @@ use log::{Level, log};
 
 use super::close_reason::CloseReason;
 use super::core::Core;
+use super::flow::Flow;
 use super::ids::ConnId;
 use super::refusal::{Asked, Refused};
 use crate::logging::quoted;
 use crate::net::transport::Transport;
+use crate::rtmp::command::Status;
+use crate::rtmp::message::MessageStreamId;
+use crate::rtmp::name::StreamName;
 
 impl<S: Transport> Core<S> {
     /// Counts and logs a connect, publish or play that the session itself has refused because
@@ -70,5 +74,27 @@ impl<S: Transport> Core<S> {
     pub(super) fn banned_address(&self, key: ConnId) -> Option<String> {
         let address = self.conns[key].peer.ip();
         self.shared.bans.of_address(address, self.uptime())
+    }
+
+    /// Refuses a publish or a play on `msid`: the client is told `status`, and its connection
+    /// closes unless it has a role on another message stream. Encoders hang when they are refused
+    /// without a close.
+    pub(super) fn refuse_role(
+        &mut self,
+        key: ConnId,
+        msid: MessageStreamId,
+        (asked, name): (Asked, &StreamName),
+        reason: Refused,
+        status: Status,
+    ) -> Flow {
+        let why = reason.words();
+        self.note_refused(key, (asked, name), reason, &why);
+        let conn = &mut self.conns[key];
+        conn.asked = Some(name.key().into());
+        conn.session.reject(msid, status, why);
+        if self.streams.has_other_role(key, msid) {
+            return Flow::Continue;
+        }
+        Flow::Close(CloseReason::Rejected(why))
     }
 }
