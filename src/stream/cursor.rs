@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn regression_a_player_that_has_lost_its_place_has_read_up_to_there() {
+    fn regression_cursor_that_lost_its_place_knows_its_position() {
         let mut live = Live::new();
         live.group();
         let mut cursor = Cursor::new(&live.log, StartAt::NewestSync);

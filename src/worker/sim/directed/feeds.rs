@@ -207,7 +207,7 @@ fn regression_all_who_come_while_a_stream_is_on_its_way_are_given_time_for_that(
 }
 
 #[test]
-fn regression_players_of_each_worker_begin_with_a_publisher_that_is_back_and_sends_nothing() {
+fn regression_plays_begin_on_all_workers_with_the_publisher() {
     let mut pair = Pair::new();
     let source = pair.stages[0].publish("cam");
     pair.stages[1].play("cam");

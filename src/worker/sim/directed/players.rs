@@ -139,7 +139,7 @@ fn those_for_whom_there_is_no_room_are_turned_away() {
 }
 
 #[test]
-fn regression_closing_connections_are_not_asked_to_reconnect() {
+fn regression_closing_connections_not_asked_to_reconnect() {
     let mut stage = Stage::new(|_| {});
     let source = stage.publish("cam");
     let player = stage.play("cam");
