@@ -8,6 +8,9 @@
 
 mod support;
 
+use std::time::Duration;
+
+use support::now;
 use support::packets::assert_list;
 use support::relay::Relay;
 use support::wire::{Film, Media, Seen, Wire, media_of, signals_of};
@@ -216,4 +219,22 @@ fn a_takeover_of_one_leaves_the_others() {
     for rung in &mut rungs {
         rung.more(&mut publisher);
     }
+}
+
+/// A connection that publishes no longer is still where publishers are, which are looked at once a
+/// beat: with nobody else publishing there was none, and each answer took up to 250 ms.
+#[test]
+fn regression_answers_after_a_publish_are_not_late() {
+    let relay = Relay::start(&["--workers", "1", "--pace", "100", "--setup-timeout", "60"]);
+    let mut publisher = Wire::publish(relay.address(), "stream");
+    publisher.command(1, commands::close_stream());
+    publisher.until_status("NetStream.Unpublish.Success");
+    let answers = (0..20).map(|_| {
+        let begun = now();
+        publisher.settle();
+        begun.elapsed()
+    });
+    // Each but the first is asked for just after a turn.
+    let fastest = answers.skip(1).min().unwrap();
+    assert!(fastest < Duration::from_millis(100), "{fastest:?}");
 }

@@ -7,7 +7,8 @@
 //!
 //! Publishers have a poll of their own. While the pace is 0 it hangs in the main one and their
 //! packets wake the loop; with a pace in force it is looked at once a beat only, and each look
-//! takes what has come meanwhile: that is what makes ingest cheap.
+//! takes what has come meanwhile: that is what makes ingest cheap. A connection that publishes no
+//! longer stays in it.
 
 use std::io;
 use std::sync::Arc;
@@ -130,8 +131,7 @@ impl<R: Reactor> EventLoop<R> {
         if self.core.has_leftovers() || self.listeners.are_ready() {
             return Some(Duration::ZERO);
         }
-        let (publishers, _) = self.core.census();
-        let beat = (!self.publishers_wake && publishers > 0).then_some(self.next_beat);
+        let beat = (!self.publishers_wake).then_some(self.next_beat);
         let deadlines = [
             self.core.next_deadline(),
             self.pending.next_deadline(),
@@ -268,9 +268,11 @@ impl<R: Reactor> EventLoop<R> {
         }
     }
 
-    /// Has the publishers' poll wake the main one while the pace is 0, and not while it is not.
+    /// Has the publishers' poll wake the main one while the pace is 0, and while nobody publishes:
+    /// connections that have published are still in it.
     fn follow_pace(&mut self) {
-        let wake = self.core.pacer().pace().is_zero();
+        let (publishers, _) = self.core.census();
+        let wake = publishers == 0 || self.core.pacer().pace().is_zero();
         if wake == self.publishers_wake {
             return;
         }
