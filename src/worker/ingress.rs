@@ -25,6 +25,7 @@ use crate::net::ring::Ring;
 use crate::net::transport::Transport;
 use crate::rtmp::command::Status;
 use crate::rtmp::message::kind;
+use crate::rtmp::server::Request;
 use crate::stream::content::content_of;
 
 /// What may be parsed for one connection in the rest of a turn.
@@ -72,6 +73,7 @@ impl<S: Transport> Core<S> {
     }
 
     fn read_conn(&mut self, key: ConnId) {
+        let uptime = self.uptime();
         let Some(conn) = self.conns.begin_read(key) else {
             return;
         };
@@ -79,11 +81,12 @@ impl<S: Transport> Core<S> {
             self.read_off(key);
             return;
         }
+        // A session knows no clock: it is given the time once for all that is read now.
+        conn.session.set_now(uptime);
         let mut ring = match conn.ring.take() {
             Some(ring) => ring,
             None => self.rings.lend(),
         };
-        self.tell_time(key);
         let halt = self.read_into(key, &mut ring);
         let exceeded = self.check_publisher(key);
         let conn = &mut self.conns[key];
@@ -104,43 +107,51 @@ impl<S: Transport> Core<S> {
         }
     }
 
-    /// What knows no clock is told the time, once for all that is read now.
-    fn tell_time(&mut self, key: ConnId) {
-        let uptime = self.uptime();
-        self.conns[key].session.set_now(uptime);
-        for at in 0..self.streams.publications(key).len() {
-            let index = self.streams.publications(key)[at].stream;
-            self.streams[index].intake.set_now(uptime);
-        }
-    }
-
     /// What a publisher has sent is counted, for each of its streams; a reason to close it when it
     /// was too much.
     fn check_publisher(&mut self, key: ConnId) -> Option<CloseReason> {
-        let unkept = self.take_unkept(key);
+        let most = self.settings.bitrate_bytes();
+        let (mut unkept, mut is_exceeded) = (0, false);
+        let mut is_fetched = self.conns[key].is_outbound();
+        let mut at = 0;
+        while let Some(index) = self.streams.publication_at(key, at) {
+            let stream = &mut self.streams[index];
+            unkept += stream.intake.take_unkept();
+            is_exceeded |= stream.meter.is_exceeded(self.now, most);
+            is_fetched |= stream.pull.is_some();
+            at += 1;
+        }
         if let Some(reason) = self.count_unkept(key, unkept) {
             return Some(reason);
         }
+        if is_fetched && let Some(reason) = self.check_pulls(key) {
+            return Some(reason);
+        }
+        if is_exceeded {
+            self.refuse_publications(key, "more bits a second than are taken here");
+            return Some(CloseReason::Bitrate);
+        }
+        None
+    }
+
+    /// The same of what is fetched.
+    fn check_pulls(&mut self, key: ConnId) -> Option<CloseReason> {
         if self.conns[key].errand().is_some() {
             self.note_steps(key);
         }
-        let most = self.settings.bitrate_bytes();
-        for at in 0..self.streams.publications(key).len() {
-            let index = self.streams.publications(key)[at].stream;
-            let stream = &mut self.streams[index];
-            let is_exceeded = stream.meter.is_exceeded(self.now, most);
-            if let Some(pull) = &stream.pull {
-                if stream.publisher() != Some(key) {
-                    if let Err(reason) = self.pull_is_live(key, index) {
-                        return Some(reason);
-                    }
-                } else if pull.dark_since.is_some() && stream.meter.last_media == self.now {
-                    self.pull_resumed(index);
+        let mut at = 0;
+        while let Some(index) = self.streams.publication_at(key, at) {
+            at += 1;
+            let stream = &self.streams[index];
+            let Some(pull) = &stream.pull else {
+                continue;
+            };
+            if stream.publisher() != Some(key) {
+                if let Err(reason) = self.pull_is_live(key, index) {
+                    return Some(reason);
                 }
-            }
-            if is_exceeded {
-                self.refuse_publications(key, "more bits a second than are taken here");
-                return Some(CloseReason::Bitrate);
+            } else if pull.dark_since.is_some() && stream.meter.last_media == self.now {
+                self.pull_resumed(index);
             }
         }
         None
@@ -170,10 +181,10 @@ impl<S: Transport> Core<S> {
     }
 
     fn take_unkept(&mut self, key: ConnId) -> u64 {
-        let mut unkept = 0;
-        for at in 0..self.streams.publications(key).len() {
-            let index = self.streams.publications(key)[at].stream;
+        let (mut unkept, mut at) = (0, 0);
+        while let Some(index) = self.streams.publication_at(key, at) {
             unkept += self.streams[index].intake.take_unkept();
+            at += 1;
         }
         unkept
     }
@@ -182,7 +193,7 @@ impl<S: Transport> Core<S> {
     /// they may have together, so that the media of others waits no longer for many of them.
     fn quota(&self, key: ConnId) -> Quota {
         let conn = &self.conns[key];
-        if !self.streams.publications(key).is_empty() || conn.errand().is_some() {
+        if self.streams.publication_at(key, 0).is_some() || conn.errand().is_some() {
             return Quota {
                 bytes: usize::MAX,
                 messages: limits::MESSAGES_PER_TURN,
@@ -200,11 +211,15 @@ impl<S: Transport> Core<S> {
     fn read_into(&mut self, key: ConnId, ring: &mut Ring) -> Halt {
         let mut bytes_left = self.shared.config.read_budget;
         let mut quota = self.quota(key);
+        // Of what came in an earlier turn, or within a message of several, something may be left.
+        let mut has_input = !ring.is_empty() || self.conns[key].session.has_more();
         loop {
-            match self.parse(key, ring, &mut quota) {
-                Flow::Continue => {}
-                Flow::Move(worker) => return Halt::Move(worker),
-                Flow::Close(reason) => return Halt::Close(reason),
+            if has_input {
+                match self.parse(key, ring, &mut quota) {
+                    Flow::Continue => has_input = false,
+                    Flow::Move(worker) => return Halt::Move(worker),
+                    Flow::Close(reason) => return Halt::Close(reason),
+                }
             }
             if bytes_left == 0 || !quota.is_left() {
                 return Halt::Budget;
@@ -232,6 +247,7 @@ impl<S: Transport> Core<S> {
                 }
                 Ok(0) => return Halt::Close(CloseReason::PeerClosed),
                 Ok(count) => {
+                    has_input = true;
                     // A short read emptied the socket: the next bytes come with a new event, so
                     // that the read that would only say WouldBlock is saved. The end of the
                     // stream may have been told already.
@@ -256,6 +272,7 @@ impl<S: Transport> Core<S> {
 
     /// Parses the ring; it is empty afterwards unless the quota ran out.
     fn parse(&mut self, key: ConnId, ring: &mut Ring, quota: &mut Quota) -> Flow {
+        let uptime = self.uptime();
         while quota.is_left() {
             let conn = &self.conns[key];
             if ring.is_empty() && !conn.session.has_more() {
@@ -265,8 +282,11 @@ impl<S: Transport> Core<S> {
             let input = quota.part_of(ring.front());
             let (mut at, mut flow) = (0, Flow::Continue);
             while flow == Flow::Continue && quota.messages > 0 {
-                quota.messages -= 1;
                 let conn = &mut self.conns[key];
+                if at > 0 && at == input.len() && !conn.session.has_more() {
+                    break;
+                }
+                quota.messages -= 1;
                 match conn.session.next(input, &mut at) {
                     Ok(None) => break,
                     Ok(Some(Incoming::Media(message))) => {
@@ -292,6 +312,7 @@ impl<S: Transport> Core<S> {
                         stream.meter.count(message.payload.len());
                         let (log, blocks) = (&mut stream.log, &mut self.blocks);
                         let scratch = &mut self.scratch;
+                        stream.intake.set_now(uptime);
                         stream.intake.take(log, blocks, scratch, &message);
                         self.pacer.count_message(stream.players.len());
                         self.gauges.messages_in += 1;
@@ -299,12 +320,7 @@ impl<S: Transport> Core<S> {
                     }
                     Ok(Some(Incoming::Request(request))) => {
                         quota.messages = quota.messages.saturating_sub(limits::REQUEST_MESSAGES);
-                        // Before it ends a publish, which then nobody answers for.
-                        let unkept = self.take_unkept(key);
-                        flow = match self.count_unkept(key, unkept) {
-                            Some(reason) => Flow::Close(reason),
-                            None => self.request(key, request),
-                        };
+                        flow = self.request_of_client(key, request);
                     }
                     Ok(Some(Incoming::Answer(answer))) => flow = self.answered(key, answer),
                     Ok(Some(Incoming::Http(request))) => {
@@ -325,6 +341,15 @@ impl<S: Transport> Core<S> {
             }
         }
         Flow::Continue
+    }
+
+    fn request_of_client(&mut self, key: ConnId, request: Request) -> Flow {
+        // Before it ends a publish, which then nobody answers for.
+        let unkept = self.take_unkept(key);
+        match self.count_unkept(key, unkept) {
+            Some(reason) => Flow::Close(reason),
+            None => self.request(key, request),
+        }
     }
 
     /// So much of the input was parsed; what is incomplete is kept by the session.

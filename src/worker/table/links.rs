@@ -314,6 +314,11 @@ impl Streams {
         self.roles_of(key).map_or(&[], |roles| &roles.publications)
     }
 
+    /// The stream of one of its publications, counted from 0; `None` behind the last.
+    pub(in crate::worker) fn publication_at(&self, key: ConnId, at: usize) -> Option<StreamId> {
+        Some(self.publications(key).get(at)?.stream)
+    }
+
     /// The stream that a connection publishes on `msid`.
     pub(in crate::worker) fn published_on(
         &self,
