@@ -4,6 +4,7 @@
 //! can be held against each other.
 
 use std::io::IoSlice;
+use std::time::Duration;
 
 use rml_rtmp::chunk_io::ChunkDeserializer;
 use tailwater::limits::RING_BYTES;
@@ -324,9 +325,11 @@ impl Following {
             sum.add(bytes, end);
         }
         let needs = self.cursors.iter().filter_map(Cursor::needs_from).min();
-        self.log.trim(&mut self.pool, needs.unwrap_or(u64::MAX));
+        self.log
+            .trim(&mut self.pool, needs.unwrap_or(u64::MAX), Duration::ZERO);
         // Of tags everybody has had everything.
-        self.tags.trim(&mut self.pool, |_| Some(u64::MAX));
+        self.tags
+            .trim(&mut self.pool, Duration::ZERO, |_| Some(u64::MAX));
         sum
     }
 }

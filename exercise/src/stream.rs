@@ -106,7 +106,6 @@ impl World {
     fn step(&mut self, step: Step) {
         self.now += step.passes;
         self.intake.set_now(self.now);
-        self.log.set_now(self.now);
         match step.before {
             Before::Nothing => {}
             Before::Returns { away_ms } => {
@@ -163,8 +162,8 @@ impl World {
 
     fn trim(&mut self) {
         let readers = self.readers_min();
-        self.log.trim(&mut self.pool, readers);
-        self.flv.trim(&mut self.pool, |_| Some(u64::MAX));
+        self.log.trim(&mut self.pool, readers, self.now);
+        self.flv.trim(&mut self.pool, self.now, |_| Some(u64::MAX));
     }
 
     fn publish(&mut self, step: Step) {

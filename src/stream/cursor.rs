@@ -231,6 +231,9 @@ impl Cursor {
 #[cfg(test)]
 mod tests {
     use super::*;
+    // A length of time; there is no clock here.
+    use core::time::Duration;
+
     use crate::rtmp::media::TrackSet;
     use crate::rtmp::message::{Payload, kind};
     use crate::stream::block::BlockPool;
@@ -480,7 +483,7 @@ mod tests {
         let mut live = Live::new();
         (0..3).for_each(|_| _ = live.group());
         let newest = live.group();
-        live.log.trim(&mut live.pool, u64::MAX);
+        live.log.trim(&mut live.pool, u64::MAX, Duration::ZERO);
         assert_eq!(live.log.base(), newest);
         let mut cursor = Cursor::at(700);
         let skip = format!("start {newest} skipped {}", newest - 700);
@@ -488,7 +491,7 @@ mod tests {
         // Without one it is not served pictures that it cannot decode.
         let mut cursor = Cursor::at(700);
         live.log.forget_sync();
-        live.log.trim(&mut live.pool, u64::MAX);
+        live.log.trim(&mut live.pool, u64::MAX, Duration::ZERO);
         check(&mut cursor, &live, &format!("sound {}", live.log.visible()));
     }
 
@@ -532,7 +535,7 @@ mod tests {
         let mut cursor = Cursor::at(first + 400);
         cursor.pause();
         live.log.forget_sync();
-        live.log.trim(&mut live.pool, u64::MAX);
+        live.log.trim(&mut live.pool, u64::MAX, Duration::ZERO);
         cursor.resume(&live.log, LAG_BYTES);
         check(&mut cursor, &live, &format!("sound {}", live.log.visible()));
         // One that had not begun still waits.
@@ -589,7 +592,7 @@ mod tests {
         );
         assert!(!cursor.is_paused());
         // Further back than the log reaches nothing changes, paused or not.
-        live.log.trim(&mut live.pool, starts[1]);
+        live.log.trim(&mut live.pool, starts[1], Duration::ZERO);
         let mut cursor = Cursor::at(starts[2] + 100);
         assert!(cursor.seek(&live.log, at(starts[0])).is_none());
         check(&mut cursor, &live, &format!("follow {}", starts[2] + 100));
@@ -679,7 +682,7 @@ mod tests {
                     Op::Flush => _ = live.log.flush(),
                     Op::Trim => {
                         let needs = cursor.needs_from().unwrap_or(u64::MAX);
-                        live.log.trim(&mut live.pool, needs);
+                        live.log.trim(&mut live.pool, needs, Duration::ZERO);
                     }
                     Op::Forget => live.log.forget_sync(),
                     Op::Read(count) => read(&mut cursor, &live.log, count)?,

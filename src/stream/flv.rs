@@ -11,6 +11,9 @@
 //! Bodies are the same in both, those of Enhanced RTMP too. Over WebSocket each tag is a message,
 //! so that a log of its own is kept for that.
 
+// A length of time; there is no clock here.
+use core::time::Duration;
+
 use bytes::Bytes;
 use smallvec::SmallVec;
 
@@ -136,11 +139,16 @@ impl FlvLogs {
 
     /// Frees what lies before every reader's need; see [`StreamLog::trim`]. A log without
     /// readers is freed altogether.
-    pub fn trim(&mut self, pool: &mut BlockPool, readers_min: impl Fn(Framing) -> Option<u64>) {
+    pub fn trim(
+        &mut self,
+        pool: &mut BlockPool,
+        now: Duration,
+        readers_min: impl Fn(Framing) -> Option<u64>,
+    ) {
         for framing in [Framing::Plain, Framing::WebSocket] {
             let slot = self.slot(framing);
             match (slot.as_mut(), readers_min(framing)) {
-                (Some(flv), Some(min)) => flv.log.trim(pool, min),
+                (Some(flv), Some(min)) => flv.log.trim(pool, min, now),
                 (Some(_), None) => {
                     if let Some(flv) = slot.take() {
                         flv.log.recycle(pool);
@@ -161,7 +169,7 @@ impl FlvLogs {
 
     /// Gives all memory back.
     pub fn recycle(&mut self, pool: &mut BlockPool) {
-        self.trim(pool, |_| None);
+        self.trim(pool, Duration::ZERO, |_| None);
     }
 
     fn slot(&mut self, framing: Framing) -> &mut Option<Box<FlvLog>> {

@@ -35,8 +35,7 @@ pub struct Intake {
     newest_header: Option<Timestamp>,
     video: Option<Codec>,
     audio: Option<Codec>,
-    video_codecs: TrackCodecs,
-    audio_codecs: TrackCodecs,
+    codecs: TrackCodecs,
     counted: Counted,
     /// When the last key frame came, if any did.
     last_key: Option<Timestamp>,
@@ -81,8 +80,7 @@ impl Intake {
         self.last_key = None;
         self.video = None;
         self.audio = None;
-        self.video_codecs = TrackCodecs::default();
-        self.audio_codecs = TrackCodecs::default();
+        self.codecs = TrackCodecs::default();
         if let Some(flow) = &mut self.flow {
             flow.pictures = Pictures::default();
         }
@@ -338,16 +336,12 @@ impl Intake {
         let (Some(codec), true) = (seen.codec, needs_codec(seen)) else {
             return;
         };
-        let known = match message_kind {
-            kind::VIDEO => &mut self.video_codecs,
-            _ => &mut self.audio_codecs,
-        };
-        if seen.tracks == TrackSet::DEFAULT && known.has_first(codec) {
+        if seen.tracks == TrackSet::DEFAULT && self.codecs.has((message_kind, 0), codec) {
             return;
         }
         let mut changed = TrackSet::default();
         let mut note = |track, codec| {
-            if known.set(track, codec) {
+            if self.codecs.set((message_kind, track), codec) {
                 changed.insert(track);
             }
         };
@@ -399,18 +393,18 @@ impl Intake {
     }
 }
 
-/// The codec of each track.
+/// The codec of each track, by the kind of its messages and its number.
 #[derive(Debug, Default)]
-struct TrackCodecs(SmallVec<[(u8, Codec); 1]>);
+struct TrackCodecs(SmallVec<[((u8, u8), Codec); 2]>);
 
 impl TrackCodecs {
-    /// Whether the track that came first is track 0, and has this codec.
-    fn has_first(&self, codec: Codec) -> bool {
-        self.0.first() == Some(&(0, codec))
+    /// Whether a track is known to have this codec.
+    fn has(&self, track: (u8, u8), codec: Codec) -> bool {
+        self.0.contains(&(track, codec))
     }
 
     /// Writes down the codec of a track; whether it had another one before.
-    fn set(&mut self, track: u8, codec: Codec) -> bool {
+    fn set(&mut self, track: (u8, u8), codec: Codec) -> bool {
         match self.0.iter_mut().find(|(known, _)| *known == track) {
             Some((_, known)) => std::mem::replace(known, codec) != codec,
             None => {

@@ -146,8 +146,6 @@ pub struct StreamLog {
     tracks: Option<Box<TrackSet>>,
     /// No player may start before the next message: the publisher is away.
     is_closed: bool,
-    /// The time as it was told last.
-    now: Duration,
     /// How many frames were trimmed, ever; `frames[0]` is number `trimmed`.
     trimmed: u64,
     /// Headers in force from an offset on, oldest first; those before `base` but the last are
@@ -187,7 +185,6 @@ impl StreamLog {
             newest_sync: None,
             tracks: None,
             is_closed: false,
-            now: Duration::ZERO,
             trimmed: 0,
             headers: VecDeque::new(),
             header_bytes: 0,

@@ -46,7 +46,7 @@ pub struct Conn<S> {
     /// Bytes that were received and not parsed; none when there are none.
     pub(super) ring: Option<Ring>,
     /// The rest of messages that a full socket cut, in order. Nothing else may be sent before.
-    pub(super) half_sent: SmallVec<[Bytes; 2]>,
+    pub(super) half_sent: SmallVec<[Bytes; 1]>,
     /// The socket may have something to read.
     pub(super) readable: bool,
     /// The peer has sent its last byte.
@@ -69,8 +69,8 @@ pub struct Conn<S> {
     /// Since when data waits all the time, whether some is taken or not, and `bytes_out` then.
     pub(super) lagging: Option<(Instant, u64)>,
     /// Since when the bytes of a publish that has ended were counted, and how many came: the next
-    /// publish goes on with that.
-    pub(super) metered: Option<(Instant, u64)>,
+    /// publish goes on with that. Boxed: few have any.
+    pub(super) metered: Option<Box<(Instant, u64)>>,
     /// Where its timer is, see timers.rs; none while it is acted on.
     pub(super) armed: Option<TimerId>,
     pub(super) bytes_in: u64,
@@ -402,9 +402,10 @@ impl<S: Transport> Conn<S> {
     pub(super) fn keep_metered(&mut self, since: Instant, bytes: u64, now: Instant) {
         let is_recent =
             |since: Instant| now.saturating_duration_since(since) < limits::BITRATE_TIME;
-        let kept = self.metered.filter(|(since, _)| is_recent(*since));
-        if kept.is_none_or(|(_, kept)| kept <= bytes) {
-            self.metered = Some((since, bytes));
+        let kept = self.metered.as_deref();
+        let kept = kept.filter(|(since, _)| is_recent(*since));
+        if kept.is_none_or(|(_, kept)| *kept <= bytes) {
+            self.metered = Some(Box::new((since, bytes)));
         }
     }
 

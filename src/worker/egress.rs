@@ -112,9 +112,8 @@ impl<S: Transport> Core<S> {
             .iter()
             .filter(|player| !matches!(player.form, Form::Flv(_)))
             .filter_map(|player| player.cursor.needs_from());
-        log.set_now(now);
-        log.trim(&mut self.blocks, needs.min().unwrap_or(u64::MAX));
-        flv.trim(&mut self.blocks, |framing| {
+        log.trim(&mut self.blocks, needs.min().unwrap_or(u64::MAX), now);
+        flv.trim(&mut self.blocks, now, |framing| {
             let its = players.iter().filter(|p| p.form == Form::Flv(framing));
             its.map(|player| player.cursor.needs_from().unwrap_or(u64::MAX))
                 .min()

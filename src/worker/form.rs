@@ -133,13 +133,13 @@ const ADDRESSED_BYTES: usize = 12;
 /// Messages on their way to one player. Small ones are copied together, since a slice for each
 /// would make a write of a few dozen of them; the rest of long ones is held by reference.
 pub(super) struct Gathered<'a> {
-    pieces: &'a mut SmallVec<[Bytes; 2]>,
+    pieces: &'a mut SmallVec<[Bytes; 1]>,
     /// What comes behind `pieces`.
     pub(super) copied: BytesMut,
 }
 
 impl<'a> Gathered<'a> {
-    pub(super) fn new(pieces: &'a mut SmallVec<[Bytes; 2]>) -> Self {
+    pub(super) fn new(pieces: &'a mut SmallVec<[Bytes; 1]>) -> Self {
         Self {
             pieces,
             copied: BytesMut::new(),

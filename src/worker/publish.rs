@@ -259,7 +259,7 @@ impl<S: Transport> Core<S> {
         }
         let conn = &self.conns[key];
         stream.meter = Meter::new(self.now);
-        if let Some((since, bytes)) = conn.metered
+        if let Some((since, bytes)) = conn.metered.as_deref().copied()
             && self.now.saturating_duration_since(since) < limits::BITRATE_TIME
         {
             (stream.meter.since, stream.meter.bytes) = (since, bytes);

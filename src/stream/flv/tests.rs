@@ -198,7 +198,7 @@ fn readers_lose_their_place_where_the_log_of_chunks_went_on_without_them() {
         live.put(kind::VIDEO, time, true, b"b");
     }
     live.chunks.flush();
-    live.chunks.trim(&mut live.pool, u64::MAX);
+    live.chunks.trim(&mut live.pool, u64::MAX, Duration::ZERO);
     live.flush();
     let log = live.flv.of(Framing::Plain).unwrap();
     assert!(log.base() > before);
@@ -234,7 +234,7 @@ fn a_log_that_nobody_reads_is_freed() {
     live.open(Framing::WebSocket);
     assert_eq!(live.flv.iter().count(), 2);
     let reads = |framing| (framing == Framing::Plain).then_some(u64::MAX);
-    live.flv.trim(&mut live.pool, reads);
+    live.flv.trim(&mut live.pool, Duration::ZERO, reads);
     assert_eq!(live.flv.iter().count(), 1);
     live.flv.recycle(&mut live.pool);
     assert!(live.flv.of(Framing::Plain).is_none());

@@ -838,7 +838,7 @@ fn time_goes_on_though_the_log_was_emptied_meanwhile() {
     let mut desk = Desk::new();
     desk.video(8_000, AVC_KEY);
     desk.log.forget_sync();
-    desk.log.trim(&mut desk.pool, u64::MAX);
+    desk.log.trim(&mut desk.pool, u64::MAX, Duration::ZERO);
     assert_eq!(desk.log.base(), desk.log.end());
     desk.begin(500);
     assert_eq!(desk.video(0, AVC_HEADER), 8_000);
@@ -931,7 +931,7 @@ fn regression_data_ahead_take_no_start() {
     for time in (40..4_000).step_by(40) {
         desk.at(time).video(time, AVC_INTER);
         desk.data(time + 30_000, &text);
-        desk.log.trim(&mut desk.pool, u64::MAX);
+        desk.log.trim(&mut desk.pool, u64::MAX, Duration::ZERO);
     }
     assert!(desk.log.newest_sync().is_some());
     assert_eq!(desk.log.last_timestamp(), Some(Timestamp(3_960)));

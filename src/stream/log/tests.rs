@@ -111,7 +111,7 @@ fn headers_are_those_in_force_where_a_player_starts() {
     }
     assert_eq!(log.header_changes(), 3);
     // Trimming keeps those in force at the base, and counts the others.
-    log.trim(&mut pool, starts[2]);
+    log.trim(&mut pool, starts[2], Duration::ZERO);
     assert!(Arc::ptr_eq(&log.newest_sync().unwrap().headers, &marks[2]));
     assert_eq!(log.header_changes(), 3);
     assert_eq!(log.headers_since(3).count(), 0);
@@ -144,7 +144,7 @@ fn a_forgotten_sync_point_is_no_start_but_stays_readable() {
     log.flush();
     assert_eq!(log.newest_sync().unwrap().offset, start);
     // Now nothing holds what lies before it.
-    log.trim(&mut pool, u64::MAX);
+    log.trim(&mut pool, u64::MAX, Duration::ZERO);
     assert_eq!(log.base(), start);
 }
 
@@ -176,7 +176,7 @@ fn groups_beyond_the_limits_are_no_start() {
             put(&mut log, &mut pool, time, false, &body);
         }
         log.flush();
-        log.trim(&mut pool, u64::MAX);
+        log.trim(&mut pool, u64::MAX, Duration::ZERO);
         let row = (count, bytes, step);
         assert_eq!(log.newest_sync().is_some(), stays, "{row:?}");
         // Without a start, and without a reader, nothing has to be kept.
@@ -189,8 +189,7 @@ fn groups_beyond_the_limits_are_no_start() {
 fn regression_a_group_whose_time_stands_still_ages() {
     let (mut log, mut pool) = (StreamLog::new(LIMITS), BlockPool::default());
     let mut trim_at = |log: &mut StreamLog, now: Duration| {
-        log.set_now(now);
-        log.trim(&mut pool, u64::MAX);
+        log.trim(&mut pool, u64::MAX, now);
         log.newest_sync().is_some()
     };
     let mut blocks = BlockPool::default();
@@ -219,7 +218,7 @@ fn a_log_that_is_shed_keeps_what_readers_need() {
     let second = put(&mut log, &mut pool, 40, false, b"inter");
     put(&mut log, &mut pool, 80, false, b"inter");
     log.flush();
-    log.trim(&mut pool, u64::MAX);
+    log.trim(&mut pool, u64::MAX, Duration::ZERO);
     assert_eq!(log.base(), 0);
     log.shed(&mut pool, second.end);
     assert_eq!(log.base(), second.end);
@@ -261,7 +260,7 @@ fn the_seek_window_is_kept_from_the_sync_point_before_it() {
         .map(|number| put(&mut log, &mut pool, number * 200, number % 2 == 0, b"v"))
         .collect();
     log.flush();
-    log.trim(&mut pool, u64::MAX);
+    log.trim(&mut pool, u64::MAX, Duration::ZERO);
     // The window begins at 3000; 2800 is the key frame before.
     let first = log.frames_from(log.base()).next().unwrap().1;
     assert_eq!(first, frames[14]);
@@ -310,7 +309,7 @@ fn trimming_costs_little_however_many_messages_a_reader_holds() {
         ..LIMITS
     };
     let dearer = dearer_with_many(windowed, |log| {
-        log.trim(&mut BlockPool::default(), 0);
+        log.trim(&mut BlockPool::default(), 0, Duration::ZERO);
         assert_eq!(log.base(), 0);
     });
     assert!(dearer < 50.0, "{dearer} times as long");
@@ -336,7 +335,7 @@ fn a_steady_stream_takes_no_new_blocks() {
         );
         if number % 3 == 0 {
             log.flush();
-            log.trim(&mut pool, u64::MAX);
+            log.trim(&mut pool, u64::MAX, Duration::ZERO);
         }
         if number == 1_000 {
             // So many blocks there are, in the log and in the pool.
@@ -373,7 +372,7 @@ fn a_block_somebody_shares_comes_back_only_when_they_let_go() {
     log.flush();
     let mut pieces = Vec::new();
     log.share(0, frame.end, &mut pieces);
-    log.trim(&mut pool, u64::MAX);
+    log.trim(&mut pool, u64::MAX, Duration::ZERO);
     assert_eq!(log.base(), frame.end);
     assert_eq!(pool.len(), 0);
     assert_eq!(pieces.concat().len() as u64, frame.end);
@@ -454,7 +453,7 @@ fn a_fed_message_is_visible_when_its_last_piece_is_there() {
         assert!(frames.is_empty());
         copy.append_fed(bytes.clone(), frames);
         assert!(!copy.flush(), "half a message is nothing to show");
-        copy.trim(&mut pool, u64::MAX);
+        copy.trim(&mut pool, u64::MAX, Duration::ZERO);
         assert_eq!(copy.visible(), seen);
         assert_eq!(copy.newest_sync().unwrap().offset, 0);
     }

@@ -21,9 +21,10 @@ impl StreamLog {
 
     /// Frees what lies before every reader's need. `readers_min`: the offset of the hindmost
     /// reader, `u64::MAX` when there is none. Keeps the newest sync point and the seek window,
-    /// but never more than the limits.
-    pub fn trim(&mut self, pool: &mut BlockPool, readers_min: u64) {
-        self.drop_overlong_group();
+    /// but never more than the limits. `now`, counted from any moment, is for the age of the
+    /// newest group of pictures.
+    pub fn trim(&mut self, pool: &mut BlockPool, readers_min: u64, now: Duration) {
+        self.drop_overlong_group(now);
         let end = self.end();
         let lagging = readers_min.max(end.saturating_sub(self.limits.lag_bytes));
         let mut keep = lagging.min(self.visible);
@@ -47,11 +48,6 @@ impl StreamLog {
         self.newest_sync = None;
         self.drop_before(pool, readers_min);
         before.saturating_sub(self.held_bytes())
-    }
-
-    /// The time by the clock of the worker, for the age of the group of pictures.
-    pub fn set_now(&mut self, now: Duration) {
-        self.now = now;
     }
 
     /// Frees the visible messages that end at or before `keep`.
@@ -90,12 +86,12 @@ impl StreamLog {
 
     /// A group of pictures beyond the limits is no good start any more. Its age is the longer one
     /// of that by its timestamps and that by the clock, so that no publisher decides it.
-    fn drop_overlong_group(&mut self) {
+    fn drop_overlong_group(&mut self, now: Duration) {
         self.newest_sync = self.newest_sync.filter(|sync| self.is_kept(*sync));
         let Some(sync) = &mut self.newest_sync else {
             return;
         };
-        let since = *sync.trimmed_at.get_or_insert(self.now);
+        let since = *sync.trimmed_at.get_or_insert(now);
         let sync = *sync;
         let frames = self.trimmed + self.frames.len() as u64 - sync.number;
         let bytes = self.end() - sync.start;
@@ -106,7 +102,7 @@ impl StreamLog {
         if frames > limits::GOP_FRAMES_MAX as u64
             || bytes > self.limits.bytes.min(limits::GOP_BYTES_MAX as u64)
             || u128::try_from(age).is_ok_and(|age| age > age_max)
-            || self.now.saturating_sub(since) > limits::GOP_AGE_MAX
+            || now.saturating_sub(since) > limits::GOP_AGE_MAX
         {
             self.newest_sync = None;
         }

@@ -198,7 +198,7 @@ impl Model {
         let last = self.last().unwrap_or_default();
         self.newest = self.newest.filter(|&newest| !self.is_overlong(newest));
         let before = self.log.base();
-        self.log.trim(&mut self.pool, reader);
+        self.log.trim(&mut self.pool, reader, Duration::ZERO);
         let base = self.log.base();
         prop_assert!(base >= before);
         // What readers within the lag, the newest sync point and the seek window need.
@@ -279,7 +279,9 @@ impl Model {
         }
         follower.sent = self.log.visible();
         self.check_follower(&follower.log)?;
-        follower.log.trim(&mut self.pool, self.visible);
+        follower
+            .log
+            .trim(&mut self.pool, self.visible, Duration::ZERO);
         self.follower = Some(follower);
         Ok(())
     }
