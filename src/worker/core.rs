@@ -1,6 +1,6 @@
 //! A worker without its event loop: connections, streams and everything that happens between
-//! them. Sockets come as a [`Transport`], time as an argument and letters as a list, so that a
-//! simulation can be the world.
+//! them. Sockets come as a [`Transport`], time as an argument and letters as a list, so that tests
+//! need no kernel.
 //!
 //! ```text
 //!   accept, adopt --> conns --ingress--> streams (log) --egress--> conns

@@ -24,7 +24,6 @@ use super::ids::{ConnId, WorkerId};
 use super::line::Callee;
 use super::mail::Mail;
 use super::shared::Shared;
-use crate::config::Pace;
 use crate::limits;
 use crate::net::transport::Transport;
 
@@ -35,8 +34,9 @@ pub mod reactor;
 
 /// See the module text.
 pub struct EventLoop<R: Reactor> {
-    core: Core<R::Socket>,
-    reactor: R,
+    /// What simulations look into, and nobody else.
+    pub(super) core: Core<R::Socket>,
+    pub(super) reactor: R,
     shared: Arc<Shared<R::Socket>>,
     worker: WorkerId,
     /// When the last turn was done.
@@ -250,14 +250,9 @@ impl<R: Reactor> EventLoop<R> {
         }
     }
 
-    /// Moves new publishers to the poll that is looked at once a beat, unless every packet is to
-    /// wake.
+    /// Moves new publishers to the poll that is looked at once a beat.
     fn move_publishers(&mut self) {
-        let is_unpaced = self.shared.config.pace == Pace::Fixed(Duration::ZERO);
         for key in self.core.take_publishers() {
-            if is_unpaced {
-                continue;
-            }
             let Some(socket) = self.core.socket_mut(key) else {
                 continue;
             };
@@ -301,6 +296,12 @@ impl<R: Reactor> EventLoop<R> {
             }
         }
         *self.core.outbound() = outbound;
+    }
+
+    /// Connections that wait for a PROXY header.
+    #[cfg(test)]
+    pub(super) fn pending(&self) -> usize {
+        self.pending.len()
     }
 
     fn is_over(&self) -> bool {

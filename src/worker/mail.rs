@@ -221,6 +221,12 @@ impl<S> Mailbox<S> {
         drop(letters);
     }
 
+    /// Shows what is in it, in order.
+    #[cfg(test)]
+    pub(super) fn peek(&self, show: impl FnMut(&Mail<S>)) {
+        self.lock().iter().flatten().for_each(show);
+    }
+
     /// Takes everything out into `into`, which is empty.
     pub fn collect(&self, into: &mut Vec<Mail<S>>) {
         debug_assert!(into.is_empty(), "the last letters were read");

@@ -3,17 +3,18 @@
 //! Everything that happens comes from one seed, so that whatever fails can be looked at again.
 //!
 //! ```text
-//!   encoder -> client -> wire -> Core -> wire -> client -> player (the judge)
-//!      |                          |  ^                        ^
-//!      v                        mail, late                    |
-//!    truth -------------------------------------------------- +
+//!   encoder -> client -> wire -> EventLoop -> wire -> client -> player (the judge)
+//!      |                           |   ^                          ^
+//!      v                         mail, late                       |
+//!    truth ------------------------------------------------------ +
 //! ```
 //!
 //! A step lets clients act, moves some bytes and letters, and lets some of those workers take a
 //! turn that have a reason to; then what a worker keeps is checked against itself, and nothing
-//! may be left lying with nobody to come back to it. In some worlds letters are lost and workers
-//! panic half-way; in all some wake-ups are, and the clock leaps. Truth and judges are those of
-//! `testkit`.
+//! may be left lying with nobody to come back to it. In some worlds letters are lost, workers panic
+//! half-way, and the kernel tells of what is not there and refuses what it is asked; in all some
+//! wake-ups are lost, and the clock leaps. Workers are those of production, with their event loops:
+//! reactor.rs is what is around them. Truth and judges are those of `testkit`.
 //!
 //! `TAILWATER_SIM_SEED=N` replays one seed with a trace, `TAILWATER_SIM_STEPS=N` ends it there,
 //! `TAILWATER_SIM_SEEDS=N` tries so many, from `TAILWATER_SIM_FIRST=N` on.
@@ -30,6 +31,7 @@ mod edge;
 mod encoder;
 mod mishaps;
 mod post;
+mod reactor;
 mod seats;
 mod settings;
 mod tables;
@@ -176,6 +178,14 @@ fn check_counted((counted, tally): &Counted) {
         ("wake-ups lost", tally.wakes),
         ("leaps of the clock", tally.leaps),
         ("panics half-way", tally.panics),
+        ("spurious events", tally.kernel.spurious),
+        ("events of what is gone", tally.kernel.stale),
+        ("sockets that cannot be watched", tally.kernel.unwatched),
+        ("want of descriptors", tally.kernel.exhausted),
+        (
+            "connections gone before they are accepted",
+            tally.kernel.aborted,
+        ),
     ]);
 }
 

@@ -1,5 +1,5 @@
-//! One turn of a worker, in the only order there is: the event loop, the simulation and the tests
-//! all call [`Core::turn`].
+//! One turn of a worker, in the only order there is: the event loop calls [`Core::turn`], and so do
+//! tests of a worker without one.
 //!
 //! ```text
 //!   letters, readiness, accept -> turn -> dial, register, post

@@ -17,6 +17,7 @@ use super::super::mail::Mail;
 use super::super::shared::Shared;
 use super::super::turn::Clock;
 use super::reactor::{Event, Reactor, Token};
+use crate::config::Pace;
 use crate::control::resolver::{Found, Resolver};
 use crate::limits;
 use crate::net::dial;
@@ -205,8 +206,9 @@ impl Reactor for MioReactor {
     }
 
     fn move_to_publishers(&mut self, socket: &mut Socket, token: Token) -> io::Result<()> {
-        if self.poll.registry().deregister(socket.source()).is_err() {
-            // One that published before is there already.
+        let is_unpaced = self.shared.config.pace == Pace::Fixed(Duration::ZERO);
+        // One that published before is there already.
+        if is_unpaced || self.poll.registry().deregister(socket.source()).is_err() {
             return Ok(());
         }
         let registry = self.publishers.registry();

@@ -97,6 +97,12 @@ impl<S: Transport> PendingProxies<S> {
         self.due.front().map(|(until, _)| *until)
     }
 
+    /// How many there are.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.pending.len()
+    }
+
     /// All of them, taken out.
     pub(super) fn drain(&mut self) -> Vec<Pending<S>> {
         self.due.clear();

@@ -79,8 +79,9 @@ pub trait Reactor: Clock {
     /// The system refuses; the socket is not watched.
     fn register(&mut self, socket: &mut Self::Socket, token: Token) -> io::Result<()>;
 
-    /// Watches a socket in the publishers' poll in place of the main one; nothing changes when it
-    /// is there already.
+    /// Watches the socket of a new publisher in the publishers' poll in place of the main one.
+    /// Nothing changes when it is there already, nor while no beat is ever kept and every packet
+    /// is to wake.
     ///
     /// # Errors
     /// The system refuses; the socket is not watched.

@@ -13,11 +13,38 @@ impl World {
     pub(super) fn check(&mut self) {
         self.check_owed();
         self.check_bugs();
+        self.check_counts();
+        for (worker, seat) in self.workers.iter().enumerate() {
+            let verdict = tables::check_tables(&seat.core)
+                .and_then(|()| tables::check_memory(&seat.core))
+                .and_then(|()| tables::check_timers(&seat.core))
+                .and_then(|()| tables::check_queues(&seat.core))
+                .and_then(|()| tables::check_registry(&seat.core))
+                .and_then(|()| seat.check_sleep(self.now))
+                .and_then(|()| match self.has_reason(worker) || seat.is_over {
+                    true => Ok(()),
+                    false => tables::check_idle(&seat.core, seat.later(self.now)),
+                });
+            if let Err(what) = verdict {
+                self.fail(&format!("worker {worker}: {what}"));
+            }
+        }
+    }
+
+    /// What workers share counts who is there, or moves.
+    fn check_counts(&self) {
         let (moving, _) = self.in_transit();
         let here: usize = self.workers.iter().map(|seat| seat.core.conns.len()).sum();
+        if self.workers.iter().any(|seat| seat.is_over) {
+            // The relay ends, and what was on its way to that worker with it.
+            return;
+        }
+        // Those that wait for a PROXY header are newcomers as well.
+        let pending: usize = self.workers.iter().map(|seat| seat.pending()).sum();
+        let here = here + pending;
         let admission = &self.shared.admission;
         let newcomers = self.workers.iter().flat_map(|seat| seat.core.conns.iter());
-        let newcomers = newcomers.filter(|(_, conn)| conn.is_newcomer()).count();
+        let newcomers = newcomers.filter(|(_, conn)| conn.is_newcomer()).count() + pending;
         // Those that move to another worker are newcomers as well.
         if !(newcomers..=newcomers + moving).contains(&admission.newcomers()) {
             self.fail(&format!(
@@ -26,7 +53,7 @@ impl World {
             ));
         }
         if self.shared.config.max_per_address.is_some()
-            && admission.per_address().iter().sum::<usize>() != self.connections()
+            && admission.per_address().iter().sum::<usize>() + pending != self.connections()
         {
             self.fail("connections are not those of all addresses");
         }
@@ -35,20 +62,6 @@ impl World {
                 "{} connections are counted, {here} are there and {moving} move",
                 self.connections()
             ));
-        }
-        for (worker, seat) in self.workers.iter().enumerate() {
-            let verdict = tables::check_tables(&seat.core)
-                .and_then(|()| tables::check_memory(&seat.core))
-                .and_then(|()| tables::check_timers(&seat.core))
-                .and_then(|()| tables::check_queues(&seat.core))
-                .and_then(|()| tables::check_registry(&seat.core))
-                .and_then(|()| match self.has_reason(worker) {
-                    true => Ok(()),
-                    false => tables::check_idle(&seat.core, self.now),
-                });
-            if let Err(what) = verdict {
-                self.fail(&format!("worker {worker}: {what}"));
-            }
         }
     }
 
@@ -85,6 +98,11 @@ impl World {
         if letters > 0 {
             self.fail("letters do not arrive");
         }
+        for (worker, seat) in self.workers.iter().enumerate() {
+            if !seat.is_over && seat.reactor.waiting() > 0 {
+                self.fail(&format!("worker {worker} accepts nobody"));
+            }
+        }
         if !self.is_healed() {
             return;
         }
@@ -107,7 +125,7 @@ impl World {
     fn judge_rest(&self, client: usize, player: usize) -> Result<bool, String> {
         let client = &self.clients[client];
         let player = &client.players[player];
-        let seat = client.wire.borrow().seat;
+        let seat = client.wire.borrow().seat();
         let stream = player.asked.unwrap_or(player.stream);
         let (Some((worker, _)), Some(open)) = (seat, self.open(stream)) else {
             return Ok(false);
@@ -139,7 +157,7 @@ impl World {
                     .iter()
                     .any(|published| published.publication == number && published.is_on())
         })?;
-        let (worker, _) = client.wire.borrow().seat?;
+        let (worker, _) = client.wire.borrow().seat()?;
         let core = &self.workers[worker].core;
         let name = &self.truth.lines[stream].name[..];
         let index = core.streams.find(name)?;
@@ -206,6 +224,9 @@ impl World {
     pub(super) fn check_end(&self) {
         for (worker, seat) in self.workers.iter().enumerate() {
             let core = &seat.core;
+            if core.is_draining() != seat.is_over {
+                self.fail(&format!("worker {worker} has not ended"));
+            }
             if let Some((what, count)) = tables::left_over(core) {
                 for (key, conn) in core.conns.iter() {
                     let (client, id, closing) = (conn.socket.client, conn.id, conn.closing());

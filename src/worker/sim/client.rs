@@ -1,6 +1,7 @@
 //! A simulated client: a real client session, what it does with it, and how well it behaves.
 
 use std::cell::RefCell;
+use std::net::SocketAddr;
 use std::rc::Rc;
 
 use tailwater_testkit::{client, commands};
@@ -410,6 +411,24 @@ impl Client {
         self.decode(truth, &input)?;
         self.collect();
         Ok(true)
+    }
+
+    /// A proxy connects for it, which says so first; now and then it does not, or nonsense.
+    pub(super) fn say_proxied(&mut self, rng: &mut Rng, client: SocketAddr) {
+        let (ip, port) = (client.ip(), client.port());
+        let header = match rng.below(12) {
+            0 => "PROXY TCP4 nobody\r\n".to_owned(),
+            1 => String::new(),
+            2..5 => {
+                // The rest never comes, nor anything else.
+                let begun = b"PROXY TCP4 10.";
+                self.wire.borrow_mut().client_send(begun, usize::MAX);
+                self.vanished = true;
+                return;
+            }
+            _ => format!("PROXY TCP4 {ip} 10.0.0.254 {port} 1935\r\n"),
+        };
+        self.sending.push(header.as_bytes());
     }
 
     /// The relay has ended the connection.

@@ -7,39 +7,75 @@ mod feeds;
 mod hostile;
 mod http;
 mod lines;
+mod listeners;
 mod memory;
 mod panics;
 mod players;
 mod publishers;
 
 use std::cell::RefCell;
+use std::io;
 use std::net::SocketAddr;
+use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::reactor::{self, Network, SimWorker};
 use super::wire::{End, SimSocket, Wire};
 use crate::config::Config;
+use crate::control::resolver::Found;
 use crate::rtmp::client::{Action, ClientEvent, ClientRequest, ClientSession};
 use crate::rtmp::handshake::Mode;
 use crate::rtmp::message::{MessageHeader, MessageStreamId, Payload, Timestamp, kind};
 use crate::stats::Gauges;
-use crate::worker::core::Core;
+use crate::worker::event_loop::listeners::ListenerProtocol;
 use crate::worker::fault;
-use crate::worker::ids::{ConnId, WorkerId};
+use crate::worker::ids::ConnId;
 use crate::worker::mail::Mail;
 use crate::worker::shared::Shared;
 
 /// A worker with its clients.
 struct Stage {
-    core: Core<SimSocket>,
+    worker: SimWorker,
+    network: Rc<RefCell<Servers>>,
     shared: Arc<Shared<SimSocket>>,
     born: Instant,
     now: Instant,
     guests: Vec<Guest>,
+    /// The worker has ended.
+    is_over: bool,
     /// What the worker has written to others.
     posted: Vec<Mail<SimSocket>>,
 }
+
+/// What the worker calls: the test answers what is looked up, and is the other end of what is
+/// dialled.
+#[derive(Default)]
+struct Servers {
+    /// Names by the ids of their calls.
+    asked: Vec<(u64, String)>,
+    dialled: Vec<Rc<RefCell<Wire>>>,
+}
+
+impl Network for Servers {
+    fn resolve(&mut self, id: u64, host: &str) -> Option<Found> {
+        self.asked.push((id, host.to_owned()));
+        None
+    }
+
+    fn dial(&mut self, _: SocketAddr) -> io::Result<SimSocket> {
+        let wire = Rc::new(RefCell::new(Wire::new(1 << 20, 1 << 20)));
+        self.dialled.push(wire.clone());
+        let client = 1_000 + self.dialled.len();
+        Ok(SimSocket { client, wire })
+    }
+}
+
+/// The listeners of a worker, in this order.
+const LISTENERS: [ListenerProtocol; 2] = [ListenerProtocol::Http, ListenerProtocol::Rtmp];
+const HTTP: usize = 0;
+const RTMP: usize = 1;
 
 struct Guest {
     session: ClientSession,
@@ -73,6 +109,20 @@ fn track_header(track: u8) -> [u8; 7] {
     [0x96, 0, b'a', b'v', b'c', b'1', track]
 }
 
+impl Deref for Stage {
+    type Target = SimWorker;
+
+    fn deref(&self) -> &SimWorker {
+        &self.worker
+    }
+}
+
+impl DerefMut for Stage {
+    fn deref_mut(&mut self) -> &mut SimWorker {
+        &mut self.worker
+    }
+}
+
 impl Stage {
     fn new(change: impl FnOnce(&mut Config)) -> Self {
         fault::reset();
@@ -97,12 +147,16 @@ impl Stage {
 
     /// Worker `worker` of several.
     fn at_work(worker: usize, shared: Arc<Shared<SimSocket>>, now: Instant) -> Self {
+        let network = Rc::new(RefCell::new(Servers::default()));
+        let around = network.clone();
         Self {
-            core: Core::new(WorkerId::new(worker), shared.clone(), 7, now),
+            worker: reactor::worker(worker, &shared, around, &LISTENERS, (7, now)),
+            network,
             shared,
             born: now,
             now,
             guests: Vec::new(),
+            is_over: false,
             posted: Vec::new(),
         }
     }
@@ -113,8 +167,7 @@ impl Stage {
     }
 
     fn come_from(&mut self, address: [u8; 4], action: Action, name: &str) -> usize {
-        let accept = |core: &mut Core<_>, socket, peer| core.accept(socket, peer);
-        self.enter(address, request(action, name), None, accept)
+        self.enter(address, request(action, name), None, RTMP)
     }
 
     /// Somebody connects by HTTP and says this; its number.
@@ -123,9 +176,8 @@ impl Stage {
             says: says.as_bytes().to_vec(),
             got: Vec::new(),
         };
-        let accept = |core: &mut Core<_>, socket, peer| core.accept_http(socket, peer);
         let nothing = request(Action::Play, "");
-        self.enter([10, 0, 0, 2], nothing, Some(spoken), accept)
+        self.enter([10, 0, 0, 2], nothing, Some(spoken), HTTP)
     }
 
     fn enter(
@@ -133,7 +185,7 @@ impl Stage {
         address: [u8; 4],
         request: ClientRequest,
         http: Option<Spoken>,
-        accept: impl FnOnce(&mut Core<SimSocket>, SimSocket, SocketAddr) -> Option<ConnId>,
+        listener: usize,
     ) -> usize {
         let id = self.guests.len();
         let wire = Rc::new(RefCell::new(Wire::new(1 << 20, 1 << 16)));
@@ -142,12 +194,10 @@ impl Stage {
             client: id,
             wire: wire.clone(),
         };
-        self.core.set_now(self.now);
         let peer = SocketAddr::from((address, 1_000));
-        let key = accept(&mut self.core, socket, peer);
-        if let Some(key) = key {
-            wire.borrow_mut().register(0, key);
-        }
+        self.reactor.connect(listener, socket, peer);
+        self.turn();
+        let is_refused = wire.borrow().relay_gone;
         self.guests.push(Guest {
             session: ClientSession::new(request, id as u64),
             http,
@@ -157,7 +207,7 @@ impl Stage {
             last_time: None,
             appetite: usize::MAX,
             left: usize::MAX,
-            gone: key.is_none(),
+            gone: is_refused,
         });
         self.settle();
         id
@@ -181,7 +231,8 @@ impl Stage {
             for guest in &mut self.guests {
                 moved |= guest.act(time);
             }
-            if !moved && !self.has_events() && !self.core.has_leftovers() {
+            let has_more = self.reactor.has_events() || self.core.has_leftovers();
+            if !moved && !has_more {
                 return;
             }
             self.turn();
@@ -189,34 +240,27 @@ impl Stage {
         panic!("it does not come to rest");
     }
 
-    fn has_events(&self) -> bool {
-        self.guests.iter().any(|guest| {
-            let wire = guest.wire.borrow();
-            wire.event && wire.seat.is_some()
-        })
-    }
-
     fn turn(&mut self) {
-        let core = &mut self.core;
-        core.set_now(self.now);
-        for guest in &self.guests {
-            let mut wire = guest.wire.borrow_mut();
-            let Some((_, key)) = wire.seat else { continue };
-            if let Some(ready) = wire.harvest() {
-                core.on_ready(key, ready.readable, ready.writable);
-                if ready.hangup {
-                    core.on_hangup(key);
-                }
-            }
+        if self.is_over {
+            return;
         }
         // What is done for the figures, memory and audits is done in each turn.
-        core.stats.make_due(self.now);
-        core.turn(&mut self.now);
-        core.take_publishers();
+        let now = self.now;
+        self.core.stats.make_due(now);
+        self.reactor.now = now;
+        self.is_over = self.worker.turn().expect("the poll works");
+        let posted = std::mem::take(&mut self.reactor.posted);
         self.posted
-            .extend(core.outbound().drain(..).map(|(_, mail)| mail));
+            .extend(posted.into_iter().flat_map(|(_, letters)| letters));
         let is_alone = self.shared.mailboxes.len() == 1;
         assert!(!is_alone || self.posted.is_empty(), "to nobody");
+    }
+
+    /// A letter arrives.
+    fn post(&mut self, mail: Mail<SimSocket>) {
+        let worker = self.core.worker;
+        self.shared.mailboxes[worker].post(std::iter::once(mail));
+        self.reactor.is_woken = true;
     }
 
     /// Time passes in quarters of a second, in each of which `what` happens.

@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use super::post::told;
+use super::reactor::KernelCounts;
 use super::wire::SimSocket;
 use super::world::World;
 use crate::worker::fault::{self, StepOf};
@@ -34,6 +35,8 @@ pub(super) struct Tally {
     pub(super) restarts: u64,
     /// Messages that targets outside were handed.
     pub(super) handed: u64,
+    /// What the kernel did of itself.
+    pub(super) kernel: KernelCounts,
 }
 
 /// So often does each worker look at what others have of its streams, and it at theirs, until
@@ -53,6 +56,7 @@ impl Tally {
             astray: self.astray + other.astray,
             restarts: self.restarts + other.restarts,
             handed: self.handed + other.handed,
+            kernel: self.kernel.plus(&other.kernel),
         }
     }
 }

@@ -20,7 +20,7 @@ impl World {
                     if self.shared.mailboxes[WorkerId::new(to)].post(letters.into_iter()) {
                         let comes = !self.rng.chance(20);
                         self.tally.wakes += u64::from(!comes);
-                        self.workers[to].mail = comes;
+                        self.workers[to].reactor.is_woken |= comes;
                         self.workers[to].unwoken = !comes;
                     }
                     moved = true;
@@ -30,26 +30,14 @@ impl World {
         moved
     }
 
+    /// What a worker has posted is on its way.
     pub(super) fn post(&mut self, worker: usize) {
-        let outbound = std::mem::take(self.workers[worker].core.outbound());
-        let mut batches: Vec<Vec<Mail<SimSocket>>> =
-            (0..self.workers.len()).map(|_| Vec::new()).collect();
-        for (to, mut mail) in outbound {
+        for (to, letters) in self.workers[worker].posted() {
             let to = to.index();
-            assert_ne!(to, worker, "nobody writes to itself: {mail:?}");
-            self.note(|| format!("    from {worker} to {to}: {}", told(&mail)));
-            if let Mail::Adopt(conn) = &mut mail {
-                let mut wire = conn.socket_mut().wire.borrow_mut();
-                wire.seat = None;
-                wire.gathered = false;
-                wire.event = false;
+            for mail in &letters {
+                self.note(|| format!("    from {worker} to {to}: {}", told(mail)));
             }
-            batches[to].push(mail);
-        }
-        for (to, batch) in batches.into_iter().enumerate() {
-            if !batch.is_empty() {
-                self.transit[worker][to].push_back(batch);
-            }
+            self.transit[worker][to].push_back(letters);
         }
     }
 

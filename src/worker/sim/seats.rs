@@ -1,25 +1,25 @@
-//! A worker's seat in a simulated world: the part of its event loop that is not in the core, and
-//! one turn of that.
+//! A worker's seat in a simulated world: its event loop, and one turn of that.
 
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::wire::{Readiness, SimClock, SimSocket};
+use super::reactor::SimWorker;
+use super::wire::SimSocket;
 use super::world::World;
-use crate::config::Pace;
-use crate::worker::core::Core;
 use crate::worker::fault;
-use crate::worker::ids::{ConnId, WorkerId};
+use crate::worker::ids::WorkerId;
 use crate::worker::mail::Mail;
 use crate::worker::pressure::Pressure;
 
 /// Two turns so far apart that somebody has to have gone in between when memory is short.
 const SHED_WAIT: Duration = Duration::from_millis(1_500);
 
-/// A worker and the part of its event loop that is not in the core.
+/// A worker, and what the world keeps of it.
 pub(super) struct Seat {
-    pub(super) core: Core<SimSocket>,
-    /// The mailbox said that it is to be woken.
-    pub(super) mail: bool,
+    pub(super) worker: SimWorker,
+    /// When it looks at the publishers' poll next, where that does not wake it.
+    beat: Instant,
     /// There are letters in its mailbox and the wake-up has not come.
     pub(super) unwoken: bool,
     /// When it compares its streams with the registry next.
@@ -28,80 +28,118 @@ pub(super) struct Seat {
     pub(super) audits: u32,
     /// Connections in its mailbox.
     pub(super) arriving: usize,
-    pub(super) next_beat: Instant,
     /// It gets no turn for so many steps.
     pub(super) asleep: usize,
+    /// Its thread has ended.
+    pub(super) is_over: bool,
     /// Since when memory is so short that publishers are to go, and none of those who could has;
     /// and how many were shed then.
     shedding: Option<(Instant, u64)>,
 }
 
+impl Deref for Seat {
+    type Target = SimWorker;
+
+    fn deref(&self) -> &SimWorker {
+        &self.worker
+    }
+}
+
+impl DerefMut for Seat {
+    fn deref_mut(&mut self) -> &mut SimWorker {
+        &mut self.worker
+    }
+}
+
 impl Seat {
-    pub(super) fn new(core: Core<SimSocket>, now: Instant) -> Self {
+    pub(super) fn new(worker: SimWorker) -> Self {
         Self {
-            core,
-            mail: false,
+            beat: worker.core.now,
+            audit_due: worker.core.now,
+            worker,
             unwoken: false,
-            audit_due: now,
             audits: u32::MAX,
             arriving: 0,
-            next_beat: now,
             asleep: 0,
+            is_over: false,
             shedding: None,
         }
+    }
+
+    /// Whether poll would return.
+    pub(super) fn has_reason(&self, now: Instant) -> bool {
+        let now = self.later(now);
+        let reactor = &self.reactor;
+        !self.is_over && (reactor.has_events() || self.timeout(now) == Some(Duration::ZERO))
+    }
+
+    /// The same, and for something else than to look whether publishers have sent anything, or to
+    /// write down figures.
+    pub(super) fn has_work(&self, now: Instant) -> bool {
+        let now = self.later(now);
+        let core = &self.core;
+        let is_due = core.next_deadline().is_some_and(|at| at <= now);
+        !self.is_over && (self.reactor.has_events() || core.has_leftovers() || is_due)
+    }
+
+    /// `now`, or the time of the last turn if that was later: calls take time, and the world's
+    /// stands still meanwhile.
+    pub(super) fn later(&self, now: Instant) -> Instant {
+        now.max(self.reactor.now)
+    }
+
+    /// Poll returns for what publishers have sent: at once, or one pace after the last look.
+    pub(super) fn check_sleep(&self, now: Instant) -> Result<(), String> {
+        let now = self.later(now);
+        let reactor = &self.reactor;
+        if self.is_over || reactor.has_events() || !reactor.has_publisher_event() {
+            return Ok(());
+        }
+        match self.timeout(now) {
+            Some(sleep) if now + sleep <= self.beat.max(now) => Ok(()),
+            sleep => Err(format!(
+                "it sleeps {sleep:?}, and a publisher has sent something"
+            )),
+        }
+    }
+
+    /// One turn at `now`.
+    pub(super) fn turn(&mut self, now: Instant) {
+        let (now, pace) = (self.later(now), self.core.pacer.pace());
+        self.reactor.now = now;
+        self.unwoken = false;
+        self.arriving = 0;
+        let turned = self.worker.turn();
+        if self.reactor.looked == Some(now) {
+            self.beat = now + pace;
+        }
+        self.is_over = turned.expect("the poll works");
+    }
+
+    /// What the worker has posted since this was called last.
+    pub(super) fn posted(&mut self) -> Vec<(WorkerId, Vec<Mail<SimSocket>>)> {
+        std::mem::take(&mut self.reactor.posted)
     }
 }
 
 impl World {
     /// Whether poll would return on this worker.
     pub(super) fn has_reason(&self, worker: usize) -> bool {
-        let seat = &self.workers[worker];
-        seat.mail
-            || seat.core.stats_due() <= self.now
-            || seat.core.has_leftovers()
-            || seat.core.next_deadline().is_some_and(|at| at <= self.now)
-            || self.has_event(worker)
-    }
-
-    fn gathers(&self, worker: usize) -> bool {
-        let seat = &self.workers[worker];
-        seat.core.pacer.pace().is_zero() || self.now >= seat.next_beat
-    }
-
-    fn has_event(&self, worker: usize) -> bool {
-        let gathers = self.gathers(worker);
-        self.clients.iter().any(|client| {
-            let wire = client.wire.borrow();
-            wire.event
-                && wire.seat.is_some_and(|(at, _)| at == worker)
-                && (gathers || !wire.gathered)
-        })
+        self.workers[worker].has_reason(self.now)
     }
 
     /// One turn of a worker's event loop.
     pub(super) fn turn(&mut self, worker: usize) {
         self.note(|| format!("turn of worker {worker}"));
         let fired = fault::fired();
-        let events = self.poll(worker);
+        self.begin_anew(worker);
         let now = self.now;
-        self.workers[worker].core.set_now(now);
-        self.read_mail(worker);
-        let core = &mut self.workers[worker].core;
-        for (key, ready) in events {
-            core.on_ready(key, ready.readable, ready.writable);
-            if ready.hangup {
-                core.on_hangup(key);
-            }
-        }
-        let wires = self.clients.iter().map(|client| client.wire.clone());
-        let wires = wires.collect();
-        core.turn(&mut SimClock::new(now, wires));
+        self.workers[worker].turn(now);
         self.register_publishers(worker);
         self.post(worker);
         let seat = &mut self.workers[worker];
-        if seat.core.audit.due() > now
-            && std::mem::replace(&mut seat.audit_due, seat.core.audit.due()) <= now
-        {
+        let audit_due = seat.core.audit.due();
+        if audit_due > now && std::mem::replace(&mut seat.audit_due, audit_due) <= now {
             seat.audits = seat.audits.saturating_add(1);
         }
         let fired = fault::fired() - fired;
@@ -125,66 +163,33 @@ impl World {
         }
     }
 
-    fn poll(&mut self, worker: usize) -> Vec<(ConnId, Readiness)> {
-        let gathers = self.gathers(worker);
-        let seat = &mut self.workers[worker];
-        if gathers {
-            seat.next_beat = self.now + seat.core.pacer.pace();
-        }
-        let mut events = Vec::new();
-        for client in &self.clients {
-            let mut wire = client.wire.borrow_mut();
-            let Some((at, key)) = wire.seat else { continue };
-            if at == worker
-                && (gathers || !wire.gathered)
-                && seat.core.conns.contains(key)
-                && let Some(ready) = wire.harvest()
-            {
-                events.push((key, ready));
-            }
-        }
-        events
-    }
-
-    fn read_mail(&mut self, worker: usize) {
-        let mut letters = Vec::new();
-        let seat = &mut self.workers[worker];
-        seat.mail = false;
-        seat.unwoken = false;
-        seat.arriving = 0;
-        self.shared.mailboxes[WorkerId::new(worker)].collect(&mut letters);
-        for mail in letters {
-            if let Mail::Snapshot { name, .. } = &mail {
-                self.begin_anew(worker, name);
-            }
-            let core = &mut self.workers[worker].core;
-            match mail {
-                Mail::Adopt(conn) => {
-                    let key = core.adopt(*conn);
-                    let socket = core.socket_mut(key).expect("it was just adopted");
-                    socket.wire.borrow_mut().register(worker, key);
-                    core.resume_publish(key);
-                }
-                Mail::Drain => core.drain(),
-                other => core.receive(other),
-            }
-        }
-    }
-
-    /// The log of a stream on `worker` is about to begin anew: part of it may be lost, and its
-    /// players may jump.
-    fn begin_anew(&mut self, worker: usize, name: &str) {
-        let line = self.truth.line(name);
+    /// Logs of streams on `worker` are about to begin anew, by letters that it has not read: parts
+    /// of them may be lost, and their players may jump.
+    fn begin_anew(&mut self, worker: usize) {
         let core = &self.workers[worker].core;
-        if !core
-            .streams
-            .find(name)
-            .is_some_and(|index| core.streams[index].is_live())
-        {
-            return;
+        let is_live = |name: &str| {
+            let index = core.streams.find(name);
+            index.is_some_and(|index| core.streams[index].is_live())
+        };
+        let mut begun: Vec<Arc<str>> = Vec::new();
+        let mut anew: Vec<Arc<str>> = Vec::new();
+        self.shared.mailboxes[WorkerId::new(worker)].peek(|mail| {
+            if let Mail::Snapshot { name, .. } = mail {
+                match is_live(name) || begun.contains(name) {
+                    true => anew.push(name.clone()),
+                    false => begun.push(name.clone()),
+                }
+            }
+        });
+        for name in anew {
+            self.may_jump(worker, &name);
         }
+    }
+
+    fn may_jump(&mut self, worker: usize, name: &str) {
+        let line = self.truth.line(name);
         for client in &mut self.clients {
-            let seat = client.wire.borrow().seat;
+            let seat = client.wire.borrow().seat();
             if seat.is_some_and(|(at, _)| at == worker) {
                 for player in &mut client.players {
                     player.may_jump |=
@@ -196,16 +201,13 @@ impl World {
 
     /// Publishes that were accepted: the truth learns their order.
     fn register_publishers(&mut self, worker: usize) {
-        let core = &mut self.workers[worker].core;
-        for key in core.take_publishers() {
+        let SimWorker { core, reactor, .. } = &mut self.workers[worker].worker;
+        for key in std::mem::take(&mut reactor.new_publishers) {
             // It may have been closed in the same turn.
             let Some(conn) = core.conns.get_mut(key) else {
                 continue;
             };
             let client = conn.socket.client;
-            let mut wire = conn.socket.wire.borrow_mut();
-            wire.register(worker, key);
-            wire.gathered = self.shared.config.pace != Pace::Fixed(Duration::ZERO);
             for publication in core.streams.publications(key) {
                 let stream = &core.streams[publication.stream];
                 let line = self.truth.line(&stream.name);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::rng::Rng;
+use crate::config::listen::Proxies;
 use crate::config::{Config, Pace, Switch, Takeover};
 
 /// Settings that a test of thousands of steps gets to the bounds of.
@@ -33,6 +34,7 @@ pub(super) fn draw(rng: &mut Rng) -> Config {
             .pick(&[None, Some(1), Some(60)])
             .map(Duration::from_secs),
         play_wait: millis(rng, &[0, 500, 2_000, 10_000]),
+        proxy_protocol: vec![Proxies::parse("10.9.9.9").unwrap()],
         publish_bitrate_max: rng.pick(&[None, Some(200_000_000), Some(2_000_000)]),
         publish_idle: seconds(rng, &[3, 15]),
         read_budget: rng.pick(&[4 << 10, 64 << 10, 256 << 10]),

@@ -9,11 +9,11 @@
 use std::cell::RefCell;
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Read, Write};
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::net::transport::Transport;
+use crate::worker::event_loop::reactor::Token;
 use crate::worker::ids::ConnId;
-use crate::worker::turn::Clock;
 
 /// Bytes on their way in one direction.
 #[derive(Debug)]
@@ -86,10 +86,10 @@ pub(super) struct Wire {
     pub(super) relay_fin: bool,
     /// The relay has dropped its socket.
     pub(super) relay_gone: bool,
-    /// Worker and slab key, while a poll watches the socket.
-    pub(super) seat: Option<(usize, ConnId)>,
-    /// In the poll of publishers, which is looked at once a beat.
-    pub(super) gathered: bool,
+    /// The poll that watches the socket.
+    pub(super) watch: Option<Watch>,
+    /// The relay connects, and is not connected yet.
+    pub(super) is_connecting: bool,
     /// On the list of the poll.
     pub(super) event: bool,
     /// The relay's last write did not fit, and it was not told since that there is room.
@@ -99,7 +99,7 @@ pub(super) struct Wire {
     /// Calls until one panics, each panic on its own.
     pub(super) panic_in: Panics,
     /// How long the relay's calls have taken that its clock has not counted yet.
-    spent: Duration,
+    pub(super) spent: Duration,
     /// How long each write takes.
     pub(super) write_time: Duration,
 }
@@ -107,28 +107,19 @@ pub(super) struct Wire {
 /// How long each read takes.
 const READ_TIME: Duration = Duration::from_micros(5);
 
-/// The clock of one turn: it goes on by what calls on these sockets take.
-pub(super) struct SimClock {
-    now: Instant,
-    wires: Vec<Rc<RefCell<Wire>>>,
+/// Which poll watches a socket, and as what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Watch {
+    pub(super) worker: usize,
+    pub(super) poll: Poll,
+    pub(super) token: Token,
 }
 
-impl SimClock {
-    /// The clock of a turn that begins at `now`.
-    pub(super) fn new(now: Instant, wires: Vec<Rc<RefCell<Wire>>>) -> Self {
-        for wire in &wires {
-            wire.borrow_mut().spent = Duration::ZERO;
-        }
-        Self { now, wires }
-    }
-}
-
-impl Clock for SimClock {
-    fn now(&mut self) -> Instant {
-        let spent = |wire: &Rc<RefCell<Wire>>| std::mem::take(&mut wire.borrow_mut().spent);
-        self.now += self.wires.iter().map(spent).sum::<Duration>();
-        self.now
-    }
+/// One of the polls of a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Poll {
+    Main,
+    Publishers,
 }
 
 /// When a socket makes whoever uses it panic, as a defect of the relay would.
@@ -172,8 +163,8 @@ impl Wire {
             client_end: End::Open,
             relay_fin: false,
             relay_gone: false,
-            seat: None,
-            gathered: false,
+            watch: None,
+            is_connecting: false,
             event: false,
             full: false,
             interrupt_in: 50,
@@ -206,9 +197,34 @@ impl Wire {
     }
 
     /// A poll begins to watch the socket; it is told at once what is true.
-    pub(super) fn register(&mut self, worker: usize, key: ConnId) {
-        self.seat = Some((worker, key));
-        self.event = true;
+    pub(super) fn watched(&mut self, watch: Watch) {
+        self.watch = Some(watch);
+        self.event = !self.is_connecting;
+    }
+
+    /// No poll watches the socket any more.
+    pub(super) fn unwatched(&mut self) {
+        self.watch = None;
+        self.event = false;
+    }
+
+    /// The relay is connected.
+    pub(super) fn connected(&mut self) {
+        self.is_connecting = false;
+        self.tell();
+    }
+
+    /// The poll has something to tell, if there is one.
+    fn tell(&mut self) {
+        self.event = self.watch.is_some();
+    }
+
+    /// The worker and the key of the connection, while it is watched as one.
+    pub(super) fn seat(&self) -> Option<(usize, ConnId)> {
+        match self.watch?.token {
+            Token::Conn(key) => Some((self.watch?.worker, key)),
+            _ => None,
+        }
     }
 
     /// The client's kernel sends up to `count` of `bytes`; how many.
@@ -216,7 +232,7 @@ impl Wire {
         let count = count.min(bytes.len()).min(self.to_relay.room());
         if count > 0 && self.client_end == End::Open && !self.relay_gone {
             self.to_relay.push(&bytes[..count]);
-            self.event = true;
+            self.tell();
         }
         count
     }
@@ -234,15 +250,24 @@ impl Wire {
         self.to_client.consume(count);
         if self.full && self.to_client.room() * 3 >= self.to_client.capacity {
             self.full = false;
-            self.event = true;
+            self.tell();
         }
+    }
+
+    /// The pipes take so many bytes from now on, if they took fewer.
+    pub(super) fn widen(&mut self, room: usize) {
+        for pipe in [&mut self.to_relay, &mut self.to_client] {
+            pipe.capacity = pipe.capacity.max(room);
+        }
+        self.client_took(0);
     }
 
     /// The client ends its side.
     pub(super) fn client_ends(&mut self, end: End) {
         if self.client_end != End::Reset {
             self.client_end = end;
-            self.event = true;
+            self.is_connecting = false;
+            self.tell();
         }
     }
 }
@@ -342,6 +367,21 @@ impl Transport for SimSocket {
     fn shutdown_write(&mut self) {
         self.wire.borrow_mut().relay_fin = true;
     }
+
+    fn peek(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.interrupted()?;
+        let wire = self.wire.borrow();
+        let there = wire.to_relay.front();
+        match wire.client_end {
+            End::Open if there.is_empty() => Err(ErrorKind::WouldBlock.into()),
+            End::Reset if there.is_empty() => Err(ErrorKind::ConnectionReset.into()),
+            _ => {
+                let count = there.len().min(into.len());
+                into[..count].copy_from_slice(&there[..count]);
+                Ok(count)
+            }
+        }
+    }
 }
 
 impl Drop for SimSocket {
@@ -349,7 +389,6 @@ impl Drop for SimSocket {
         let mut wire = self.wire.borrow_mut();
         wire.relay_gone = true;
         wire.relay_fin = true;
-        wire.seat = None;
-        wire.event = false;
+        wire.unwatched();
     }
 }

@@ -1,13 +1,16 @@
 //! The world around the workers: clock, network, post, and people who come and go.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Trace;
 use super::client::{Appetite, Client};
 use super::mishaps::Tally;
+use super::reactor::{self, Nowhere};
 use super::rng::Rng;
 use super::seats::Seat;
 use super::settings;
@@ -17,9 +20,8 @@ use crate::limits;
 use crate::rtmp::client::Action;
 use crate::stats::Gauges;
 use crate::stream::cursor::StartAt;
-use crate::worker::core::Core;
+use crate::worker::event_loop::listeners::ListenerProtocol;
 use crate::worker::fault;
-use crate::worker::ids::WorkerId;
 use crate::worker::mail::Mail;
 use crate::worker::shared::Shared;
 
@@ -41,6 +43,8 @@ pub(super) struct World {
     /// Letters out of a thousand that are lost, and steps in which a panic is prepared.
     pub(super) losses: usize,
     pub(super) panics: usize,
+    /// Calls of the kernel out of a thousand that go wrong.
+    kernel_faults: usize,
     /// Nothing is lost for the moment.
     pub(super) calm: bool,
     /// What has happened that no worker counts.
@@ -48,8 +52,11 @@ pub(super) struct World {
     pub(super) clients_max: usize,
 }
 
+/// Connections from here begin with a PROXY header.
+pub(super) const PROXY: &str = "10.9.9.9:1000";
+
 /// So slow that the automatic pace has something to do with a handful of players.
-const WRITE_TIME: Duration = Duration::from_millis(3);
+const WRITE_TIME: Duration = Duration::from_millis(1);
 
 /// Steps in which letters are lost, and as many in which none is.
 const LOSS_STEPS: usize = 300;
@@ -92,10 +99,14 @@ impl World {
         )]
         let shared = Arc::new(Shared::new(config, workers, max_connections));
         let mail_bytes = rng.pick(&[limits::MAIL_BYTES_MAX, 1 << 20, 100_000, 5_000]);
-        let seats = (0..workers).map(|worker| {
-            let mut core = Core::new(WorkerId::new(worker), shared.clone(), rng.next(), now);
-            core.outbox.set_bytes_max(mail_bytes);
-            Seat::new(core, now)
+        let kernel_faults = rng.pick(&[0, 0, 5, 30]);
+        let seats = (0..workers).map(|at| {
+            let around = Rc::new(RefCell::new(Nowhere));
+            let protocols = [ListenerProtocol::Rtmp];
+            let seed = (rng.next(), now);
+            let mut worker = reactor::worker(at, &shared, around, &protocols, seed);
+            worker.core.outbox.set_bytes_max(mail_bytes);
+            Seat::new(worker)
         });
         Self {
             workers: seats.collect(),
@@ -112,6 +123,7 @@ impl World {
             crowd: rng.pick(&[10, 30, 60, 120]),
             losses: rng.pick(&[0, 0, 0, 10, 50]),
             panics: rng.pick(&[0, 0, 2, 10]),
+            kernel_faults,
             calm: false,
             tally: Tally::default(),
             clients_max: rng.range(3, 26),
@@ -122,7 +134,7 @@ impl World {
     /// A little of everything.
     pub(super) fn step(&mut self, step: usize) {
         self.step = step;
-        self.calm = step / LOSS_STEPS % 2 == 1;
+        self.set_calm(step / LOSS_STEPS % 2 == 1);
         let before = self.now;
         self.pass_time();
         if self.now > before + Duration::from_secs(5) {
@@ -164,11 +176,23 @@ impl World {
                 self.workers[worker].asleep = self.rng.range(5, 60);
             }
             let has_reason = self.has_reason(worker);
+            if self.workers[worker].is_over {
+                continue;
+            }
             if has_reason && self.rng.chance(800) || self.rng.chance(10) {
                 self.turn(worker);
             }
         }
         self.check();
+    }
+
+    /// Whether nothing goes wrong for the moment.
+    fn set_calm(&mut self, calm: bool) {
+        self.calm = calm;
+        for seat in &mut self.workers {
+            let faults = &mut seat.reactor.faults;
+            faults.permille = if calm { 0 } else { self.kernel_faults };
+        }
     }
 
     fn pass_time(&mut self) {
@@ -224,7 +248,7 @@ impl World {
         let Self {
             rng, truth, trace, ..
         } = self;
-        let client = Client::new(id, rng, truth, (action, stream), trace.clone());
+        let mut client = Client::new(id, rng, truth, (action, stream), trace.clone());
         client.wire.borrow_mut().write_time = WRITE_TIME;
         if self.rng.chance(15) {
             let calls = u32::try_from(self.rng.below(120)).unwrap();
@@ -241,11 +265,16 @@ impl World {
             wire: client.wire.clone(),
         };
         let last = self.rng.pick(&[1, 1, 2, 3]);
-        let peer = SocketAddr::from(([10, 0, 0, last], 1_000));
-        self.workers[worker].core.set_now(self.now);
-        if let Some(key) = self.workers[worker].core.accept(socket, peer) {
-            client.wire.borrow_mut().register(worker, key);
+        let client_at = SocketAddr::from(([10, 0, 0, last], 1_000));
+        let peer = match self.rng.chance(150) {
+            true => PROXY.parse().expect("an address"),
+            false => client_at,
+        };
+        if peer != client_at {
+            client.say_proxied(&mut self.rng, client_at);
         }
+        let reactor = &self.workers[worker].reactor;
+        reactor.connect(0, socket, peer);
         self.clients.push(client);
     }
 
@@ -273,13 +302,14 @@ impl World {
     /// it is owed.
     pub(super) fn rest(&mut self) {
         self.note(|| "rest".to_owned());
-        self.calm = true;
+        self.set_calm(true);
         for client in &mut self.clients {
             client.appetite = Appetite::Fast;
         }
         // A publisher with much to send may take its time; that is no rest.
         let until = self.now + Duration::from_secs(20);
-        while self.flow() || !self.is_quiet() {
+        let accepts_at = self.now + limits::ACCEPT_PAUSE;
+        while self.flow() || !self.is_quiet() || self.now <= accepts_at {
             if self.now > until {
                 return;
             }
@@ -297,7 +327,7 @@ impl World {
             let here = !client.gone && !client.vanished;
             wire.event
                 || here && !(client.has_sent() && wire.to_client.is_empty())
-                || wire.seat.is_some() && !wire.to_relay.is_empty()
+                || wire.watch.is_some() && !wire.to_relay.is_empty()
         };
         let is_dirty = |seat: &Seat| {
             seat.core
@@ -309,7 +339,7 @@ impl World {
             && self.in_transit() == (0, 0)
             && !self.workers.iter().any(is_dirty)
             && !self.workers.iter().any(|seat| seat.unwoken)
-            && !(0..self.workers.len()).any(|worker| self.has_reason(worker))
+            && !self.workers.iter().any(|seat| seat.has_work(self.now))
     }
 
     /// Moves everything that can move; whether anything did.
@@ -327,8 +357,8 @@ impl World {
                 if !self.has_reason(worker) {
                     break;
                 }
+                moved |= self.workers[worker].has_work(self.now);
                 self.turn(worker);
-                moved = true;
             }
         }
         moved
@@ -352,16 +382,9 @@ impl World {
         while self.now < until {
             while self.flow() {}
             self.check();
-            let deadlines = self.workers.iter().flat_map(|seat| {
-                let beat = (seat.core.streams.publishers() > 0).then_some(seat.next_beat);
-                let is_idle = seat.core.streams.len() == 0 && !seat.unwoken;
-                [
-                    seat.core.next_deadline(),
-                    beat.filter(|beat| *beat > self.now),
-                    (!is_idle).then_some(seat.core.stats_due()),
-                ]
-            });
-            let next = deadlines.flatten().min().unwrap_or(until);
+            let open = self.workers.iter().filter(|seat| !seat.is_over);
+            let sleeps = open.filter_map(|seat| seat.timeout(self.now));
+            let next = sleeps.min().map_or(until, |sleep| self.now + sleep);
             self.now = next.clamp(self.now + Duration::from_millis(1), until);
         }
         self.check_end();
@@ -371,7 +394,11 @@ impl World {
     pub(super) fn counted(&self) -> (Gauges, Tally) {
         let gauges = self.workers.iter().map(|seat| &seat.core.gauges);
         let gauges = gauges.fold(Gauges::default(), |sum, one| sum.plus(one));
-        (gauges, self.tally)
+        let mut tally = self.tally;
+        for seat in &self.workers {
+            tally.kernel = tally.kernel.plus(&seat.reactor.faults.counts);
+        }
+        (gauges, tally)
     }
 
     pub(super) fn note(&self, line: impl FnOnce() -> String) {

@@ -85,6 +85,9 @@ pub struct Player {
     loose: bool,
     /// It may be about to get another life of its stream.
     restarts: bool,
+    /// What it had of its stream when it was told that it went over to that: in another life of
+    /// the stream its time goes on.
+    life_of: Option<Place>,
     clock: Clock,
     /// It has come over from another stream, on a timeline of its own.
     pub is_shifted: bool,
@@ -117,6 +120,7 @@ impl Player {
             fresh_from: (0, 0),
             loose: false,
             restarts: false,
+            life_of: None,
             clock: Clock::default(),
             is_shifted: false,
             resumed: false,
@@ -135,6 +139,7 @@ impl Player {
     fn lose_place(&mut self, truth: &Truth, stream: usize) {
         if std::mem::replace(&mut self.stream, stream) != stream {
             self.seek.0 = None;
+            self.life_of = None;
         }
         self.fresh = true;
         self.place = None;
@@ -165,8 +170,11 @@ impl Player {
     }
 
     /// It was told that it went over to the stream it plays: it goes on, or with another life
-    /// of the stream.
+    /// of the stream, in which its time goes on.
     fn go_on(&mut self) {
+        self.life_of = self.place;
+        // Where it has had nothing nobody knows which life that was.
+        self.is_shifted |= self.place.is_none();
         self.restarts = true;
         self.may_jump = true;
         for half in [&mut self.audio, &mut self.video] {
@@ -222,6 +230,7 @@ impl Player {
                 self.begin_whole();
                 self.go_anywhere(truth, stream);
                 self.is_shifted = false;
+                self.life_of = None;
             }
             "Play.StreamNotFound" | "Play.UnpublishNotify" | "Play.Stop" => {
                 self.playing = false;
@@ -257,7 +266,6 @@ impl Player {
                     self.go_on();
                 } else {
                     self.begin_whole();
-                    self.paused = false;
                     self.go_over(truth, stream);
                 }
             }

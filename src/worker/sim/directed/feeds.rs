@@ -9,6 +9,7 @@ use super::{KEY, MS, PLAYS, S, Stage};
 use crate::config::Config;
 use crate::rtmp::message::{MessageStreamId, kind};
 use crate::worker::fault::{self, StepOf};
+use crate::worker::mail::Mail;
 use crate::worker::shared::Shared;
 
 /// Two workers.
@@ -59,7 +60,7 @@ impl Pair {
                 for mail in std::mem::take(&mut self.stages[from].posted) {
                     self.letters += 1;
                     if self.lost != Some(self.letters - 1) {
-                        self.stages[1 - from].core.receive(mail);
+                        self.stages[1 - from].post(mail);
                     }
                 }
             }
@@ -236,7 +237,8 @@ fn each_worker_tells_its_players_that_the_relay_stops() {
     let player = pair.stages[1].play("cam");
     pair.wait(2, &[(0, source)]);
     for stage in &mut pair.stages {
-        stage.core.drain();
+        stage.post(Mail::Drain);
+        stage.turn();
     }
     // The worker of the publisher is the first to close its connections.
     pair.stages[0].now += drain;
@@ -266,8 +268,7 @@ fn regression_what_is_said_late_of_one_life_of_a_stream_is_not_about_the_next() 
     let next = pair.stages[1].play("cam");
     let source = pair.stages[0].publish("cam");
     pair.exchange();
-    late.into_iter()
-        .for_each(|mail| pair.stages[0].core.receive(mail));
+    late.into_iter().for_each(|mail| pair.stages[0].post(mail));
     pair.wait(4, &[(0, source)]);
     assert_eq!(pair.stages[1].guests[next].media, 4);
     // The same for a player that comes and goes.
@@ -282,8 +283,8 @@ fn regression_what_is_said_late_of_one_life_of_a_stream_is_not_about_the_next() 
     pair.exchange();
     pair.stages[0].publish("cam");
     pair.exchange();
-    late.into_iter()
-        .for_each(|mail| pair.stages[0].core.receive(mail));
+    late.into_iter().for_each(|mail| pair.stages[0].post(mail));
+    pair.exchange();
     assert_eq!(pair.feeds(), 0);
     pair.check_gone();
 }

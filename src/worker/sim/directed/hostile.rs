@@ -50,9 +50,11 @@ fn shedding_survives_a_publisher_whose_socket_fails_as_another_stream_ends() {
             amf.string("createStream").number(9.0).null();
         });
     call(&mut stage, both, MessageStreamId(2), "play", Some("y"));
-    stage.settle();
+    // Publishers are read once a beat.
+    stage.wait(S(1));
     assert_eq!(stage.core.streams.players(), 6);
-    stage.core.memory.postpone(stage.now + S(30));
+    let later = stage.now + S(30);
+    stage.core.memory.postpone(later);
     for filler in fillers {
         stage.key_frame(filler, 700_000);
     }
@@ -66,7 +68,8 @@ fn shedding_survives_a_publisher_whose_socket_fails_as_another_stream_ends() {
     // The peer resets the connection behind the poll's back.
     stage.guests[both].wire.borrow_mut().client_end = End::Reset;
     stage.guests[both].gone = true;
-    stage.core.memory.make_due(stage.now);
+    let now = stage.now;
+    stage.core.memory.make_due(now);
     stage.turn();
     assert!(stage.gauges().shed > 0);
 }

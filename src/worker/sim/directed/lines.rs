@@ -2,11 +2,12 @@
 //! it calls. What happens when everything comes together is for the simulation of several relays.
 
 use std::cell::RefCell;
+use std::mem::take;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
 use super::super::tables;
-use super::super::wire::{End, SimSocket, Wire};
+use super::super::wire::{End, Wire};
 use super::{KEY, MS, S, Stage};
 use crate::config::Config;
 use crate::edge::hops::RELAY_KEY;
@@ -17,7 +18,7 @@ use crate::rtmp::message::{MessageHeader, MessageStreamId, Payload, Timestamp, k
 use crate::rtmp::server::{Event, Request, ServerSession, WireSettings};
 use crate::rtmp::writer::write_message;
 use crate::worker::fault::{self, StepOf};
-use crate::worker::line::Callee;
+use crate::worker::mail::Mail;
 
 /// A server that has every stream, and takes every one.
 struct Origin {
@@ -106,48 +107,29 @@ impl Lines {
     fn settle(&mut self) {
         for _ in 0..30 {
             self.stage.settle();
-            for call in std::mem::take(self.stage.core.calls()) {
-                let address = SocketAddr::from(([10, 1, 0, 1], 1_935));
-                let core = &mut self.stage.core;
-                match call.to {
-                    Callee::Name { .. } => core.resolved(call.id, Ok(vec![address])),
-                    Callee::Address { .. } => {
-                        let wire = Rc::new(RefCell::new(Wire::new(1 << 20, 1 << 20)));
-                        let socket = SimSocket {
-                            client: 1_000 + self.origins.len(),
-                            wire: wire.clone(),
-                        };
-                        if let Some(key) = core.dialled(call.id, address, Ok(socket)) {
-                            wire.borrow_mut().register(0, key);
-                        }
-                        self.origins.push(Origin {
-                            session: ServerSession::new(7),
-                            wire,
-                            taken: 0,
-                            is_empty: self.are_empty,
-                        });
-                    }
-                }
-            }
+            self.meet_servers();
             self.origins.iter_mut().for_each(Origin::act);
-            self.tell_core();
         }
     }
 
-    /// What poll would tell of the sockets that the worker has dialled.
-    fn tell_core(&mut self) {
-        for origin in &self.origins {
-            let mut wire = origin.wire.borrow_mut();
-            let Some((_, key)) = wire.seat else { continue };
-            if let Some(ready) = wire.harvest() {
-                self.stage
-                    .core
-                    .on_ready(key, ready.readable, ready.writable);
-                if ready.hangup {
-                    self.stage.core.on_hangup(key);
-                }
-            }
+    /// Every name is found, and whoever was called is there.
+    fn meet_servers(&mut self) {
+        let address = SocketAddr::from(([10, 1, 0, 1], 1_935));
+        let (asked, dialled) = {
+            let mut network = self.stage.network.borrow_mut();
+            (take(&mut network.asked), take(&mut network.dialled))
+        };
+        for (id, _) in asked {
+            let addresses = Ok(vec![address]);
+            self.stage.post(Mail::Resolved { id, addresses });
         }
+        let origins = dialled.into_iter().map(|wire| Origin {
+            session: ServerSession::new(7),
+            wire,
+            taken: 0,
+            is_empty: self.are_empty,
+        });
+        self.origins.extend(origins);
     }
 
     /// Time passes, in which the last origin sends.
@@ -285,9 +267,12 @@ fn regression_dead_push_targets_set_one_timer_a_stream() {
         stage.now += MS(250);
         stage.key_frame(publisher, 40);
         stage.settle();
-        for call in std::mem::take(stage.core.calls()) {
-            stage.core.resolved(call.id, Err("no such host".to_owned()));
+        let asked = take(&mut stage.network.borrow_mut().asked);
+        for (id, _) in asked {
+            let addresses = Err("no such host".to_owned());
+            stage.post(Mail::Resolved { id, addresses });
         }
+        stage.turn();
         tables::check_timers(&stage.core).unwrap();
         assert!(stage.core.timers.len() <= 2);
     }
@@ -311,9 +296,9 @@ fn a_push_target_is_connected_to_at_a_rate() {
     let publisher = stage.publish("cam");
     stage.key_frame(publisher, 40);
     stage.settle();
-    assert!(stage.core.calls().is_empty(), "it waits");
+    assert!(stage.network.borrow().asked.is_empty(), "it waits");
     stage.wait(S(1));
-    assert_eq!(stage.core.calls().len(), 1);
+    assert_eq!(stage.network.borrow().asked.len(), 1);
     leave(&mut stage, publisher);
     stage.wait(S(5));
     stage.end();

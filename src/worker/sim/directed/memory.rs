@@ -59,14 +59,16 @@ fn the_largest_holders_go_and_others_stay() {
     let watching = stage.play("small");
     stage.send(small, kind::VIDEO, KEY, 1_000);
     // All at once, before anybody counts.
-    stage.core.memory.postpone(stage.now + S(9));
+    let later = stage.now + S(9);
+    stage.core.memory.postpone(later);
     for &source in &sources {
         stage.send(source, kind::VIDEO, KEY, 900_000);
     }
     stage.settle();
     let before = stage.core.held_bytes();
     assert!(before > 4 * MIB as u64, "{before}");
-    stage.core.memory.make_due(stage.now);
+    let now = stage.now;
+    stage.core.memory.make_due(now);
     stage.wait(S(4));
     assert_eq!(stage.gauges().shed, 2);
     // It came last and holds next to nothing.

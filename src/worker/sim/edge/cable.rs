@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::super::wire::{End, Wire};
+use super::lines::ROOM_AT_REST;
 use super::server::Server;
 
 /// See the module text.
@@ -52,8 +53,11 @@ impl Cable {
     /// Whatever was in its way is so no longer.
     pub(super) fn mend(&mut self) {
         self.is_hole = matches!(self.far, Far::Nobody) && self.is_hole;
-        if let Far::Server(server) = &mut self.far {
-            server.wake();
+        self.near.borrow_mut().widen(ROOM_AT_REST);
+        match &mut self.far {
+            Far::Relay(_, Some(far)) => far.borrow_mut().widen(ROOM_AT_REST),
+            Far::Server(server) => server.wake(),
+            Far::Relay(_, None) | Far::Nobody => {}
         }
     }
 

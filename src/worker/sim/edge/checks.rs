@@ -78,7 +78,7 @@ impl World {
     fn check_workers(&self, relay: &Relay) -> Result<(), String> {
         for (worker, seat) in relay.seats.iter().enumerate() {
             let core = &seat.core;
-            let is_idle = !relay.has_reason(worker, self.now);
+            let is_idle = !seat.is_over && !seat.has_reason(self.now);
             tables::check_tables(core)
                 .and_then(|()| tables::check_memory(core))
                 .and_then(|()| tables::check_timers(core))
@@ -86,7 +86,7 @@ impl World {
                 .and_then(|()| tables::check_registry(core))
                 .and_then(|()| tables::check_lines(core, self.now, is_idle))
                 .and_then(|()| match is_idle {
-                    true => tables::check_idle(core, self.now),
+                    true => tables::check_idle(core, seat.later(self.now)),
                     false => Ok(()),
                 })
                 .and_then(|()| match is_idle {
@@ -137,6 +137,7 @@ impl World {
             let relay = &self.relays[desk.relay];
             let has_other_reason = desk.is_lax
                 || self.panics > 0
+                || (relay.seats.iter()).any(|seat| seat.reactor.faults.counts.ended() > 0)
                 || relay.shared.relay_id != desk.life
                 || !relay.is_alive()
                 || relay.seats.iter().any(|seat| seat.core.is_draining());

@@ -143,9 +143,13 @@ fn bound(config: &Config, truth: &Truth, stream: usize) -> Duration {
 pub(super) fn live(seed: u64, _: usize, trace: &Trace) -> Counted {
     let mut rng = Rng::new(seed ^ 0x4057);
     let seconds = |rng: &mut Rng, values: &[u64]| Duration::from_secs(rng.pick(values));
+    let pull_timeout = seconds(&mut rng, &[1, 2, 5]);
+    let pull_give_up = seconds(&mut rng, &[8, 15]);
     let config = Config {
-        pull_timeout: seconds(&mut rng, &[1, 2, 5]),
-        pull_give_up: seconds(&mut rng, &[8, 15]),
+        pull_timeout,
+        // One origin that says nothing takes twice the timeout, and players are kept for no longer
+        // than this once all were asked: no other would have its turn again.
+        pull_give_up: pull_give_up.max(pull_timeout * 4),
         pull_linger: seconds(&mut rng, &[0, 1, 10]),
         ..Config::default()
     };

@@ -3,16 +3,21 @@
 
 use std::cell::RefCell;
 use std::io;
+use std::mem::take;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use super::super::reactor::Network;
+use super::super::rng::Rng;
 use super::super::wire::{End, SimSocket, Wire};
 use super::cable::{Cable, Far};
+use super::relay::{Relay, WRITE_TIME};
 use super::script::FORBIDDEN;
 use super::server::{Server, Temper};
 use super::world::World;
-use crate::worker::line::Callee;
+use crate::control::resolver::Found;
+use crate::worker::fault;
 use crate::worker::mail::Mail;
 
 /// A name that is being looked up.
@@ -36,62 +41,48 @@ fn address(what: u8, number: u8) -> SocketAddr {
     SocketAddr::from(([10, what, 0, number], 1_935))
 }
 
-impl World {
-    /// Finds and connects to what a worker has asked for.
-    pub(super) fn place_calls(&mut self, relay: usize, worker: usize) {
-        for _ in 0..100 {
-            let core = &mut self.relays[relay].seats[worker].core;
-            let calls = std::mem::take(core.calls());
-            if calls.is_empty() {
-                return;
-            }
-            for call in calls {
-                self.note(|| format!("relay {relay} calls {call:?}"));
-                match call.to {
-                    Callee::Name { host, .. } => self.find(relay, worker, call.id, host),
-                    Callee::Address { address, .. } => self.dial(relay, worker, call.id, address),
-                }
-            }
-        }
-        self.fail("it calls without end");
-    }
+/// What all workers of all relays have around them: names, and who can be connected to.
+pub(super) struct Lines {
+    rng: Rng,
+    /// Every name leads where it is to.
+    pub(super) calm: bool,
+    /// Which relays are alive.
+    pub(super) alive: Vec<bool>,
+    /// Of each server of another kind.
+    pub(super) tempers: [Temper; 2],
+    /// Names that are to be looked up, by the id of the call.
+    asked: Vec<(u64, String)>,
+    /// Connections that were dialled in this turn.
+    dialled: Vec<Cable>,
+    cables_made: usize,
+    /// Names and addresses that led nowhere.
+    pub(super) astray: u64,
+    /// What no worker may do.
+    wrong: Option<&'static str>,
+}
 
-    fn find(&mut self, relay: usize, worker: usize, id: u64, host: String) {
-        if host == FORBIDDEN {
-            self.fail("a redirect to a host that no rule names is followed");
-        }
-        if self.rng.chance(400) {
-            let found = self.addresses(&host);
-            let core = &mut self.relays[relay].seats[worker].core;
-            core.resolved(id, found);
-            return;
-        }
-        let most = if self.calm { 50 } else { 3_000 };
-        let late = Duration::from_millis(self.rng.millis(0, most).into());
-        self.lookups.push(Lookup {
-            at: self.now + late,
-            relay,
-            worker,
-            id,
-            host,
-        });
-    }
+/// What a connection takes up between two looks of a relay while nothing is in the way.
+pub(super) const ROOM_AT_REST: usize = 262_144;
 
-    /// Answers that have come.
-    pub(super) fn answer_lookups(&mut self) {
-        let now = self.now;
-        let due: Vec<Lookup> = self.lookups.extract_if(.., |look| look.at <= now).collect();
-        for look in due {
-            let addresses = self.addresses(&look.host);
-            let relay = &mut self.relays[look.relay];
-            if look.worker < relay.seats.len() {
-                let id = look.id;
-                relay.post(look.worker, Mail::Resolved { id, addresses });
-            }
+/// Calls of one turn, at most.
+const CALLS_MAX: usize = 1_000;
+
+impl Lines {
+    pub(super) fn new(seed: u64, relays: usize) -> Self {
+        Self {
+            rng: Rng::new(seed),
+            calm: true,
+            alive: vec![true; relays],
+            tempers: [Temper::Takes; 2],
+            asked: Vec::new(),
+            dialled: Vec::new(),
+            cables_made: 0,
+            astray: 0,
+            wrong: None,
         }
     }
 
-    fn addresses(&mut self, host: &str) -> Result<Vec<SocketAddr>, String> {
+    fn addresses(&mut self, host: &str) -> Found {
         let number = host[1..].parse().expect("rN or fN");
         let kind = if host.starts_with('r') {
             RELAYS
@@ -102,7 +93,7 @@ impl World {
         if self.calm {
             return Ok(vec![address(kind, number)]);
         }
-        self.tally.astray += 1;
+        self.astray += 1;
         Ok(match rng.below(20) {
             0 => return Err("no such name".to_owned()),
             1 => Vec::new(),
@@ -114,62 +105,138 @@ impl World {
                 address(kind, number),
             ],
             _ => {
-                self.tally.astray -= 1;
+                self.astray -= 1;
                 vec![address(kind, number)]
             }
         })
     }
+}
 
-    fn dial(&mut self, relay: usize, worker: usize, id: u64, address: SocketAddr) {
-        let SocketAddr::V4(v4) = address else { return };
+impl Network for Lines {
+    fn resolve(&mut self, id: u64, host: &str) -> Option<Found> {
+        if host == FORBIDDEN {
+            self.wrong = Some("a redirect to a host that no rule names is followed");
+        }
+        if self.rng.chance(400) {
+            return Some(self.addresses(host));
+        }
+        self.asked.push((id, host.to_owned()));
+        None
+    }
+
+    fn dial(&mut self, address: SocketAddr) -> io::Result<SimSocket> {
+        let SocketAddr::V4(v4) = address else {
+            return Err(io::ErrorKind::Unsupported.into());
+        };
         let [_, what, _, number] = v4.ip().octets();
         let number = usize::from(number);
         let (far, refused) = match what {
             RELAYS => {
-                let is_dead = !self.relays[number].is_alive();
+                let is_dead = !self.alive[number];
                 (Far::Relay(number, None), is_dead && self.rng.chance(500))
             }
             SERVERS => {
-                let temper = self.tempers[number];
-                let server = Server::new(temper, self.rng.next());
+                let server = Server::new(self.tempers[number], self.rng.next());
                 (Far::Server(Box::new(server)), self.rng.chance(100))
             }
             _ => (Far::Nobody, self.rng.chance(500)),
         };
         let is_hole = matches!(far, Far::Nobody) && self.rng.chance(500);
-        let room = self.rng.pick(&[4_096, 65_536, 262_144]);
-        let near = Rc::new(RefCell::new(Wire::new(room, room)));
-        // The kernel tells when it is connected.
-        near.borrow_mut().full = true;
-        let core = &mut self.relays[relay].seats[worker].core;
-        let asked = core.calls.purpose(id);
-        let stream = asked.and_then(|(index, _)| core.streams.get(index));
-        let name = stream.map(|stream| stream.probe_of.as_ref().unwrap_or(&stream.name));
-        let stream = name.and_then(|name| self.truth.line(name));
-        if refused {
-            let error = io::ErrorKind::ConnectionRefused.into();
-            core.dialled(id, address, Err(error));
-            return;
-        }
-        let socket = SimSocket {
-            client: CABLES + self.cables_made,
-            wire: near.clone(),
+        // With little room a paced relay takes little in each step of a world at rest.
+        let room = match self.calm {
+            true => ROOM_AT_REST,
+            false => self.rng.pick(&[4_096, 65_536, 262_144]),
         };
         self.cables_made += 1;
-        let Some(key) = core.dialled(id, address, Ok(socket)) else {
-            return;
-        };
-        if let Some(stream) = stream {
-            self.dials[stream] += 1;
+        assert!(self.dialled.len() < CALLS_MAX, "it calls without end");
+        if refused {
+            return Err(io::ErrorKind::ConnectionRefused.into());
         }
-        near.borrow_mut().seat = Some((worker, key));
-        self.relays[relay].watch(&near);
-        self.cables.push(Cable {
-            near,
+        let mut near = Wire::new(room, room);
+        // The kernel tells when it is connected.
+        (near.full, near.is_connecting) = (true, true);
+        near.write_time = WRITE_TIME;
+        let near = Rc::new(RefCell::new(near));
+        self.dialled.push(Cable {
+            near: near.clone(),
             far,
             connects_in: self.rng.range(1, 10),
             is_hole,
         });
+        let client = CABLES + self.cables_made;
+        Ok(SimSocket { client, wire: near })
+    }
+}
+
+impl World {
+    /// What workers are to find around them in the next turns.
+    fn bring_up_lines(&self) {
+        let mut lines = self.lines.borrow_mut();
+        (lines.calm, lines.tempers) = (self.calm, self.tempers);
+        lines.alive = self.relays.iter().map(Relay::is_alive).collect();
+    }
+
+    /// One turn of a worker, and what it has called.
+    pub(super) fn turn(&mut self, relay: usize, worker: usize) {
+        self.note(|| format!("turn of worker {worker} of {relay}"));
+        self.bring_up_lines();
+        let fired = fault::fired();
+        let faults = &mut self.relays[relay].seats[worker].reactor.faults;
+        faults.permille = if self.calm { 0 } else { self.kernel_faults };
+        self.relays[relay].turn(worker, self.now);
+        self.tally.panics += fault::fired() - fired;
+        let mut lines = self.lines.borrow_mut();
+        let (asked, dialled) = (take(&mut lines.asked), take(&mut lines.dialled));
+        self.tally.astray += take(&mut lines.astray);
+        let wrong = lines.wrong;
+        drop(lines);
+        if let Some(wrong) = wrong {
+            self.fail(wrong);
+        }
+        for (id, host) in asked {
+            self.note(|| format!("relay {relay} looks {host} up"));
+            let most = if self.calm { 50 } else { 3_000 };
+            let late = Duration::from_millis(self.rng.millis(0, most).into());
+            self.lookups.push(Lookup {
+                at: self.now + late,
+                relay,
+                worker,
+                id,
+                host,
+            });
+        }
+        for cable in dialled {
+            if let Some(stream) = self.stream_of(relay, &cable.near) {
+                self.dials[stream] += 1;
+            }
+            self.cables.push(cable);
+        }
+    }
+
+    /// The stream that a connection was dialled for, while it is open.
+    fn stream_of(&self, relay: usize, near: &Rc<RefCell<Wire>>) -> Option<usize> {
+        let (worker, key) = near.borrow().seat()?;
+        let core = &self.relays[relay].seats[worker].core;
+        let errand = core.conns.get(key)?.errand()?;
+        let stream = core.streams.get(errand.stream)?;
+        let name = stream.probe_of.as_ref().unwrap_or(&stream.name);
+        self.note(|| format!("relay {relay} has dialled for {name}"));
+        self.truth.line(name)
+    }
+
+    /// Answers that have come.
+    pub(super) fn answer_lookups(&mut self) {
+        let now = self.now;
+        self.bring_up_lines();
+        let due: Vec<Lookup> = self.lookups.extract_if(.., |look| look.at <= now).collect();
+        for look in due {
+            let addresses = self.lines.borrow_mut().addresses(&look.host);
+            let relay = &mut self.relays[look.relay];
+            if look.worker < relay.seats.len() {
+                let id = look.id;
+                relay.post(look.worker, Mail::Resolved { id, addresses });
+            }
+        }
     }
 
     /// Connections come about, or not; `now` all that can.
@@ -193,7 +260,7 @@ impl World {
         let cable = &mut self.cables[at];
         match &mut cable.far {
             Far::Nobody => cable.near.borrow_mut().client_ends(End::Reset),
-            Far::Server(_) => cable.near.borrow_mut().event = true,
+            Far::Server(_) => cable.near.borrow_mut().connected(),
             Far::Relay(number, far) => {
                 let relay = &mut self.relays[*number];
                 if !relay.is_alive() {
@@ -201,20 +268,12 @@ impl World {
                     return;
                 }
                 let worker = self.rng.below(relay.seats.len());
-                let wire = Rc::new(RefCell::new(Wire::new(65_536, 65_536)));
-                let socket = SimSocket {
-                    client: CABLES + at,
-                    wire: wire.clone(),
-                };
-                let core = &mut relay.seats[worker].core;
-                core.set_now(self.now);
+                let room = if self.calm { ROOM_AT_REST } else { 65_536 };
+                let wire = Rc::new(RefCell::new(Wire::new(room, room)));
                 let peer = SocketAddr::from(([10, RELAYS, 1, 1], 1_000));
-                if let Some(key) = core.accept(socket, peer) {
-                    wire.borrow_mut().register(worker, key);
-                    relay.watch(&wire);
-                }
+                relay.connect(worker, CABLES + at, peer, wire.clone());
                 *far = Some(wire);
-                cable.near.borrow_mut().event = true;
+                cable.near.borrow_mut().connected();
             }
         }
     }

@@ -2,16 +2,19 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::super::reactor;
 use super::super::rng::Rng;
 use super::super::seats::Seat;
-use super::super::wire::{SimClock, SimSocket, Wire};
+use super::super::wire::{SimSocket, Wire};
+use super::lines::Lines;
 use crate::config::Config;
 use crate::stats::Gauges;
-use crate::worker::core::Core;
+use crate::worker::event_loop::listeners::ListenerProtocol;
 use crate::worker::ids::WorkerId;
 use crate::worker::mail::Mail;
 use crate::worker::shared::Shared;
@@ -20,18 +23,25 @@ use crate::worker::shared::Shared;
 pub(super) struct Relay {
     pub(super) config: Config,
     pub(super) shared: Arc<Shared<SimSocket>>,
+    network: Rc<RefCell<Lines>>,
     /// None while it is dead.
     pub(super) seats: Vec<Seat>,
-    /// Its ends of connections.
-    wires: Vec<Rc<RefCell<Wire>>>,
     /// Letters that have not arrived, by sender and receiver.
     transit: Vec<VecDeque<Vec<Mail<SimSocket>>>>,
     /// What those that have died had counted.
     pub(super) past: Gauges,
 }
 
+/// How long each write takes.
+pub(super) const WRITE_TIME: Duration = Duration::from_micros(100);
+
 impl Relay {
-    pub(super) fn new(config: Config, rng: &mut Rng, now: Instant) -> Self {
+    pub(super) fn new(
+        config: Config,
+        network: Rc<RefCell<Lines>>,
+        rng: &mut Rng,
+        now: Instant,
+    ) -> Self {
         #[expect(
             clippy::arc_with_non_send_sync,
             reason = "all workers are on this thread"
@@ -40,8 +50,8 @@ impl Relay {
         let mut relay = Self {
             config,
             shared,
+            network,
             seats: Vec::new(),
-            wires: Vec::new(),
             transit: Vec::new(),
             past: Gauges::default(),
         };
@@ -61,9 +71,12 @@ impl Relay {
         let shared = Arc::new(shared);
         self.shared = shared.clone();
         self.transit = (0..workers * workers).map(|_| VecDeque::new()).collect();
-        let cores =
-            (0..workers).map(|at| Core::new(WorkerId::new(at), shared.clone(), rng.next(), now));
-        self.seats = cores.map(|core| Seat::new(core, now)).collect();
+        let seats = (0..workers).map(|at| {
+            let (protocols, seed) = ([ListenerProtocol::Rtmp], (rng.next(), now));
+            let network = self.network.clone();
+            Seat::new(reactor::worker(at, &shared, network, &protocols, seed))
+        });
+        self.seats = seats.collect();
     }
 
     /// It dies: whoever is connected hears of it.
@@ -74,7 +87,6 @@ impl Relay {
         for mailbox in &self.shared.mailboxes {
             mailbox.collect(&mut Vec::new());
         }
-        self.wires.clear();
     }
 
     pub(super) fn is_alive(&self) -> bool {
@@ -87,89 +99,36 @@ impl Relay {
         gauges.fold(self.past, |sum, one| sum.plus(one))
     }
 
-    /// It watches a socket of its own from now on.
-    pub(super) fn watch(&mut self, wire: &Rc<RefCell<Wire>>) {
-        self.wires.retain(|wire| !wire.borrow().relay_gone);
-        wire.borrow_mut().write_time = Duration::from_micros(100);
-        self.wires.push(wire.clone());
+    /// Somebody connects to one of its workers.
+    pub(super) fn connect(
+        &self,
+        worker: usize,
+        client: usize,
+        peer: SocketAddr,
+        wire: Rc<RefCell<Wire>>,
+    ) {
+        wire.borrow_mut().write_time = WRITE_TIME;
+        let socket = SimSocket { client, wire };
+        self.seats[worker].reactor.connect(0, socket, peer);
     }
 
-    /// Whether poll would return on this worker.
-    pub(super) fn has_reason(&self, worker: usize, now: Instant) -> bool {
-        let seat = &self.seats[worker];
-        let has_event = |wire: &Rc<RefCell<Wire>>| {
-            let wire = wire.borrow();
-            wire.event && wire.seat.is_some_and(|(at, _)| at == worker)
-        };
-        seat.mail
-            || seat.core.stats_due() <= now
-            || seat.core.has_leftovers()
-            || seat.core.next_deadline().is_some_and(|at| at <= now)
-            || self.wires.iter().any(has_event)
-    }
-
-    /// The first half of a turn, up to what is to be found and connected to.
-    pub(super) fn begin_turn(&mut self, worker: usize, now: Instant) {
-        let mut letters = Vec::new();
-        let seat = &mut self.seats[worker];
-        seat.mail = false;
-        let core = &mut seat.core;
-        core.set_now(now);
-        self.shared.mailboxes[WorkerId::new(worker)].collect(&mut letters);
-        for mail in letters {
-            match mail {
-                Mail::Adopt(conn) => {
-                    let key = core.adopt(*conn);
-                    let socket = core.socket_mut(key).expect("it was just adopted");
-                    socket.wire.borrow_mut().register(worker, key);
-                    core.resume_publish(key);
-                }
-                Mail::Drain => core.drain(),
-                other => core.receive(other),
-            }
-        }
-        for wire in &self.wires {
-            let mut wire = wire.borrow_mut();
-            let Some((at, key)) = wire.seat else { continue };
-            if at == worker
-                && let Some(ready) = wire.harvest()
-            {
-                core.on_ready(key, ready.readable, ready.writable);
-                if ready.hangup {
-                    core.on_hangup(key);
-                }
-            }
-        }
-        let wires = self.wires.clone();
-        core.turn(&mut SimClock::new(now, wires));
-    }
-
-    /// The rest of a turn.
-    pub(super) fn end_turn(&mut self, worker: usize) {
+    /// One turn of a worker.
+    pub(super) fn turn(&mut self, worker: usize, now: Instant) {
         let count = self.seats.len();
         let seat = &mut self.seats[worker];
-        let core = &mut seat.core;
-        core.take_publishers();
-        let mut batches: Vec<Vec<Mail<SimSocket>>> = (0..count).map(|_| Vec::new()).collect();
-        for (to, mut mail) in core.outbound().drain(..) {
-            if let Mail::Adopt(conn) = &mut mail {
-                let mut wire = conn.socket_mut().wire.borrow_mut();
-                wire.seat = None;
-                wire.event = false;
-            }
-            batches[to.index()].push(mail);
+        if seat.is_over {
+            return;
         }
-        for (to, batch) in batches.into_iter().enumerate() {
-            if !batch.is_empty() {
-                self.transit[worker * count + to].push_back(batch);
-            }
+        seat.turn(now);
+        for (to, letters) in seat.posted() {
+            self.transit[worker * count + to.index()].push_back(letters);
         }
     }
 
     /// A letter from outside the workers.
     pub(super) fn post(&mut self, worker: usize, mail: Mail<SimSocket>) {
         if self.shared.mailboxes[WorkerId::new(worker)].post(std::iter::once(mail)) {
-            self.seats[worker].mail = true;
+            self.seats[worker].reactor.is_woken = true;
         }
     }
 
@@ -191,7 +150,7 @@ impl Relay {
                 }
                 let to = lane % count;
                 if self.shared.mailboxes[WorkerId::new(to)].post(letters.into_iter()) {
-                    self.seats[to].mail = true;
+                    self.seats[to].reactor.is_woken = true;
                 }
                 moved = true;
             }
@@ -199,8 +158,11 @@ impl Relay {
         (moved, lost)
     }
 
-    /// Whether no letter is under way.
+    /// Whether no letter is under way, and nobody waits to be accepted.
     pub(super) fn is_quiet(&self) -> bool {
-        self.transit.iter().all(VecDeque::is_empty) && self.seats.iter().all(|seat| !seat.mail)
+        let is_awaited = |seat: &Seat| seat.reactor.waiting() > 0 && !seat.is_over;
+        self.transit.iter().all(VecDeque::is_empty)
+            && !self.seats.iter().any(is_awaited)
+            && !self.seats.iter().any(|seat| seat.reactor.is_woken)
     }
 }

@@ -12,10 +12,10 @@ use super::super::client::{Appetite, Client};
 use super::super::mishaps::Tally;
 use super::super::rng::Rng;
 use super::super::truth::{Line, Truth};
-use super::super::wire::{End, SimSocket, Wire};
+use super::super::wire::{End, Wire};
 use super::cable::Cable;
 use super::checks::Lingering;
-use super::lines::Lookup;
+use super::lines::{Lines, Lookup, ROOM_AT_REST};
 use super::relay::Relay;
 use super::server::Temper;
 use super::topology;
@@ -36,7 +36,7 @@ pub(super) struct World {
     pub(super) truth: Truth,
     pub(super) relays: Vec<Relay>,
     pub(super) cables: Vec<Cable>,
-    pub(super) cables_made: usize,
+    pub(super) lines: Rc<RefCell<Lines>>,
     pub(super) lookups: Vec<Lookup>,
     /// Of each server of another kind.
     pub(super) tempers: [Temper; 2],
@@ -55,6 +55,8 @@ pub(super) struct World {
     pub(super) panics: usize,
     /// Letters out of a thousand that are lost.
     pub(super) losses: usize,
+    /// Calls of the kernel out of a thousand that go wrong.
+    pub(super) kernel_faults: usize,
     /// What each relay fetches for nobody, until the linger is over.
     pub(super) lingering: HashMap<Lingering, (Instant, Instant)>,
     crowd: usize,
@@ -85,6 +87,7 @@ impl World {
         world.rate = rng.pick(&[0, 1, 1, 3]);
         world.panics = rng.pick(&[0, 0, 0, 5]);
         world.losses = rng.pick(&[0, 0, 0, 10, 50]);
+        world.kernel_faults = rng.pick(&[0, 0, 0, 5]);
         world.crowd = rng.pick(&[10, 30, 60]);
         world.draw_tempers();
         world
@@ -116,9 +119,11 @@ impl World {
             starts_at_once: true,
             is_plain: true,
         };
+        let lines = Lines::new(rng.next(), configs.len());
+        let lines = Rc::new(RefCell::new(lines));
         let relays = configs.into_iter();
         let relays = relays
-            .map(|config| Relay::new(config, &mut rng, now))
+            .map(|config| Relay::new(config, lines.clone(), &mut rng, now))
             .collect();
         Self {
             now,
@@ -127,7 +132,7 @@ impl World {
             truth,
             relays,
             cables: Vec::new(),
-            cables_made: 0,
+            lines,
             lookups: Vec::new(),
             tempers: [Temper::Takes; 2],
             encoders: Vec::new(),
@@ -140,6 +145,7 @@ impl World {
             rate: 0,
             panics: 0,
             losses: 0,
+            kernel_faults: 0,
             crowd: 0,
             step: 0,
             rng,
@@ -177,7 +183,7 @@ impl World {
         for relay in 0..self.relays.len() {
             self.deliver(relay, 600);
             for worker in 0..self.relays[relay].seats.len() {
-                let has_reason = self.relays[relay].has_reason(worker, self.now);
+                let has_reason = self.relays[relay].seats[worker].has_reason(self.now);
                 if has_reason && self.rng.chance(800) || self.rng.chance(10) {
                     self.turn(relay, worker);
                 }
@@ -332,17 +338,8 @@ impl World {
         let workers = self.relays[relay].seats.len();
         let worker = self.rng.below(workers);
         self.note(|| format!("    at worker {worker}"));
-        let socket = SimSocket {
-            client,
-            wire: wire.clone(),
-        };
-        let core = &mut self.relays[relay].seats[worker].core;
-        core.set_now(self.now);
         let peer = SocketAddr::from(([10, 0, 0, 1], 1_000));
-        if let Some(key) = core.accept(socket, peer) {
-            wire.borrow_mut().register(worker, key);
-        }
-        self.relays[relay].watch(&wire);
+        self.relays[relay].connect(worker, client, peer, wire);
     }
 
     /// Publishers and viewers send and read; whether anything moved.
@@ -392,15 +389,6 @@ impl World {
         moved
     }
 
-    fn turn(&mut self, relay: usize, worker: usize) {
-        self.note(|| format!("turn of worker {worker} of {relay}"));
-        let fired = fault::fired();
-        self.relays[relay].begin_turn(worker, self.now);
-        self.place_calls(relay, worker);
-        self.relays[relay].end_turn(worker);
-        self.tally.panics += fault::fired() - fired;
-    }
-
     /// Moves everything that can move; whether anything did.
     fn flow(&mut self) -> bool {
         let mut moved = self.people_act(1 << 18);
@@ -411,11 +399,11 @@ impl World {
             moved |= self.deliver(relay, 1_000);
             for worker in 0..self.relays[relay].seats.len() {
                 for _ in 0..20 {
-                    if !self.relays[relay].has_reason(worker, self.now) {
+                    if !self.relays[relay].seats[worker].has_reason(self.now) {
                         break;
                     }
+                    moved |= self.relays[relay].seats[worker].has_work(self.now);
                     self.turn(relay, worker);
-                    moved = true;
                 }
             }
         }
@@ -450,6 +438,7 @@ impl World {
         self.viewers.iter_mut().for_each(Viewer::hurry);
         for (_, client) in &mut self.encoders {
             client.appetite = Appetite::Fast;
+            client.wire.borrow_mut().widen(ROOM_AT_REST);
         }
         self.wait(REST, Duration::from_millis(100), |world| {
             let Self {

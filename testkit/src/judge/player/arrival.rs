@@ -163,7 +163,9 @@ impl Player {
     /// Something is missing.
     pub fn judge_rest(&self, truth: &Truth, open: usize) -> Result<bool, String> {
         let entries = &truth.at(self.stream, open).entries;
-        if self.fresh && self.is_loose() || self.may_jump && self.has_filter() {
+        // One that reads on has jumped once it has had the headers that go ahead of that.
+        let has_jumped = self.may_jump || self.resumed && self.has_ahead();
+        if self.fresh && self.is_loose() || has_jumped && self.has_filter() {
             // What it gets is too little to tell.
             return Ok(false);
         }

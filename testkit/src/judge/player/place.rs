@@ -17,15 +17,20 @@ impl Player {
             return Err(format!("media while {what}"));
         }
         let time = message.header.timestamp;
+        let mut head = [0; HEAD_BYTES];
+        let head = message.payload.head(&mut head);
+        let known = truth.identify(self.stream, message.header.kind, head);
+        if let (Some((had, _)), Some((at, _))) = (self.life_of, known) {
+            self.life_of = None;
+            let epoch_of = |at| truth.at(self.stream, at).epoch;
+            self.is_shifted |= epoch_of(had) != epoch_of(at);
+        }
         // Metadata that comes first of all is at 0, whatever the time is.
         let is_free = self.is_timeless(truth);
         let is_open = |last: Timestamp| is_free || self.restarts || self.fresh && last.0 == 0;
         if !self.clock.last().is_some_and(is_open) {
             self.clock.check(time)?;
         }
-        let mut head = [0; HEAD_BYTES];
-        let head = message.payload.head(&mut head);
-        let known = truth.identify(self.stream, message.header.kind, head);
         if self.is_loose() || is_free || truth.was_late(self.stream) {
             self.take_loosely(truth, known, message)
         } else {
