@@ -46,10 +46,11 @@ impl<S: Transport> Core<S> {
     pub(super) fn switch(&mut self, key: ConnId, msid: MessageStreamId, name: &StreamName) -> Flow {
         let stream_name: Arc<str> = name.key().into();
         let served = is_served(&self.shared.config.app, name.judged_app());
-        let mut clock = Clock::Shifted(0);
+        let (mut clock, mut is_paused) = (Clock::Shifted(0), false);
         // A switch that was under way is given up for this one.
         if let Some(play) = self.streams.switch_on(key, msid) {
-            clock = self.streams[play.stream].players[play.slot].clock;
+            let player = &self.streams[play.stream].players[play.slot];
+            (clock, is_paused) = (player.clock, player.starts_paused);
             self.remove_player(play.stream, play.slot);
         }
         let plays_it = self
@@ -70,7 +71,9 @@ impl<S: Transport> Core<S> {
             self.join(key, msid, name, &stream_name, false, true);
             let joined = self.streams.plays(key).last().copied();
             if let Some(play) = joined.filter(|play| play.switching) {
-                self.streams[play.stream].players[play.slot].clock = clock;
+                let player = &mut self.streams[play.stream].players[play.slot];
+                player.clock = clock;
+                player.starts_paused |= is_paused;
             }
         } else {
             let why = Refused::NoSuchApp.words();

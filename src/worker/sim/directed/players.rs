@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use tailwater_testkit::commands;
+
 use super::{KEY, MS, S, SOUND, Stage};
 use crate::config::Config;
 use crate::limits;
 use crate::rtmp::client::Action;
-use crate::rtmp::message::kind;
+use crate::rtmp::message::{MessageStreamId, kind};
 use crate::worker::close_reason::CloseReason;
 
 /// A player that reads `appetite` bytes each quarter of a second of a stream that has more;
@@ -135,6 +137,35 @@ fn those_for_whom_there_is_no_room_are_turned_away() {
     let other = stage.come_from([10, 0, 0, 2], Action::Play, "later");
     assert!(!stage.guests[other].gone);
     assert_eq!(stage.gauges().refused_address, 1);
+    stage.end();
+}
+
+#[test]
+fn regression_a_pause_outlasts_a_switch_that_is_given_up() {
+    let mut stage = Stage::new(|_| {});
+    let first = stage.publish("first");
+    let last = stage.publish("last");
+    let player = stage.play("first");
+    stage.key_frame(first, 100);
+    let msid = MessageStreamId(1);
+    let session = &mut stage.guests[player].session;
+    session.send_command(msid, commands::pause(true));
+    session.send_command(msid, commands::switch("nobody"));
+    stage.settle();
+    stage.leave(first);
+    stage.wait(S(2));
+    let session = &mut stage.guests[player].session;
+    session.send_command(msid, commands::switch("last"));
+    let frames = |stage: &mut Stage| stage.pass(S(1), |stage| stage.key_frame(last, 100));
+    let media = stage.guests[player].media;
+    frames(&mut stage);
+    let heard = &stage.guests[player].heard;
+    assert_eq!(heard.last().unwrap(), "Play.TransitionComplete");
+    assert_eq!(stage.guests[player].media, media, "it is paused");
+    let session = &mut stage.guests[player].session;
+    session.send_command(msid, commands::pause(false));
+    frames(&mut stage);
+    assert!(stage.guests[player].media > media);
     stage.end();
 }
 

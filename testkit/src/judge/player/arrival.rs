@@ -124,9 +124,7 @@ impl Player {
         let needs = Headers::needs(entry);
         self.headers.check(number, &entry.in_force, needs)?;
         self.is_new = false;
-        if std::mem::take(&mut self.restarts) {
-            self.paused = false;
-        }
+        self.restarts = false;
         self.place = Some(place);
         self.clock.set(time);
         Ok(())

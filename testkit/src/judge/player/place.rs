@@ -12,7 +12,7 @@ impl Player {
     /// # Errors
     /// It may not come: why.
     pub fn take(&mut self, truth: &mut Truth, message: &Message<'_>) -> Verdict {
-        if !self.playing || self.paused && !self.restarts {
+        if !self.playing || self.paused {
             let what = if self.paused { "paused" } else { "idle" };
             return Err(format!("media while {what}"));
         }
