@@ -17,8 +17,9 @@
 //!   network.rs      a network that can be cut      raw.rs   a client that may be rude
 //! ```
 //!
-//! Elsewhere: the wrap of 24 and 32 bit time (tests/timestamps.rs), a publisher that comes back or
-//! is replaced (tests/returning.rs), slow players (tests/slow.rs), deadlines (tests/timeouts.rs).
+//! Elsewhere: the wrap of 24 and 32 bit time (tests/relay/timestamps.rs), a publisher that comes
+//! back or is replaced (tests/relay/returning.rs), slow players (tests/relay/slow.rs), deadlines
+//! (tests/relay/timeouts.rs).
 //!
 //! The tests of networks and names make namespaces: they need root, `ip` (iproute2) and `unshare`,
 //! and fail without.

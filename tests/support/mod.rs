@@ -76,10 +76,10 @@ pub(crate) fn scratch(name: &str) -> PathBuf {
     use std::sync::atomic::{AtomicU32, Ordering};
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    let test = std::thread::current()
-        .name()
-        .unwrap_or("main")
-        .replace("::", "-");
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or("main");
+    // Without its modules: there may be a Unix socket in it, whose path has to be short.
+    let test = test.rsplit("::").next().unwrap_or(test);
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
         .join("runs")
         .join(format!("{}-{test}-{name}-{number}", std::process::id()));
