@@ -88,18 +88,34 @@ impl Seat {
         now.max(self.reactor.now)
     }
 
-    /// Poll returns for what publishers have sent: at once, or one pace after the last look.
+    /// Poll returns in time for whatever is due: also for what publishers have sent, at once or
+    /// one pace after the last look. What is asked of the event loop in a turn is done in it.
     pub(super) fn check_sleep(&self, now: Instant) -> Result<(), String> {
         let now = self.later(now);
-        let reactor = &self.reactor;
-        if self.is_over || reactor.has_events() || !reactor.has_publisher_event() {
+        let (core, reactor) = (&self.core, &self.reactor);
+        if self.is_over || reactor.has_events() {
             return Ok(());
         }
-        match self.timeout(now) {
-            Some(sleep) if now + sleep <= self.beat.max(now) => Ok(()),
-            sleep => Err(format!(
-                "it sleeps {sleep:?}, and a publisher has sent something"
-            )),
+        let sleep = self.timeout(now);
+        let due = [
+            (
+                "something is left over",
+                core.has_leftovers().then_some(now),
+            ),
+            ("something is due", core.next_deadline()),
+            (
+                "a publisher has sent something",
+                reactor.has_publisher_event().then_some(self.beat),
+            ),
+        ];
+        let is_late = |at: Instant| sleep.is_none_or(|sleep| now + sleep > at.max(now));
+        let late = due.iter().find(|(_, at)| at.is_some_and(is_late));
+        if let Some((what, _)) = late {
+            return Err(format!("it sleeps {sleep:?}, and {what}"));
+        }
+        match core.calls.count_requests() {
+            0 => Ok(()),
+            count => Err(format!("{count} calls are not placed")),
         }
     }
 

@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use super::super::tables;
 use super::super::wire::{End, Wire};
-use super::{KEY, MS, S, Stage};
+use super::{KEY, MS, NOBODY, S, Stage};
 use crate::config::Config;
 use crate::edge::hops::RELAY_KEY;
 use crate::edge::rule::Rule;
@@ -224,6 +224,17 @@ fn regression_an_origin_that_is_silent_from_the_start_is_asked_before_it_is_clos
         lines.settle();
     }
     lines.stage.end();
+}
+
+#[test]
+fn a_call_goes_on_to_the_next_address_in_the_same_turn() {
+    let mut stage = Stage::new(pull);
+    let server = SocketAddr::from(([10, 1, 0, 1], 1_935));
+    stage.network.borrow_mut().known = vec![NOBODY, server];
+    let player = stage.play("cam");
+    assert_eq!(stage.network.borrow().dialled.len(), 1);
+    leave(&mut stage, player);
+    stage.end();
 }
 
 #[test]

@@ -52,6 +52,21 @@ fn accepting_goes_on_when_there_are_descriptors_again() {
 }
 
 #[test]
+fn a_turn_accepts_so_many_and_the_next_ones_the_rest() {
+    let mut stage = Stage::new(|config| config.max_per_address = None);
+    let most = limits::ACCEPTS_PER_TURN;
+    let wires: Vec<_> = (0..=most)
+        .map(|_| connect(&stage, RTMP, "10.0.0.1:1000", &[]))
+        .collect();
+    stage.turn();
+    assert_eq!(stage.reactor.waiting(), 1);
+    assert_eq!(stage.timeout(stage.now), Some(S(0)));
+    stage.turn();
+    assert_eq!(stage.reactor.waiting(), 0);
+    assert!(wires.iter().all(is_open));
+}
+
+#[test]
 fn proxies_are_waited_for_and_clients_counted_by_their_own_address() {
     let mut stage = Stage::new(|config| {
         config.proxy_protocol = vec![Proxies::parse("10.9.9.9").unwrap()];

@@ -85,6 +85,7 @@ impl World {
                 .and_then(|()| tables::check_queues(core))
                 .and_then(|()| tables::check_registry(core))
                 .and_then(|()| tables::check_lines(core, self.now, is_idle))
+                .and_then(|()| seat.check_sleep(self.now))
                 .and_then(|()| match is_idle {
                     true => tables::check_idle(core, seat.later(self.now)),
                     false => Ok(()),
