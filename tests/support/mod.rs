@@ -71,15 +71,16 @@ pub(crate) fn wait_listening(address: SocketAddr) {
     });
 }
 
-/// A directory of its own for what one test leaves behind; its path names the test.
+/// A directory of its own for what one test leaves behind; its path begins with the test's name.
 pub(crate) fn scratch(name: &str) -> PathBuf {
     use std::sync::atomic::{AtomicU32, Ordering};
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let thread = std::thread::current();
     let test = thread.name().unwrap_or("main");
-    // Without its modules: there may be a Unix socket in it, whose path has to be short.
+    // Without its modules and cut off: there may be a Unix socket in it, whose path has to be short.
     let test = test.rsplit("::").next().unwrap_or(test);
+    let test = &test[..test.len().min(40)];
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
         .join("runs")
         .join(format!("{}-{test}-{name}-{number}", std::process::id()));
