@@ -123,7 +123,7 @@ impl<S: Transport> Core<S> {
             };
             return self.release(stream, state);
         }
-        let why = format!("{}: {reason}", self.conns[key].peer);
+        let why = format!("{}: {reason}", self.conns[key].peer());
         if task == Task::Pull && self.is_held(key, stream) {
             self.pull_lost(stream, &why);
             return None;
@@ -134,7 +134,7 @@ impl<S: Transport> Core<S> {
             return None;
         }
         let has_time = line.called_at() + timeout * 2 > now;
-        if self.conns[key].bytes_in > 0 || !has_time || !self.call_next_address(stream, task) {
+        if self.conns[key].bytes_in() > 0 || !has_time || !self.call_next_address(stream, task) {
             self.line_failed(stream, task, &why);
         }
         None

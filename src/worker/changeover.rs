@@ -207,10 +207,10 @@ impl<S: Transport> Core<S> {
         if self.notes.allow("pull", Level::Info, self.now) {
             info!(
                 "conn={} pull stream={} from={} peer={} worker={}",
-                conn.id,
+                conn.id(),
                 quoted(&name),
                 held.target.authority,
-                conn.peer,
+                conn.peer(),
                 self.worker
             );
         }

@@ -44,16 +44,16 @@ impl<S: Transport> Core<S> {
                 level,
                 "conn={} closed role={}{} reason={code} why={} bytes_in={} bytes_out={} \
                  seconds={:.1} peer={}",
-                conn.id,
+                conn.id(),
                 conn.role(),
-                About(conn.asked.as_deref(), app),
+                About(conn.asked(), app),
                 quoted(reason),
-                conn.bytes_in,
-                conn.bytes_out,
+                conn.bytes_in(),
+                conn.bytes_out(),
                 self.now
-                    .saturating_duration_since(conn.accepted_at)
+                    .saturating_duration_since(conn.accepted_at())
                     .as_secs_f64(),
-                conn.peer,
+                conn.peer(),
             );
         }
         self.gauges.violations += u64::from(reason.is_violation());
@@ -92,7 +92,7 @@ impl<S: Transport> Core<S> {
     pub(super) fn drop_input(&mut self, key: ConnId) {
         let conn = &mut self.conns[key];
         conn.session.drop_input();
-        if let Some(ring) = conn.ring.take() {
+        if let Some(ring) = conn.take_ring() {
             self.rings.give_back(ring);
         }
     }
@@ -105,7 +105,7 @@ impl<S: Transport> Core<S> {
             let newcomer = conn.is_newcomer().then(|| conn.protocol());
             let counted = conn.counted_ip();
             debug_assert!(!self.streams.has_role(key));
-            if let Some(ring) = conn.ring.take() {
+            if let Some(ring) = conn.take_ring() {
                 self.rings.give_back(ring);
             }
             let admission = &self.shared.admission;

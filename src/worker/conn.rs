@@ -2,6 +2,7 @@
 //! is used for. Small when idle: no receive buffer, no send queue.
 
 mod connections;
+mod progress;
 
 pub(super) use connections::Connections;
 
@@ -22,7 +23,7 @@ use super::line::{Errand, Task};
 use super::session::Session;
 use super::timers::TimerId;
 use crate::edge::hops::Via;
-use crate::limits::{self, SLICES_MAX};
+use crate::limits::SLICES_MAX;
 use crate::net::ring::Ring;
 use crate::net::transport::Transport;
 use crate::rtmp::client::{Action, ClientSession};
@@ -35,50 +36,50 @@ use crate::stats::TargetGauges;
 #[derive(Debug)]
 pub struct Conn<S> {
     /// Unique in the process; what logs call the connection by.
-    pub(super) id: u64,
+    id: u64,
     pub(super) socket: S,
-    pub(super) peer: SocketAddr,
+    peer: SocketAddr,
     pub(super) session: Session,
     role: Role,
     phase: Phase,
     /// The relays that it has come through, when it is that of one.
-    pub(super) via: Option<Box<Via>>,
+    via: Option<Box<Via>>,
     /// Bytes that were received and not parsed; none when there are none.
-    pub(super) ring: Option<Ring>,
+    ring: Option<Ring>,
     /// The rest of messages that a full socket cut, in order. Nothing else may be sent before.
     pub(super) half_sent: SmallVec<[Bytes; 1]>,
     /// The socket may have something to read.
-    pub(super) readable: bool,
+    readable: bool,
     /// The peer has sent its last byte.
-    pub(super) hung_up: bool,
+    hung_up: bool,
     /// The socket took everything so far.
-    pub(super) writable: bool,
+    writable: bool,
     /// On the list of connections to read.
     in_ready: bool,
     /// On the list of connections to write.
     in_woken: bool,
     /// The stream it asked for last, whatever came of it: for the log.
-    pub(super) asked: Option<Arc<str>>,
+    asked: Option<Arc<str>>,
     /// When the last role ended, or the connection was accepted.
-    pub(super) idle_since: Instant,
-    pub(super) accepted_at: Instant,
-    pub(super) last_read: Instant,
-    pub(super) last_ping: Instant,
+    idle_since: Instant,
+    accepted_at: Instant,
+    last_read: Instant,
+    last_ping: Instant,
     /// Since when data waits for a socket that takes none.
-    pub(super) blocked_since: Option<Instant>,
+    blocked_since: Option<Instant>,
     /// Since when data waits all the time, whether some is taken or not, and `bytes_out` then.
-    pub(super) lagging: Option<(Instant, u64)>,
+    lagging: Option<(Instant, u64)>,
     /// Since when the bytes of a publish that has ended were counted, and how many came: the next
     /// publish goes on with that. Boxed: few have any.
-    pub(super) metered: Option<Box<(Instant, u64)>>,
+    metered: Option<Box<(Instant, u64)>>,
     /// Where its timer is, see timers.rs; none while it is acted on.
     pub(super) armed: Option<TimerId>,
-    pub(super) bytes_in: u64,
-    pub(super) bytes_out: u64,
+    bytes_in: u64,
+    bytes_out: u64,
     /// Times it was moved on to a key frame, ...
-    pub(super) skips: u64,
+    skips: u64,
     /// ... and what it did not get for that, in bytes.
-    pub(super) skipped_bytes: u64,
+    skipped_bytes: u64,
 }
 
 /// What a connection is or was used for.
@@ -153,6 +154,34 @@ impl Outbound {
     /// Whether streams are handed on by it.
     pub(super) fn is_push(&self) -> bool {
         self.target.is_some()
+    }
+}
+
+/// Who it is.
+impl<S> Conn<S> {
+    /// Unique in the process; what logs call the connection by.
+    pub(super) fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Where the peer is.
+    pub(super) fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// The client is elsewhere: a proxy has said so.
+    pub(super) fn set_peer(&mut self, peer: SocketAddr) {
+        self.peer = peer;
+    }
+
+    /// The relays that it has come through, when it is that of one.
+    pub(super) fn via(&self) -> Option<&Via> {
+        self.via.as_deref()
+    }
+
+    /// It is that of a relay, and has come through these.
+    pub(super) fn set_via(&mut self, via: Option<Via>) {
+        self.via = via.map(Box::new);
     }
 }
 
@@ -396,17 +425,6 @@ impl<S: Transport> Conn<S> {
     /// The socket, to be watched or no longer.
     pub fn socket_mut(&mut self) -> &mut S {
         &mut self.socket
-    }
-
-    /// Keeps what was counted of a publish that has ended, unless more is kept of another one.
-    pub(super) fn keep_metered(&mut self, since: Instant, bytes: u64, now: Instant) {
-        let is_recent =
-            |since: Instant| now.saturating_duration_since(since) < limits::BITRATE_TIME;
-        let kept = self.metered.as_deref();
-        let kept = kept.filter(|(since, _)| is_recent(*since));
-        if kept.is_none_or(|(_, kept)| *kept <= bytes) {
-            self.metered = Some(Box::new((since, bytes)));
-        }
     }
 
     /// Whether anything waits besides what a log has.

@@ -190,7 +190,7 @@ impl<S: Transport> Core<S> {
     /// read to its end, since no further event will tell.
     pub fn on_hangup(&mut self, key: ConnId) {
         if let Some(conn) = self.conns.get_mut(key) {
-            conn.hung_up = true;
+            conn.set_hung_up();
             self.on_ready(key, true, false);
         }
     }
@@ -201,11 +201,10 @@ impl<S: Transport> Core<S> {
             return;
         };
         if readable {
-            conn.readable = true;
+            conn.set_readable(true);
             self.mark_ready(key);
         }
-        if writable && !self.conns[key].writable {
-            self.conns[key].writable = true;
+        if writable && self.conns[key].set_writable() {
             self.wake(key);
         }
     }

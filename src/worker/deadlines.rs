@@ -108,11 +108,11 @@ impl<S: Transport> Core<S> {
     fn count_progress(&mut self, key: ConnId) {
         let time = self.progress_time();
         let conn = &mut self.conns[key];
-        if let Some((since, bytes)) = conn.lagging
+        if let Some((since, bytes)) = conn.lagging()
             && self.now.saturating_duration_since(since) >= time
-            && conn.bytes_out.saturating_sub(bytes) >= limits::PROGRESS_BYTES as u64
+            && conn.bytes_out().saturating_sub(bytes) >= limits::PROGRESS_BYTES as u64
         {
-            conn.lagging = Some((self.now, conn.bytes_out));
+            conn.restart_lagging(self.now);
         }
     }
 
@@ -144,12 +144,12 @@ impl<S: Transport> Core<S> {
             // It waits for us, see handshakes.rs.
         } else if !conn.session.is_handshaken() {
             limit(
-                conn.accepted_at,
+                conn.accepted_at(),
                 config.setup_timeout,
                 CloseReason::SetupTimeout,
             )?;
             let timeout = config.handshake_timeout.min(self.role_time(key).1);
-            limit(conn.accepted_at, timeout, CloseReason::HandshakeTimeout)?;
+            limit(conn.accepted_at(), timeout, CloseReason::HandshakeTimeout)?;
         } else if publications.is_empty()
             && plays.iter().all(|play| play.wait_until.is_some())
             && !is_answered
@@ -173,7 +173,7 @@ impl<S: Transport> Core<S> {
         // How long an origin may be without media is for its pull to say.
         if conn.errand().is_none() && !publications.is_empty() {
             limit(
-                conn.last_read,
+                conn.last_read(),
                 config.publish_idle,
                 CloseReason::PublishIdle,
             )?;
@@ -183,10 +183,10 @@ impl<S: Transport> Core<S> {
             }
         }
         if is_answered || plays.iter().any(|play| play.wait_until.is_none()) {
-            if let Some(since) = conn.blocked_since {
+            if let Some(since) = conn.blocked_since() {
                 limit(since, config.send_timeout, CloseReason::SendTimeout)?;
             }
-            if let Some((since, _)) = conn.lagging {
+            if let Some((since, _)) = conn.lagging() {
                 limit(since, self.progress_time(), CloseReason::TooSlow)?;
             }
         }
@@ -207,14 +207,14 @@ impl<S: Transport> Core<S> {
         let conn = &self.conns[key];
         if self.may_stay(key, errand) {
             // It is asked after half of the time, and has the other half to answer.
-            if conn.last_ping <= conn.last_read {
-                return Ok(Some(conn.last_read + timeout / 2));
+            if conn.last_ping() <= conn.last_read() {
+                return Ok(Some(conn.last_read() + timeout / 2));
             }
-            limit(conn.last_ping, timeout / 2, CloseReason::ServerTimeout)?;
+            limit(conn.last_ping(), timeout / 2, CloseReason::ServerTimeout)?;
         } else if self.streams.plays(key).is_empty() {
             limit(errand.since, timeout, CloseReason::ServerTimeout)?;
             if !errand.is_accepted() {
-                limit(conn.accepted_at, timeout * 2, CloseReason::ServerTimeout)?;
+                limit(conn.accepted_at(), timeout * 2, CloseReason::ServerTimeout)?;
             }
         }
         Ok(None)
@@ -226,8 +226,8 @@ impl<S: Transport> Core<S> {
         let conn = &self.conns[key];
         let time = self.setup_time(key);
         match &conn.session {
-            Session::Http(_) => (conn.accepted_at, time),
-            _ => (conn.idle_since, time),
+            Session::Http(_) => (conn.accepted_at(), time),
+            _ => (conn.idle_since(), time),
         }
     }
 
@@ -290,7 +290,7 @@ impl<S: Transport> Core<S> {
         let Some(conn) = self.conns.get_mut(key) else {
             return;
         };
-        if now.saturating_duration_since(conn.last_read) >= limits::CHECK_EVERY {
+        if now.saturating_duration_since(conn.last_read()) >= limits::CHECK_EVERY {
             conn.session.release_spare();
         }
         let config = &self.shared.config;
@@ -302,11 +302,13 @@ impl<S: Transport> Core<S> {
         let Some(interval) = interval else {
             return;
         };
-        let quiet_since = conn.last_read.max(conn.last_ping);
+        let quiet_since = conn.last_read().max(conn.last_ping());
         let open = self.streams.has_role(key) || is_asked;
         if open && !conn.is_closing() && now.saturating_duration_since(quiet_since) >= interval {
-            conn.last_ping = now;
-            let uptime = now.saturating_duration_since(conn.accepted_at).as_millis();
+            conn.set_pinged(now);
+            let uptime = now
+                .saturating_duration_since(conn.accepted_at())
+                .as_millis();
             let time = u32::try_from(uptime & u128::from(u32::MAX)).unwrap_or(0);
             conn.session.ping(time);
             self.wake(key);
@@ -333,7 +335,7 @@ impl<S: Transport> Core<S> {
                 if !others.any(|other| other.msid == play.msid) {
                     // What it played has ended meanwhile.
                     conn.session.end_play(play.msid, "the stream is over");
-                    conn.idle_since = now;
+                    conn.set_idle(now);
                 }
                 if !self.streams.has_role(key) {
                     self.close(key, &CloseReason::StreamEnded);

@@ -131,7 +131,7 @@ impl<S: Transport> Core<S> {
         };
         let mut conn = Conn::dialled(conn_id, socket, address, session, errand, charged, self.now);
         let stream = &self.streams[index].name;
-        conn.asked = Some(stream.clone());
+        conn.set_asked(stream.clone());
         debug!(
             "conn={conn_id} dialled stream={} peer={address} worker={}",
             quoted(stream),

@@ -154,7 +154,7 @@ impl<S: Transport> Core<S> {
     /// Sends replies of a connection that no log feeds; false when it is gone.
     fn send_replies(&mut self, key: ConnId) -> bool {
         let conn = &mut self.conns[key];
-        if !conn.writable || !conn.has_pending() {
+        if !conn.is_writable() || !conn.has_pending() {
             return true;
         }
         match conn.send(&[], self.now) {
@@ -162,7 +162,7 @@ impl<S: Transport> Core<S> {
                 self.gauges.bytes_out += sent.bytes as u64;
                 let conn = &mut self.conns[key];
                 let may_be_heard = conn.session.http().is_some_and(|http| http.has_more());
-                if conn.writable && conn.has_pending() {
+                if conn.is_writable() && conn.has_pending() {
                     // It was more than one write takes.
                     self.wake(key);
                 }
@@ -181,7 +181,7 @@ impl<S: Transport> Core<S> {
     /// Sends what a closing connection is owed, then the end of the stream.
     fn finish(&mut self, key: ConnId) {
         let conn = &mut self.conns[key];
-        if conn.writable && conn.has_pending() {
+        if conn.is_writable() && conn.has_pending() {
             match conn.send(&[], self.now) {
                 Ok(sent) => self.gauges.bytes_out += sent.bytes as u64,
                 Err(_) => {
@@ -193,9 +193,9 @@ impl<S: Transport> Core<S> {
         let conn = &mut self.conns[key];
         if !conn.has_pending() {
             conn.socket.shutdown_write();
-            conn.readable = true;
+            conn.set_readable(true);
             self.mark_ready(key);
-        } else if conn.writable {
+        } else if conn.is_writable() {
             // It was more than one write takes.
             self.wake(key);
         }
@@ -219,7 +219,7 @@ impl<S: Transport> Core<S> {
         let player = &self.streams[index].players[slot];
         let key = player.conn;
         let conn = &self.conns[key];
-        if !conn.writable || !player.started || conn.is_closing() {
+        if !conn.is_writable() || !player.started || conn.is_closing() {
             return Served::Done;
         }
         let is_held_back = !may_go_on(player, conn);
@@ -247,7 +247,7 @@ impl<S: Transport> Core<S> {
         let behind = at.is_some_and(|at| at < log.visible());
         let conn = &self.conns[key];
         let is_owed = behind || is_held_back || conn.has_pending();
-        let more = conn.writable && is_owed && sent.bytes > 0;
+        let more = conn.is_writable() && is_owed && sent.bytes > 0;
         if more { Served::More } else { Served::Done }
     }
 
@@ -285,8 +285,7 @@ impl<S: Transport> Core<S> {
                 let skips = u64::from(skipped > 0);
                 stream.tally.skips += skips;
                 stream.tally.skipped_bytes += skipped;
-                conn.skips += skips;
-                conn.skipped_bytes += skipped;
+                conn.count_skips(skips, skipped);
                 if let Some(rule) = conn.push_rule() {
                     self.targets[rule].skipped_bytes += skipped;
                 }

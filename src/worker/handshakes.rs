@@ -109,9 +109,9 @@ impl Handshakes {
 
 /// Whom a connection counts for.
 pub(super) fn share_of<S>(conn: &Conn<S>) -> Share {
-    let address = conn.peer.ip();
+    let address = conn.peer().ip();
     let is_alone = address.is_unspecified() || conn.is_outbound();
-    (Key::of(address), if is_alone { conn.id } else { 0 })
+    (Key::of(address), if is_alone { conn.id() } else { 0 })
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ pub(super) fn conn_bytes<S: Transport>(conn: &Conn<S>) -> u64 {
     } else {
         0
     };
-    let ring = conn.ring.as_ref().map_or(0, |_| limits::RING_BYTES);
+    let ring = conn.ring_bytes();
     // The name is shared with the stream, or its own when it was refused.
     let moving = conn.moving().map_or(0, |its| {
         size_of_val(its) + its.name.app.len() + its.name.stream.len() + its.name.query.len()

@@ -24,7 +24,7 @@ impl<S: Transport> Core<S> {
     pub(super) fn http_request(&mut self, key: ConnId, request: &Request) -> Flow {
         let now = self.now;
         let conn = &mut self.conns[key];
-        conn.idle_since = now;
+        conn.set_idle(now);
         self.conns.has_request(key);
         let (since, time) = self.role_time(key);
         let is_late = now.saturating_duration_since(since) >= time - time / 4;

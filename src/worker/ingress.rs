@@ -83,7 +83,7 @@ impl<S: Transport> Core<S> {
         }
         // A session knows no clock: it is given the time once for all that is read now.
         conn.session.set_now(uptime);
-        let mut ring = match conn.ring.take() {
+        let mut ring = match conn.take_ring() {
             Some(ring) => ring,
             None => self.rings.lend(),
         };
@@ -93,7 +93,7 @@ impl<S: Transport> Core<S> {
         if ring.is_empty() || conn.is_closing() {
             self.rings.give_back(ring);
         } else {
-            conn.ring = Some(ring);
+            conn.keep_ring(ring);
         }
         if !conn.session.pending().is_empty() {
             self.wake(key);
@@ -225,7 +225,7 @@ impl<S: Transport> Core<S> {
                 return Halt::Budget;
             }
             let conn = &mut self.conns[key];
-            if !conn.readable {
+            if !conn.is_readable() {
                 return Halt::Drained;
             }
             // What is not parsed in this turn stays in the kernel.
@@ -239,7 +239,7 @@ impl<S: Transport> Core<S> {
                         .http()
                         .is_some_and(|http| http.may_half_close()) =>
                 {
-                    conn.readable = false;
+                    conn.set_readable(false);
                 }
                 // What was asked for before the end is answered.
                 Ok(0) if conn.session.http().is_some() && conn.has_pending() => {
@@ -248,12 +248,7 @@ impl<S: Transport> Core<S> {
                 Ok(0) => return Halt::Close(CloseReason::PeerClosed),
                 Ok(count) => {
                     has_input = true;
-                    // A short read emptied the socket: the next bytes come with a new event, so
-                    // that the read that would only say WouldBlock is saved. The end of the
-                    // stream may have been told already.
-                    conn.readable = count == room || conn.hung_up;
-                    conn.last_read = self.now;
-                    conn.bytes_in += count as u64;
+                    conn.count_read(count, room, self.now);
                     self.gauges.bytes_in += count as u64;
                     self.pacer.work().read += count as u64;
                     bytes_left = bytes_left.saturating_sub(count);
@@ -263,7 +258,7 @@ impl<S: Transport> Core<S> {
                         conn.socket.acknowledge();
                     }
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => conn.readable = false,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => conn.set_readable(false),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Halt::Close(CloseReason::of_socket(&error)),
             }

@@ -17,7 +17,7 @@ impl<S: Transport> Core<S> {
     /// Ends client `id`, and with `ban` keeps everybody from publishing what it publishes for
     /// that long: the names; None when it is not here.
     pub(super) fn kick(&mut self, id: u64, ban: Option<Duration>) -> Option<Vec<Arc<str>>> {
-        let is_it = |conn: &Conn<S>| conn.id == id && !conn.is_closing();
+        let is_it = |conn: &Conn<S>| conn.id() == id && !conn.is_closing();
         let (key, _) = self.conns.iter().find(|(_, conn)| is_it(conn))?;
         let mut banned = Vec::new();
         if let Some(time) = ban {
@@ -45,7 +45,7 @@ impl<S: Transport> Core<S> {
         }
         let is_banned = |conn: &Conn<S>| {
             let is_theirs = !conn.is_outbound() && !conn.is_closing();
-            is_theirs && bans::is_from(target, conn.peer.ip())
+            is_theirs && bans::is_from(target, conn.peer().ip())
         };
         let conns = self.conns.iter().filter(|(_, conn)| is_banned(conn));
         let keys: Vec<ConnId> = conns.map(|(key, _)| key).collect();
@@ -55,7 +55,7 @@ impl<S: Transport> Core<S> {
                 continue;
             };
             // It may have been lifted meanwhile.
-            if let Some(why) = self.shared.bans.of_address(conn.peer.ip(), self.uptime()) {
+            if let Some(why) = self.shared.bans.of_address(conn.peer().ip(), self.uptime()) {
                 self.end_client(key, &why);
                 closed += 1;
             }

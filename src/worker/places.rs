@@ -113,14 +113,14 @@ impl<S: Transport> Core<S> {
         let client = request.forwarded.client(|ip| self.is_proxy(ip));
         let client = client.unwrap_or(proxy);
         let conn = &mut self.conns[key];
-        let (before, from) = (conn.peer, conn.counted_ip());
+        let (before, from) = (conn.peer(), conn.counted_ip());
         if before == client {
             return Ok(());
         }
-        conn.peer = client;
-        let (id, to, is_newcomer) = (conn.id, conn.counted_ip(), conn.is_newcomer());
+        conn.set_peer(client);
+        let (id, to, is_newcomer) = (conn.id(), conn.counted_ip(), conn.is_newcomer());
         if let Err(refusal) = self.rename(from, to, is_newcomer) {
-            self.conns[key].peer = before;
+            self.conns[key].set_peer(before);
             self.note_refusal(refusal, client);
             return Err((429, "too many connections from this address"));
         }
@@ -212,7 +212,7 @@ impl<S: Transport> Core<S> {
 
     fn insert_accepted(&mut self, conn: Conn<S>) -> ConnId {
         self.gauges.accepted += 1;
-        let (id, peer) = (conn.id, conn.peer);
+        let (id, peer) = (conn.id(), conn.peer());
         debug!("conn={id} accepted peer={peer} worker={}", self.worker);
         self.insert(conn)
     }

@@ -93,7 +93,7 @@ impl<S: Transport> Core<S> {
         reset: bool,
         switching: bool,
     ) {
-        self.conns[key].asked = Some(name.clone());
+        self.conns[key].set_asked(name.clone());
         let Some(probe) = self.probe_for(asked, name) else {
             return self.join_stream(key, msid, asked, name, reset, switching);
         };
@@ -154,7 +154,7 @@ impl<S: Transport> Core<S> {
         let stream = &self.streams[index];
         let (name, is_live) = (stream.name.clone(), stream.is_live());
         let is_first = !stream.has_audience();
-        let (peer, via) = (self.conns[key].peer.ip(), self.conns[key].via.as_deref());
+        let (peer, via) = (self.conns[key].peer().ip(), self.conns[key].via());
         // Nobody is asked for a player whose chain of relays is as long as they may be.
         let may_ask = via.is_none_or(Via::may_go_on) || stream.pull.is_some();
         let rule = self.pull_rule(asked.judged_app());
@@ -237,7 +237,7 @@ impl<S: Transport> Core<S> {
         while let Some(play) = self.streams.plays(key).iter().find(is_on).copied() {
             self.remove_player(play.stream, play.slot);
             if play.wait_until.is_none() {
-                self.conns[key].idle_since = self.now;
+                self.conns[key].set_idle(self.now);
             }
         }
         let mut publications = self.streams.publications(key).iter();
@@ -246,7 +246,7 @@ impl<S: Transport> Core<S> {
             if self.notes.allow("unpublish", Level::Info, self.now) {
                 let conn = &self.conns[key];
                 let stream = &self.streams[index];
-                let (id, peer, stream) = (conn.id, conn.peer, quoted(&stream.name));
+                let (id, peer, stream) = (conn.id(), conn.peer(), quoted(&stream.name));
                 info!("conn={id} unpublish stream={stream} peer={peer}");
             }
             self.end_publish(key, index, true);

@@ -71,9 +71,9 @@ impl<S: Transport> Core<S> {
         }
         debug!(
             "conn={} play stream={} peer={} worker={}",
-            conn.id,
+            conn.id(),
             quoted(&stream.name),
-            conn.peer,
+            conn.peer(),
             self.worker
         );
         if stream.is_end_told && self.is_relay(key) {

@@ -14,7 +14,6 @@ use super::refusal::{Asked, Refused, is_served};
 use super::registry::{Claim, WorkerSet};
 use super::table::{Meter, Publication, Source, Tally};
 use crate::config::Takeover;
-use crate::limits;
 use crate::logging::quoted;
 use crate::net::transport::Transport;
 use crate::rtmp::command::Status;
@@ -36,7 +35,7 @@ impl<S: Transport> Core<S> {
         if !is_served(&self.shared.config.app, name.judged_app()) {
             return self.refuse_publish(key, msid, &name, Refused::NoSuchApp);
         }
-        let address = self.conns[key].peer.ip();
+        let address = self.conns[key].peer().ip();
         if !self.shared.admission.may_publish(address, self.uptime()) {
             self.gauges.refused_publishes += 1;
             return self.refuse_publish(key, msid, &name, Refused::PublishRate);
@@ -59,7 +58,7 @@ impl<S: Transport> Core<S> {
         if let Some((reason, why)) = self.ban_on_publish(key, &stream_name) {
             let conn = &mut self.conns[key];
             conn.session.reject(msid, Status::PublishDenied, &why);
-            conn.asked = Some(stream_name);
+            conn.set_asked(stream_name);
             self.note_refused(key, (Asked::Publish, &name), reason, &why);
             if reason == Refused::Banned && self.streams.has_other_role(key, msid) {
                 return Flow::Continue;
@@ -131,8 +130,8 @@ impl<S: Transport> Core<S> {
         let stream_name = self.streams[index].name.clone();
         self.streams.publish(key, msid, index);
         let conn = &mut self.conns[key];
-        conn.asked = Some(stream_name.clone());
-        let (id, peer) = (conn.id, conn.peer);
+        conn.set_asked(stream_name.clone());
+        let (id, peer) = (conn.id(), conn.peer());
         if let Some(session) = conn.session.server() {
             session.accept_publish(msid, &stream_name);
             let client = &session.client().flash_ver;
@@ -145,7 +144,7 @@ impl<S: Transport> Core<S> {
                 );
             }
         }
-        let via = self.conns[key].via.as_deref().cloned();
+        let via = self.conns[key].via().cloned();
         let relays = &mut self.streams[index].relays;
         if relays.is_some() || via.is_some() {
             relays.get_or_insert_default().of_publisher = via.unwrap_or_default();
@@ -173,7 +172,7 @@ impl<S: Transport> Core<S> {
     /// Connection `key` publishes a stream no more, which it has `ended` itself or not.
     pub(super) fn end_publish(&mut self, key: ConnId, index: StreamId, ended: bool) {
         let conn = &mut self.conns[key];
-        conn.idle_since = self.now;
+        conn.set_idle(self.now);
         let meter = &self.streams[index].meter;
         conn.keep_metered(meter.since, meter.bytes, self.now);
         self.publisher_left(key, index, ended);
@@ -200,7 +199,7 @@ impl<S: Transport> Core<S> {
             return self.close(key, reason);
         }
         if self.notes.allow("publish ended", Level::Info, self.now) {
-            let (id, peer, code) = (conn.id, conn.peer, reason.code());
+            let (id, peer, code) = (conn.id(), conn.peer(), reason.code());
             let stream = quoted(&self.streams[index].name);
             info!("conn={id} publish ended stream={stream} peer={peer} reason={code}");
         }
@@ -259,9 +258,7 @@ impl<S: Transport> Core<S> {
         }
         let conn = &self.conns[key];
         stream.meter = Meter::new(self.now);
-        if let Some((since, bytes)) = conn.metered.as_deref().copied()
-            && self.now.saturating_duration_since(since) < limits::BITRATE_TIME
-        {
+        if let Some((since, bytes)) = conn.metered(self.now) {
             (stream.meter.since, stream.meter.bytes) = (since, bytes);
         }
         stream.epoch = epoch;

@@ -277,7 +277,7 @@ impl<S: Transport> Core<S> {
         let stream = &self.streams[index];
         let first = stream.players.iter().next().map(|player| player.conn);
         let first = first.and_then(|key| self.conns.get(key));
-        let asker = first.map_or(NO_ADDRESS.ip(), |conn| conn.peer.ip());
+        let asker = first.map_or(NO_ADDRESS.ip(), |conn| conn.peer().ip());
         if self.begin_pull(index, asker) {
             return;
         }

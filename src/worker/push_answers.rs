@@ -135,7 +135,7 @@ impl<S: Transport> Core<S> {
         if self.notes.allow("push_moves", Level::Info, now) {
             info!(
                 "conn={} push moves stream={} to={}",
-                self.conns[key].id,
+                self.conns[key].id(),
                 quoted(&self.streams[index].name),
                 quoted(&target.authority)
             );
@@ -217,10 +217,10 @@ impl<S: Transport> Core<S> {
         if self.notes.allow("push", Level::Info, now) {
             info!(
                 "conn={} push stream={} to={} peer={}",
-                conn.id,
+                conn.id(),
                 quoted(&stream.name),
                 server.authority,
-                conn.peer
+                conn.peer()
             );
         }
         stream.log.flush();

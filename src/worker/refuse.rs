@@ -31,7 +31,7 @@ impl<S: Transport> Core<S> {
         };
         self.note_refused(key, (asked, &refused.name), Refused::Name, why);
         if asked != Asked::Connect {
-            self.conns[key].asked = Some(refused.name.into());
+            self.conns[key].set_asked(refused.name.into());
         }
     }
 
@@ -63,16 +63,16 @@ impl<S: Transport> Core<S> {
         log!(
             level,
             "conn={} {word} refused {what}={} reason={code} why={} peer={}",
-            conn.id,
+            conn.id(),
             quoted(name),
             quoted(why),
-            conn.peer,
+            conn.peer(),
         );
     }
 
     /// Why connection `key` may not be here, if its address is banned.
     pub(super) fn banned_address(&self, key: ConnId) -> Option<String> {
-        let address = self.conns[key].peer.ip();
+        let address = self.conns[key].peer().ip();
         self.shared.bans.of_address(address, self.uptime())
     }
 
@@ -90,7 +90,7 @@ impl<S: Transport> Core<S> {
         let why = reason.words();
         self.note_refused(key, (asked, name), reason, &why);
         let conn = &mut self.conns[key];
-        conn.asked = Some(name.key().into());
+        conn.set_asked(name.key().into());
         conn.session.reject(msid, status, why);
         if self.streams.has_other_role(key, msid) {
             return Flow::Continue;

@@ -55,10 +55,12 @@ impl<S: Transport> Core<S> {
         let Some(session) = conn.session.server() else {
             return Flow::Continue;
         };
+        let is_for_relay = !session.client().property.is_empty();
         // What has another form is not of a relay of this kind, and says nothing.
-        conn.via = Via::parse(&session.client().property).map(Box::new);
+        let via = Via::parse(&session.client().property);
         let own = self.shared.relay_id;
-        let judged = conn.via.as_ref().map_or(Ok(()), |via| via.check(own));
+        let judged = via.as_ref().map_or(Ok(()), |via| via.check(own));
+        conn.set_via(via);
         if let Err(error) = judged {
             let reason = match error {
                 HopError::Loop => Refused::RelayLoop,
@@ -66,12 +68,13 @@ impl<S: Transport> Core<S> {
             };
             return self.refuse_connect(key, &app, reason, error.words());
         }
-        let is_for_relay = !session.client().property.is_empty();
-        session.accept_connect_with(&wire, |properties| {
-            if is_for_relay {
-                properties.boolean_property(hops::RELAY_KEY, true);
-            }
-        });
+        if let Some(session) = self.conns[key].session.server() {
+            session.accept_connect_with(&wire, |properties| {
+                if is_for_relay {
+                    properties.boolean_property(hops::RELAY_KEY, true);
+                }
+            });
+        }
         Flow::Continue
     }
 

@@ -58,7 +58,7 @@ impl<S: Transport> Core<S> {
             }
             Question::ClientKeys(wanted) => Told::ClientKeys(self.client_keys(wanted)),
             Question::Client(id) => {
-                let client = self.conns.iter().find(|(_, conn)| conn.id == *id);
+                let client = self.conns.iter().find(|(_, conn)| conn.id() == *id);
                 let rows = client.map(|(key, conn)| self.client_row(key, conn));
                 Told::Clients(rows.into_iter().collect())
             }
@@ -145,24 +145,24 @@ impl<S: Transport> Core<S> {
         let intakes = published.map(|its| &self.streams[its.stream].intake);
         let streams = self.streams.used_by(key);
         let streams = streams.map(|index| self.streams[index].name.clone());
-        let uptime = self.now.saturating_duration_since(conn.accepted_at);
+        let uptime = self.now.saturating_duration_since(conn.accepted_at());
         let (software, capabilities) = about(&conn.session);
         ClientRow {
-            id: conn.id,
-            address: conn.peer,
+            id: conn.id(),
+            address: conn.peer(),
             worker: self.worker.index(),
             protocol: protocol(conn, self.streams.plays(key)),
             role: self.role_of(key),
             streams: streams.collect(),
             uptime_seconds: milliseconds(uptime).round() / 1e3,
-            bytes_in: conn.bytes_in,
-            bytes_out: conn.bytes_out,
+            bytes_in: conn.bytes_in(),
+            bytes_out: conn.bytes_out(),
             lag_bytes: lag.map(|(bytes, _)| bytes),
             lag_ms: lag.map(|(_, ms)| ms),
             rtt_ms: path.map(|path| milliseconds(path.rtt)),
             retransmits: path.map(|path| path.retransmits),
-            skips: conn.skips,
-            skipped_bytes: conn.skipped_bytes,
+            skips: conn.skips(),
+            skipped_bytes: conn.skipped_bytes(),
             software,
             video_codec: intakes.clone().find_map(|its| Some(its.video()?.four_cc())),
             audio_codec: intakes.clone().find_map(|its| Some(its.audio()?.four_cc())),
@@ -202,7 +202,7 @@ impl<S: Transport> Core<S> {
     /// The id of the client that publishes a stream here or brings it.
     fn publisher_of(&self, stream: &Stream) -> Option<u64> {
         match stream.source() {
-            Source::Publisher(key) => self.conns.get(key).map(|conn| conn.id),
+            Source::Publisher(key) => self.conns.get(key).map(|conn| conn.id()),
             _ => None,
         }
     }
@@ -223,7 +223,7 @@ impl<S: Transport> Core<S> {
                 && is_called(conn, wanted.text.as_deref())
         });
         let keys = found.map(|(key, conn)| ClientKey {
-            id: conn.id,
+            id: conn.id(),
             value: self.client_value(key, conn, wanted.sort),
             conn: key,
         });
@@ -234,13 +234,15 @@ impl<S: Transport> Core<S> {
         match sort {
             ClientSort::Id => 0,
             ClientSort::Role => self.role_of(key) as u64,
-            ClientSort::Uptime => nanoseconds(self.now.saturating_duration_since(conn.accepted_at)),
-            ClientSort::BytesIn => conn.bytes_in,
-            ClientSort::BytesOut => conn.bytes_out,
+            ClientSort::Uptime => {
+                nanoseconds(self.now.saturating_duration_since(conn.accepted_at()))
+            }
+            ClientSort::BytesIn => conn.bytes_in(),
+            ClientSort::BytesOut => conn.bytes_out(),
             ClientSort::Lag => self.lag(key).map_or(0, |(_, ms)| ms.into()),
             ClientSort::LagBytes => self.lag(key).map_or(0, |(bytes, _)| bytes),
-            ClientSort::Skips => conn.skips,
-            ClientSort::SkippedBytes => conn.skipped_bytes,
+            ClientSort::Skips => conn.skips(),
+            ClientSort::SkippedBytes => conn.skipped_bytes(),
         }
     }
 
@@ -278,7 +280,7 @@ fn has_text(name: &str, text: Option<&str>) -> bool {
 /// Whether the address of a connection or what it calls itself has `text` in it.
 fn is_called<S>(conn: &Conn<S>, text: Option<&str>) -> bool {
     text.is_none()
-        || has_text(&conn.peer.to_string(), text)
+        || has_text(&conn.peer().to_string(), text)
         || has_text(&about(&conn.session).0, text)
 }
 

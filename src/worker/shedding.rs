@@ -106,7 +106,7 @@ impl<S: Transport> Core<S> {
         for (key, conn) in open.filter(|(key, conn)| wanted(self, *key, conn)) {
             shares.entry(share_of(conn)).or_default().push(Holder {
                 bytes: self.charge(key, conn),
-                id: conn.id,
+                id: conn.id(),
                 conn: key,
             });
         }
@@ -188,7 +188,7 @@ fn buffer_bytes<S: Transport>(conn: &Conn<S>) -> u64 {
 
 /// Whether a connection keeps more of what it has sent than one that does not publish needs.
 fn holds_needless_input<S: Transport>(conn: &Conn<S>) -> bool {
-    let ring = conn.ring.as_ref().map_or(0, |_| limits::RING_BYTES);
+    let ring = conn.ring_bytes();
     let input = conn.session.input_bytes() + ring;
     !conn.is_outbound() && input > limits::INPUT_BYTES_FREE
 }

@@ -81,7 +81,7 @@ impl<S: Transport> Core<S> {
             .filter(|(_, conn)| !conn.half_sent.is_empty() && !conn.is_closing())
             .collect();
         // Those that have stalled last keep what they have.
-        stalled.sort_unstable_by_key(|(_, conn)| std::cmp::Reverse(conn.blocked_since));
+        stalled.sort_unstable_by_key(|(_, conn)| std::cmp::Reverse(conn.blocked_since()));
         let mut kept = Kept::default();
         let mut over = Vec::new();
         for (player, conn) in stalled {

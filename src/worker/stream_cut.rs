@@ -73,7 +73,7 @@ impl<S: Transport> Core<S> {
             }
             None => conn.session.end_play(msid, "the stream is over"),
         }
-        conn.idle_since = self.now;
+        conn.set_idle(self.now);
         self.remove_player(index, slot);
         if self.streams.has_role(key) {
             self.wake(key);

@@ -11,7 +11,7 @@ use crate::stream::cursor::StartAt;
 impl<S: Transport> Core<S> {
     /// Whether connection `key` is that of a relay which plays here for its own players.
     pub(super) fn is_relay(&self, key: ConnId) -> bool {
-        self.conns.get(key).is_some_and(|conn| conn.via.is_some())
+        self.conns.get(key).is_some_and(|conn| conn.via().is_some())
     }
 
     /// Where connection `key` starts to play. A relay gets what there is at once: whether its own
@@ -36,8 +36,8 @@ impl<S: Transport> Core<S> {
         };
         let address = self.shared.admission.key_of(conn.counted_ip());
         let counts = &mut stream.relays.get_or_insert_default().of_players;
-        player.is_counted = counts.enter(address, conn.via.as_deref());
-        if conn.via.is_some() || counts.direct() == 1 {
+        player.is_counted = counts.enter(address, conn.via());
+        if conn.via().is_some() || counts.direct() == 1 {
             self.announce_marker(index);
         }
     }
@@ -51,8 +51,8 @@ impl<S: Transport> Core<S> {
             return;
         };
         let address = self.shared.admission.key_of(conn.counted_ip());
-        relays.of_players.leave(&address, conn.via.as_deref());
-        if conn.via.is_some() || relays.of_players.direct() == 0 {
+        relays.of_players.leave(&address, conn.via());
+        if conn.via().is_some() || relays.of_players.direct() == 0 {
             self.announce_marker(index);
         }
     }

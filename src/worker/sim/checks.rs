@@ -82,7 +82,7 @@ impl World {
         let mut found = None;
         for seat in &mut self.workers {
             for (_, conn) in seat.core.conns.iter_mut() {
-                if conn.writable && !conn.is_to_be_written() && conn.has_pending() {
+                if conn.is_writable() && !conn.is_to_be_written() && conn.has_pending() {
                     found = Some(conn.socket.client);
                 }
             }
@@ -229,7 +229,7 @@ impl World {
             }
             if let Some((what, count)) = tables::left_over(core) {
                 for (key, conn) in core.conns.iter() {
-                    let (client, id, closing) = (conn.socket.client, conn.id, conn.closing());
+                    let (client, id, closing) = (conn.socket.client, conn.id(), conn.closing());
                     let plays = core.streams.plays(key);
                     let publications = core.streams.publications(key);
                     self.note(|| {

@@ -94,15 +94,15 @@ fn check_watched(
     let wire = conn.socket.wire.borrow();
     let client = conn.socket.client;
     let ready = wire.readiness();
-    if ready.readable && !wire.event && !conn.is_to_be_read() && !conn.readable {
+    if ready.readable && !wire.event && !conn.is_to_be_read() && !conn.is_readable() {
         return Err(format!("nobody reads what client {client} sent"));
     }
-    if conn.readable && !conn.is_to_be_read() && !wire.event && !conn.is_closing() {
+    if conn.is_readable() && !conn.is_to_be_read() && !wire.event && !conn.is_closing() {
         return Err(format!(
             "client {client} may have sent something; nobody looks"
         ));
     }
-    if !conn.writable && !wire.full && !wire.event {
+    if !conn.is_writable() && !wire.full && !wire.event {
         return Err(format!("client {client} can take bytes; nobody knows"));
     }
     let waits = core
@@ -283,7 +283,7 @@ pub(super) fn check_memory(core: &Relay) -> Result<(), String> {
 /// A player has everything there is, or its socket is full, or it waits.
 fn check_served(core: &Relay, stream: &Stream, player: &Player) -> Result<(), String> {
     let conn = &core.conns[player.conn];
-    if !player.started || !conn.writable || conn.is_to_be_written() || conn.is_closing() {
+    if !player.started || !conn.is_writable() || conn.is_to_be_written() || conn.is_closing() {
         return Ok(());
     }
     let mut cursor = player.cursor;

@@ -86,7 +86,7 @@ fn proxies_are_waited_for_and_clients_counted_by_their_own_address() {
     split.borrow_mut().client_send(rest, usize::MAX);
     stage.turn();
     assert_eq!(counted(&stage), [3, 1, 3]);
-    let peers = stage.core.conns.iter().map(|(_, conn)| conn.peer);
+    let peers = stage.core.conns.iter().map(|(_, conn)| conn.peer());
     let client = "10.0.0.7:1000".parse().unwrap();
     assert_eq!(peers.filter(|peer| *peer == client).count(), 1);
     assert!(stage.timeout(stage.now).unwrap() <= S(2));
