@@ -215,6 +215,12 @@ impl SimReactor {
         backlogs.map(|backlog| backlog.borrow().len()).sum()
     }
 
+    /// Whether any listener is open.
+    pub(super) fn is_listening(&self) -> bool {
+        let mut backlogs = self.backlogs.iter();
+        backlogs.any(|backlog| !backlog.borrow().is_closed)
+    }
+
     /// Whether the main poll would return.
     pub(super) fn has_events(&self) -> bool {
         self.is_woken

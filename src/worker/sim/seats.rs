@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::reactor::SimWorker;
 use super::wire::SimSocket;
 use super::world::World;
+use crate::limits;
 use crate::worker::fault;
 use crate::worker::ids::WorkerId;
 use crate::worker::mail::Mail;
@@ -103,6 +104,10 @@ impl Seat {
                 core.has_leftovers().then_some(now),
             ),
             ("something is due", core.next_deadline()),
+            (
+                "somebody is to be accepted",
+                (reactor.waiting() > 0).then_some(now + limits::ACCEPT_PAUSE),
+            ),
             (
                 "a publisher has sent something",
                 reactor.has_publisher_event().then_some(self.beat),

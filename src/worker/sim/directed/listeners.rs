@@ -113,9 +113,11 @@ fn who_was_on_the_way_when_the_relay_stops_is_accepted_and_nobody_later() {
     stage.now += limits::LISTEN_ON - MS(1);
     stage.turn();
     assert!(!stage.is_over && is_open(&silent));
+    assert!(stage.reactor.is_listening());
     assert!(stage.timeout(stage.now).unwrap() <= MS(1));
     stage.now += MS(1);
     stage.turn();
+    assert!(!stage.reactor.is_listening());
     assert!(!is_open(&silent), "it is waited for no longer");
     on_the_way.borrow_mut().client_ends(End::Closed);
     stage.turn();

@@ -192,10 +192,14 @@ impl World {
                 && (counted.pull_failures, counted.bugs) == (its.failures, its.bugs);
             let given_up_at = last_media + relay.config.pull_give_up;
             let over_at = (since + relay.config.pull_linger).min(given_up_at);
-            if !is_same || over_at <= self.now {
+            if !is_same {
                 continue;
             }
-            let core = &relay.seats[its.worker].core;
+            let seat = &relay.seats[its.worker];
+            if over_at <= seat.later(self.now) {
+                continue;
+            }
+            let core = &seat.core;
             if !core.is_draining() && core.streams.find(&its.name).is_none() {
                 self.fail(&format!("{its:?} is let go within its linger"));
             }
