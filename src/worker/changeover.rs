@@ -106,7 +106,6 @@ impl<S: Transport> Core<S> {
         }
         stream.intake.follow_origin();
         stream.meter = Meter::new(self.now);
-        stream.meter.has_media = true;
         for (header, body) in messages {
             let header = *header;
             let payload = Payload::from_slice(body);
@@ -158,7 +157,7 @@ impl<S: Transport> Core<S> {
             return;
         }
         let away = Source::Away {
-            since: self.streams[index].meter.last_media,
+            since: self.streams[index].meter.last_media(),
             until: self.now,
             ended: false,
         };
@@ -215,7 +214,9 @@ impl<S: Transport> Core<S> {
             );
         }
         let stream = &mut self.streams[index];
-        stream.tally.gaps += u64::from(matches!(stream.source(), Source::Away { .. }));
+        if let Source::Away { .. } = stream.source() {
+            stream.tally.count_gap();
+        }
         self.streams.begin(index, key);
         for worker in readers.iter() {
             self.add_feed(index, worker);

@@ -89,7 +89,7 @@ impl<S: Transport> Core<S> {
             return;
         }
         let is_silent = |its: &&Publication| {
-            let last_media = self.streams[its.stream].meter.last_media;
+            let last_media = self.streams[its.stream].meter.last_media();
             now.saturating_duration_since(last_media) >= limits::MEDIA_IDLE
         };
         let publications = self.streams.publications(key);
@@ -178,7 +178,7 @@ impl<S: Transport> Core<S> {
                 CloseReason::PublishIdle,
             )?;
             for publication in publications {
-                let last_media = self.streams[publication.stream].meter.last_media;
+                let last_media = self.streams[publication.stream].meter.last_media();
                 limit(last_media, limits::MEDIA_IDLE, CloseReason::MediaIdle)?;
             }
         }

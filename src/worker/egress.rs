@@ -86,7 +86,7 @@ impl<S: Transport> Core<S> {
     pub(super) fn round(&mut self, index: StreamId) {
         self.flush(index);
         self.start_undecided(index);
-        self.streams[index].tally.last_round = Some(self.now);
+        self.streams[index].tally.note_round(self.now);
         // From the last to the first: one that is closed on the way, with every play of its
         // connection, is replaced by one that has been served.
         for slot in self.streams[index].players.indices().rev() {
@@ -241,7 +241,7 @@ impl<S: Transport> Core<S> {
         self.gauges.bytes_out += sent.bytes as u64;
         self.gauges.writes += u64::from(sent.bytes > 0);
         let stream = &mut self.streams[index];
-        stream.tally.bytes_out += sent.bytes as u64;
+        stream.tally.count_sent(sent.bytes);
         let at = stream.players[slot].cursor.needs_from();
         let log = log_for(&stream.log, &stream.flv, stream.players[slot].form);
         let behind = at.is_some_and(|at| at < log.visible());
@@ -283,8 +283,7 @@ impl<S: Transport> Core<S> {
                     return Ok(None);
                 }
                 let skips = u64::from(skipped > 0);
-                stream.tally.skips += skips;
-                stream.tally.skipped_bytes += skipped;
+                stream.tally.count_skips(skips, skipped);
                 conn.count_skips(skips, skipped);
                 if let Some(rule) = conn.push_rule() {
                     self.targets[rule].skipped_bytes += skipped;

@@ -150,7 +150,7 @@ impl<S: Transport> Core<S> {
                 if let Err(reason) = self.pull_is_live(key, index) {
                     return Some(reason);
                 }
-            } else if pull.dark_since.is_some() && stream.meter.last_media == self.now {
+            } else if pull.dark_since.is_some() && stream.meter.last_media() == self.now {
                 self.pull_resumed(index);
             }
         }
@@ -301,8 +301,7 @@ impl<S: Transport> Core<S> {
                             None => matches!(message.header.kind, kind::AUDIO | kind::VIDEO),
                         };
                         if is_media {
-                            stream.meter.last_media = self.now;
-                            stream.meter.has_media = true;
+                            stream.meter.note_media(self.now);
                         }
                         stream.meter.count(message.payload.len());
                         let (log, blocks) = (&mut stream.log, &mut self.blocks);

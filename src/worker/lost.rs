@@ -36,7 +36,7 @@ impl<S: Transport> Core<S> {
     pub(super) fn pull_lost(&mut self, index: StreamId, why: &str) {
         let now = self.now;
         let stream = &mut self.streams[index];
-        let last_media = stream.meter.last_media;
+        let last_media = stream.meter.last_media();
         let Some(pull) = &mut stream.pull else {
             return;
         };
@@ -158,7 +158,7 @@ impl<S: Transport> Core<S> {
     /// says: others are asked beside it.
     pub(super) fn check_media(&mut self, index: StreamId) {
         let stream = &mut self.streams[index];
-        let last_media = stream.meter.last_media;
+        let last_media = stream.meter.last_media();
         let Some(pull) = &mut stream.pull else {
             return;
         };

@@ -174,7 +174,7 @@ impl<S: Transport> Core<S> {
         let conn = &mut self.conns[key];
         conn.set_idle(self.now);
         let meter = &self.streams[index].meter;
-        conn.keep_metered(meter.since, meter.bytes, self.now);
+        conn.keep_metered(meter.counted(), self.now);
         self.publisher_left(key, index, ended);
     }
 
@@ -243,7 +243,9 @@ impl<S: Transport> Core<S> {
         self.shared.registry.forget_end(&stream.name);
         let away_ms = stream.away_ms(self.now);
         if stream.epoch == epoch {
-            stream.tally.gaps += u64::from(matches!(stream.source(), Source::Away { .. }));
+            if let Source::Away { .. } = stream.source() {
+                stream.tally.count_gap();
+            }
         } else {
             stream.tally = Tally::new(self.now);
             stream.intake.count_anew();
@@ -258,8 +260,8 @@ impl<S: Transport> Core<S> {
         }
         let conn = &self.conns[key];
         stream.meter = Meter::new(self.now);
-        if let Some((since, bytes)) = conn.metered(self.now) {
-            (stream.meter.since, stream.meter.bytes) = (since, bytes);
+        if let Some(counted) = conn.metered(self.now) {
+            stream.meter.go_on(counted);
         }
         stream.epoch = epoch;
         self.streams.begin(index, key);

@@ -256,7 +256,7 @@ impl<S: Transport> Core<S> {
             State::Idle | State::Up(_) => None,
         };
         let media_due = match pull.dark_since {
-            None => Some(stream.meter.last_media + config.pull_timeout),
+            None => Some(stream.meter.last_media() + config.pull_timeout),
             Some(_) => None,
         };
         let over = pull.all_asked.map(|since| since + config.pull_give_up);

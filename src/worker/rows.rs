@@ -86,20 +86,21 @@ impl<S: Transport> Core<S> {
         let pushes = stream.pushes.iter().filter(|push| push.is_publishing);
         let pushes = pushes.count() as u64;
         let tally = &stream.tally;
-        let last = tally.last_round.filter(|_| players > 0);
+        let (skips, skipped_bytes) = tally.skips();
+        let last = tally.last_round().filter(|_| players > 0);
         StreamRow {
             name: stream.name.clone(),
             epoch: stream.epoch,
             owned: is_told_here(stream).then(|| self.owned(stream)),
             gauges: StreamGauges {
-                bytes_out: tally.bytes_out,
+                bytes_out: tally.bytes_out(),
                 out_bps: tally.rates().1,
                 players,
                 waiting,
                 http_players,
                 pushes,
-                skips: tally.skips,
-                skipped_bytes: tally.skipped_bytes,
+                skips,
+                skipped_bytes,
             },
             delay: last.map(|last| self.now.saturating_duration_since(last)),
         }
@@ -117,7 +118,7 @@ impl<S: Transport> Core<S> {
         Owned {
             state: state_of(stream),
             publisher: self.publisher_of(stream),
-            uptime: self.now.saturating_duration_since(stream.tally.began),
+            uptime: self.now.saturating_duration_since(stream.tally.began()),
             video: intake.video().filter(|_| !is_over),
             audio: intake.audio().filter(|_| !is_over),
             picture: stream
@@ -131,7 +132,7 @@ impl<S: Transport> Core<S> {
                 video_frames: counted.video_frames,
                 audio_frames: counted.audio_frames,
                 key_frames: counted.key_frames,
-                gaps: stream.tally.gaps,
+                gaps: stream.tally.gaps(),
                 feeds: stream.feeds.len() as u64,
             },
             key_interval_ms: counted.key_interval_ms,

@@ -1,5 +1,6 @@
 //! The streams of one worker, and their players.
 
+mod figures;
 mod links;
 
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use crate::stream::headers::Headers;
 use crate::stream::intake::Intake;
 use crate::stream::log::{Frame, LogLimits, Picture, StreamLog, Times};
 
+pub(super) use figures::{Meter, Tally};
 pub(super) use links::{Play, Publication, Streams};
 
 /// A stream that somebody here publishes or plays, or waits for.
@@ -124,131 +126,6 @@ pub(super) struct Relays {
     pub(super) of_players: ViaCounts<Option<Key>>,
     /// ... and what the registry was told of that.
     pub(super) marker: Marker,
-}
-
-/// What the publisher of a stream sends, for deadlines and `--publish-bitrate-max`.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Meter {
-    /// Since when bytes are counted, ...
-    pub(super) since: Instant,
-    /// ... and how many have come.
-    pub(super) bytes: u64,
-    /// When audio or video came last.
-    pub(super) last_media: Instant,
-    /// Whether any has come.
-    pub(super) has_media: bool,
-}
-
-/// Bytes of the header of a message in chunks, RTMP 1.0 §5.3.1.
-const MESSAGE_HEADER_BYTES: usize = 12;
-
-impl Meter {
-    pub(super) fn new(now: Instant) -> Self {
-        Self {
-            since: now,
-            bytes: 0,
-            last_media: now,
-            has_media: false,
-        }
-    }
-
-    /// Counts a message with `len` bytes of payload, and its header.
-    pub(super) fn count(&mut self, len: usize) {
-        self.bytes += (len + MESSAGE_HEADER_BYTES) as u64;
-    }
-
-    /// Whether more than `most` bytes have come within [`limits::BITRATE_TIME`]. Above that,
-    /// counting begins anew.
-    pub(super) fn is_exceeded(&mut self, now: Instant, most: u64) -> bool {
-        if self.bytes <= most {
-            return false;
-        }
-        let elapsed = now.saturating_duration_since(self.since);
-        self.since = now;
-        self.bytes = 0;
-        elapsed < limits::BITRATE_TIME
-    }
-}
-
-/// What is counted of a stream on this worker, for those who look.
-#[derive(Clone, Debug)]
-pub(super) struct Tally {
-    /// When this life of it began.
-    pub(super) began: Instant,
-    /// Times its publisher was away and came back.
-    pub(super) gaps: u64,
-    /// Bytes sent to its players.
-    pub(super) bytes_out: u64,
-    /// Times players were moved on to a key frame.
-    pub(super) skips: u64,
-    /// Bytes that they did not get for that.
-    pub(super) skipped_bytes: u64,
-    /// When players were written to last.
-    pub(super) last_round: Option<Instant>,
-    /// What had come of it when that was looked at first: headers, as a rule, ...
-    bytes_at_first: Option<u64>,
-    /// ... and nothing else if this is `None`.
-    rates: Option<Box<Rates>>,
-}
-
-/// Bits a second of a stream, and what they are worked out from.
-#[derive(Clone, Copy, Debug)]
-struct Rates {
-    in_bps: u64,
-    out_bps: u64,
-    /// When they were worked out, ...
-    at: Instant,
-    /// ... and the totals then.
-    bytes_in: u64,
-    bytes_out: u64,
-}
-
-impl Tally {
-    pub(super) fn new(now: Instant) -> Self {
-        Self {
-            began: now,
-            gaps: 0,
-            bytes_out: 0,
-            skips: 0,
-            skipped_bytes: 0,
-            last_round: None,
-            bytes_at_first: None,
-            rates: None,
-        }
-    }
-
-    /// Bits a second that come of it and go to its players.
-    pub(super) fn rates(&self) -> (u64, u64) {
-        let rates = self.rates.as_deref();
-        rates.map_or((0, 0), |rates| (rates.in_bps, rates.out_bps))
-    }
-
-    /// Works out the rates since the last call, with `bytes_in` published so far.
-    pub(super) fn measure(&mut self, now: Instant, bytes_in: u64) {
-        let before = *self.bytes_at_first.get_or_insert(bytes_in);
-        if self.rates.is_none() && before == bytes_in && self.bytes_out == 0 {
-            return;
-        }
-        let at = now.checked_sub(limits::HOUSEKEEPING_EVERY);
-        let rates = self.rates.get_or_insert_with(|| {
-            Box::new(Rates {
-                in_bps: 0,
-                out_bps: 0,
-                at: at.unwrap_or(self.began),
-                bytes_in: before,
-                bytes_out: 0,
-            })
-        });
-        let elapsed = now.saturating_duration_since(rates.at).as_millis();
-        let bps = |bytes: u64| {
-            let bits = u128::from(bytes) * 8_000;
-            u64::try_from(bits / elapsed.max(1)).unwrap_or(u64::MAX)
-        };
-        // Totals that fell are those of another life.
-        rates.in_bps = bps(bytes_in.saturating_sub(rates.bytes_in));
-        rates.out_bps = bps(self.bytes_out.saturating_sub(rates.bytes_out));
-        (rates.at, rates.bytes_in, rates.bytes_out) = (now, bytes_in, self.bytes_out);
-    }
 }
 
 /// Where a stream comes from.

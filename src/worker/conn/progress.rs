@@ -157,9 +157,9 @@ impl<S> Conn<S> {
     }
 
     /// Keeps what was counted of a publish that has ended, unless more is kept of another one.
-    pub(in crate::worker) fn keep_metered(&mut self, since: Instant, bytes: u64, now: Instant) {
-        if self.metered(now).is_none_or(|(_, kept)| kept <= bytes) {
-            self.metered = Some(Box::new((since, bytes)));
+    pub(in crate::worker) fn keep_metered(&mut self, counted: (Instant, u64), now: Instant) {
+        if self.metered(now).is_none_or(|(_, kept)| kept <= counted.1) {
+            self.metered = Some(Box::new(counted));
         }
     }
 }

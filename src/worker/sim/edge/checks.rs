@@ -178,7 +178,7 @@ impl World {
                             failures: counted.pull_failures,
                             bugs: counted.bugs,
                         };
-                        now.insert(key, (since, stream.meter.last_media));
+                        now.insert(key, (since, stream.meter.last_media()));
                     }
                 }
             }
