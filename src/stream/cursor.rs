@@ -10,7 +10,8 @@
 //! ```
 //!
 //! A player for which there is no sync point in the log starts at the live edge, with headers and
-//! sound, and with pictures from the next sync point on.
+//! sound, and with pictures from their next sync point on; so does one that starts at sound, which
+//! is a sync point while no pictures come.
 //!
 //! A cursor is always at a message boundary; a message cut by a full socket is finished from
 //! the connection's own half-sent pieces before the cursor is asked again.
@@ -54,8 +55,6 @@ pub enum Place {
         sync: SyncPoint,
         /// Bytes of the log that this player will never see; 0 for one that has just come.
         skipped: u64,
-        /// There is no sync point here: pictures wait for the next.
-        without_pictures: bool,
     },
 }
 
@@ -157,7 +156,6 @@ impl Cursor {
                 Place::Start {
                     sync: edge,
                     skipped: 0,
-                    without_pictures: true,
                 }
             }
             _ => Place::Wait,
@@ -220,11 +218,7 @@ impl Cursor {
         self.offset = sync.offset;
         self.state = State::Live;
         self.sought = 0;
-        Place::Start {
-            sync,
-            skipped,
-            without_pictures: false,
-        }
+        Place::Start { sync, skipped }
     }
 }
 
@@ -294,12 +288,10 @@ mod tests {
         match place {
             Place::Wait => "wait".to_owned(),
             Place::Follow(offset) => format!("follow {offset}"),
-            Place::Start {
-                sync,
-                without_pictures: true,
-                ..
-            } => format!("sound {}", sync.offset),
-            Place::Start { sync, skipped, .. } => {
+            Place::Start { sync, .. } if sync.without_pictures => {
+                format!("sound {}", sync.offset)
+            }
+            Place::Start { sync, skipped } => {
                 format!("start {} skipped {skipped}", sync.offset)
             }
         }
@@ -638,12 +630,8 @@ mod tests {
                 prop_assert_eq!(Some(offset), stands);
                 offset
             }
-            Place::Start {
-                sync,
-                skipped,
-                without_pictures,
-            } => {
-                if without_pictures {
+            Place::Start { sync, skipped } => {
+                if sync.without_pictures {
                     prop_assert_eq!(sync.offset, log.visible());
                 } else {
                     prop_assert_eq!(log.sync_from(sync.offset).unwrap().offset, sync.offset);

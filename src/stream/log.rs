@@ -166,6 +166,8 @@ pub struct SyncPoint {
     pub timestamp: Timestamp,
     /// What has to be sent before it.
     pub headers: Arc<Headers>,
+    /// Pictures that come next may need one that has come before: they wait for their next start.
+    pub without_pictures: bool,
 }
 
 impl StreamLog {
@@ -332,6 +334,11 @@ impl StreamLog {
         self.is_closed = true;
     }
 
+    /// Whether pictures have come from this publisher.
+    pub fn has_pictures(&self) -> bool {
+        self.tracks.is_some()
+    }
+
     /// The tracks of its pictures, where there are others than track 0.
     pub fn tracks(&self) -> Option<&TrackSet> {
         let tracks = self.tracks.as_deref()?;
@@ -361,6 +368,7 @@ impl StreamLog {
             offset: self.visible,
             timestamp,
             headers: self.headers_at(self.visible),
+            without_pictures: true,
         })
     }
 
@@ -494,6 +502,7 @@ impl StreamLog {
             offset,
             timestamp: frame.timestamp,
             headers: self.headers_at(offset),
+            without_pictures: frame.kind != kind::VIDEO && self.has_pictures(),
         })
     }
 

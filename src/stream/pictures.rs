@@ -38,8 +38,6 @@ pub(super) struct Pictures {
     last: Option<Duration>,
     /// Time of the last picture of the track, and whether it was a key frame.
     newest: Option<(Timestamp, bool)>,
-    /// Players may have started at sound since the last picture.
-    sound_alone: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -118,7 +116,6 @@ impl Pictures {
         };
         if fate != Fate::Held {
             self.last = Some(now);
-            self.sound_alone = false;
         }
         fate
     }
@@ -129,22 +126,15 @@ impl Pictures {
         self.awaited.retain(|(track, _)| !tracks.contains(*track));
     }
 
-    /// Whether a player may start at sound that comes now: no picture has come for a while.
-    pub(super) fn sound_is_start(&mut self, now: Duration) -> bool {
-        let is_alone = self
-            .last
-            .is_none_or(|last| now.saturating_sub(last) > limits::PICTURES_GONE);
-        self.sound_alone |= is_alone;
-        is_alone
+    /// Whether a player may start at sound that comes now: no picture has come for a while. It
+    /// gets pictures from their next start on.
+    pub(super) fn sound_is_start(&self, now: Duration) -> bool {
+        self.last
+            .is_none_or(|last| now.saturating_sub(last) > limits::PICTURES_GONE)
     }
 
     /// A picture that is no key frame comes, of the track that players go by.
     fn advance(&mut self, has_start: bool, now: Duration) {
-        if self.sound_alone && !matches!(self.state, State::AsTheyCome | State::Held(_)) {
-            // Whoever has started at sound lacks the key frames it needs.
-            self.state = State::Held(None);
-            self.decodable = TrackSet::default();
-        }
         self.state = match self.state {
             State::Held(None) => State::Held(Some(now)),
             State::Keyed if !has_start => State::Aging(now),

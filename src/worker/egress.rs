@@ -263,16 +263,12 @@ impl<S: Transport> Core<S> {
         {
             Place::Wait => Ok(None),
             Place::Follow(offset) => Ok(Some(offset)),
-            Place::Start {
-                sync,
-                skipped,
-                without_pictures,
-            } => {
+            Place::Start { sync, skipped } => {
                 let begins = log.times_from(sync.offset, sync.timestamp);
-                player.video.start(without_pictures);
+                player.video.start(sync.without_pictures);
                 player.await_key_frames(log, sync.timestamp);
                 player.lacks_audio_headers = false;
-                player.start_headers = without_pictures.then(|| sync.headers.clone());
+                player.start_headers = sync.without_pictures.then(|| sync.headers.clone());
                 let new = !std::mem::replace(&mut player.has_headers, true);
                 if skipped > 0 && self.cannot_keep_up(index, slot) {
                     return Err(Served::Gone);

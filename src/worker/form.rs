@@ -33,7 +33,8 @@ pub(super) fn gather(
             break;
         }
         reached = frame.end;
-        if player.video == Video::AtSync && frame.sync {
+        let begins = frame.sync && (frame.kind == kind::VIDEO || !log.has_pictures());
+        if player.video == Video::AtSync && begins {
             player.video = Video::On;
             // Those that changed meanwhile were left out with the pictures.
             let headers = log.headers_at(start);

@@ -132,6 +132,7 @@ impl<S: Transport> Core<S> {
                 let chunk_size = session.out_chunk_size();
                 let out = session.out().writer();
                 let player = &mut stream.players[slot];
+                player.video.start(sync.without_pictures);
                 player.await_key_frames(&stream.log, sync.timestamp);
                 // As where a player starts: at time 0 if these are its first.
                 let new = !std::mem::replace(&mut player.has_headers, true);

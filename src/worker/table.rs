@@ -218,7 +218,7 @@ pub(super) struct Decodable {
 pub(super) enum Video {
     On,
     Off,
-    /// Wanted again: from the next sync point on.
+    /// Wanted: from their next sync point on.
     AtSync,
 }
 

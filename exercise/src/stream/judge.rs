@@ -244,15 +244,11 @@ impl Player {
         loop {
             match self.cursor.settle(log, LIMITS.lag_bytes) {
                 Place::Wait => return,
-                Place::Start {
-                    sync,
-                    without_pictures,
-                    ..
-                } => {
+                Place::Start { sync, .. } => {
                     reached.starts += 1;
-                    reached.live_edges += usize::from(without_pictures);
+                    reached.live_edges += usize::from(sync.without_pictures);
                     judge.judge_headers(sync.offset, &sync.headers);
-                    (self.is_dark, self.has_key) = (without_pictures, false);
+                    (self.is_dark, self.has_key) = (sync.without_pictures, false);
                 }
                 Place::Follow(offset) if offset == log.visible() => return,
                 Place::Follow(offset) => {

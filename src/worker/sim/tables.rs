@@ -295,10 +295,7 @@ fn check_served(core: &Relay, stream: &Stream, player: &Player) -> Result<(), St
             stream.log.visible()
         )),
         // What it waited for has been let go of since; it starts with what comes next.
-        Place::Start {
-            without_pictures: true,
-            ..
-        } => Ok(()),
+        Place::Start { sync, .. } if sync.offset == stream.log.visible() => Ok(()),
         Place::Start { sync, .. } => Err(format!(
             "may start at {}, and does not: {player:?}",
             sync.offset

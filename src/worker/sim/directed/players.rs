@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tailwater_testkit::commands;
 
-use super::{KEY, MS, S, SOUND, Stage};
+use super::{INTER, KEY, MS, S, SOUND, Stage};
 use crate::config::Config;
 use crate::limits;
 use crate::rtmp::client::Action;
@@ -182,4 +182,31 @@ fn regression_closing_connections_not_asked_to_reconnect() {
     stage.core.drain();
     stage.turn();
     assert_eq!(stage.gauges().bugs, 0);
+}
+
+/// A screen that stands still has sound alone for a while.
+#[test]
+fn regression_pictures_go_on_for_those_who_stay_after_sound_alone() {
+    let mut stage = Stage::new(|_| {});
+    let source = stage.publish("cam");
+    let stays = stage.play("cam");
+    stage.key_frame(source, 100);
+    let sound = |stage: &mut Stage| stage.send(source, kind::AUDIO, SOUND, 20);
+    stage.pass(limits::PICTURES_GONE + S(2), sound);
+    let joins = stage.play("cam");
+    stage.pass(S(1), sound);
+    let media = |stage: &Stage| [stays, joins].map(|guest| stage.guests[guest].media);
+    let before = media(&stage);
+    let steps = std::cell::Cell::new(0);
+    stage.pass(S(2), |stage| {
+        stage.send(source, kind::AUDIO, SOUND, 20);
+        stage.send(source, kind::VIDEO, INTER, 20);
+        steps.set(steps.get() + 1);
+    });
+    let after = media(&stage);
+    assert_eq!(after[0] - before[0], 2 * steps.get());
+    assert_eq!(after[1] - before[1], steps.get(), "sound alone");
+    stage.key_frame(source, 100);
+    assert_eq!(media(&stage), after.map(|media| media + 1));
+    stage.end();
 }
