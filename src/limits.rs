@@ -240,6 +240,13 @@ const _: () = assert!(MEMORY_HYSTERESIS < MEMORY_NO_STREAMS);
 /// at least one.
 pub const SHED_SHARE: usize = 100;
 
+/// So long new players and connections are refused for want of memory before those go whose address
+/// holds more than [`MEMORY_PART`] allows.
+pub const MEMORY_REFUSED_MAX: Duration = Duration::from_secs(10);
+
+/// An address may hold one in so many of the bytes of a worker while others are refused.
+pub const MEMORY_PART: usize = 6;
+
 /// Bytes of what it has sent that a connection which does not publish may keep: a command that is
 /// under way. Above [`MEMORY_NO_PLAYERS`] those that keep more go before others are refused.
 pub const INPUT_BYTES_FREE: usize = 4 * KIB;

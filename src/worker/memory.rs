@@ -4,7 +4,8 @@
 //!
 //! ```text
 //!   70 %  no new streams; groups that nobody plays are freed, spare blocks are given back
-//!   80 %  no new players and connections either; those go that hold input without publishing
+//!   80 %  no new players and connections either; those go that hold input without publishing, and
+//!         after a while those whose address holds more than its part
 //!   90 %  those that hold the most are closed, one in a hundred a second
 //!   95 %  the same at once, until 85 % are held
 //! ```
@@ -94,11 +95,20 @@ impl<S: Transport> Core<S> {
             self.shed_holders(share, usize::MAX);
             self.count_memory();
         } else if pressure >= Pressure::Shed && self.memory.take_shed(self.now) {
-            let count = (self.conns.len() / limits::SHED_SHARE).max(1);
-            self.shed_holders(share, count);
+            self.shed_holders(share, self.shed_count());
+        } else if self.memory.has_refused_long(self.now) && self.memory.take_shed(self.now) {
+            let wanted = limits::MEMORY_NO_PLAYERS - limits::MEMORY_HYSTERESIS;
+            let share = share_of_excess(all, percent(most, wanted), held);
+            let share = share.saturating_sub(self.leaving_bytes());
+            self.shed_hoarders(share, self.shed_count());
         }
         self.blocks.release();
         self.rings.release();
+    }
+
+    /// How many connections are closed in a second, little by little.
+    fn shed_count(&self) -> usize {
+        (self.conns.len() / limits::SHED_SHARE).max(1)
     }
 
     /// Bytes that closing connections still hold.

@@ -72,6 +72,8 @@ pub(super) struct MemoryWatch {
     reviewed_bytes: u64,
     /// When those that hold the most are closed next, if they are to be.
     shed_due: Instant,
+    /// Since when new players and connections are refused.
+    refused_since: Option<Instant>,
 }
 
 impl MemoryWatch {
@@ -81,6 +83,7 @@ impl MemoryWatch {
             review_due: now,
             reviewed_bytes: 0,
             shed_due: now,
+            refused_since: None,
         }
     }
 
@@ -118,7 +121,20 @@ impl MemoryWatch {
             _ => limits::MEMORY_REVIEW / 4,
         };
         self.review_due = now + wait;
+        if self.pressure < Pressure::NoPlayers {
+            self.refused_since = None;
+        } else {
+            self.refused_since.get_or_insert(now);
+        }
         self.pressure != before
+    }
+
+    /// Whether new players and connections have been refused for longer than one address that
+    /// holds much may have that happen.
+    pub(super) fn has_refused_long(&self, now: Instant) -> bool {
+        let since = self.refused_since;
+        since
+            .is_some_and(|since| now.saturating_duration_since(since) >= limits::MEMORY_REFUSED_MAX)
     }
 
     /// Whether some of those that hold the most are to be closed now, which is not done too often.

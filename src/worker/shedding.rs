@@ -64,14 +64,23 @@ impl<S: Transport> Core<S> {
         let needless = |core: &Self, key: ConnId, conn: &Conn<S>| {
             core.streams.publications(key).is_empty() && holds_needless_input(conn)
         };
-        let holders = self.holders(needless);
+        let holders = self.holders(needless).map(|(_, holder)| holder);
         self.shed_each(holders, bytes, usize::MAX)
     }
 
     /// Closes those that hold the most until `bytes` are free, but no more than `count` of them.
     pub(super) fn shed_holders(&mut self, bytes: u64, count: usize) {
-        let holders = self.holders(|_, _, _| true);
+        let holders = self.holders(|_, _, _| true).map(|(_, holder)| holder);
         self.shed_each(holders, bytes, count);
+    }
+
+    /// The same, but only of addresses that hold more than their part, so that a few do not keep
+    /// all others out.
+    pub(super) fn shed_hoarders(&mut self, bytes: u64, count: usize) {
+        let part = self.gauges.held_bytes / limits::MEMORY_PART as u64;
+        let holders = self.holders(|_, _, _| true);
+        let hoarders = holders.take_while(|(sum, _)| *sum > part);
+        self.shed_each(hoarders.map(|(_, holder)| holder), bytes, count);
     }
 
     fn shed_each(
@@ -95,11 +104,12 @@ impl<S: Transport> Core<S> {
     }
 
     /// The connections that may be shed and are `wanted`, in the order in which they go: always the
-    /// largest holder of the address that holds the most when those before are gone.
+    /// largest holder of the address that holds the most when those before are gone, and what that
+    /// address holds then.
     fn holders<F: Fn(&Self, ConnId, &Conn<S>) -> bool>(
         &self,
         wanted: F,
-    ) -> impl Iterator<Item = Holder> + use<S, F> {
+    ) -> impl Iterator<Item = (u64, Holder)> + use<S, F> {
         let mut shares: HashMap<Share, Vec<Holder>> = HashMap::new();
         let conns = self.conns.iter();
         let open = conns.filter(|(_, conn)| !conn.is_closing());
@@ -163,7 +173,7 @@ impl<S: Transport> Core<S> {
     }
 }
 
-fn largest_first(shares: HashMap<Share, Vec<Holder>>) -> impl Iterator<Item = Holder> {
+fn largest_first(shares: HashMap<Share, Vec<Holder>>) -> impl Iterator<Item = (u64, Holder)> {
     let shares = shares.into_values().map(|mut holders| {
         holders.sort_unstable();
         let sum: u64 = holders.iter().map(|holder| holder.bytes).sum();
@@ -176,7 +186,7 @@ fn largest_first(shares: HashMap<Share, Vec<Holder>>) -> impl Iterator<Item = Ho
         if !holders.is_empty() {
             heap.push((sum - largest.bytes, holders));
         }
-        Some(largest)
+        Some((sum, largest))
     })
 }
 

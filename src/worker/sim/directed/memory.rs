@@ -1,6 +1,8 @@
 //! What happens as memory fills up.
 
 use super::{INTER, KEY, MIB, MS, S, Stage};
+use crate::config::Config;
+use crate::limits;
 use crate::rtmp::client::Action;
 use crate::rtmp::message::{MessageStreamId, kind};
 use crate::worker::close_reason::CloseReason;
@@ -241,4 +243,44 @@ fn regression_a_closing_connection_keeps_no_input() {
     stage.core.close(key, &CloseReason::Kicked);
     let (bytes, is_closing) = held(&stage);
     assert!(bytes < 1_000 && is_closing, "{bytes} bytes");
+}
+
+/// Between the steps at which newcomers are refused and at which anybody is closed.
+#[test]
+fn regression_an_address_that_holds_much_keeps_others_out_only_so_long() {
+    let mut stage = Stage::with(
+        Config {
+            memory_max: Some(8 * MIB),
+            log_bytes: 2 * MIB,
+            lag_max: 2 * MIB,
+            ..Config::default()
+        },
+        80,
+    );
+    let theirs = [10, 0, 9, 1];
+    let small = stage.come_from([10, 0, 1, 1], Action::Publish, "small");
+    let sources: Vec<usize> = (0..4)
+        .map(|n| stage.come_from(theirs, Action::Publish, &format!("cam{n}")))
+        .collect();
+    for n in 0..4 {
+        stage.come_from(theirs, Action::Play, &format!("cam{n}"));
+    }
+    stage.send(small, kind::VIDEO, KEY, 1_000);
+    for (head, len) in [(KEY, 900_000), (INTER, 850_000)] {
+        for &source in &sources {
+            stage.send(source, kind::VIDEO, head, len);
+        }
+        stage.settle();
+    }
+    stage.wait(S(2));
+    assert_eq!(stage.core.memory.pressure(), Pressure::NoPlayers);
+    assert_eq!(stage.gauges().shed, 0);
+    let refused = stage.come_from([10, 0, 2, 1], Action::Play, "small");
+    assert!(stage.guests[refused].gone);
+    stage.wait(limits::MEMORY_REFUSED_MAX + S(1));
+    assert_eq!(stage.gauges().shed, 1);
+    assert!(stage.core.memory.pressure() < Pressure::NoPlayers);
+    let comes = stage.come_from([10, 0, 2, 1], Action::Play, "small");
+    assert!(!stage.guests[comes].gone && !stage.guests[small].gone);
+    stage.end();
 }
