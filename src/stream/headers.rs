@@ -232,6 +232,12 @@ impl Headers {
         is_kept.then(|| in_data_frame(body))
     }
 
+    /// Whether there is one that says how to decode video.
+    pub fn has_video_sequence(&self) -> bool {
+        let mut entries = self.entries.iter();
+        entries.any(|entry| entry.kind == HeaderKind::VideoSequence)
+    }
+
     /// Returns what the latest onMetaData says of the picture.
     pub fn picture(&self) -> Picture {
         self.picture

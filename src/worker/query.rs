@@ -243,6 +243,8 @@ pub struct Owned {
     pub video: Option<Codec>,
     /// The audio codec.
     pub audio: Option<Codec>,
+    /// Whether its sequence header is there, if its video needs one and has come.
+    pub video_header: Option<bool>,
     /// What its metadata says.
     pub picture: Picture,
     /// What is counted of it.

@@ -17,7 +17,7 @@ use super::query::{
 use super::session::{Form, Session};
 use super::table::{Play, Source, Stream, log_for};
 use crate::net::transport::Transport;
-use crate::rtmp::media::FourCc;
+use crate::rtmp::media::{Codec, FourCc};
 use crate::stats::{OwnedGauges, StreamGauges};
 use crate::stream::flv::Framing;
 use crate::stream::headers::Picture;
@@ -115,16 +115,18 @@ impl<S: Transport> Core<S> {
         } else {
             *intake.counted()
         };
+        let headers = stream.log.headers_now();
+        let needs_header = intake.video().is_some_and(needs_sequence_header);
+        let has_pictures = counted.video_frames > 0 && needs_header;
         Owned {
             state: state_of(stream),
             publisher: self.publisher_of(stream),
             uptime: self.now.saturating_duration_since(stream.tally.began()),
             video: intake.video().filter(|_| !is_over),
             audio: intake.audio().filter(|_| !is_over),
-            picture: stream
-                .log
-                .headers_now()
-                .map_or_else(Picture::default, |headers| headers.picture()),
+            video_header: has_pictures
+                .then(|| headers.is_some_and(|headers| headers.has_video_sequence())),
+            picture: headers.map_or_else(Picture::default, |headers| headers.picture()),
             gauges: OwnedGauges {
                 bytes_in: stream.log.end(),
                 in_bps: stream.tally.rates().0,
@@ -262,6 +264,12 @@ impl<S: Transport> Core<S> {
 /// Whether this worker tells where the stream stands: it comes in here, or nowhere.
 fn is_told_here(stream: &Stream) -> bool {
     stream.is_owned() || stream.source() == Source::Nobody
+}
+
+/// Whether decoders of a video codec need a sequence header: the parameter sets of AVC, HEVC and
+/// VVC. E-RTMP v2, Enhanced Video.
+fn needs_sequence_header(codec: Codec) -> bool {
+    matches!(codec, Codec::Avc | Codec::Hevc | Codec::Vvc)
 }
 
 fn state_of(stream: &Stream) -> State {

@@ -78,7 +78,7 @@ pub(crate) fn scratch(name: &str) -> PathBuf {
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let thread = std::thread::current();
     let test = thread.name().unwrap_or("main");
-    // Without its modules and cut off: there may be a Unix socket in it, whose path has to be short.
+    // Without its modules, and cut: there may be a Unix socket in it, whose path has to be short.
     let test = test.rsplit("::").next().unwrap_or(test);
     let test = &test[..test.len().min(40)];
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))

@@ -324,8 +324,9 @@ function pushColumns() {
   ];
 }
 
-function codecs({ video_codec: video, audio_codec: audio }) {
-  return [video, audio].filter(Boolean).join(", ") || UNKNOWN;
+function codecs({ video_codec: video, video_header: header, audio_codec: audio }) {
+  const pictures = header === false ? `${video} without sequence header` : video;
+  return [pictures, audio].filter(Boolean).join(", ") || UNKNOWN;
 }
 
 function workerName({ worker, answers }) {

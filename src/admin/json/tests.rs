@@ -84,6 +84,7 @@ fn owner(is_full: bool) -> StreamRow {
             publisher: is_full.then_some(7),
             uptime: Duration::from_millis(2_500),
             video: is_full.then_some(Codec::Avc),
+            video_header: is_full.then_some(true),
             audio: is_full.then_some(Codec::Aac),
             picture: Picture {
                 width: is_full.then_some(1_280),

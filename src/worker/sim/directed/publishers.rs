@@ -271,3 +271,21 @@ fn regression_who_is_closed_is_told_why_also_when_a_signal_interrupts_the_last_r
         stage.end();
     }
 }
+
+/// Encoders of the kind of IP cameras send parameter sets with the pictures alone.
+#[test]
+fn a_stream_says_whether_its_sequence_header_is_there() {
+    let mut stage = Stage::new(|_| {});
+    let source = stage.publish("cam");
+    let says = |stage: &Stage| {
+        let index = stage.core.streams.find("live/cam").unwrap();
+        stage.core.owned(&stage.core.streams[index]).video_header
+    };
+    assert_eq!(says(&stage), None);
+    stage.key_frame(source, 100);
+    assert_eq!(says(&stage), Some(false));
+    stage.send(source, kind::VIDEO, &[0x17, 0, 0, 0, 0], 20);
+    stage.settle();
+    assert_eq!(says(&stage), Some(true));
+    stage.end();
+}
