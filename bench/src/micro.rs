@@ -318,7 +318,7 @@ impl Following {
                 continue;
             };
             let mut slices = [IoSlice::new(&[]); 8];
-            let count = self.log.slices(offset, &mut slices);
+            let count = self.log.slices((offset, self.log.visible()), &mut slices);
             let bytes: usize = slices[..count].iter().map(|slice| slice.len()).sum();
             let end = self.log.message_end(offset + bytes as u64);
             cursor.advance_to(end);

@@ -19,7 +19,7 @@ use smallvec::SmallVec;
 
 use super::block::BlockPool;
 use super::headers::{HeaderTimes, Headers};
-use super::log::{Frame, LogLimits, StreamLog};
+use super::log::{FOR_SERVERS, Frame, LogLimits, StreamLog};
 use crate::http::websocket::{self, opcode};
 use crate::rtmp::media::{inspect_audio, inspect_video};
 use crate::rtmp::message::{HEAD_BYTES, Timestamp, kind};
@@ -221,6 +221,10 @@ impl FlvLog {
             while let Some((_, headers)) = changes.next_if(|(from, _)| *from <= start) {
                 self.changes += 1;
                 self.log.set_headers(headers.clone());
+            }
+            if frame.kind == FOR_SERVERS {
+                self.taken = frame.end;
+                continue;
             }
             let chunks = Chunks::new(source, start, frame);
             let (kind, time) = (frame.kind, frame.timestamp);

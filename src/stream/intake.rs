@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 use super::block::BlockPool;
 use super::content::describes;
 use super::headers::{HeaderKind, Headers};
-use super::log::StreamLog;
+use super::log::{FOR_SERVERS, StreamLog};
 use super::metadata;
 use super::pictures::{Fate, Pictures};
 use super::timeline::{Timeline, Track, before_all};
@@ -277,9 +277,12 @@ impl Intake {
                 let body = decoder.rest();
                 (name(&mut decoder), body)
             }
-            // Nothing to relay: players have no word for it.
+            // Servers that the stream goes on to keep the same.
             Some(b"@clearDataFrame") => {
                 self.force(log, self.headers.without_data(name(&mut decoder)));
+                let time = self.map_data(time, false);
+                self.counted.messages += 1;
+                log.append(pool, FOR_SERVERS, time, false, &Payload::from_slice(body));
                 return;
             }
             other => (other, body),
@@ -298,17 +301,22 @@ impl Intake {
         };
         let payload = Payload::from_slice(shortened.as_deref().unwrap_or(body));
         let is_timed = handler.is_none_or(|handler| !describes(handler));
-        let time = match &mut self.flow {
+        let time = self.map_data(time, is_timed);
+        self.counted.messages += 1;
+        log.append(pool, kind::DATA, time, false, &payload);
+        if let Some(header) = header {
+            self.keep(log, header, kind::DATA, TrackSet::DEFAULT, &payload);
+        }
+    }
+
+    /// The time players see for data, which is about a moment of the stream or not.
+    fn map_data(&mut self, time: Timestamp, is_timed: bool) -> Timestamp {
+        match &mut self.flow {
             None if !is_timed => before_all(&mut self.newest_header, time),
             _ => {
                 let now = self.now;
                 self.flow().timeline.map_data(time, is_timed, now)
             }
-        };
-        self.counted.messages += 1;
-        log.append(pool, kind::DATA, time, false, &payload);
-        if let Some(header) = header {
-            self.keep(log, header, kind::DATA, TrackSet::DEFAULT, &payload);
         }
     }
 

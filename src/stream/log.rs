@@ -48,6 +48,9 @@ pub use times::Times;
 /// The message stream id in the log; the first createStream of every client gets it.
 pub const MSID: MessageStreamId = MessageStreamId(1);
 
+/// Stands for the type id of data that only servers get: players have no word for it.
+pub const FOR_SERVERS: u8 = 0;
+
 /// One logged message in wire form, as the index knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame {
@@ -55,7 +58,7 @@ pub struct Frame {
     pub end: u64,
     /// Its time.
     pub timestamp: Timestamp,
-    /// Its message type id: audio, video or data.
+    /// Its message type id: audio, video or data, or else [`FOR_SERVERS`].
     pub kind: u8,
     /// A player may start here.
     pub sync: bool,
@@ -82,6 +85,16 @@ const _: () = assert!(
     size_of::<Frame>() == 16,
     "there is one for each message kept"
 );
+
+impl Frame {
+    /// The message type id it has on the wire.
+    fn message_kind(&self) -> u8 {
+        match self.kind {
+            FOR_SERVERS => kind::DATA,
+            known => known,
+        }
+    }
+}
 
 impl Picture {
     fn of(seen: &Inspection) -> Self {
@@ -142,6 +155,8 @@ pub struct StreamLog {
     /// back goes on from there.
     last_timestamp: Option<Timestamp>,
     newest_sync: Option<NewestSync>,
+    /// Offset behind the last message that only servers get; 0 when there was none.
+    for_servers_end: u64,
     /// Tracks of which pictures have come from this publisher.
     tracks: Option<Box<TrackSet>>,
     /// No player may start before the next message: the publisher is away.
@@ -185,6 +200,7 @@ impl StreamLog {
             syncs: SyncPoints::default(),
             last_timestamp: None,
             newest_sync: None,
+            for_servers_end: 0,
             tracks: None,
             is_closed: false,
             trimmed: 0,
@@ -254,7 +270,7 @@ impl StreamLog {
     }
 
     /// Appends one message; it becomes visible with the next flush. `sync`: a player may start
-    /// at it.
+    /// at it. `message_kind` is a type id or [`FOR_SERVERS`].
     pub fn append(
         &mut self,
         pool: &mut BlockPool,
@@ -297,7 +313,7 @@ impl StreamLog {
         let header = MessageHeader {
             csid: csid_of(frame.kind),
             timestamp: frame.timestamp,
-            kind: frame.kind,
+            kind: frame.message_kind(),
             msid: MSID,
             len: payload.len(),
         };
@@ -433,6 +449,23 @@ impl StreamLog {
             .take_while(|(_, frame)| frame.end <= self.visible)
     }
 
+    /// What one write to a player that takes the log as it is may have from `offset`, a message
+    /// boundary, on: from where, and up to where.
+    pub fn part_for(&self, is_server: bool, offset: u64) -> (u64, u64) {
+        if is_server || offset >= self.for_servers_end {
+            return (offset, self.visible);
+        }
+        let mut from = offset;
+        for (start, frame) in self.frames_from(offset) {
+            match frame.kind {
+                FOR_SERVERS if start == from => from = frame.end,
+                FOR_SERVERS => return (from, start),
+                _ => {}
+            }
+        }
+        (from, self.visible)
+    }
+
     /// Memory of the visible and the open part in bytes, index not counted.
     pub fn held_bytes(&self) -> u64 {
         self.end()
@@ -464,6 +497,9 @@ impl StreamLog {
     fn index(&mut self, frame: Frame) {
         self.last_timestamp = Some(frame.timestamp);
         self.is_closed = false;
+        if frame.kind == FOR_SERVERS {
+            self.for_servers_end = frame.end;
+        }
         if frame.picture != Picture::Other {
             self.tracks.get_or_insert_default().insert(frame.track);
         }

@@ -335,9 +335,10 @@ impl<S: Transport> Core<S> {
             Some(offset) if player.is_plain() => {
                 let mut slices = [IoSlice::new(&[]); SLICES_MAX];
                 let log = log_for(&stream.log, &stream.flv, player.form);
-                let count = log.slices(offset, &mut slices);
+                let (from, to) = log.part_for(player.is_relay, offset);
+                let count = log.slices((from, to), &mut slices);
                 let sent = conn.send(&slices[..count], self.now)?;
-                let reached = offset + sent.log_bytes as u64;
+                let reached = from + sent.log_bytes as u64;
                 let end = log.message_end(reached);
                 log.share(reached, end, &mut conn.half_sent);
                 player.cursor.advance_to(end);

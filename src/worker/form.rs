@@ -15,7 +15,7 @@ use crate::rtmp::reader::{ChunkReader, ReaderLimits};
 use crate::rtmp::writer::write_message;
 use crate::stream::flv;
 use crate::stream::headers::{HeaderTimes, Headers};
-use crate::stream::log::{Frame, StreamLog};
+use crate::stream::log::{FOR_SERVERS, Frame, StreamLog};
 
 /// Puts together what a player with a form of its own gets from `offset` on: without the halves
 /// it does not want, and on its own message stream. Where it stands then.
@@ -120,6 +120,7 @@ fn is_wanted(player: &mut Player, frame: &Frame) -> bool {
     match frame.kind {
         kind::AUDIO => player.audio,
         kind::VIDEO => player.video == Video::On && player.can_decode(frame),
+        FOR_SERVERS => player.is_relay || player.form == Form::Publish,
         _ => true,
     }
 }

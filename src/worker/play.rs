@@ -114,7 +114,7 @@ impl<S: Transport> Core<S> {
     ) {
         let index = self.stream_for(name);
         let wait = self.call_for(index, key, asked);
-        let start = self.start_for(key);
+        let (start, is_relay) = (self.start_for(key), self.is_relay(key));
         let is_paused = switching && self.is_paused(key, msid);
         let stream = &mut self.streams[index];
         // A switching player goes over at the next sync point; the picture it has goes on.
@@ -125,6 +125,7 @@ impl<S: Transport> Core<S> {
         };
         let mut player = Player::new(key, msid, reset, Cursor::new(&stream.log, start));
         player.form = self.conns[key].session.form();
+        player.is_relay = is_relay;
         // A switching player has had metadata, and its time goes on.
         player.has_headers = switching;
         player.starts_paused = is_paused;

@@ -172,6 +172,8 @@ pub(super) struct Player {
     /// Since when skips are counted, and how many there were.
     pub(super) skips: Option<(Instant, usize)>,
     pub(super) form: Form,
+    /// It is a relay, which gets what is for servers too.
+    pub(super) is_relay: bool,
     /// How far a player by HTTP is on its way to the header of its file.
     pub(super) flv_start: FlvStart,
     /// It is counted among those of its stream by the relays it has come through.
@@ -259,6 +261,7 @@ impl Player {
             start_headers: None,
             skips: None,
             form: Form::Play,
+            is_relay: false,
             flv_start: FlvStart::Unplaced,
             is_counted: false,
             clock: Clock::Shifted(0),

@@ -163,3 +163,45 @@ fn data_frames_reach_targets_as_data_frames() {
     watched.until_number(kind::VIDEO, 2);
     assert_kept(&target, &mut watched, &[&title, &avc, &place]);
 }
+
+#[test]
+fn regression_clear_data_frame_clears_at_edges_and_targets() {
+    let target = relay();
+    let push = format!("rtmp://{}", target.address());
+    let source = Relay::start(&["--push", &push]);
+    let pull = format!("rtmp://{}", source.address());
+    let http = ["--workers", "2", "--http", "127.0.0.1:0"];
+    let edge = Relay::start(&[&["--pull", &pull], &http[..]].concat());
+    let mut publisher = Wire::publish(source.address(), "cam");
+    let film = Film::new("film", 0);
+    let [metadata, avc, _] = &film.headers[..] else {
+        panic!("three headers")
+    };
+    publisher.send_all([metadata, avc]);
+    publisher.send(&data(&["@setDataFrame", "onTitle", "one"]));
+    publisher.send(&Media::picture(Key::Yes, 40, 1, 900));
+    source.wait_stat("pushes", 1);
+    target.wait_stat("publishers", 1);
+    let relays = [&target, &edge];
+    let mut players = [&source, &target, &edge].map(|at| Wire::play(at.address(), "cam"));
+    for player in &mut players {
+        player.until_number(kind::VIDEO, 1);
+    }
+    let title = data(&["onTitle", "one"]);
+    // An edge is not told which data but metadata is to be kept.
+    let rows: [(&[&str], [&[&Media]; 2]); 2] = [
+        (&["@clearDataFrame", "onMetaData"], [&[avc, &title], &[avc]]),
+        (&["@clearDataFrame"], [&[avc], &[avc]]),
+    ];
+    for (number, (clear, kept)) in (2..).zip(rows) {
+        publisher.send(&data(clear));
+        publisher.send(&Media::picture(Key::Yes, number * 40, number, 900));
+        for player in &mut players {
+            let seen = media_of(&player.until_number(kind::VIDEO, number));
+            assert_eq!(seen.len(), 1, "players get the picture alone: {seen:?}");
+        }
+        for ((relay, player), kept) in relays.iter().zip(&mut players[1..]).zip(kept) {
+            assert_kept(relay, player, kept);
+        }
+    }
+}

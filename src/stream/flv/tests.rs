@@ -57,7 +57,7 @@ impl Live {
 
 fn bytes_of(log: &StreamLog) -> Vec<u8> {
     let mut slices = [IoSlice::new(&[]); 100];
-    let count = log.slices(log.base(), &mut slices);
+    let count = log.slices((log.base(), log.visible()), &mut slices);
     slices[..count]
         .iter()
         .flat_map(|slice| slice.to_vec())
@@ -210,6 +210,21 @@ fn readers_lose_their_place_where_the_log_of_chunks_went_on_without_them() {
     live.flush();
     let log = live.flv.of(Framing::Plain).unwrap();
     assert_eq!(tags(&bytes_of(log)), [(9, 50, b"c".to_vec())]);
+}
+
+#[test]
+fn what_is_for_servers_is_no_tag() {
+    let mut live = Live::new();
+    live.open(Framing::Plain);
+    live.put(kind::VIDEO, 0, true, b"a");
+    live.put(FOR_SERVERS, 0, false, b"clear");
+    live.flush();
+    live.put(FOR_SERVERS, 1, false, b"clear");
+    live.put(kind::VIDEO, 1, false, b"b");
+    live.flush();
+    let log = live.flv.of(Framing::Plain).unwrap();
+    let expected = [(9, 0, b"a".to_vec()), (9, 1, b"b".to_vec())];
+    assert_eq!(tags(&bytes_of(log)), expected);
 }
 
 #[test]

@@ -198,13 +198,46 @@ fn later_metadata_replaces_earlier_and_repeats_change_nothing() {
 #[test]
 fn what_only_concerns_a_server_goes_no_further() {
     let mut desk = Desk::new();
-    desk.data(0, &strings(&["@clearDataFrame", "onMetaData"]));
     desk.data(0, &strings(&["@setDataFrame"]));
     desk.data(0, b"");
     // Commands and shared objects are not for a log at all.
     desk.take(kind::COMMAND, 0, b"x");
     desk.take(0x13, 0, b"x");
     assert_eq!(desk.log.end(), 0);
+}
+
+#[test]
+fn regression_what_clears_data_goes_to_servers_alone() {
+    let mut desk = Desk::new();
+    let clear = strings(&["@clearDataFrame", "onMetaData"]);
+    let prefixed = [&[0][..], &clear].concat();
+    desk.take(kind::DATA_AMF3, 7, &prefixed);
+    desk.data(7, &metadata(640.0));
+    desk.data(8, &clear);
+    desk.data(8, &strings(&["@clearDataFrame"]));
+    desk.audio(9, AAC);
+    desk.data(9, &clear);
+    let everything = [
+        (kind::DATA, 7, false, clear.clone()),
+        (kind::DATA, 7, false, metadata(640.0)),
+        (kind::DATA, 8, false, clear.clone()),
+        (kind::DATA, 8, false, strings(&["@clearDataFrame"])),
+        (kind::AUDIO, 9, true, AAC.to_vec()),
+        (kind::DATA, 9, false, clear),
+    ];
+    assert_eq!(desk.got(), everything);
+    assert_eq!(desk.log.part_for(true, 0), (0, desk.log.visible()));
+    let (mut at, mut wire) = (0, Vec::new());
+    while at < desk.log.visible() {
+        let (from, to) = desk.log.part_for(false, at);
+        desk.log.share(from, to, &mut wire);
+        at = to;
+    }
+    let players = [
+        (kind::DATA, 7, metadata(640.0)),
+        (kind::AUDIO, 9, AAC.to_vec()),
+    ];
+    assert_eq!(decoded(&wire.concat()), players);
 }
 
 #[test]

@@ -37,20 +37,20 @@ impl Segment {
 }
 
 impl StreamLog {
-    /// Fills `slices` with the visible bytes from `offset` on, as many segments as fit; how many
-    /// slices were filled. `base <= offset <= visible`.
-    pub fn slices<'a>(&'a self, offset: u64, slices: &mut [IoSlice<'a>]) -> usize {
+    /// Fills `slices` with the visible bytes `[offset, to)`, as many segments as fit; how many
+    /// slices were filled. `base <= offset <= to <= visible`.
+    pub fn slices<'a>(&'a self, (offset, to): (u64, u64), slices: &mut [IoSlice<'a>]) -> usize {
         debug_assert!(
-            self.base <= offset && offset <= self.visible,
+            self.base <= offset && offset <= to && to <= self.visible,
             "a reader is inside the log"
         );
-        if offset == self.visible {
+        if offset == to {
             return 0;
         }
         let first = self.segment_at(offset);
         let mut count = 0;
         for (slot, segment) in slices.iter_mut().zip(self.segments.range(first..)) {
-            let bytes = segment.between(offset, self.visible);
+            let bytes = segment.between(offset, to);
             if bytes.is_empty() {
                 break;
             }

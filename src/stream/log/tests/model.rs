@@ -319,7 +319,7 @@ impl Model {
         prop_assert_eq!(read_from(log, from), self.bytes(from, self.visible));
         // No more slices than there is room for.
         let mut two = [IoSlice::new(&[]); 2];
-        let count = log.slices(from, &mut two);
+        let count = log.slices((from, log.visible()), &mut two);
         let some = joined(&two[..count]);
         prop_assert_eq!(&some[..], &self.bytes(from, self.visible)[..some.len()]);
         prop_assert!(count == 2 || some.len() as u64 == self.visible - from);
