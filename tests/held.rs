@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tailwater::config::Config;
+use tailwater::edge::rule::Rule;
 use tailwater::limits;
 use tailwater::net::socket::Socket;
 use tailwater::net::tls::ServerTls;
@@ -166,10 +167,12 @@ fn video(len: usize, missing: usize) -> Vec<u8> {
     wire
 }
 
-/// Bytes that 200 connections which begin with `input` (of their number) hold, and what the worker
-/// counts for them.
-fn grown(is_http: bool, input: impl Fn(usize) -> Vec<u8>) -> (i64, i64) {
+/// Bytes that 200 connections which begin with `input` (of their number) hold at a relay or at an
+/// edge, and what the worker counts for them.
+fn grown(is_http: bool, is_edge: bool, input: impl Fn(usize) -> Vec<u8>) -> (i64, i64) {
+    let pull = is_edge.then(|| Rule::parse("rtmp://origin.example").unwrap());
     let config = Config {
+        pull: pull.into_iter().collect(),
         memory_max: Some(8 << 30),
         max_per_address: None,
         play_wait: Duration::from_secs(600),
@@ -213,7 +216,9 @@ fn what_connections_hold_in_any_state_is_counted() {
     let opening = |command: &str, number: usize| {
         script::opening(command, "live", &format!("stream-{number}"))
     };
-    let kinds: [(&str, bool, Input); 8] = [
+    // A query as long as it may be.
+    let with_query = |number: usize| format!("stream-{number}?{}", "x".repeat(2_000));
+    let at_relay: [(&str, bool, Input); 8] = [
         ("silent", false, Box::new(|_| Vec::new())),
         ("half a handshake", false, Box::new(|_| vec![3; 1_000])),
         (
@@ -247,8 +252,25 @@ fn what_connections_hold_in_any_state_is_counted() {
             Box::new(|n| format!("GET /live/s{n}.flv HTTP/1.1\r\nHost: x\r\n\r\n").into_bytes()),
         ),
     ];
-    for (kind, is_http, input) in kinds {
-        let (grown, counted) = grown(is_http, input);
+    let at_edge: [(&str, bool, Input); 2] = [
+        (
+            "waiting for a stream with a long query",
+            false,
+            Box::new(move |n| script::opening("play", "live", &with_query(n))),
+        ),
+        (
+            "waiting for one by HTTP with a long query",
+            true,
+            Box::new(move |n| {
+                let path = format!("/live/{}", with_query(n).replace('?', ".flv?"));
+                format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").into_bytes()
+            }),
+        ),
+    ];
+    let kinds = (at_relay.into_iter().map(|kind| (kind, false)))
+        .chain(at_edge.into_iter().map(|kind| (kind, true)));
+    for ((kind, is_http, input), is_edge) in kinds {
+        let (grown, counted) = grown(is_http, is_edge, input);
         println!(
             "{kind}: grown {} bytes each, counted {}",
             grown / 200,

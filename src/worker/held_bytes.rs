@@ -7,6 +7,7 @@ use super::push::Push;
 use super::table::{Feed, Player, Source, Stream};
 use crate::limits;
 use crate::net::transport::Transport;
+use crate::rtmp::name::StreamName;
 
 /// Memory of a connection, the bytes of its half-sent messages not counted.
 pub(super) fn conn_bytes<S: Transport>(conn: &Conn<S>) -> u64 {
@@ -67,12 +68,11 @@ fn stream_itself(stream: &Stream) -> usize {
     let lists = stream.players.capacity() * size_of::<Player>()
         + stream.pushes.capacity() * size_of::<Push>()
         + stream.feeds.capacity() * size_of::<Feed>();
-    let asked = stream.asked.as_ref().map_or(0, |_| NAME_BYTES);
-    let pull = stream
-        .pull
-        .as_ref()
-        .map_or(0, |pull| size_of_val(&**pull) + NAME_BYTES);
-    let pushes = stream.pushes.len() * NAME_BYTES;
+    let asked = stream.asked.as_ref().map_or(0, |name| name_bytes(name));
+    let pull = stream.pull.as_ref();
+    let pull = pull.map_or(0, |pull| size_of_val(&**pull) + name_bytes(&pull.name));
+    let pushes = stream.pushes.iter();
+    let pushes = pushes.map(|push| name_bytes(&push.name)).sum::<usize>();
     let flow = stream.intake.memory_bytes();
     let relays = stream.relays.as_ref().map_or(0, |its| size_of_val(&**its));
     STREAM_BYTES + 2 * stream.name.len() + lists + asked + pull + pushes + flow + relays
@@ -82,8 +82,14 @@ fn stream_itself(stream: &Stream) -> usize {
 /// doubling.
 const STREAM_BYTES: usize = 2 * size_of::<Stream>() + 512;
 
-/// A name as it was asked for, without a long query.
-const NAME_BYTES: usize = 256;
+/// Memory of a name as it was asked for. Its query may be many times as long as all else.
+fn name_bytes(name: &StreamName) -> usize {
+    let StreamName { app, stream, query } = name;
+    NAME_BYTES + app.capacity() + stream.capacity() + query.capacity()
+}
+
+/// A name without its text, and what an allocator adds to each of its parts.
+const NAME_BYTES: usize = size_of::<StreamName>() + 4 * 16;
 
 #[cfg(test)]
 mod tests {
