@@ -18,6 +18,7 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::block::BlockPool;
+use super::content::is_timed_data;
 use super::headers::{HeaderTimes, Headers};
 use super::log::{FOR_SERVERS, Frame, LogLimits, StreamLog};
 use crate::http::websocket::{self, opcode};
@@ -280,6 +281,19 @@ impl Chunks {
         }
     }
 
+    /// The first bytes of the payload.
+    fn head(&self) -> SmallVec<[u8; HEAD_BYTES]> {
+        let mut head = SmallVec::new();
+        let mut pieces = self.payload();
+        while head.len() < HEAD_BYTES
+            && let Some(piece) = pieces.next()
+        {
+            let wanted = piece.len().min(HEAD_BYTES - head.len());
+            head.extend_from_slice(&piece[..wanted]);
+        }
+        head
+    }
+
     /// The payload in pieces.
     fn payload(&self) -> impl Iterator<Item = &[u8]> {
         let mut pieces = self.pieces.iter().map(|piece| &piece[..]);
@@ -355,13 +369,14 @@ pub fn kinds_in(log: &StreamLog) -> Kinds {
 }
 
 /// The kinds to expect of a stream of which nothing more is known in time: those it has, or else
-/// those it has headers of, or else both.
+/// those it has headers of, or else none when timed data comes without them, or else both.
 pub fn kinds_likely_in(log: &StreamLog) -> (bool, bool) {
     let seen = kinds_in(log);
     let headers = log.headers_now().cloned().unwrap_or_default();
     let announced = |kind: u8| !headers.of(kind).is_empty();
     match (seen.audio, seen.video) {
         (false, false) => match (announced(kind::AUDIO), announced(kind::VIDEO)) {
+            (false, false) if has_timed_data(log) => (false, false),
             (false, false) => (true, true),
             announced => announced,
         },
@@ -372,21 +387,22 @@ pub fn kinds_likely_in(log: &StreamLog) -> (bool, bool) {
 /// Whether a message of audio or video has more than a header, a command or silence.
 fn is_coded(log: &StreamLog, start: u64, frame: Frame) -> bool {
     let chunks = Chunks::new(log, start, frame);
-    let is_video = frame.kind == kind::VIDEO;
-    let mut head: SmallVec<[u8; HEAD_BYTES]> = SmallVec::new();
-    let mut pieces = chunks.payload();
     // Of a message with many tracks this may be too little: that counts as coded.
-    while head.len() < HEAD_BYTES
-        && let Some(piece) = pieces.next()
-    {
-        let wanted = piece.len().min(HEAD_BYTES - head.len());
-        head.extend_from_slice(&piece[..wanted]);
-    }
-    let seen = match is_video {
+    let head = chunks.head();
+    let seen = match frame.kind == kind::VIDEO {
         true => inspect_video(&head, chunks.len),
         false => inspect_audio(&head, chunks.len),
     };
     seen.kind.is_coded()
+}
+
+/// Whether there is timed data in the log.
+fn has_timed_data(log: &StreamLog) -> bool {
+    let mut frames = log.frames_from(log.base());
+    frames.any(|(start, frame)| {
+        frame.kind == kind::DATA
+            && is_timed_data(kind::DATA, &Chunks::new(log, start, frame).head())
+    })
 }
 
 #[cfg(test)]

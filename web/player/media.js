@@ -83,7 +83,9 @@ export class Media {
   /** Says that a connection begins, and which tracks its header promises. */
   begin(flv) {
     this.clock.restart();
-    this.promised = { [VIDEO]: flv.hasVideo, [AUDIO]: flv.hasAudio };
+    // Where data has come alone, it is not known what else will.
+    const isKnown = flv.hasVideo || flv.hasAudio;
+    this.promised = isKnown ? { [VIDEO]: flv.hasVideo, [AUDIO]: flv.hasAudio } : null;
     this.videoTrack.needsKey = true;
     for (const track of this.#all()) track.buffer?.flush();
   }

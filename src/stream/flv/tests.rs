@@ -8,6 +8,7 @@ use std::io::IoSlice;
 use std::sync::Arc;
 
 use super::*;
+use crate::rtmp::amf0::Encoder;
 use crate::rtmp::media::TrackSet;
 use crate::rtmp::message::Payload;
 use crate::stream::headers::{HeaderKind, HeaderTimes};
@@ -253,6 +254,32 @@ fn a_log_that_nobody_reads_is_freed() {
     assert_eq!(live.flv.iter().count(), 1);
     live.flv.recycle(&mut live.pool);
     assert!(live.flv.of(Framing::Plain).is_none());
+}
+
+#[test]
+fn regression_a_file_of_data_alone_promises_no_media() {
+    let data = |handler: &str| {
+        let mut body = Vec::new();
+        Encoder::new(&mut body).string(handler).string("text");
+        body
+    };
+    let mut live = Live::new();
+    // Of an encoder that takes its time.
+    live.put(kind::DATA, 0, false, &data("onMetaData"));
+    live.put(FOR_SERVERS, 0, false, &data("@clearDataFrame"));
+    live.chunks.flush();
+    assert_eq!(kinds_likely_in(&live.chunks), (true, true));
+    live.put(kind::DATA, 0, false, &data("onTextData"));
+    live.chunks.flush();
+    assert_eq!(kinds_likely_in(&live.chunks), (false, false));
+    assert_eq!(file_header(false, false)[4], 0);
+    // Headers promise more than that.
+    let payload = Payload::from_slice(&[0x17, 0, 0, 0, 0, 1]);
+    let with = Headers::default().with(HeaderKind::VideoSequence, 9, TrackSet::DEFAULT, &payload);
+    live.chunks.set_headers(Arc::new(with.unwrap()));
+    live.put(kind::VIDEO, 0, false, &[0x17, 0, 0, 0, 0, 1]);
+    live.chunks.flush();
+    assert_eq!(kinds_likely_in(&live.chunks), (false, true));
 }
 
 #[test]
