@@ -408,6 +408,9 @@ const _: () = assert!(MISSING_KEPT.as_secs() < MISSING_KEPT_MAX.as_secs());
 /// Addresses whose players may each have a missing stream asked for once before that time is over.
 pub const MISSING_ASKERS_MAX: usize = 8;
 
+/// Addresses of players on other workers that are remembered of one fetched stream.
+pub const PULL_ASKERS_MAX: usize = 16;
+
 /// Streams that servers did not have which are remembered at one time; beyond that the oldest
 /// are forgotten early.
 pub const MISSING_MAX: usize = 10_000;

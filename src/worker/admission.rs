@@ -8,8 +8,8 @@
 //! targets (`shares`), and no more than `--max-per-address` in any case: who has few addresses does
 //! not keep the others out. Who has many still can, silent newcomers until `--handshake-timeout`.
 //! Connections to other servers are places too: those to push targets are counted by themselves,
-//! out of a half of all; those to origins with the address that asked, while nobody else plays what
-//! they bring.
+//! out of a half of all; those to origins with an address that wants what they bring (`charge`), while
+//! nobody else plays it.
 //!
 //! A part of the places is kept for RTMP, so that those who wait for a stream by HTTP do not keep
 //! its publisher out. A newcomer is refused, unless a connection by HTTP that waits for a request
@@ -237,24 +237,31 @@ impl Admission {
         Key::of(one) == Key::of(other)
     }
 
-    /// Counts a connection to an origin, for what a client of `asker` wants to play.
+    /// Counts a connection to an origin, for the first of `askers` that has room for it: clients
+    /// of these addresses want to play what it is for. For whom it was counted.
     ///
     /// # Errors
     /// There may be no more; nothing was counted.
-    pub(super) fn enter_pull(&self, asker: Option<Key>) -> Result<(), Full> {
+    pub(super) fn enter_pull(&self, askers: &[Option<Key>]) -> Result<Option<Key>, Full> {
         self.enter_dialled()?;
-        let Some(asker) = asker else {
-            return Ok(());
-        };
         let free = free_beside(self.connections_max, &self.connections);
         let mut addresses = self.lock();
-        let entry = addresses.entries.entry(asker).or_default();
-        if !may_take(entry.connections + entry.pulls, free) {
+        let mut askers = askers.iter().copied();
+        let Some(asker) = askers.find(|asker| addresses.may_pull(*asker, free)) else {
             self.connections.fetch_sub(1, Ordering::Relaxed);
             return Err(Full::Address);
+        };
+        if let Some(asker) = asker {
+            addresses.entries.entry(asker).or_default().pulls += 1;
         }
-        entry.pulls += 1;
-        Ok(())
+        Ok(asker)
+    }
+
+    /// Whether a connection to an origin may count for `asker`.
+    pub(super) fn has_room_for_pull(&self, asker: Option<Key>) -> bool {
+        let open = self.connections.load(Ordering::Relaxed);
+        let free = self.connections_max.saturating_sub(open);
+        free > 0 && self.lock().may_pull(asker, free)
     }
 
     /// A connection to an origin that counted for `from` counts for `to` from now on.
@@ -450,6 +457,12 @@ impl Entry {
 }
 
 impl Addresses {
+    /// Whether a connection to an origin may count for `asker` when so many are `free`.
+    fn may_pull(&self, asker: Option<Key>, free: usize) -> bool {
+        let entry = asker.and_then(|asker| self.entries.get(&asker));
+        asker.is_none() || may_take(entry.map_or(0, |its| its.connections + its.pulls), free)
+    }
+
     /// Forgets what is not needed once there is much of it. An address can be remembered for its
     /// publishes alone, and comes back no more to be forgotten.
     fn sweep(&mut self, now: Duration) {
@@ -594,14 +607,14 @@ mod tests {
         let admission = Admission::new(100, Some(1_000));
         let key = admission.key_of(v4(1));
         assert_eq!(admission.enter(v4(1), RTMP), Ok(()));
-        let entered = (0..100).filter(|_| admission.enter_pull(key).is_ok());
+        let entered = (0..100).filter(|_| admission.enter_pull(&[key]).is_ok());
         assert_eq!(entered.count(), 19);
         assert_eq!(admission.enter(v4(1), RTMP), Err(Refusal::Address));
         assert_eq!(admission.connections(), 20);
         // Somebody else plays one of them.
         admission.charge_pull(key, None, NOW);
-        assert_eq!(admission.enter_pull(key), Ok(()));
-        assert_eq!(admission.enter_pull(key), Err(Full::Address));
+        assert_eq!(admission.enter_pull(&[key]), Ok(key));
+        assert_eq!(admission.enter_pull(&[key]), Err(Full::Address));
         for charged in std::iter::repeat_n(key, 19).chain([None]) {
             admission.leave_pull(charged, NOW);
         }

@@ -174,15 +174,11 @@ impl<S: Transport> Core<S> {
     pub(super) fn pull_is_live(&mut self, key: ConnId, index: StreamId) -> Result<(), CloseReason> {
         let name = self.streams[index].name.clone();
         let missing_name = self.missing_name(index);
-        let Some(pull) = &mut self.streams[index].pull else {
+        let pull = self.streams[index].pull.as_ref();
+        if pull.is_none_or(|pull| pull.held.is_none()) {
             return Ok(());
-        };
-        let Some(held) = &pull.held else {
-            return Ok(());
-        };
-        let registry = &self.shared.registry;
-        let claim = registry.claim(&name, self.worker, true, pull.asker);
-        let readers = match claim {
+        }
+        let readers = match self.claim_for_askers(index) {
             Claim::Own { readers, .. } => readers,
             Claim::Full => {
                 self.gauges.refused_fetches += 1;
@@ -195,8 +191,14 @@ impl<S: Transport> Core<S> {
             }
             Claim::Elsewhere { .. } => WorkerSet::default(),
         };
+        let Some(pull) = &mut self.streams[index].pull else {
+            return Ok(());
+        };
+        let Some(held) = &pull.held else {
+            return Ok(());
+        };
         self.shared.missing.forget(&missing_name, held.server);
-        self.shared.fetches.succeeded(pull.asker);
+        self.shared.fetches.succeeded(pull.begun_by);
         self.shared.registry.forget_end(&name);
         pull.over_since = None;
         pull.dark_since = None;

@@ -1,10 +1,25 @@
-//! For whom a fetched stream takes its places: for the address that asked, while nobody else plays
-//! it.
+//! For whom a stream is fetched, and so whose share of things it takes: a player that wants it now
+//! and whose address has room. Who asked first decides nothing for those who come later, and who
+//! has left is charged for nothing that others wait for.
+//!
+//! Each step of a try finds one that has room for that step: its rate of fetches, a slot, a
+//! connection, a stream. Only where none of those that want the stream has room is it put off, and
+//! then the next that comes and has room goes on with it at once.
+
+use std::net::IpAddr;
+use std::time::Duration;
 
 use smallvec::SmallVec;
 
+use super::address::Key;
 use super::core::Core;
-use super::ids::{ConnId, StreamId};
+use super::ids::{ConnId, OriginId, StreamId, WorkerId};
+use super::line::State;
+use super::mail::Mail;
+use super::pull::PutOff;
+use super::registry::{Claim, Owner};
+use super::shared::Shared;
+use crate::limits;
 use crate::net::transport::Transport;
 
 impl<S: Transport> Core<S> {
@@ -18,6 +33,48 @@ impl<S: Transport> Core<S> {
         self.charge_pull(index);
     }
 
+    /// A player on connection `key` has left the stream `index`.
+    pub(super) fn pull_is_left(&mut self, index: StreamId, key: ConnId) {
+        let Some(pull) = self.streams.get(index).and_then(|its| its.pull.as_ref()) else {
+            return;
+        };
+        let gone = self.conns.get(key).map(|conn| conn.counted_ip());
+        if gone.is_none_or(|gone| self.shared.admission.key_of(gone) == pull.asker) {
+            self.replace_asker(index);
+        }
+        self.charge_pull(index);
+    }
+
+    /// Worker `from` has a player of `address` that waits for the fetched stream.
+    pub(super) fn pull_is_wanted_from(&mut self, index: StreamId, from: WorkerId, asker: IpAddr) {
+        let key = self.shared.admission.key_of(asker);
+        if let Some(pull) = &mut self.streams[index].pull {
+            pull.want_elsewhere(from, key);
+        }
+        self.hurry_pull(index, asker);
+        self.charge_pull(index);
+    }
+
+    /// Worker `from` has no players of the fetched stream any more.
+    pub(super) fn pull_is_left_from(&mut self, index: StreamId, from: WorkerId) {
+        if let Some(pull) = &mut self.streams[index].pull {
+            pull.elsewhere.retain(|(worker, _)| *worker != from);
+            self.replace_asker(index);
+            self.look_at_stream(index, self.now);
+        }
+    }
+
+    /// Tells the worker that fetches the stream `index` of a player of `asker` that waits here.
+    pub(super) fn want_from(&mut self, index: StreamId, owner: Owner, asker: IpAddr) {
+        let mail = Mail::Wanted {
+            name: self.streams[index].name.clone(),
+            epoch: owner.epoch,
+            from: self.worker,
+            asker,
+        };
+        self.outbox.send(owner.worker, mail);
+    }
+
     /// The connections of a fetched stream, by slab key.
     pub(super) fn pull_conns(&self, index: StreamId) -> SmallVec<[ConnId; 2]> {
         let pull = self.streams.get(index).and_then(|its| its.pull.as_ref());
@@ -25,22 +82,16 @@ impl<S: Transport> Core<S> {
         keys.into_iter().flatten().flatten().collect()
     }
 
-    /// Counts the connections of a fetched stream for the address that asked, or for none when
-    /// somebody else plays it.
+    /// Counts the connections of a fetched stream for its asker, or for none when somebody else
+    /// wants it as well.
     pub(super) fn charge_pull(&mut self, index: StreamId) {
         let stream = self.streams.get(index);
-        let pull = stream.and_then(|stream| stream.pull.as_ref());
-        let (Some(stream), Some(asker)) = (stream, pull.and_then(|pull| pull.asker)) else {
+        let Some((stream, pull)) = stream.and_then(|its| Some((its, its.pull.as_ref()?))) else {
             return;
         };
-        let admission = &self.shared.admission;
-        let is_asker = |key: ConnId| {
-            let conn = self.conns.get(key);
-            conn.is_some_and(|conn| admission.key_of(conn.counted_ip()) == Some(asker))
-        };
-        let mut players = stream.players.iter();
-        let is_alone = stream.feeds.is_empty() && players.all(|player| is_asker(player.conn));
-        let charged = is_alone.then_some(asker);
+        let asker = pull.asker;
+        let is_alone = stream.feeds.is_empty() && self.wanting(index).all(|key| key == asker);
+        let charged = asker.filter(|_| is_alone);
         let now = self.uptime();
         for key in self.pull_conns(index) {
             if let Some(conn) = self.conns.get_mut(key)
@@ -52,4 +103,151 @@ impl<S: Transport> Core<S> {
             }
         }
     }
+
+    /// The addresses of those that want the stream: of each player here, and what other workers
+    /// have told of.
+    fn wanting(&self, index: StreamId) -> impl Iterator<Item = Option<Key>> {
+        let admission = &self.shared.admission;
+        let stream = self.streams.get(index);
+        let players = stream.into_iter().flat_map(|stream| stream.players.iter());
+        let here = players.filter_map(|player| self.conns.get(player.conn));
+        let here = here.map(|conn| admission.key_of(conn.counted_ip()));
+        let pull = stream.and_then(|stream| stream.pull.as_ref());
+        let elsewhere = pull.into_iter().flat_map(|pull| pull.elsewhere.iter());
+        here.chain(elsewhere.map(|(_, key)| *key))
+    }
+
+    /// For whom the fetched stream may be asked for: its asker first, if that wants it still.
+    pub(super) fn askers(&self, index: StreamId) -> Vec<Option<Key>> {
+        let pull = self.streams.get(index).and_then(|its| its.pull.as_ref());
+        let Some(asker) = pull.map(|pull| pull.asker) else {
+            return Vec::new();
+        };
+        let mut askers: Vec<Option<Key>> = self.wanting(index).collect();
+        askers.dedup();
+        match askers.iter().position(|key| *key == asker) {
+            Some(at) => askers.swap(0, at),
+            None if askers.is_empty() => askers.push(asker),
+            None => {}
+        }
+        askers
+    }
+
+    /// The asker of a fetched stream may have left: another one that wants it, and has room, takes
+    /// its place.
+    fn replace_asker(&mut self, index: StreamId) {
+        let Some(asker) = self.streams[index].pull.as_ref().map(|pull| pull.asker) else {
+            return;
+        };
+        if self.wanting(index).any(|key| key == asker) {
+            return;
+        }
+        let askers = self.askers(index);
+        let others = askers.into_iter().filter(|key| *key != asker);
+        let shared = &*self.shared;
+        let Some(next) = { others }.find(|key| has_room(shared, *key)) else {
+            return;
+        };
+        let (now, uptime) = (self.now, self.uptime());
+        let stream = &mut self.streams[index];
+        self.shared.registry.set_publisher(&stream.name, next);
+        if let Some(pull) = &mut stream.pull {
+            pull.asker = next;
+            if let Some(slot) = &mut pull.line.slot {
+                slot.hand_over(next);
+            }
+            if let (Some(PutOff::Rate), State::Waiting(until)) = (pull.put_off, pull.line.state) {
+                let within = until.saturating_duration_since(now);
+                let fetches = &self.shared.fetches;
+                if let Some(wait) = fetches.take_over(pull.begun_by, next, uptime, within) {
+                    pull.begun_by = next;
+                    pull.line.state = State::Waiting(now + wait);
+                    self.look_at_stream(index, now + wait);
+                }
+            }
+        }
+    }
+
+    /// Claims the fetched stream, which has media, for one of those that want it.
+    pub(super) fn claim_for_askers(&mut self, index: StreamId) -> Claim {
+        let askers = self.askers(index);
+        let stream = &mut self.streams[index];
+        let registry = &self.shared.registry;
+        for asker in askers {
+            let claim = registry.claim(&stream.name, self.worker, true, asker);
+            if claim != Claim::AddressFull {
+                if let Some(pull) = &mut stream.pull {
+                    pull.asker = asker;
+                }
+                return claim;
+            }
+        }
+        if let Some(pull) = &mut stream.pull {
+            pull.put_off = Some(PutOff::Share);
+        }
+        Claim::AddressFull
+    }
+
+    /// A player of `asker` comes for a stream whose fetch is put off: that those who asked before
+    /// have no room is nothing to this one; and what no origin had a while ago may be there now.
+    pub(super) fn hurry_pull(&mut self, index: StreamId, asker: IpAddr) {
+        let (now, uptime) = (self.now, self.uptime());
+        let shared = self.shared.clone();
+        let asker = shared.admission.key_of(asker);
+        let name = self.missing_name(index);
+        let Some(pull) = &mut self.streams[index].pull else {
+            return;
+        };
+        let (State::Waiting(until), Some(put_off)) = (pull.line.state, pull.put_off) else {
+            return;
+        };
+        let Shared {
+            missing, fetches, ..
+        } = &*shared;
+        let may_ask = |server: &OriginId| missing.wait(&name, *server, asker, uptime).is_none();
+        let within = until.saturating_duration_since(now);
+        let wait = match put_off {
+            PutOff::Rate if asker == pull.begun_by => None,
+            PutOff::Rate => fetches.take_over(pull.begun_by, asker, uptime, within),
+            PutOff::Missing if !pull.order.iter().any(may_ask) => None,
+            PutOff::Missing => fetches.begin(asker, uptime, Duration::ZERO),
+            PutOff::Share => has_room(&shared, asker).then_some(Duration::ZERO),
+        };
+        let Some(wait) = wait else {
+            return;
+        };
+        pull.asker = asker;
+        match put_off {
+            PutOff::Share => {
+                pull.all_asked = None;
+                pull.begin_round();
+            }
+            PutOff::Rate | PutOff::Missing => pull.begun_by = asker,
+        }
+        if wait.is_zero() {
+            pull.put_off = None;
+        }
+        pull.line.state = State::Waiting(now + wait);
+        self.look_at_stream(index, now + wait);
+    }
+
+    /// The stream `index` turns out to be fetched by another worker: that is told of those who wait
+    /// for it here.
+    pub(super) fn want_from_other(&mut self, index: StreamId, owner: Owner, asker: IpAddr) {
+        let players = self.streams[index].players.iter();
+        let waiting = players.filter_map(|player| self.conns.get(player.conn));
+        let mut askers: Vec<IpAddr> = waiting.map(|conn| conn.counted_ip()).collect();
+        askers.push(asker);
+        askers.dedup();
+        for asker in askers.into_iter().rev().take(limits::PULL_ASKERS_MAX) {
+            self.want_from(index, owner, asker);
+        }
+    }
+}
+
+/// Whether a fetch may take what it needs for a player of `asker`.
+fn has_room<S>(shared: &Shared<S>, asker: Option<Key>) -> bool {
+    shared.fetches.has_room(asker)
+        && shared.admission.has_room_for_pull(asker)
+        && shared.registry.has_room(asker)
 }

@@ -11,6 +11,7 @@ use super::conn::Conn;
 use super::core::Core;
 use super::ids::{ConnId, StreamId};
 use super::line::{Call, Errand, State, Task};
+use super::pull::PutOff;
 use super::shares::Full;
 use crate::edge::hops::{self, Via};
 use crate::logging::quoted;
@@ -44,23 +45,35 @@ impl<S: Transport> Core<S> {
         task: Task,
     ) -> Result<Option<Key>, &'static str> {
         let stream = &self.streams[index];
-        let address = match task {
-            Task::Pull => stream.pull.as_ref().and_then(|pull| pull.asker),
+        let addresses = match task {
+            Task::Pull => self.askers(index),
             Task::Push(rule) => {
                 let push = stream.pushes.iter().find(|push| push.rule == rule);
-                push.and_then(|push| push.publisher)
+                vec![push.and_then(|push| push.publisher)]
             }
         };
         let enter = |core: &Self| match task {
-            Task::Pull => core.shared.admission.enter_pull(address),
-            Task::Push(_) => core.shared.admission.enter_push(address),
+            Task::Pull => core.shared.admission.enter_pull(&addresses),
+            Task::Push(_) => {
+                let entered = core.shared.admission.enter_push(addresses[0]);
+                entered.map(|()| addresses[0])
+            }
         };
         let entered = match enter(self) {
-            Err(full) if self.let_go_for_dial((index, task), full, address) => enter(self),
+            Err(full) if self.let_go_for_dial((index, task), full, &addresses) => enter(self),
             entered => entered,
         };
+        if task == Task::Pull
+            && let Some(pull) = &mut self.streams[index].pull
+        {
+            match entered {
+                Ok(asker) => pull.asker = asker,
+                Err(Full::Address) => pull.put_off = Some(PutOff::Share),
+                Err(Full::All) => {}
+            }
+        }
         match (entered, task) {
-            (Ok(()), _) => Ok(address),
+            (Ok(address), _) => Ok(address),
             (Err(Full::Address), Task::Pull) => {
                 Err("too many connections for the address that asked, see --max-per-address")
             }
@@ -140,6 +153,9 @@ impl<S: Transport> Core<S> {
         let key = self.insert_dialled(conn);
         if let Some(line) = self.line(index, task) {
             line.state = State::Up(key);
+        }
+        if task == Task::Pull {
+            self.charge_pull(index);
         }
         Some(key)
     }

@@ -2,19 +2,17 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use log::warn;
 
 use super::core::Core;
 use super::ids::{OriginId, PullRuleId, StreamId};
-use super::line::State;
 use super::pressure::Pressure;
 use super::pull::Pull;
 use super::registry::Claim;
-use super::shared::Shared;
 use super::table::{Source, Tally};
 use crate::edge::order;
+use crate::limits;
 use crate::net::transport::Transport;
 
 impl<S: Transport> Core<S> {
@@ -47,6 +45,7 @@ impl<S: Transport> Core<S> {
             Claim::Elsewhere { .. } => {
                 if let (Some(owner), _) = self.shared.registry.look_up(&key) {
                     self.subscribe(index, owner);
+                    self.want_from_other(index, owner, asker);
                 }
                 return true;
             }
@@ -56,7 +55,8 @@ impl<S: Transport> Core<S> {
             }
         };
         let asker = self.shared.admission.key_of(asker);
-        let Some(wait) = self.shared.fetches.begin(asker, self.uptime()) else {
+        let fetches = &self.shared.fetches;
+        let Some(wait) = fetches.begin(asker, self.uptime(), limits::FETCH_DELAY_MAX) else {
             self.gauges.refused_fetches += 1;
             if self.notes.allow_rarely("refused_fetches", self.now) {
                 warn!("fetches are refused: too many of one address");
@@ -80,30 +80,6 @@ impl<S: Transport> Core<S> {
         // Once the player is in its place: it may be told at once that there is no such stream.
         self.look_at_stream(index, begin_at);
         true
-    }
-
-    /// A player of `asker` comes for a stream that no origin had a while ago: it may be there by
-    /// now, and those that asked before do not decide that it is not.
-    pub(super) fn hurry_pull(&mut self, index: StreamId, asker: IpAddr) {
-        let now = self.uptime();
-        let asker = self.shared.admission.key_of(asker);
-        let name = self.missing_name(index);
-        let Some(pull) = &mut self.streams[index].pull else {
-            return;
-        };
-        let Shared {
-            missing, fetches, ..
-        } = &*self.shared;
-        let may_ask = |server: &OriginId| missing.wait(&name, *server, asker, now).is_none();
-        if pull.is_missing
-            && pull.order.iter().any(may_ask)
-            && fetches.begin(asker, now) == Some(Duration::ZERO)
-        {
-            pull.asker = asker;
-            pull.is_missing = false;
-            pull.line.state = State::Waiting(self.now);
-            self.look_at_stream(index, self.now);
-        }
     }
 
     /// What the stream is called where it is remembered that origins do not have it: with the

@@ -64,16 +64,35 @@ impl Fetches {
         }
     }
 
-    /// A fetch begins for a player of `address`: how long it has to wait; None when it may not
-    /// begin.
-    pub(super) fn begin(&self, address: Option<Key>, now: Duration) -> Option<Duration> {
+    /// A fetch begins for a player of `address`, `within` so long at the latest: how long it has
+    /// to wait; None when it may not begin.
+    pub(super) fn begin(
+        &self,
+        address: Option<Key>,
+        now: Duration,
+        within: Duration,
+    ) -> Option<Duration> {
         let Some(address) = address else {
             return Some(Duration::ZERO);
         };
         let mut state = self.lock();
         state.sweep(now);
         let begun = state.addresses.entry(address).or_default();
-        begun.take_ahead(limits::FETCHES, now, limits::FETCH_DELAY_MAX)
+        begun.take_ahead(limits::FETCHES, now, within)
+    }
+
+    /// A fetch that counts for `from`, and has not begun, counts for `to` from now on, if that has
+    /// it begin `within` this time: how long it has to wait then.
+    pub(super) fn take_over(
+        &self,
+        from: Option<Key>,
+        to: Option<Key>,
+        now: Duration,
+        within: Duration,
+    ) -> Option<Duration> {
+        let wait = self.begin(to, now, within)?;
+        self.succeeded(from);
+        Some(wait)
     }
 
     /// A fetch that a player of `address` began has brought a stream, and does not count.
@@ -85,21 +104,28 @@ impl Fetches {
         }
     }
 
-    /// The server `origin` is to be connected to on behalf of a player of `address`. Those that
-    /// are `first` tries have a half of the rate to themselves.
+    /// Whether a connection for a player of `address` may be on its way.
+    pub(super) fn has_room(&self, address: Option<Key>) -> bool {
+        self.lock().pending.check(address).is_ok()
+    }
+
+    /// The server `origin` is to be connected to on behalf of a player of the first of `addresses`
+    /// that may have one more on its way. Those that are `first` tries have a half of the rate to
+    /// themselves.
     ///
     /// # Errors
     /// It may not be yet; how long to wait.
     pub(super) fn dial(
         self: &Arc<Self>,
-        address: Option<Key>,
+        addresses: &[Option<Key>],
         origin: &str,
         first: bool,
         now: Duration,
     ) -> Result<Slot, Duration> {
         let mut state = self.lock();
-        let checked = state.pending.check(address);
-        checked.map_err(|_| limits::FETCH_PAUSE)?;
+        let mut addresses = addresses.iter().copied();
+        let address = addresses.find(|address| state.pending.check(*address).is_ok());
+        let address = address.ok_or(limits::FETCH_PAUSE)?;
         let rate = limits::ORIGIN_DIALS;
         let kept = if first { 0 } else { rate.burst() / 2 };
         state.dial(origin, kept, now)?;
@@ -138,6 +164,20 @@ impl Fetches {
     fn lock(&self) -> MutexGuard<'_, State> {
         // Every change is complete before anything could panic.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Slot {
+    /// Whom it counts for.
+    pub(super) fn address(&self) -> Option<Key> {
+        self.address
+    }
+
+    /// It counts for `to` from now on, unless that has its share.
+    pub(super) fn hand_over(&mut self, to: Option<Key>) {
+        if self.fetches.lock().pending.hand_over(self.address, to) {
+            self.address = to;
+        }
     }
 }
 
@@ -184,18 +224,51 @@ mod tests {
     fn fetches_of_one_address_wait_their_turn() {
         let fetches = Fetches::new(1_000);
         for _ in 0..limits::FETCHES.burst() {
-            assert_eq!(fetches.begin(address(1), NOW), Some(Duration::ZERO));
+            assert_eq!(
+                fetches.begin(address(1), NOW, limits::FETCH_DELAY_MAX),
+                Some(Duration::ZERO)
+            );
         }
-        let wait = fetches.begin(address(1), NOW).unwrap();
+        let wait = fetches
+            .begin(address(1), NOW, limits::FETCH_DELAY_MAX)
+            .unwrap();
         assert!(!wait.is_zero() && wait <= SECOND, "{wait:?}");
-        assert_eq!(fetches.begin(address(2), NOW), Some(Duration::ZERO));
-        let more = (0..1_000).filter_map(|_| fetches.begin(address(1), NOW));
+        assert_eq!(
+            fetches.begin(address(2), NOW, limits::FETCH_DELAY_MAX),
+            Some(Duration::ZERO)
+        );
+        let more =
+            (0..1_000).filter_map(|_| fetches.begin(address(1), NOW, limits::FETCH_DELAY_MAX));
         let last = more.last().unwrap();
         assert!(last <= limits::FETCH_DELAY_MAX);
-        assert_eq!(fetches.begin(address(1), NOW), None);
+        assert_eq!(
+            fetches.begin(address(1), NOW, limits::FETCH_DELAY_MAX),
+            None
+        );
         fetches.succeeded(address(1));
-        assert_eq!(fetches.begin(address(1), NOW), Some(last));
-        assert_eq!(fetches.begin(None, NOW), Some(Duration::ZERO));
+        assert_eq!(
+            fetches.begin(address(1), NOW, limits::FETCH_DELAY_MAX),
+            Some(last)
+        );
+        assert_eq!(
+            fetches.begin(None, NOW, limits::FETCH_DELAY_MAX),
+            Some(Duration::ZERO)
+        );
+    }
+
+    #[test]
+    fn a_fetch_that_has_not_begun_may_count_for_another() {
+        let fetches = Fetches::new(1_000);
+        let begin = |number| fetches.begin(address(number), NOW, limits::FETCH_DELAY_MAX);
+        let waits: Vec<_> = (0..limits::FETCHES.burst() + 3).map(|_| begin(1)).collect();
+        let last = waits.last().unwrap().unwrap();
+        let hand = |from, to| fetches.take_over(address(from), address(to), NOW, last);
+        assert_eq!(hand(1, 2), Some(Duration::ZERO));
+        assert_eq!(begin(1), Some(last));
+        // That one has none to spare either, and nothing changes.
+        while begin(2).unwrap() <= last {}
+        assert_eq!(hand(1, 2), None);
+        assert!(begin(1).unwrap() > last);
     }
 
     #[test]
@@ -204,13 +277,13 @@ mod tests {
         let mut slots = Vec::new();
         for _ in 0..limits::FETCHES_LEAST {
             for number in 1..=8 {
-                slots.extend(fetches.dial(address(number), "o", true, NOW));
+                slots.extend(fetches.dial(&[address(number)], "o", true, NOW));
             }
         }
         let (pending, most) = fetches.pending();
         assert!(pending <= limits::FETCHES_LEAST * 3 / 4, "{pending}");
         assert!(most > 4, "{most}");
-        slots.extend(fetches.dial(address(9), "o", true, NOW));
+        slots.extend(fetches.dial(&[address(9)], "o", true, NOW));
         assert_eq!(fetches.pending().0, pending + 1);
         slots.clear();
         assert_eq!(fetches.pending(), (0, 0));
@@ -220,14 +293,14 @@ mod tests {
     fn one_origin_is_connected_to_at_a_rate() {
         let fetches = Arc::new(Fetches::new(100_000));
         let dials = |first, now| {
-            let tries = (0..1_000).filter(|_| fetches.dial(None, "o", first, now).is_ok());
+            let tries = (0..1_000).filter(|_| fetches.dial(&[None], "o", first, now).is_ok());
             u32::try_from(tries.count()).unwrap()
         };
         let rate = limits::ORIGIN_DIALS;
         assert_eq!(dials(false, NOW), rate.burst() / 2);
         assert_eq!(dials(true, NOW), rate.burst() / 2);
         assert_eq!(dials(true, NOW + SECOND), rate.plainly().0);
-        assert!(fetches.dial(None, "other", false, NOW).is_ok());
+        assert!(fetches.dial(&[None], "other", false, NOW).is_ok());
     }
 
     #[test]
@@ -235,7 +308,7 @@ mod tests {
         let fetches = Fetches::new(1_000);
         for second in 0..4_096_u32 {
             let key = Some(Key::of(second.to_be_bytes().into()));
-            fetches.begin(key, second * SECOND);
+            fetches.begin(key, second * SECOND, limits::FETCH_DELAY_MAX);
         }
         assert!(fetches.lock().addresses.len() <= limits::ADDRESSES_KEPT);
     }

@@ -51,18 +51,18 @@ impl<S: Transport> Core<S> {
         }
     }
 
-    /// The same for a connection to another server, for the stream `index` and a client of
-    /// `address`.
+    /// The same for a connection to another server, for the stream `index` and a client of one of
+    /// `addresses`.
     pub(super) fn let_go_for_dial(
         &mut self,
         (index, task): (StreamId, Task),
         full: Full,
-        address: Option<Key>,
+        addresses: &[Option<Key>],
     ) -> bool {
         match (full, task) {
             (Full::All, _) => self.let_go(|other, _| other != index),
             (Full::Address, Task::Pull) => {
-                self.let_go(|other, asker| other != index && asker == address)
+                self.let_go(|other, asker| other != index && addresses.contains(&asker))
             }
             (Full::Address, Task::Push(_)) => false,
         }

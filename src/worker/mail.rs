@@ -120,6 +120,8 @@ pub enum Mail<S> {
         name: Arc<str>,
         /// Which life of the stream.
         epoch: u64,
+        /// Me.
+        from: WorkerId,
         /// The address of the player.
         asker: IpAddr,
     },

@@ -9,7 +9,6 @@ use log::{Level, info};
 use super::core::Core;
 use super::flow::Flow;
 use super::ids::{ConnId, PlayerSlot, StreamId};
-use super::mail::Mail;
 use super::pressure::Pressure;
 use super::refusal::{Asked, Refused, is_served};
 use super::table::{Clock, Play, Player, Publication, Source, Video};
@@ -155,7 +154,7 @@ impl<S: Transport> Core<S> {
         let stream = &self.streams[index];
         let (name, is_live) = (stream.name.clone(), stream.is_live());
         let is_first = !stream.has_audience();
-        let (peer, via) = (self.conns[key].peer().ip(), self.conns[key].via());
+        let (peer, via) = (self.conns[key].counted_ip(), self.conns[key].via());
         // Nobody is asked for a player whose chain of relays is as long as they may be.
         let may_ask = via.is_none_or(Via::may_go_on) || stream.pull.is_some();
         let rule = self.pull_rule(asked.judged_app());
@@ -186,9 +185,7 @@ impl<S: Transport> Core<S> {
                     self.subscribe(index, owner);
                 }
                 if may_pull {
-                    let (epoch, asker) = (owner.epoch, peer);
-                    let mail = Mail::Wanted { name, epoch, asker };
-                    self.outbox.send(owner.worker, mail);
+                    self.want_from(index, owner, peer);
                 }
             }
             None if !may_pull => {}

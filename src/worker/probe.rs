@@ -88,6 +88,9 @@ impl<S: Transport> Core<S> {
         }
         stream.epoch = epoch;
         stream.probe_of = None;
+        if let Some(pull) = &mut stream.pull {
+            pull.elsewhere.clear();
+        }
         if let Some(relays) = &mut stream.relays {
             relays.marker = Marker::default();
         }

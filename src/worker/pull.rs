@@ -24,8 +24,9 @@ use std::time::Instant;
 
 use super::address::Key;
 use super::held::{Early, Held};
-use super::ids::{OriginId, PullRuleId};
+use super::ids::{OriginId, PullRuleId, WorkerId};
 use super::line::{Line, State};
+use crate::limits;
 use crate::rtmp::name::StreamName;
 use crate::stream::content::Content;
 
@@ -36,8 +37,13 @@ pub(super) struct Pull {
     pub(super) rule: PullRuleId,
     /// The stream, with the query of the player that asked first.
     pub(super) name: StreamName,
-    /// The address of that player, while addresses are counted.
+    /// The address for whose player origins are asked now, while addresses are counted; see
+    /// charge.rs.
     pub(super) asker: Option<Key>,
+    /// The address whose rate of fetches it counts for.
+    pub(super) begun_by: Option<Key>,
+    /// Addresses of players of other workers that want it.
+    pub(super) elsewhere: Vec<(WorkerId, Option<Key>)>,
     /// The search for an origin that has the stream; idle while one sends media.
     pub(super) line: Line,
     /// What the origin that is asked has sent ahead of its first media.
@@ -56,8 +62,8 @@ pub(super) struct Pull {
     pub(super) tried: usize,
     /// ... and how many of them do not have the stream.
     pub(super) missing: usize,
-    /// All of them said so, and it waits for the time to ask again.
-    pub(super) is_missing: bool,
+    /// Why it waits for its time, if somebody else who comes may have it go on at once.
+    pub(super) put_off: Option<PutOff>,
     /// It is a probe whose query an origin has accepted.
     pub(super) is_accepted: bool,
     /// How often origins were asked for it.
@@ -75,6 +81,17 @@ pub(super) struct Pull {
     pub(super) over_since: Option<Instant>,
 }
 
+/// Why a fetch is put off: it may be otherwise for players of another address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum PutOff {
+    /// The address that began it has begun too many.
+    Rate,
+    /// No origin has the stream.
+    Missing,
+    /// No address that wants it has room for it.
+    Share,
+}
+
 impl Pull {
     /// The stream `name`, fetched by `rule` from `order` from `begin_at` on.
     pub(super) fn new(
@@ -87,6 +104,8 @@ impl Pull {
             rule,
             name,
             asker,
+            begun_by: asker,
+            elsewhere: Vec::new(),
             line: Line::new(begin_at),
             early: Early::default(),
             held: None,
@@ -96,7 +115,7 @@ impl Pull {
             left: 0,
             tried: 0,
             missing: 0,
-            is_missing: false,
+            put_off: (begin_at > now).then_some(PutOff::Rate),
             is_accepted: false,
             tries: 0,
             has_frames: false,
@@ -107,6 +126,16 @@ impl Pull {
         };
         pull.begin_round();
         pull
+    }
+
+    /// Worker `worker` has a player of `address` that wants the stream. Of many the last are known.
+    pub(super) fn want_elsewhere(&mut self, worker: WorkerId, address: Option<Key>) {
+        let told = (worker, address);
+        self.elsewhere.retain(|known| *known != told);
+        if self.elsewhere.len() >= limits::PULL_ASKERS_MAX {
+            self.elsewhere.remove(0);
+        }
+        self.elsewhere.push(told);
     }
 
     /// Takes note of a message of an origin; whether it is media, by which the origin has the

@@ -10,6 +10,7 @@ use super::held::Early;
 use super::ids::{OriginId, StreamId};
 use super::line::{State, Task};
 use super::mail::Mail;
+use super::pull::PutOff;
 use super::table::Source;
 use crate::edge::backoff;
 use crate::limits;
@@ -68,7 +69,6 @@ impl<S: Transport> Core<S> {
             let Some(pull) = &mut self.streams[index].pull else {
                 return;
             };
-            pull.is_missing = false;
             if !pull.line.is_redirected() {
                 let Some(server) = pull.next_origin() else {
                     return self.pause_search(index);
@@ -109,6 +109,7 @@ impl<S: Transport> Core<S> {
         }
         let now = self.now;
         if let Some(pull) = &mut self.streams[index].pull {
+            pull.put_off = None;
             pull.tried += 1;
             pull.early = Early::default();
             if pull.left == 0 {
@@ -134,7 +135,10 @@ impl<S: Transport> Core<S> {
         let is_in_vain = pull.tried == 0 && pull.held.is_some();
         let over_since = pull.over_since.filter(|_| all_lack_it && !is_new);
         pull.begin_round();
-        pull.is_missing = all_lack_it;
+        pull.put_off = match all_lack_it {
+            true => Some(PutOff::Missing),
+            false => pull.put_off.filter(|why| *why == PutOff::Share),
+        };
         if let Some(since) = over_since {
             self.pull_is_over(index);
             let until = since + limits::UNPUBLISH_GRACE;
@@ -189,9 +193,11 @@ impl<S: Transport> Core<S> {
         }
     }
 
-    /// Takes the right to connect to the next origin; else how long to wait for it.
+    /// Takes the right to connect to the next origin, for one of those that want the stream; else
+    /// how long to wait for it.
     fn take_slot(&mut self, index: StreamId) -> Result<(), Duration> {
         let now = self.uptime();
+        let askers = self.askers(index);
         let stream = &mut self.streams[index];
         let is_waited_for = stream.source() == Source::Pulling;
         let Some(pull) = &mut stream.pull else {
@@ -201,8 +207,11 @@ impl<S: Transport> Core<S> {
         let is_first = pull.line.failures == 0 || !is_waited_for;
         let server = &self.shared.config.pull[pull.rule.index()].servers[pull.server.index()];
         pull.line.slot = None;
+        pull.put_off = Some(PutOff::Share);
         let fetches = &self.shared.fetches;
-        pull.line.slot = Some(fetches.dial(pull.asker, &server.authority, is_first, now)?);
+        let slot = fetches.dial(&askers, &server.authority, is_first, now)?;
+        pull.asker = slot.address();
+        pull.line.slot = Some(slot);
         Ok(())
     }
 
@@ -277,7 +286,7 @@ impl<S: Transport> Core<S> {
         let stream = &self.streams[index];
         let first = stream.players.iter().next().map(|player| player.conn);
         let first = first.and_then(|key| self.conns.get(key));
-        let asker = first.map_or(NO_ADDRESS.ip(), |conn| conn.peer().ip());
+        let asker = first.map_or(NO_ADDRESS.ip(), |conn| conn.counted_ip());
         if self.begin_pull(index, asker) {
             return;
         }

@@ -35,9 +35,11 @@ impl<S: Transport> Core<S> {
             Mail::Subscribe { name, epoch, from } => self.subscribed(index, name, epoch, from),
             Mail::Unsubscribe { epoch, from, .. } => self.unsubscribed(index, epoch, from),
             Mail::NotLive { .. } => self.not_live(index),
-            Mail::Wanted { epoch, asker, .. } => {
+            Mail::Wanted {
+                epoch, from, asker, ..
+            } => {
                 if self.is_owned_in(index, epoch) {
-                    self.hurry_pull(index, asker);
+                    self.pull_is_wanted_from(index, from, asker);
                 }
             }
             Mail::Snapshot {
@@ -177,9 +179,7 @@ impl<S: Transport> Core<S> {
         if self.is_owned_in(index, epoch) {
             let stream = &mut self.streams[index];
             stream.feeds.retain(|feed| feed.worker != from);
-            if stream.pull.is_some() {
-                self.look_at_stream(index, self.now);
-            }
+            self.pull_is_left_from(index, from);
         }
     }
 

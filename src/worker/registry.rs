@@ -191,6 +191,11 @@ impl Registry {
         }
     }
 
+    /// Whether one stream more may count for `address`.
+    pub fn has_room(&self, address: Option<Key>) -> bool {
+        self.lock().streams.check(address).is_ok()
+    }
+
     /// Whether somebody publishes `name` here, or is to come back.
     pub fn is_published(&self, name: &str) -> bool {
         let table = self.lock();

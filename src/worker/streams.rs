@@ -36,10 +36,9 @@ impl<S: Transport> Core<S> {
         if gone.is_counted {
             self.uncount_via(index, gone.conn);
         }
+        self.pull_is_left(index, gone.conn);
         if self.streams[index].players.is_empty() {
             self.last_player_left(index);
-        } else {
-            self.charge_pull(index);
         }
     }
 

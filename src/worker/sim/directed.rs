@@ -2,6 +2,7 @@
 //! limits, one by one. What happens when everything comes together is for the simulation.
 
 mod accounts;
+mod askers;
 mod clock;
 mod feeds;
 mod hostile;

@@ -21,7 +21,7 @@ use crate::worker::fault::{self, StepOf};
 use crate::worker::mail::Mail;
 
 /// A server that has every stream, and takes every one.
-struct Origin {
+pub(super) struct Origin {
     session: ServerSession,
     wire: Rc<RefCell<Wire>>,
     /// Messages it was handed.
@@ -72,7 +72,7 @@ impl Origin {
     }
 
     /// Sends a key frame.
-    fn key_frame(&mut self, time: u32) {
+    pub(super) fn key_frame(&mut self, time: u32) {
         let body = [KEY, &[0; 40]].concat();
         let header = MessageHeader {
             csid: 6,
@@ -87,15 +87,15 @@ impl Origin {
 }
 
 /// A worker, and the servers that it has called so far.
-struct Lines {
-    stage: Stage,
-    origins: Vec<Origin>,
+pub(super) struct Lines {
+    pub(super) stage: Stage,
+    pub(super) origins: Vec<Origin>,
     /// Servers that are called from now on have no stream.
     are_empty: bool,
 }
 
 impl Lines {
-    fn new(change: impl FnOnce(&mut Config)) -> Self {
+    pub(super) fn new(change: impl FnOnce(&mut Config)) -> Self {
         Self {
             stage: Stage::new(change),
             origins: Vec::new(),
@@ -104,7 +104,7 @@ impl Lines {
     }
 
     /// Everything that can happen now happens; every call is answered.
-    fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         for _ in 0..30 {
             self.stage.settle();
             self.meet_servers();
@@ -133,7 +133,7 @@ impl Lines {
     }
 
     /// Time passes, in which the last origin sends.
-    fn pass(&mut self, quarters: u32) {
+    pub(super) fn pass(&mut self, quarters: u32) {
         for _ in 0..quarters {
             self.stage.now += MS(250);
             let time = self.stage.now.duration_since(self.stage.born).as_millis();
@@ -145,12 +145,12 @@ impl Lines {
     }
 }
 
-fn pull(config: &mut Config) {
+pub(super) fn pull(config: &mut Config) {
     config.pull = vec![Rule::parse("rtmp://origin").unwrap()];
     config.pull_linger = S(2);
 }
 
-fn leave(stage: &mut Stage, guest: usize) {
+pub(super) fn leave(stage: &mut Stage, guest: usize) {
     let guest = &mut stage.guests[guest];
     guest.wire.borrow_mut().client_ends(End::Reset);
     guest.gone = true;
