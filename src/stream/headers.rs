@@ -224,6 +224,20 @@ impl Headers {
         Self { entries, picture }
     }
 
+    /// A set of one message, which has a server drop all data that it keeps.
+    pub fn clear() -> Self {
+        let entry = Header {
+            kind: HeaderKind::DataFrame,
+            message_kind: kind::DATA,
+            in_force: TrackSet::DEFAULT,
+            payload: Bytes::from_static(b"\x02\0\x0F@clearDataFrame"),
+        };
+        Self {
+            entries: vec![entry],
+            picture: Picture::default(),
+        }
+    }
+
     /// The body of a data message as encoders send it to servers: in `@setDataFrame` where it is
     /// metadata or kept by that. None for any other body, which is sent as it is.
     pub fn data_to_publish(&self, body: &[u8]) -> Option<Vec<u8>> {

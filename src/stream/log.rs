@@ -449,6 +449,11 @@ impl StreamLog {
             .take_while(|(_, frame)| frame.end <= self.visible)
     }
 
+    /// Whether there ever was a message that only servers get.
+    pub fn has_had_clears(&self) -> bool {
+        self.for_servers_end > 0
+    }
+
     /// What one write to a player that takes the log as it is may have from `offset`, a message
     /// boundary, on: from where, and up to where.
     pub fn part_for(&self, is_server: bool, offset: u64) -> (u64, u64) {

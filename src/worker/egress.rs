@@ -27,6 +27,7 @@ use crate::net::transport::Transport;
 use crate::rtmp::command::Status;
 use crate::stream::cursor::{Cursor, Place};
 use crate::stream::flv;
+use crate::stream::headers::Headers;
 use crate::stream::log::Times;
 
 /// What came of serving a player.
@@ -289,6 +290,10 @@ impl<S: Transport> Core<S> {
                 let out = session.out().writer();
                 let at = begins.plus(stream.players[slot].shift()).of_headers(new);
                 let headers = sync.headers;
+                if !new && stream.players[slot].is_server() && stream.log.has_had_clears() {
+                    // It may have missed one.
+                    Headers::clear().write(out, msid, at, chunk_size);
+                }
                 match form {
                     Form::Play => headers.write(out, msid, at, chunk_size),
                     Form::Publish => headers.to_publish().write(out, msid, at, chunk_size),

@@ -120,7 +120,7 @@ fn is_wanted(player: &mut Player, frame: &Frame) -> bool {
     match frame.kind {
         kind::AUDIO => player.audio,
         kind::VIDEO => player.video == Video::On && player.can_decode(frame),
-        FOR_SERVERS => player.is_relay || player.form == Form::Publish,
+        FOR_SERVERS => player.is_server(),
         _ => true,
     }
 }

@@ -329,6 +329,11 @@ impl Player {
         self.decodable = self.decodable.take().filter(|its| is_left(its));
     }
 
+    /// Whether it hands the stream on.
+    pub(super) fn is_server(&self) -> bool {
+        self.is_relay || self.form == Form::Publish
+    }
+
     /// Whether the player takes the log as it is.
     pub(super) fn is_plain(&self) -> bool {
         self.msid == crate::stream::log::MSID

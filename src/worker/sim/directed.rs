@@ -97,6 +97,8 @@ struct Guest {
     /// The codes of all statuses, and `end` when the relay closed.
     heard: Vec<String>,
     media: usize,
+    /// The data messages among that which have a server drop what it keeps.
+    clears: usize,
     /// The time of the last message it got.
     last_time: Option<Timestamp>,
     /// Bytes it reads in a quarter of a second, and what is left of them.
@@ -216,6 +218,7 @@ impl Stage {
             wire,
             heard: Vec::new(),
             media: 0,
+            clears: 0,
             last_time: None,
             appetite: usize::MAX,
             left: usize::MAX,
@@ -412,6 +415,7 @@ fn request(action: Action, name: &str) -> ClientRequest {
 const KEY: &[u8] = &[0x17, 1, 0, 0, 0];
 const INTER: &[u8] = &[0x27, 1, 0, 0, 0];
 const SOUND: &[u8] = &[0xAF, 1];
+const CLEAR: &[u8] = b"\x02\0\x0F@clearDataFrame";
 
 impl Guest {
     /// Sends what it has to send and reads what it cares to; whether anything moved.
@@ -455,6 +459,8 @@ impl Guest {
             match event {
                 ClientEvent::Media(message) => {
                     self.media += 1;
+                    let body = message.payload.to_vec();
+                    self.clears += usize::from(body.starts_with(CLEAR));
                     let time = message.header.timestamp;
                     let last = self.last_time.replace(time).unwrap_or(time);
                     assert!(time.since(last) >= 0, "{time:?} comes after {last:?}");

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use tailwater_testkit::commands;
 
-use super::{INTER, KEY, MS, S, SOUND, Stage};
+use super::{CLEAR, INTER, KEY, MS, RTMP, S, SOUND, Stage, request};
 use crate::config::Config;
+use crate::edge::hops::VIA_KEY;
 use crate::limits;
-use crate::rtmp::client::Action;
+use crate::rtmp::client::{Action, ClientRequest};
 use crate::rtmp::message::{MessageStreamId, kind};
 use crate::worker::close_reason::CloseReason;
 
@@ -67,6 +68,40 @@ fn a_player_that_jumps_all_the_time_is_closed_if_the_operator_says_so() {
     stage.wait(MS(250));
     assert!(stage.guests[player].wire.borrow().relay_gone);
     assert_eq!(stage.gauges().violations, 1);
+    stage.end();
+}
+
+#[test]
+fn relays_are_told_what_is_cleared_and_once_more_when_they_have_jumped() {
+    let mut stage = Stage::new(|config| config.lag_max = 65_536);
+    let source = stage.publish("cam");
+    let relay = ClientRequest {
+        property: (VIA_KEY, format!("{:016x}", 77)),
+        ..request(Action::Play, "cam")
+    };
+    let relay = stage.enter([10, 0, 0, 3], relay, None, RTMP);
+    let player = stage.play("cam");
+    stage.key_frame(source, 100);
+    let clears = |stage: &Stage| [relay, player].map(|guest| stage.guests[guest].clears);
+    stage.send(source, kind::DATA, CLEAR, 0);
+    stage.key_frame(source, 100);
+    assert_eq!(clears(&stage), [1, 0]);
+    assert_eq!(stage.guests[player].media, 2);
+    // It takes too little, and so it misses the second.
+    stage.guests[relay].appetite = 1_000;
+    let mut messages = 0;
+    stage.pass(S(10), |stage| {
+        messages += 1;
+        if messages == 20 {
+            stage.send(source, kind::DATA, CLEAR, 0);
+        }
+        stage.send(source, kind::VIDEO, KEY, 20_000);
+    });
+    stage.guests[relay].appetite = usize::MAX;
+    stage.wait(S(1));
+    let skips = usize::try_from(stage.gauges().skips).unwrap();
+    assert!(skips > 0);
+    assert_eq!(clears(&stage), [1 + skips, 0]);
     stage.end();
 }
 
