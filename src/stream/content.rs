@@ -57,7 +57,7 @@ pub fn content_of(message: &Message<'_>, scratch: &mut Vec<u8>) -> Content {
 }
 
 /// Whether a data message that begins so is timed data: its handler is in the first bytes.
-pub(super) fn is_timed_data(message_kind: u8, head: &[u8]) -> bool {
+fn is_timed_data(message_kind: u8, head: &[u8]) -> bool {
     let head = match message_kind {
         kind::DATA_AMF3 => strip_amf3_prefix(head),
         _ => head,

@@ -18,7 +18,6 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::block::BlockPool;
-use super::content::is_timed_data;
 use super::headers::{HeaderTimes, Headers};
 use super::log::{FOR_SERVERS, Frame, LogLimits, StreamLog};
 use crate::http::websocket::{self, opcode};
@@ -376,7 +375,8 @@ pub fn kinds_likely_in(log: &StreamLog) -> (bool, bool) {
     let announced = |kind: u8| !headers.of(kind).is_empty();
     match (seen.audio, seen.video) {
         (false, false) => match (announced(kind::AUDIO), announced(kind::VIDEO)) {
-            (false, false) if has_timed_data(log) => (false, false),
+            // What has come is no header: timed data, which the log may not have any more.
+            (false, false) if headers.is_empty() && log.live_edge().is_some() => (false, false),
             (false, false) => (true, true),
             announced => announced,
         },
@@ -394,15 +394,6 @@ fn is_coded(log: &StreamLog, start: u64, frame: Frame) -> bool {
         false => inspect_audio(&head, chunks.len),
     };
     seen.kind.is_coded()
-}
-
-/// Whether there is timed data in the log.
-fn has_timed_data(log: &StreamLog) -> bool {
-    let mut frames = log.frames_from(log.base());
-    frames.any(|(start, frame)| {
-        frame.kind == kind::DATA
-            && is_timed_data(kind::DATA, &Chunks::new(log, start, frame).head())
-    })
 }
 
 #[cfg(test)]

@@ -265,13 +265,21 @@ fn regression_a_file_of_data_alone_promises_no_media() {
     };
     let mut live = Live::new();
     // Of an encoder that takes its time.
-    live.put(kind::DATA, 0, false, &data("onMetaData"));
-    live.put(FOR_SERVERS, 0, false, &data("@clearDataFrame"));
+    let metadata = data("onMetaData");
+    let payload = Payload::from_slice(&metadata);
+    let with = Headers::default().with(HeaderKind::Metadata, 18, TrackSet::DEFAULT, &payload);
+    live.chunks.set_headers(Arc::new(with.unwrap()));
+    live.put(kind::DATA, 0, false, &metadata);
     live.chunks.flush();
     assert_eq!(kinds_likely_in(&live.chunks), (true, true));
+    live.chunks.set_headers(Arc::default());
     live.put(kind::DATA, 0, false, &data("onTextData"));
     live.chunks.flush();
+    // Nobody keeps it.
+    live.chunks.trim(&mut live.pool, u64::MAX, Duration::ZERO);
     assert_eq!(kinds_likely_in(&live.chunks), (false, false));
+    live.chunks.close_starts();
+    assert_eq!(kinds_likely_in(&live.chunks), (true, true));
     assert_eq!(file_header(false, false)[4], 0);
     // Headers promise more than that.
     let payload = Payload::from_slice(&[0x17, 0, 0, 0, 0, 1]);
