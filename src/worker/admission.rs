@@ -8,8 +8,8 @@
 //! targets (`shares`), and no more than `--max-per-address` in any case: who has few addresses does
 //! not keep the others out. Who has many still can, silent newcomers until `--handshake-timeout`.
 //! Connections to other servers are places too: those to push targets are counted by themselves,
-//! out of a half of all; those to origins with an address that wants what they bring (`charge`), while
-//! nobody else plays it.
+//! out of a half of all; those to origins with an address that wants what they bring (`charge`),
+//! while nobody else plays it.
 //!
 //! A part of the places is kept for RTMP, so that those who wait for a stream by HTTP do not keep
 //! its publisher out. A newcomer is refused, unless a connection by HTTP that waits for a request

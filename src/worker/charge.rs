@@ -7,13 +7,12 @@
 //! then the next that comes and has room goes on with it at once.
 
 use std::net::IpAddr;
-use std::time::Duration;
 
 use smallvec::SmallVec;
 
 use super::address::Key;
 use super::core::Core;
-use super::ids::{ConnId, OriginId, StreamId, WorkerId};
+use super::ids::{ConnId, StreamId};
 use super::line::State;
 use super::mail::Mail;
 use super::pull::PutOff;
@@ -43,25 +42,6 @@ impl<S: Transport> Core<S> {
             self.replace_asker(index);
         }
         self.charge_pull(index);
-    }
-
-    /// Worker `from` has a player of `address` that waits for the fetched stream.
-    pub(super) fn pull_is_wanted_from(&mut self, index: StreamId, from: WorkerId, asker: IpAddr) {
-        let key = self.shared.admission.key_of(asker);
-        if let Some(pull) = &mut self.streams[index].pull {
-            pull.want_elsewhere(from, key);
-        }
-        self.hurry_pull(index, asker);
-        self.charge_pull(index);
-    }
-
-    /// Worker `from` has no players of the fetched stream any more.
-    pub(super) fn pull_is_left_from(&mut self, index: StreamId, from: WorkerId) {
-        if let Some(pull) = &mut self.streams[index].pull {
-            pull.elsewhere.retain(|(worker, _)| *worker != from);
-            self.replace_asker(index);
-            self.look_at_stream(index, self.now);
-        }
     }
 
     /// Tells the worker that fetches the stream `index` of a player of `asker` that waits here.
@@ -135,7 +115,7 @@ impl<S: Transport> Core<S> {
 
     /// The asker of a fetched stream may have left: another one that wants it, and has room, takes
     /// its place.
-    fn replace_asker(&mut self, index: StreamId) {
+    pub(super) fn replace_asker(&mut self, index: StreamId) {
         let Some(asker) = self.streams[index].pull.as_ref().map(|pull| pull.asker) else {
             return;
         };
@@ -188,49 +168,6 @@ impl<S: Transport> Core<S> {
         Claim::AddressFull
     }
 
-    /// A player of `asker` comes for a stream whose fetch is put off: that those who asked before
-    /// have no room is nothing to this one; and what no origin had a while ago may be there now.
-    pub(super) fn hurry_pull(&mut self, index: StreamId, asker: IpAddr) {
-        let (now, uptime) = (self.now, self.uptime());
-        let shared = self.shared.clone();
-        let asker = shared.admission.key_of(asker);
-        let name = self.missing_name(index);
-        let Some(pull) = &mut self.streams[index].pull else {
-            return;
-        };
-        let (State::Waiting(until), Some(put_off)) = (pull.line.state, pull.put_off) else {
-            return;
-        };
-        let Shared {
-            missing, fetches, ..
-        } = &*shared;
-        let may_ask = |server: &OriginId| missing.wait(&name, *server, asker, uptime).is_none();
-        let within = until.saturating_duration_since(now);
-        let wait = match put_off {
-            PutOff::Rate if asker == pull.begun_by => None,
-            PutOff::Rate => fetches.take_over(pull.begun_by, asker, uptime, within),
-            PutOff::Missing if !pull.order.iter().any(may_ask) => None,
-            PutOff::Missing => fetches.begin(asker, uptime, Duration::ZERO),
-            PutOff::Share => has_room(&shared, asker).then_some(Duration::ZERO),
-        };
-        let Some(wait) = wait else {
-            return;
-        };
-        pull.asker = asker;
-        match put_off {
-            PutOff::Share => {
-                pull.all_asked = None;
-                pull.begin_round();
-            }
-            PutOff::Rate | PutOff::Missing => pull.begun_by = asker,
-        }
-        if wait.is_zero() {
-            pull.put_off = None;
-        }
-        pull.line.state = State::Waiting(now + wait);
-        self.look_at_stream(index, now + wait);
-    }
-
     /// The stream `index` turns out to be fetched by another worker: that is told of those who wait
     /// for it here.
     pub(super) fn want_from_other(&mut self, index: StreamId, owner: Owner, asker: IpAddr) {
@@ -246,7 +183,7 @@ impl<S: Transport> Core<S> {
 }
 
 /// Whether a fetch may take what it needs for a player of `asker`.
-fn has_room<S>(shared: &Shared<S>, asker: Option<Key>) -> bool {
+pub(super) fn has_room<S>(shared: &Shared<S>, asker: Option<Key>) -> bool {
     shared.fetches.has_room(asker)
         && shared.admission.has_room_for_pull(asker)
         && shared.registry.has_room(asker)

@@ -261,4 +261,10 @@ impl<S: Transport> Core<S> {
         let conn = &mut self.conns[key];
         self.timers.arm(&mut conn.armed, at, Timer::Conn(key));
     }
+
+    /// The stream is looked at again at `at`.
+    pub(super) fn look_at_stream(&mut self, index: StreamId, at: Instant) {
+        let armed = &mut self.streams[index].armed;
+        self.timers.arm(armed, at, Timer::Stream(index));
+    }
 }

@@ -2,14 +2,18 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use log::warn;
 
+use super::charge::has_room;
 use super::core::Core;
-use super::ids::{OriginId, PullRuleId, StreamId};
+use super::ids::{OriginId, PullRuleId, StreamId, WorkerId};
+use super::line::State;
 use super::pressure::Pressure;
-use super::pull::Pull;
+use super::pull::{Pull, PutOff};
 use super::registry::Claim;
+use super::shared::Shared;
 use super::table::{Source, Tally};
 use crate::edge::order;
 use crate::limits;
@@ -80,6 +84,68 @@ impl<S: Transport> Core<S> {
         // Once the player is in its place: it may be told at once that there is no such stream.
         self.look_at_stream(index, begin_at);
         true
+    }
+
+    /// A player of `asker` comes for a stream whose fetch is put off: that those who asked before
+    /// have no room is nothing to this one; and what no origin had a while ago may be there now.
+    pub(super) fn hurry_pull(&mut self, index: StreamId, asker: IpAddr) {
+        let (now, uptime) = (self.now, self.uptime());
+        let shared = self.shared.clone();
+        let asker = shared.admission.key_of(asker);
+        let name = self.missing_name(index);
+        let Some(pull) = &mut self.streams[index].pull else {
+            return;
+        };
+        let (State::Waiting(until), Some(put_off)) = (pull.line.state, pull.put_off) else {
+            return;
+        };
+        let Shared {
+            missing, fetches, ..
+        } = &*shared;
+        let may_ask = |server: &OriginId| missing.wait(&name, *server, asker, uptime).is_none();
+        let within = until.saturating_duration_since(now);
+        let wait = match put_off {
+            PutOff::Rate if asker == pull.begun_by => None,
+            PutOff::Rate => fetches.take_over(pull.begun_by, asker, uptime, within),
+            PutOff::Missing if !pull.order.iter().any(may_ask) => None,
+            PutOff::Missing => fetches.begin(asker, uptime, Duration::ZERO),
+            PutOff::Share => has_room(&shared, asker).then_some(Duration::ZERO),
+        };
+        let Some(wait) = wait else {
+            return;
+        };
+        pull.asker = asker;
+        match put_off {
+            PutOff::Share => {
+                pull.all_asked = None;
+                pull.begin_round();
+            }
+            PutOff::Rate | PutOff::Missing => pull.begun_by = asker,
+        }
+        if wait.is_zero() {
+            pull.put_off = None;
+        }
+        pull.line.state = State::Waiting(now + wait);
+        self.look_at_stream(index, now + wait);
+    }
+
+    /// Worker `from` has a player of `asker` that waits for the fetched stream.
+    pub(super) fn pull_is_wanted_from(&mut self, index: StreamId, from: WorkerId, asker: IpAddr) {
+        let key = self.shared.admission.key_of(asker);
+        if let Some(pull) = &mut self.streams[index].pull {
+            pull.want_elsewhere(from, key);
+        }
+        self.hurry_pull(index, asker);
+        self.charge_pull(index);
+    }
+
+    /// Worker `from` has no players of the fetched stream any more.
+    pub(super) fn pull_is_left_from(&mut self, index: StreamId, from: WorkerId) {
+        if let Some(pull) = &mut self.streams[index].pull {
+            pull.elsewhere.retain(|(worker, _)| *worker != from);
+            self.replace_asker(index);
+            self.look_at_stream(index, self.now);
+        }
     }
 
     /// What the stream is called where it is remembered that origins do not have it: with the

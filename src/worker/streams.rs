@@ -11,13 +11,12 @@
 //! ```
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::core::Core;
 use super::ids::{ConnId, PlayerSlot, StreamId};
 use super::mail::Mail;
 use super::table::{Player, Source};
-use super::timers::Timer;
 use crate::limits;
 use crate::net::transport::Transport;
 use crate::rtmp::control::UserControl;
@@ -104,12 +103,6 @@ impl<S: Transport> Core<S> {
         let name = &self.streams[index].name;
         let registry = &self.shared.registry;
         registry.note_end(name, now, now + grace + wait);
-    }
-
-    /// The stream is looked at again at `at`.
-    pub(super) fn look_at_stream(&mut self, index: StreamId, at: Instant) {
-        let armed = &mut self.streams[index].armed;
-        self.timers.arm(armed, at, Timer::Stream(index));
     }
 
     /// They are told that the next one has come.
