@@ -78,9 +78,6 @@ fn a_target_gets_metadata_as_from_an_encoder() {
             .contains(&"there cam key=1".to_owned())
             .then_some(())
     });
-    // In the middle of the stream as well.
-    publisher.send(&Media::metadata(50, "another title"));
-    publisher.send_all(&film.group(1));
     let titles = |taken: &[(u8, Vec<u8>)]| {
         let data = taken.iter().filter(|(kind, _)| *kind == kind::DATA);
         let bodies: Vec<&Vec<u8>> = data.map(|(_, body)| body).collect();
@@ -89,6 +86,12 @@ fn a_target_gets_metadata_as_from_an_encoder() {
             .filter(|body| body.starts_with(b"\x02\x00\x0D@setDataFrame"));
         (bodies.len(), wrapped.count())
     };
+    wait_for("metadata", SOON, || {
+        (titles(&target.taken()) == (1, 1)).then_some(())
+    });
+    // In the middle of the stream as well.
+    publisher.send(&Media::metadata(50, "another title"));
+    publisher.send_all(&film.group(1));
     wait_for("metadata twice", SOON, || {
         (titles(&target.taken()) == (2, 2)).then_some(())
     });
