@@ -142,10 +142,12 @@ impl World {
         let kinds = flv::kinds_in(&self.log);
         assert!(!kinds.is_certain || kinds.audio || kinds.video);
         let (has_audio, has_video) = flv::kinds_likely_in(&self.log);
-        // Neither is promised where something has come and no header says what will.
+        // Neither is promised where data has come, and no sound, no pictures and no header of any.
         let has_headers = self.log.headers_now().is_some_and(|its| !its.is_empty());
-        let is_open = !has_headers && self.log.live_edge().is_some();
-        assert!(has_audio || has_video || is_open);
+        let mut frames = self.log.frames_from(self.log.base());
+        let has_media = frames.any(|(_, frame)| matches!(frame.kind, kind::AUDIO | kind::VIDEO));
+        let is_data_alone = !has_headers && !has_media && self.log.live_edge().is_some();
+        assert!(has_audio || has_video || is_data_alone);
     }
 
     fn begin_publish(&mut self, away_ms: u32) {

@@ -368,20 +368,30 @@ pub fn kinds_in(log: &StreamLog) -> Kinds {
 }
 
 /// The kinds to expect of a stream of which nothing more is known in time: those it has, or else
-/// those it has headers of, or else none when timed data comes without them, or else both.
+/// those it has headers of, or else none when only timed data has come, or else both.
 pub fn kinds_likely_in(log: &StreamLog) -> (bool, bool) {
     let seen = kinds_in(log);
     let headers = log.headers_now().cloned().unwrap_or_default();
     let announced = |kind: u8| !headers.of(kind).is_empty();
     match (seen.audio, seen.video) {
         (false, false) => match (announced(kind::AUDIO), announced(kind::VIDEO)) {
-            // What has come is no header: timed data, which the log may not have any more.
-            (false, false) if headers.is_empty() && log.live_edge().is_some() => (false, false),
+            // The log may not have the data any more.
+            (false, false)
+                if headers.is_empty() && log.live_edge().is_some() && !has_media(log) =>
+            {
+                (false, false)
+            }
             (false, false) => (true, true),
             announced => announced,
         },
         seen => seen,
     }
+}
+
+/// Whether sound or pictures have come, be it a while ago.
+fn has_media(log: &StreamLog) -> bool {
+    let mut frames = log.frames_from(log.base());
+    log.has_pictures() || frames.any(|(_, frame)| matches!(frame.kind, kind::AUDIO | kind::VIDEO))
 }
 
 /// Whether a message of audio or video has more than a header, a command or silence.

@@ -281,6 +281,11 @@ fn regression_a_file_of_data_alone_promises_no_media() {
     live.chunks.close_starts();
     assert_eq!(kinds_likely_in(&live.chunks), (true, true));
     assert_eq!(file_header(false, false)[4], 0);
+    // Sound of a while ago may go on.
+    live.put(kind::AUDIO, 1_000, true, b"/");
+    live.put(kind::DATA, 9_000, false, &data("onTextData"));
+    live.chunks.flush();
+    assert_eq!(kinds_likely_in(&live.chunks), (true, true));
     // Headers promise more than that.
     let payload = Payload::from_slice(&[0x17, 0, 0, 0, 0, 1]);
     let with = Headers::default().with(HeaderKind::VideoSequence, 9, TrackSet::DEFAULT, &payload);
