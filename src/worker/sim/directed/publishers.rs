@@ -282,6 +282,8 @@ fn a_stream_says_whether_its_sequence_header_is_there() {
         stage.core.owned(&stage.core.streams[index]).video_header
     };
     assert_eq!(says(&stage), None);
+    // Metadata is kept as well, and is none.
+    stage.send(source, kind::DATA, b"\x02\0\x0AonMetaData", 30);
     stage.key_frame(source, 100);
     assert_eq!(says(&stage), Some(false));
     stage.send(source, kind::VIDEO, &[0x17, 0, 0, 0, 0], 20);
