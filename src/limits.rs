@@ -240,11 +240,12 @@ const _: () = assert!(MEMORY_HYSTERESIS < MEMORY_NO_STREAMS);
 /// at least one.
 pub const SHED_SHARE: usize = 100;
 
-/// So long new players and connections are refused for want of memory before those go whose address
-/// holds more than [`MEMORY_PART`] allows.
+/// When new players and connections have been refused for so long because memory is short,
+/// connections of addresses that hold more than [`MEMORY_PART`] allows are closed.
 pub const MEMORY_REFUSED_MAX: Duration = Duration::from_secs(10);
 
-/// An address may hold one in so many of the bytes of a worker while others are refused.
+/// While new players and connections are refused, one address may hold this fraction of the memory
+/// of a worker: one part in so many.
 pub const MEMORY_PART: usize = 6;
 
 /// Bytes of what it has sent that a connection which does not publish may keep: a command that is
@@ -408,7 +409,7 @@ const _: () = assert!(MISSING_KEPT.as_secs() < MISSING_KEPT_MAX.as_secs());
 /// Addresses whose players may each have a missing stream asked for once before that time is over.
 pub const MISSING_ASKERS_MAX: usize = 8;
 
-/// Addresses of players on other workers that are remembered of one fetched stream.
+/// The worker that fetches a stream remembers so many addresses of players on other workers.
 pub const PULL_ASKERS_MAX: usize = 16;
 
 /// Streams that servers did not have which are remembered at one time; beyond that the oldest

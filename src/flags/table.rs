@@ -522,10 +522,11 @@ pub const OPTIONS: &[Opt] = &[
         category: Category::Limits,
         meaning: "Memory the process may hold for streams and connections.",
         note: "Above 70 % of it groups of pictures that nobody plays are freed and new publishers \
-               are refused, above 80 % new players and connections, and if that lasts those go \
-               whose address holds more than its part, above 90 % those that hold the most are \
-               closed little by little, above 95 % at once. What the kernel keeps for sockets \
-               comes on top. 0 sets no limit, and nothing is counted then.",
+               are refused, above 80 % new players and connections; if that lasts for 10 s, \
+               connections of addresses that hold more than a sixth are closed. Above 90 % the \
+               connections that hold the most are closed little by little, above 95 % at once. \
+               What the kernel keeps for sockets comes on top. 0 sets no limit, and nothing is \
+               counted then.",
         ..BLANK
     },
     Opt {

@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn regression_cursor_that_lost_its_place_knows_its_position() {
+    fn regression_lost_cursor_knows_its_position() {
         let mut live = Live::new();
         live.group();
         let mut cursor = Cursor::new(&live.log, StartAt::NewestSync);

@@ -237,8 +237,8 @@ impl Admission {
         Key::of(one) == Key::of(other)
     }
 
-    /// Counts a connection to an origin, for the first of `askers` that has room for it: clients
-    /// of these addresses want to play what it is for. For whom it was counted.
+    /// Counts a connection to an origin for the first of `askers` that has room: addresses whose
+    /// clients want to play what it brings. The address that it was counted for.
     ///
     /// # Errors
     /// There may be no more; nothing was counted.

@@ -1,10 +1,10 @@
-//! For whom a stream is fetched, and so whose share of things it takes: a player that wants it now
-//! and whose address has room. Who asked first decides nothing for those who come later, and who
-//! has left is charged for nothing that others wait for.
+//! Which address a fetch is charged to: that of a player that waits for the stream or plays it, and
+//! has room. The address that asked first decides nothing for players that come later, and an
+//! address whose players have left is charged for nothing.
 //!
-//! Each step of a try finds one that has room for that step: its rate of fetches, a slot, a
-//! connection, a stream. Only where none of those that want the stream has room is it put off, and
-//! then the next that comes and has room goes on with it at once.
+//! Each step of a fetch takes an address that has room for that step: rate of fetches, slot,
+//! connection, stream. The fetch is put off when no such address has room, and goes on at once when
+//! a player of an address with room comes.
 
 use std::net::IpAddr;
 
@@ -84,8 +84,8 @@ impl<S: Transport> Core<S> {
         }
     }
 
-    /// The addresses of those that want the stream: of each player here, and what other workers
-    /// have told of.
+    /// The addresses of the players of the stream: of each one here, and of those that other
+    /// workers have named.
     fn wanting(&self, index: StreamId) -> impl Iterator<Item = Option<Key>> {
         let admission = &self.shared.admission;
         let stream = self.streams.get(index);
@@ -97,7 +97,8 @@ impl<S: Transport> Core<S> {
         here.chain(elsewhere.map(|(_, key)| *key))
     }
 
-    /// For whom the fetched stream may be asked for: its asker first, if that wants it still.
+    /// The addresses that the fetch may be charged to: that of the asker first, if one of its
+    /// players is still there.
     pub(super) fn askers(&self, index: StreamId) -> Vec<Option<Key>> {
         let pull = self.streams.get(index).and_then(|its| its.pull.as_ref());
         let Some(asker) = pull.map(|pull| pull.asker) else {
@@ -148,7 +149,7 @@ impl<S: Transport> Core<S> {
         }
     }
 
-    /// Claims the fetched stream, which has media, for one of those that want it.
+    /// Claims the fetched stream, which has media, for one of the addresses whose players want it.
     pub(super) fn claim_for_askers(&mut self, index: StreamId) -> Claim {
         let askers = self.askers(index);
         let stream = &mut self.streams[index];

@@ -5,7 +5,7 @@
 //! ```text
 //!   70 %  no new streams; groups that nobody plays are freed, spare blocks are given back
 //!   80 %  no new players and connections either; those go that hold input without publishing, and
-//!         after a while those whose address holds more than its part
+//!         after ten seconds connections of addresses that hold more than a sixth
 //!   90 %  those that hold the most are closed, one in a hundred a second
 //!   95 %  the same at once, until 85 % are held
 //! ```
@@ -100,7 +100,7 @@ impl<S: Transport> Core<S> {
             let wanted = limits::MEMORY_NO_PLAYERS - limits::MEMORY_HYSTERESIS;
             let share = share_of_excess(all, percent(most, wanted), held);
             let share = share.saturating_sub(self.leaving_bytes());
-            self.shed_hoarders(share, self.shed_count());
+            self.shed_above_part(share, self.shed_count());
         }
         self.blocks.release();
         self.rings.release();

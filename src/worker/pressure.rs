@@ -129,8 +129,7 @@ impl MemoryWatch {
         self.pressure != before
     }
 
-    /// Whether new players and connections have been refused for longer than one address that
-    /// holds much may have that happen.
+    /// Whether new players and connections have been refused for [`limits::MEMORY_REFUSED_MAX`].
     pub(super) fn has_refused_long(&self, now: Instant) -> bool {
         let since = self.refused_since;
         since

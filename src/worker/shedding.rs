@@ -74,13 +74,13 @@ impl<S: Transport> Core<S> {
         self.shed_each(holders, bytes, count);
     }
 
-    /// The same, but only of addresses that hold more than their part, so that a few do not keep
-    /// all others out.
-    pub(super) fn shed_hoarders(&mut self, bytes: u64, count: usize) {
+    /// The same, but only of addresses that hold more than [`limits::MEMORY_PART`] allows, so that
+    /// a few addresses do not keep all others out.
+    pub(super) fn shed_above_part(&mut self, bytes: u64, count: usize) {
         let part = self.gauges.held_bytes / limits::MEMORY_PART as u64;
         let holders = self.holders(|_, _, _| true);
-        let hoarders = holders.take_while(|(sum, _)| *sum > part);
-        self.shed_each(hoarders.map(|(_, holder)| holder), bytes, count);
+        let above = holders.take_while(|(sum, _)| *sum > part);
+        self.shed_each(above.map(|(_, holder)| holder), bytes, count);
     }
 
     fn shed_each(

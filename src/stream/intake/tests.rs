@@ -378,7 +378,7 @@ fn players_start_at_audio_again_when_video_is_gone() {
         desk.at(time).audio(time, AAC);
         assert_eq!(desk.got().pop().unwrap().2, sync, "at {time}");
     }
-    // Those who stay get the pictures that go on; whoever has started at sound waits for a start.
+    // Players that stayed get these pictures; a player that starts at sound waits for a key frame.
     desk.at(gone + 40).video(gone + 40, AVC_INTER);
     assert!(!desk.got().pop().unwrap().2);
     assert!(desk.log.newest_sync().unwrap().without_pictures);

@@ -65,7 +65,7 @@ fn publish_all(lines: &mut Lines) -> usize {
 }
 
 #[test]
-fn regression_a_rate_that_is_used_up_holds_back_nobody_else() {
+fn regression_used_up_rate_delays_no_other_address() {
     let mut lines = Lines::new(pull);
     use_up_rate(&mut lines);
     let called = lines.origins.len();
@@ -96,7 +96,7 @@ fn regression_who_stays_of_two_has_a_fetch_begin_at_once() {
 }
 
 #[test]
-fn regression_a_share_of_connections_that_is_used_up_fails_nobody_else() {
+fn regression_used_up_connections_fail_no_other_address() {
     for is_gone in [false, true] {
         let mut lines = Lines::new(pull);
         lines.stage = Stage::with(lines.stage.shared.config.clone(), 40);
@@ -123,7 +123,7 @@ fn regression_a_share_of_connections_that_is_used_up_fails_nobody_else() {
 }
 
 #[test]
-fn regression_a_share_of_streams_that_is_used_up_fails_nobody_else() {
+fn regression_used_up_streams_fail_no_other_address() {
     for comes_late in [false, true] {
         let mut lines = Lines::new(|config| {
             pull(config);

@@ -208,7 +208,7 @@ fn regression_all_who_come_while_a_stream_is_on_its_way_are_given_time_for_that(
 }
 
 #[test]
-fn regression_plays_begin_on_all_workers_with_the_publisher() {
+fn regression_plays_begin_on_every_worker_at_once() {
     let mut pair = Pair::new();
     let source = pair.stages[0].publish("cam");
     pair.stages[1].play("cam");

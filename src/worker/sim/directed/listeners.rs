@@ -67,7 +67,7 @@ fn a_turn_accepts_so_many_and_the_next_ones_the_rest() {
 }
 
 #[test]
-fn proxies_are_waited_for_and_clients_counted_by_their_own_address() {
+fn clients_behind_a_proxy_count_by_their_own_address() {
     let mut stage = Stage::new(|config| {
         config.proxy_protocol = vec![Proxies::parse("10.9.9.9").unwrap()];
         config.handshake_timeout = S(2);
@@ -97,7 +97,7 @@ fn proxies_are_waited_for_and_clients_counted_by_their_own_address() {
 }
 
 #[test]
-fn who_was_on_the_way_when_the_relay_stops_is_accepted_and_nobody_later() {
+fn connections_in_the_backlog_are_accepted_at_the_stop() {
     let mut stage = Stage::new(|config| {
         config.proxy_protocol = vec![Proxies::parse("10.9.9.9").unwrap()];
         config.drain = S(0);
@@ -126,7 +126,7 @@ fn who_was_on_the_way_when_the_relay_stops_is_accepted_and_nobody_later() {
 }
 
 #[test]
-fn a_relay_that_stops_ends_in_time_also_with_clients_that_take_nothing() {
+fn clients_that_read_nothing_do_not_delay_the_end() {
     let mut stage = Stage::new(|config| config.drain = S(2));
     let source = stage.publish("cam");
     stage.guests[source].gone = true;

@@ -247,7 +247,7 @@ fn regression_a_closing_connection_keeps_no_input() {
 
 /// Between the steps at which newcomers are refused and at which anybody is closed.
 #[test]
-fn regression_an_address_that_holds_much_keeps_others_out_only_so_long() {
+fn regression_large_holder_is_closed_for_newcomers() {
     let mut stage = Stage::with(
         Config {
             memory_max: Some(8 * MIB),

@@ -72,7 +72,7 @@ fn a_player_that_jumps_all_the_time_is_closed_if_the_operator_says_so() {
 }
 
 #[test]
-fn relays_are_told_what_is_cleared_and_once_more_when_they_have_jumped() {
+fn relays_get_clears_again_after_a_jump() {
     let mut stage = Stage::new(|config| config.lag_max = 65_536);
     let source = stage.publish("cam");
     let relay = ClientRequest {
@@ -221,7 +221,7 @@ fn regression_closing_connections_not_asked_to_reconnect() {
 
 /// A screen that stands still has sound alone for a while.
 #[test]
-fn regression_pictures_go_on_for_those_who_stay_after_sound_alone() {
+fn regression_players_keep_pictures_after_sound_alone() {
     let mut stage = Stage::new(|_| {});
     let source = stage.publish("cam");
     let stays = stage.play("cam");
