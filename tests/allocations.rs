@@ -9,11 +9,6 @@
     reason = "a test that fails panics, and its figures are the point"
 )]
 
-#[path = "support/memory.rs"]
-mod memory;
-#[path = "support/worker.rs"]
-mod worker;
-
 use std::io::{self, IoSlice, Read, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,11 +23,12 @@ use tailwater::worker::ids::{ConnId, WorkerId};
 use tailwater::worker::mail::Mail;
 use tailwater::worker::shared::Shared;
 
-use memory::{allocations, held};
+use support::memory::{Counting, allocations, held};
+use support::worker;
 use tailwater_testkit::script;
 
 #[global_allocator]
-static ALLOCATOR: memory::Counting = memory::Counting;
+static ALLOCATOR: Counting = Counting;
 
 /// A socket that gives prepared bytes and swallows what it is sent.
 #[derive(Debug, Default)]

@@ -23,7 +23,7 @@ fn allowed(key: &str) -> Vec<&'static str> {
 /// Returns name, version and licence of every crate in the relay's tree along `edges`.
 fn tree(edges: &str) -> Vec<[String; 3]> {
     let output = Command::new(env!("CARGO"))
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .current_dir(support::root())
         .args(["tree", "--locked", "--offline", "--package", "tailwater"])
         .args(["--edges", edges, "--prefix", "none", "--no-dedupe"])
         .args(["--format", "{p}|{l}"])

@@ -6,8 +6,6 @@
     reason = "a test that fails panics, and says where"
 )]
 
-mod support;
-
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};

@@ -6,11 +6,6 @@
     reason = "a test that fails panics, and its figures are the point"
 )]
 
-#[path = "support/memory.rs"]
-mod memory;
-#[path = "support/worker.rs"]
-mod worker;
-
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::Command;
@@ -29,15 +24,16 @@ use tailwater::worker::core::Core;
 use tailwater::worker::ids::WorkerId;
 use tailwater::worker::shared::Shared;
 
-use memory::held;
+use support::memory::{Counting, held};
+use support::worker;
 use tailwater_testkit::script;
 
 #[global_allocator]
-static ALLOCATOR: memory::Counting = memory::Counting;
+static ALLOCATOR: Counting = Counting;
 
 /// A certificate of its own making.
 fn settings() -> ServerTls {
-    let dir = std::path::PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+    let dir = support::tmp();
     let file = |end: &str| dir.join(format!("held-{}.{end}", std::process::id()));
     let (certificate, key) = (file("pem"), file("key"));
     let made = Command::new("openssl")

@@ -8,7 +8,6 @@
 )]
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::time::Duration;
 
 use tailwater::admin::metrics;
@@ -215,7 +214,7 @@ fn close_table() -> String {
 }
 
 fn read(name: &str) -> String {
-    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).expect(name)
+    std::fs::read_to_string(support::root().join(name)).expect(name)
 }
 
 /// What is around the table of this name in README.md, and the table.
@@ -241,7 +240,7 @@ fn readme_has_the_tables_of_the_program() {
             _ => limit_table(table),
         };
         if is_written {
-            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+            let path = support::root().join("README.md");
             std::fs::write(path, [before, &wanted, behind].concat()).unwrap();
             continue;
         }

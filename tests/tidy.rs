@@ -6,13 +6,12 @@
     reason = "a test that fails panics, and says where"
 )]
 
-mod support;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use support::relay::Relay;
+use support::root;
 use support::wait_for;
 
 /// Where the Rust files are that the tests below look at.
@@ -22,10 +21,6 @@ const SOURCES: [&str; 7] = [
 
 /// The widest line, in characters.
 const COLUMNS: usize = 100;
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
 
 fn read(name: &str) -> String {
     let path = root().join(name);
@@ -431,7 +426,12 @@ fn every_figure_is_in_the_readme() {
 
 #[test]
 fn every_dependency_has_its_reason() {
-    let manifests = ["Cargo.toml", "rtmp/Cargo.toml", "top/Cargo.toml"];
+    let manifests = [
+        "Cargo.toml",
+        "rtmp/Cargo.toml",
+        "tests/Cargo.toml",
+        "top/Cargo.toml",
+    ];
     let manifest = manifests.map(read).concat();
     let reasons = read("CONTRIBUTING.md");
     let mut section = "";
@@ -440,6 +440,7 @@ fn every_dependency_has_its_reason() {
         if line.starts_with('[') {
             section = line;
         } else if ["[dependencies]", "[dev-dependencies]"].contains(&section)
+            && !line.starts_with('#')
             && let Some((name, _)) = line.split_once(['=', '.'])
         {
             names.push(name.trim());
@@ -475,7 +476,7 @@ fn what_the_documents_point_to_is_there() {
 fn regression_lines_that_strangers_cause_are_limited() {
     // What operators do, and what a panic of the relay says.
     let exempt = ["notes.rs", "bans.rs", "contain.rs"];
-    for entry in fs::read_dir("src/worker").expect("the sources") {
+    for entry in fs::read_dir(root().join("src/worker")).expect("the sources") {
         let path = entry.expect("a file").path();
         let name = path
             .file_name()

@@ -8,46 +8,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
+use tailwater_testkit::binary;
 
 const BENCH: &str = env!("CARGO_BIN_EXE_tailwater-bench");
 /// A machine busy with other tests is late; that is no failure here.
 const PATIENT: [&str; 5] = ["--late-max", "5000", "--busy-max", "100", "--quiet"];
-
-/// The relay's binary: TAILWATER_BIN, or built with the profile of this test.
-fn relay_binary() -> PathBuf {
-    if let Some(path) = std::env::var_os("TAILWATER_BIN") {
-        return path.into();
-    }
-    let profile_dir = Path::new(BENCH).parent().unwrap();
-    let mut build = Command::new(env!("CARGO"));
-    // Cargo sets these for a test; with them, it would compile dependencies once more.
-    for (name, _) in std::env::vars_os() {
-        let is_of_package =
-            |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
-        if name.to_str().is_some_and(is_of_package) {
-            build.env_remove(name);
-        }
-    }
-    build.args([
-        "build",
-        "--quiet",
-        "--locked",
-        "--package",
-        "tailwater",
-        "--bin",
-        "tailwater",
-    ]);
-    build.arg("--target-dir").arg(profile_dir.parent().unwrap());
-    if profile_dir.ends_with("release") {
-        build.arg("--release");
-    }
-    let built = build
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .status()
-        .unwrap();
-    assert!(built.success(), "the relay builds");
-    profile_dir.join("tailwater")
-}
 
 struct Relay {
     process: Child,
@@ -76,7 +41,7 @@ impl Relay {
 
     /// A relay that tells of `doors` listeners.
     fn start_with(doors: usize, more: &[&str]) -> Self {
-        let mut process = Command::new(relay_binary())
+        let mut process = Command::new(binary::relay())
             .args([
                 "--listen",
                 "127.0.0.1:0",
@@ -396,7 +361,7 @@ fn a_comparison_leaves_samples_a_page_and_a_chart() {
             "Test 1",
         ])
         .args(["--nginx", "/nowhere", "--tailwater"])
-        .arg(relay_binary())
+        .arg(binary::relay())
         .arg("--out")
         .arg(&out)
         .output()

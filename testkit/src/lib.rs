@@ -14,6 +14,7 @@
     reason = "a simulated world is one thread that shares what was published"
 )]
 
+pub mod binary;
 pub mod client;
 pub mod commands;
 pub mod judge;

@@ -43,7 +43,7 @@ const TARGETS: [Target; 10] = [
 const CORPUS_BYTES_MAX: usize = 300 * 1_024;
 
 fn fuzz_dir() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz")
+    support::root().join("fuzz")
 }
 
 /// What is in a directory, in order.

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use tailwater::rtmp::message::kind;
 use tailwater_testkit::judge::live::LiveJudge;
 
-use crate::support::relay::Relay;
-use crate::support::wire::{Film, Key, Media, Seen, Wire};
-use crate::support::{SOON, now, pause};
+use support::relay::Relay;
+use support::wire::{Film, Key, Media, Seen, Wire};
+use support::{SOON, now, pause};
 
 /// The stream of the bystanders.
 pub(crate) const STREAM: &str = "bystanders";

@@ -11,10 +11,10 @@ use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
 use crate::bystanders::{self, beside};
 use crate::network::Network;
-use crate::support::relay::Relay;
-use crate::support::wire::{Media, Wire};
-use crate::support::{BUSY, SOON, now, pause, wait_for};
 use crate::{raw, together};
+use support::relay::Relay;
+use support::wire::{Media, Wire};
+use support::{BUSY, SOON, now, pause, wait_for};
 
 /// Nobody has to wait for a deadline or for good; how long exactly is measured in `bench/`.
 const PROMPT: Duration = BUSY;

@@ -16,11 +16,11 @@ use tailwater::edge::order::order;
 use tailwater::rtmp::message::kind;
 
 use crate::network::Network;
-use crate::support::packets::assert_time_never_steps_back;
-use crate::support::relay::Relay;
-use crate::support::wire::{Film, Media, Seen, Wire, media_of};
-use crate::support::{SOON, now, pause, wait_for};
 use crate::together;
+use support::packets::assert_time_never_steps_back;
+use support::relay::Relay;
+use support::wire::{Film, Media, Seen, Wire, media_of};
+use support::{SOON, now, pause, wait_for};
 
 /// A stream that is asked for at the first of two origins first.
 fn stream_of_the_first(origins: &[SocketAddr; 2]) -> String {

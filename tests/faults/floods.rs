@@ -14,10 +14,10 @@ use tailwater::rtmp::control::Control;
 use tailwater::rtmp::message::kind;
 
 use crate::bystanders::{Figures, STREAM, beside_these, pictures};
-use crate::support::relay::Relay;
-use crate::support::wire::{Media, Wire};
-use crate::support::{BUSY, SOON, now, pause};
 use crate::{alone, raw};
+use support::relay::Relay;
+use support::wire::{Media, Wire};
+use support::{BUSY, SOON, now, pause};
 
 /// Players of the healthy publisher.
 const PLAYERS: usize = 20;

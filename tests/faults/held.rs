@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 use tailwater::rtmp::message::kind;
 
 use crate::bystanders::{STREAM, beside_these, pictures};
-use crate::support::relay::Relay;
-use crate::support::wire::{Film, Seen, Wire};
-use crate::support::{BUSY, SOON, now, pause};
 use crate::{alone, built, raw};
+use support::relay::Relay;
+use support::wire::{Film, Seen, Wire};
+use support::{BUSY, SOON, now, pause};
 use tailwater_testkit::commands;
 
 /// How long the worker is held.

@@ -10,10 +10,10 @@ use tailwater::rtmp::client::Action;
 
 use crate::bystanders::{beside, pictures};
 use crate::network::Network;
-use crate::support::relay::Relay;
-use crate::support::wire::{Film, Seen, Settings, Wire, signals_of};
-use crate::support::{SOON, now, pause, wait_for};
 use crate::{raw, together};
+use support::relay::Relay;
+use support::wire::{Film, Seen, Settings, Wire, signals_of};
+use support::{SOON, now, pause, wait_for};
 
 /// Connections of one address in these tests: more than the bystanders need.
 const PER_ADDRESS: usize = 100;

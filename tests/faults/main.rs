@@ -29,9 +29,6 @@
     reason = "a test that fails panics, and says where"
 )]
 
-#[path = "../support/mod.rs"]
-mod support;
-
 mod bystanders;
 mod crowds;
 mod edge;
@@ -64,15 +61,13 @@ fn together() -> File {
 }
 
 fn gate() -> File {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("faults.lock");
+    let path = support::tmp().join("faults.lock");
     File::create(path).unwrap()
 }
 
 /// What the C compiler makes of a file beside this one, put into `dir`.
 fn built(source: &str, options: &[&str], dir: &Path) -> PathBuf {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/faults")
-        .join(source);
+    let source = support::root().join("tests/faults").join(source);
     let out = dir.join("built");
     let compiler = Command::new("cc")
         .args(options)

@@ -16,10 +16,10 @@ use tailwater::edge::order::order;
 use tailwater::rtmp::client::Action;
 use tailwater::rtmp::message::kind;
 
-use crate::support::relay::{BINARY, Relay};
-use crate::support::wire::{Film, Seen, Wire};
-use crate::support::{SOON, now, pause, scratch, wait_for};
 use crate::together;
+use support::relay::{Relay, binary};
+use support::wire::{Film, Seen, Wire};
+use support::{SOON, now, pause, scratch, wait_for};
 
 /// A server for names on an address of its own. It keeps questions until it may answer, and says
 /// then that every name is 127.0.0.1.
@@ -107,8 +107,9 @@ fn relay_with(names: &Names, flags: &[&str]) -> Relay {
     let mut command = Command::new("unshare");
     command.args(["--mount", "sh", "-c"]);
     command.arg(format!(
-        "mount --bind {} /etc/resolv.conf && exec {BINARY} {common} {}",
+        "mount --bind {} /etc/resolv.conf && exec {} {common} {}",
         settings.display(),
+        binary(),
         flags.join(" ")
     ));
     Relay::start_command(&mut command, 1)

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use crate::bystanders::{beside, opening, pictures};
 use crate::network::Network;
-use crate::support::relay::Relay;
-use crate::support::wire::{Film, Seen, Settings, Wire};
-use crate::support::{BUSY, SOON, now, pause, wait_for};
 use crate::{raw, together};
+use support::relay::Relay;
+use support::wire::{Film, Seen, Settings, Wire};
+use support::{BUSY, SOON, now, pause, wait_for};
 
 /// Players that never read a byte, not even of the handshake.
 const DEAF: usize = 60;
@@ -202,7 +202,7 @@ fn a_player_that_comes_back_to_the_network_goes_on() {
         .iter()
         .filter_map(Seen::media)
         .filter(|media| media.kind == last[0].kind && !media.is_header())
-        .filter_map(crate::support::wire::Media::number)
+        .filter_map(support::wire::Media::number)
         .collect();
     let gap = numbers.windows(2).find(|pair| pair[1] != pair[0] + 1);
     assert_eq!(gap, None, "{numbers:?}");

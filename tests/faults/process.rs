@@ -13,10 +13,10 @@ use tailwater::rtmp::control::UserControl;
 use tailwater::rtmp::message::{MessageStreamId, kind};
 
 use crate::bystanders::beside;
-use crate::support::relay::{BINARY, Relay};
-use crate::support::wire::{Film, Seen, Wire, media_of};
-use crate::support::{BUSY, SOON, now, pause};
 use crate::{raw, together};
+use support::relay::{Relay, binary};
+use support::wire::{Film, Seen, Wire, media_of};
+use support::{BUSY, SOON, now, pause};
 
 const STREAMS: usize = 4;
 const PLAYERS_OF_EACH: usize = 8;
@@ -129,7 +129,7 @@ fn check_player(seen: &[Seen], known: u32) {
     let numbers: Vec<u32> = media_of(seen)
         .iter()
         .filter(|media| media.kind == kind::VIDEO && !media.is_header())
-        .filter_map(crate::support::wire::Media::number)
+        .filter_map(support::wire::Media::number)
         .collect();
     let gap = numbers.windows(2).find(|pair| pair[1] != pair[0] + 1);
     assert_eq!(gap, None, "in {numbers:?}");
@@ -148,11 +148,11 @@ fn years(log: &str) -> BTreeSet<i32> {
 #[test]
 fn a_wall_clock_that_jumps_is_not_noticed() {
     let _turn = together();
-    let dir = crate::support::scratch("clock");
+    let dir = support::scratch("clock");
     let library = crate::built("clock.c", &["-shared", "-fPIC"], &dir);
     let step = dir.join("step");
     std::fs::write(&step, 0_i64.to_ne_bytes()).unwrap();
-    let mut command = Command::new(BINARY);
+    let mut command = Command::new(binary());
     command
         .args([
             "--listen",

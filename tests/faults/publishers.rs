@@ -8,13 +8,13 @@ use rustix::process::Signal;
 
 use crate::bystanders::{beside, opening};
 use crate::network::Network;
-use crate::support::media::{self, H264_AAC};
-use crate::support::packets::assert_list;
-use crate::support::publishers::{Program, Speed};
-use crate::support::relay::Relay;
-use crate::support::wire::{Film, Seen, Settings, Wire, media_of, signals_of};
-use crate::support::{BUSY, SOON, now, pause, wait_for};
 use crate::{raw, together};
+use support::media::{self, H264_AAC};
+use support::packets::assert_list;
+use support::publishers::{Program, Speed};
+use support::relay::Relay;
+use support::wire::{Film, Seen, Settings, Wire, media_of, signals_of};
+use support::{BUSY, SOON, now, pause, wait_for};
 use tailwater::rtmp::client::Action;
 use tailwater_testkit::commands;
 

@@ -8,8 +8,8 @@ use std::time::Duration;
 use socket2::SockRef;
 pub(crate) use tailwater_testkit::script::{hello, message, opening};
 
-use crate::support::wire::try_open;
-use crate::support::{SOON, now};
+use support::wire::try_open;
+use support::{SOON, now};
 
 /// Everything up to a publish of `live/STREAM` on message stream 1.
 pub(crate) fn publishing(stream: &str) -> Vec<u8> {

@@ -12,9 +12,9 @@ use super::case::{Act, Case, End};
 use super::closings::closing;
 use super::heard::Heard;
 use super::session::{LAST_PING, check_said};
-use super::support::relay::Relay;
-use super::support::wire::{Film, Seen, Wire};
-use super::support::{SOON, now, pause, wait_for};
+use support::relay::Relay;
+use support::wire::{Film, Seen, Wire};
+use support::{SOON, now, pause, wait_for};
 
 /// How many cases are played at one time.
 pub(super) const AT_ONCE: usize = 24;

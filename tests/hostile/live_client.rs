@@ -14,9 +14,9 @@ use super::case::{Case, End, Says};
 use super::client_role::opening_with;
 use super::closings::closing;
 use super::live::{AT_ONCE, GROWTH_MAX, Healthy, PLAYERS, Peer, after};
-use super::support::relay::Relay;
-use super::support::wire::{Film, Wire};
-use super::support::{SOON, now, pause, wait_for};
+use support::relay::Relay;
+use support::wire::{Film, Wire};
+use support::{SOON, now, pause, wait_for};
 
 /// A server of one case.
 struct Server {

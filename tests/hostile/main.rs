@@ -42,8 +42,6 @@ mod live;
 mod live_client;
 mod media;
 mod session;
-#[path = "../support/mod.rs"]
-mod support;
 mod timestamps;
 mod worker;
 
@@ -53,10 +51,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{MutexGuard, PoisonError};
 
 use case::{Case, Limit};
-use support::memory;
+use support::memory::Counting;
 
 #[global_allocator]
-static ALLOCATOR: memory::Counting = memory::Counting;
+static ALLOCATOR: Counting = Counting;
 
 /// Cases there are at least.
 const CASES_MIN: usize = 400;

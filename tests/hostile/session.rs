@@ -15,7 +15,7 @@ use super::case::{Act, Case, End, Says, State};
 use super::chunks::golden_publish;
 use super::client_role;
 use super::heard::Heard;
-use super::support::memory::held;
+use support::memory::held;
 
 /// The ping that asks whether a connection lives.
 pub(crate) const LAST_PING: u32 = 0x7EA7_0001;

@@ -13,8 +13,8 @@ use super::case::{Act, Case, End};
 use super::closings;
 use super::heard::Heard;
 use super::session::{self, LAST_PING, check_replies, check_said, small_pieces};
-use super::support::memory::{held, most, watch};
-use super::support::worker::{Ending, Worker};
+use support::memory::{held, most, watch};
+use support::worker::{Ending, Worker};
 
 /// What a read brings at most.
 const READ_BYTES: usize = limits::RING_BYTES;

@@ -18,8 +18,8 @@ use tailwater::rtmp::server::{Event, Request, ServerSession, WireSettings};
 use tailwater::rtmp::writer::write_message;
 
 use super::cases;
-use super::memory::{allocated, held};
 use super::scripts::client_bytes;
+use support::memory::{allocated, held};
 
 /// Bytes of C0, C1 and C2.
 const HANDSHAKE_BYTES: usize = 1 + 2 * 1_536;

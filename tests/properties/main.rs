@@ -12,15 +12,12 @@
 
 mod budgets;
 mod identity;
-#[path = "../support/memory.rs"]
-mod memory;
 mod relay;
 mod scripts;
 mod segments;
-#[path = "../support/worker.rs"]
-mod worker;
 
 use proptest::test_runner::Config;
+use support::memory::Counting;
 
 /// So many cases, unless the environment says otherwise.
 fn cases(usual: u32) -> Config {
@@ -38,4 +35,4 @@ fn cases(usual: u32) -> Config {
 }
 
 #[global_allocator]
-static ALLOCATOR: memory::Counting = memory::Counting;
+static ALLOCATOR: Counting = Counting;

@@ -11,7 +11,7 @@ use tailwater::worker::ids::ConnId;
 
 use super::cases;
 use super::scripts::client_bytes;
-use super::worker::{Ending, Pipe, Worker};
+use support::worker::{Ending, Pipe, Worker};
 use tailwater_testkit::script::{self, opening};
 
 /// A worker and who is connected to it.

@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::support::http::Http;
-use crate::support::media::{self, Ffmpeg, H264_AAC};
-use crate::support::process::Process;
-use crate::support::relay::Relay;
-use crate::support::wire::{Media, Wire};
-use crate::support::{A_WHILE, pause, scratch};
 use rustix::process::Signal;
+use support::http::Http;
+use support::media::{self, Ffmpeg, H264_AAC};
+use support::process::Process;
+use support::relay::Relay;
+use support::wire::{Media, Wire};
+use support::{A_WHILE, pause, scratch};
 use tailwater::rtmp::message::kind;
 
 /// A relay with both listeners of HTTP.
@@ -36,8 +36,8 @@ fn publish(relay: &Relay, dir: &Path, seconds: u32) -> Process {
 
 /// What `web/tests/browse` tells of `url` after `seconds`; the picture is called `name`.
 fn browse(url: &str, seconds: u32, name: &str, more: &[&str]) -> Value {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let picture: PathBuf = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.png"));
+    let root = support::root();
+    let picture: PathBuf = support::tmp().join(format!("{name}.png"));
     let dir = scratch(name);
     let mut command = Command::new(root.join("web/tests/browse"));
     command.args([url, "--seconds", &seconds.to_string(), "--screenshot"]);
@@ -295,7 +295,7 @@ fn the_status_page_shows_streams_and_workers() {
 
 #[test]
 fn the_modules_of_the_pages_do_what_they_say() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = support::root();
     let dir = scratch("modules");
     let mut command = Command::new(root.join("web/tests/modules"));
     let mut modules = Process::start("modules", &dir, &mut command);

@@ -2,9 +2,9 @@
 //! past, and more than one stream on its connection. On real sockets, on every worker, and on
 //! message stream 1, which is served from shared memory, as on 2, which is not.
 
-use crate::support::packets::assert_list;
-use crate::support::relay::Relay;
-use crate::support::wire::{Film, Media, Seen, Wire, media_of, signals_of};
+use support::packets::assert_list;
+use support::relay::Relay;
+use support::wire::{Film, Media, Seen, Wire, media_of, signals_of};
 use tailwater::rtmp::control::UserControl;
 use tailwater::rtmp::message::{MessageStreamId, kind};
 use tailwater_testkit::commands;
@@ -504,7 +504,7 @@ fn two_streams_on_one_connection() {
         let mut media = Vec::new();
         let mut seen = Vec::new();
         while media.len() < all.len() {
-            seen.extend(wire.next(crate::support::SOON));
+            seen.extend(wire.next(support::SOON));
             media = media_of(&seen);
         }
         for (msid, sent) in [(1, &sent_one), (2, &sent_two)] {

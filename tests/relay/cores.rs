@@ -1,12 +1,12 @@
 //! Workers: a stream is published on one of them, its players are on all, and what a player gets
 //! does not tell where it landed.
 
-use crate::support::media::{self, H264_AAC};
-use crate::support::packets::{assert_list, assert_same, of_file};
-use crate::support::players::{Player, Program as PlayerProgram};
-use crate::support::publishers::{Program, Speed};
-use crate::support::relay::Relay;
-use crate::support::wire::{Film, Media, Wire, media_of};
+use support::media::{self, H264_AAC};
+use support::packets::{assert_list, assert_same, of_file};
+use support::players::{Player, Program as PlayerProgram};
+use support::publishers::{Program, Speed};
+use support::relay::Relay;
+use support::wire::{Film, Media, Wire, media_of};
 use tailwater::rtmp::message::kind;
 
 /// Audio and video, without what ffmpeg says about the length of a file it has finished.
@@ -39,7 +39,7 @@ fn check(workers: usize) {
         Program::Ffmpeg5.publish(&file, &url, Speed::Fast, relay.dir())
     });
     for publisher in &mut publishers {
-        publisher.succeed(crate::support::A_WHILE);
+        publisher.succeed(support::A_WHILE);
     }
     let written = Program::Ffmpeg5.written(&file, relay.dir());
     let wanted = coded(&media::messages(&written));

@@ -22,10 +22,10 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::support::certificates::Authority;
-use crate::support::relay::{BINARY, Relay};
-use crate::support::wire::{Film, Media, Settings, Wire, open};
-use crate::support::{SOON, pause, scratch, wait_for};
+use support::certificates::Authority;
+use support::relay::{Relay, binary};
+use support::wire::{Film, Media, Settings, Wire, open};
+use support::{SOON, pause, scratch, wait_for};
 use tailwater::rtmp::client::Action;
 use tailwater::rtmp::message::kind;
 
@@ -37,7 +37,7 @@ struct Deployment {
 
 impl Deployment {
     fn read(title: &str) -> Self {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+        let path = support::root().join("README.md");
         let text = std::fs::read_to_string(path).unwrap();
         let (_, all) = text.split_once("\n## Deployments\n").unwrap();
         let all = all.split("\n## ").next().unwrap();
@@ -189,7 +189,7 @@ impl Stage {
         };
         let mut shell = Command::new("sh");
         shell.args(["-c", &format!("PATH=$0:$PATH\n{exec}{command}")]);
-        shell.arg(Path::new(BINARY).parent().unwrap());
+        shell.arg(Path::new(binary()).parent().unwrap());
         shell.env("SSL_CERT_FILE", self.authority.path());
         shell
     }
@@ -312,12 +312,12 @@ fn an_edge_behind_a_balancer_is_upgraded_without_a_connection_refused() {
 
 #[test]
 fn the_systemd_unit_is_valid_and_that_of_the_readme() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = support::root();
     let unit = std::fs::read_to_string(root.join("deploy/tailwater.service")).unwrap();
     let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
     assert!(readme.contains(&format!("```ini\n{unit}```\n")));
     // The program has to be where the unit says.
-    let installed = unit.replace("/usr/local/bin/tailwater", BINARY);
+    let installed = unit.replace("/usr/local/bin/tailwater", binary());
     assert_ne!(installed, unit);
     let file = scratch("unit").join("tailwater.service");
     std::fs::write(&file, &installed).unwrap();

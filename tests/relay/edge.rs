@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::support::http::Http;
-use crate::support::media::{self, H264_AAC};
-use crate::support::nginx::Nginx;
-use crate::support::origin::{self, Behaviour, Origin, Script};
-use crate::support::packets::{assert_end, assert_same, assert_time_never_steps_back, of_file};
-use crate::support::players::{Player, Program as PlayerProgram};
-use crate::support::publishers::{Program, Speed};
-use crate::support::relay::Relay;
-use crate::support::wire::{Film, Media, Seen, Settings, Wire, media_of};
-use crate::support::{A_WHILE, SOON, free_address, now, pause, scratch, wait_for};
+use support::http::Http;
+use support::media::{self, H264_AAC};
+use support::nginx::Nginx;
+use support::origin::{self, Behaviour, Origin, Script};
+use support::packets::{assert_end, assert_same, assert_time_never_steps_back, of_file};
+use support::players::{Player, Program as PlayerProgram};
+use support::publishers::{Program, Speed};
+use support::relay::Relay;
+use support::wire::{Film, Media, Seen, Settings, Wire, media_of};
+use support::{A_WHILE, SOON, free_address, now, pause, scratch, wait_for};
 use tailwater::edge::hops;
 use tailwater::rtmp::message::kind;
 

@@ -3,11 +3,11 @@
 
 use std::process::Command;
 
-use crate::support::certificates::Authority;
-use crate::support::origin::{self, Origin, Script};
-use crate::support::relay::{BINARY, Relay};
-use crate::support::wire::{Film, Wire, media_of};
-use crate::support::{SOON, scratch, wait_for};
+use support::certificates::Authority;
+use support::origin::{self, Origin, Script};
+use support::relay::{Relay, binary};
+use support::wire::{Film, Wire, media_of};
+use support::{SOON, scratch, wait_for};
 use tailwater::rtmp::message::kind;
 
 /// A relay with TLS whose certificate is for `host` and 127.0.0.1, good for so many days.
@@ -97,7 +97,7 @@ fn regression_redirects_lead_from_rtmp_to_rtmps() {
 
 #[test]
 fn regression_certificates_to_trust_are_always_read() {
-    let ended = Command::new(BINARY)
+    let ended = Command::new(binary())
         .args(["--listen", "127.0.0.1:0", "--tls-ca", "/no/such.pem"])
         .output()
         .unwrap();

@@ -1,11 +1,11 @@
 //! Enhanced RTMP: codecs by FourCC and several tracks on one stream, published and played by
 //! ffmpeg 9, packet for packet.
 
-use crate::support::media::{self, Ffmpeg, Recipe};
-use crate::support::packets::{assert_end, assert_same, assert_same_contents, of_file};
-use crate::support::players::{Player, Program as PlayerProgram};
-use crate::support::publishers::{Program, Speed};
-use crate::support::relay::Relay;
+use support::media::{self, Ffmpeg, Recipe};
+use support::packets::{assert_end, assert_same, assert_same_contents, of_file};
+use support::players::{Player, Program as PlayerProgram};
+use support::publishers::{Program, Speed};
+use support::relay::Relay;
 
 /// What ffmpeg 9 encodes with `options` and publishes reaches a player that has joined before
 /// from the first packet on, and one that joins in the middle from a key frame on.
@@ -24,7 +24,7 @@ fn check(name: &'static str, options: &'static str, tracks: usize) {
     let mut publisher = Program::Ffmpeg9.publish(&file, &url, Speed::RealTime, relay.dir());
     relay.wait_log(&["publish stream=", name]);
     let mut late = Player::start(PlayerProgram::Ffmpeg9, &url, relay.dir(), "late");
-    publisher.succeed(crate::support::A_WHILE);
+    publisher.succeed(support::A_WHILE);
 
     let contents = of_file(Ffmpeg::V9, &file);
     assert_eq!(contents.len(), tracks, "{name}: tracks in the file");

@@ -4,11 +4,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::support::origin::{self, Origin, Script};
-use crate::support::packets::assert_time_never_steps_back;
-use crate::support::relay::Relay;
-use crate::support::wire::{Film, Media, Seen, Wire, media_of};
-use crate::support::{SOON, now, pause, wait_for};
+use support::origin::{self, Origin, Script};
+use support::packets::assert_time_never_steps_back;
+use support::relay::Relay;
+use support::wire::{Film, Media, Seen, Wire, media_of};
+use support::{SOON, now, pause, wait_for};
 use tailwater::edge::order::order;
 use tailwater::rtmp::amf0::Encoder;
 use tailwater::rtmp::client::Action;

@@ -4,10 +4,10 @@
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use crate::support::origin::{Behaviour, Origin};
-use crate::support::relay::Relay;
-use crate::support::wire::{Film, Settings, Wire};
-use crate::support::{SOON, free_address, now, open_from, pause, wait_for};
+use support::origin::{Behaviour, Origin};
+use support::relay::Relay;
+use support::wire::{Film, Settings, Wire};
+use support::{SOON, free_address, now, open_from, pause, wait_for};
 use tailwater::edge::hops;
 use tailwater::rtmp::message::kind;
 

@@ -5,14 +5,14 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::support::media::{self, Ffmpeg, H264_AAC, H264_LONG_GROUP};
-use crate::support::packets::{assert_end, assert_list, assert_same, of_file};
-use crate::support::players::{Player, Program as PlayerProgram};
-use crate::support::process::Process;
-use crate::support::publishers::{Program, Speed};
-use crate::support::relay::Relay;
-use crate::support::wire::{Film, Media, Seen, Wire, media_of, signals_of};
-use crate::support::{A_WHILE, now};
+use support::media::{self, Ffmpeg, H264_AAC, H264_LONG_GROUP};
+use support::packets::{assert_end, assert_list, assert_same, of_file};
+use support::players::{Player, Program as PlayerProgram};
+use support::process::Process;
+use support::publishers::{Program, Speed};
+use support::relay::Relay;
+use support::wire::{Film, Media, Seen, Wire, media_of, signals_of};
+use support::{A_WHILE, now};
 use tailwater::rtmp::control::UserControl;
 use tailwater::rtmp::message::{MessageStreamId, kind};
 

@@ -1,10 +1,10 @@
 //! What is kept for players that come later: the metadata and the codec headers that are in force,
 //! and nothing that another codec or the publisher itself has ended.
 
-use crate::support::SOON;
-use crate::support::http::{FlvPlayer, Way};
-use crate::support::relay::Relay;
-use crate::support::wire::{Film, Key, Media, Wire, media_of};
+use support::SOON;
+use support::http::{FlvPlayer, Way};
+use support::relay::Relay;
+use support::wire::{Film, Key, Media, Wire, media_of};
 use tailwater::rtmp::amf0::Encoder;
 use tailwater::rtmp::message::kind;
 

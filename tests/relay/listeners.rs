@@ -1,13 +1,13 @@
 //! ffmpeg as a server for one client: what streams are handed on to, and what they are fetched
 //! from. It answers little, says nothing of Enhanced RTMP, and shakes hands the plain way.
 
-use crate::support::media::{self, Ffmpeg, H264_AAC};
-use crate::support::packets::{self, FRAMEHASH, assert_same, of_file};
-use crate::support::players::{Player, Program as PlayerProgram};
-use crate::support::process::Process;
-use crate::support::publishers::{Program, Speed};
-use crate::support::relay::Relay;
-use crate::support::{A_WHILE, free_address, scratch, wait_listening};
+use support::media::{self, Ffmpeg, H264_AAC};
+use support::packets::{self, FRAMEHASH, assert_same, of_file};
+use support::players::{Player, Program as PlayerProgram};
+use support::process::Process;
+use support::publishers::{Program, Speed};
+use support::relay::Relay;
+use support::{A_WHILE, free_address, scratch, wait_listening};
 
 const VERSIONS: [Ffmpeg; 2] = [Ffmpeg::V5, Ffmpeg::V9];
 

@@ -7,11 +7,11 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::support::http::Http;
-use crate::support::relay::{BINARY, Relay};
-use crate::support::wire::{Film, Seen, Settings, Wire};
-use crate::support::{SOON, free_address, pause, scratch, wait_for, wait_listening};
 use rustix::process::{Pid, Signal, kill_process};
+use support::http::Http;
+use support::relay::{Relay, binary};
+use support::wire::{Film, Seen, Settings, Wire};
+use support::{SOON, free_address, pause, scratch, wait_for, wait_listening};
 use tailwater::rtmp::client::{Action, ClientEvent};
 use tailwater_testkit::client::{self, Client};
 
@@ -52,7 +52,7 @@ fn regression_stderr_nobody_reads_stops_nobody() {
     let (address, http_address) = (free_address(), free_address());
     let dir = scratch("unread");
     let out = dir.join("out");
-    let mut relay = Command::new(BINARY)
+    let mut relay = Command::new(binary())
         .args(["--listen", &address.to_string(), "--workers", "1"])
         .args(["--log", "debug", "--stats-interval", "200ms"])
         .args([
@@ -105,7 +105,7 @@ fn regression_stderr_nobody_reads_stops_nobody() {
 fn what_was_logged_is_written_before_the_end() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let output = Command::new(BINARY)
+    let output = Command::new(binary())
         .args(["--listen", &address, "--log", "trace"])
         .output()
         .unwrap();

@@ -8,9 +8,6 @@
     reason = "a test that fails panics, and says where"
 )]
 
-#[path = "../support/mod.rs"]
-mod support;
-
 mod browser;
 mod control;
 mod cores;

@@ -1,9 +1,9 @@
 //! One stream, however a client cuts its URL; and nothing of a query where people look.
 
-use crate::support::SOON;
-use crate::support::http::{FlvPlayer, Http, Way};
-use crate::support::relay::Relay;
-use crate::support::wire::{Film, Media, Seen, Wire, media_of};
+use support::SOON;
+use support::http::{FlvPlayer, Http, Way};
+use support::relay::Relay;
+use support::wire::{Film, Media, Seen, Wire, media_of};
 use tailwater::rtmp::client::Action;
 use tailwater::rtmp::message::kind;
 

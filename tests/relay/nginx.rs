@@ -1,13 +1,13 @@
 //! Another relay as publisher and as player: nginx with its RTMP module pushes into tailwater
 //! and pulls from it. It carries the codecs FLV had before Enhanced RTMP.
 
-use crate::support::A_WHILE;
-use crate::support::media::{self, Ffmpeg, H264_AAC, Recipe};
-use crate::support::nginx::Nginx;
-use crate::support::packets::{assert_end, assert_same, of_file};
-use crate::support::players::{Player, Program as PlayerProgram};
-use crate::support::publishers::{Program, Speed};
-use crate::support::relay::Relay;
+use support::A_WHILE;
+use support::media::{self, Ffmpeg, H264_AAC, Recipe};
+use support::nginx::Nginx;
+use support::packets::{assert_end, assert_same, of_file};
+use support::players::{Player, Program as PlayerProgram};
+use support::publishers::{Program, Speed};
+use support::relay::Relay;
 
 const H264_MP3: Recipe = Recipe {
     name: "h264-mp3",

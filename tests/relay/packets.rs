@@ -2,11 +2,11 @@
 //! packet, with their times and their decoder configuration, for the codecs FLV had before
 //! Enhanced RTMP (those of Enhanced RTMP are in enhanced.rs).
 
-use crate::support::media::{self, Ffmpeg, H264_AAC, Recipe};
-use crate::support::packets::{assert_same, assert_same_contents, of_file};
-use crate::support::players::{Player, Program as PlayerProgram};
-use crate::support::publishers::{Program, Speed};
-use crate::support::relay::Relay;
+use support::media::{self, Ffmpeg, H264_AAC, Recipe};
+use support::packets::{assert_same, assert_same_contents, of_file};
+use support::players::{Player, Program as PlayerProgram};
+use support::publishers::{Program, Speed};
+use support::relay::Relay;
 
 /// `program` publishes H.264 and AAC; every player has joined before and gets everything.
 #[track_caller]
@@ -18,7 +18,7 @@ fn every_player_gets_what_is_published_by(program: Program) {
         PlayerProgram::ALL.map(|player| Player::start(player, &url, relay.dir(), "film"));
     relay.wait_players(players.len());
     let mut publisher = program.publish(&file, &url, Speed::RealTime, relay.dir());
-    publisher.succeed(crate::support::A_WHILE);
+    publisher.succeed(support::A_WHILE);
     let written = program.written(&file, relay.dir());
     for player in &mut players {
         let what = format!("{program:?} to {:?}", player.program());
@@ -63,7 +63,7 @@ fn check(name: &'static str, options: &'static str) {
     let mut players = programs.map(|player| Player::start(player, &url, relay.dir(), name));
     relay.wait_players(players.len());
     let mut publisher = Program::Ffmpeg5.publish(&file, &url, Speed::Fast, relay.dir());
-    publisher.succeed(crate::support::A_WHILE);
+    publisher.succeed(support::A_WHILE);
     let written = Program::Ffmpeg5.written(&file, relay.dir());
     for player in &mut players {
         let what = format!("{name} to {:?}", player.program());

@@ -2,9 +2,9 @@
 //! sent, whatever is in it. Enhanced RTMP with its codecs, tracks and metadata, data messages, and
 //! what the relay does not understand.
 
-use crate::support::packets::assert_list;
-use crate::support::relay::Relay;
-use crate::support::wire::{Key, Media, Wire, media_of};
+use support::packets::assert_list;
+use support::relay::Relay;
+use support::wire::{Key, Media, Wire, media_of};
 use tailwater::rtmp::amf0::Encoder;
 use tailwater::rtmp::message::kind;
 

@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
 
-use crate::support::media::{self, Ffmpeg, H264_AAC};
-use crate::support::packets::{assert_list, assert_same, of_file};
-use crate::support::players::{Player, Program as PlayerProgram};
-use crate::support::publishers::{Program, Speed};
-use crate::support::relay::{BINARY, Relay};
-use crate::support::wire::{Film, Media, Seen, Wire, media_of, signals_of};
-use crate::support::{A_WHILE, BUSY, SOON, now, pause, wait_for};
+use support::media::{self, Ffmpeg, H264_AAC};
+use support::packets::{assert_list, assert_same, of_file};
+use support::players::{Player, Program as PlayerProgram};
+use support::publishers::{Program, Speed};
+use support::relay::{Relay, binary};
+use support::wire::{Film, Media, Seen, Wire, media_of, signals_of};
+use support::{A_WHILE, BUSY, SOON, now, pause, wait_for};
 use tailwater::rtmp::control::UserControl;
 use tailwater::rtmp::message::MessageStreamId;
 
@@ -23,7 +23,7 @@ const RECONNECT: &str = "NetConnection.Connect.ReconnectRequest";
 
 /// Runs the binary to its end.
 fn run(arguments: &[&str]) -> Output {
-    Command::new(BINARY)
+    Command::new(binary())
         .args(arguments)
         .env_remove("RUST_LOG")
         .output()
@@ -225,22 +225,8 @@ fn every_address_is_printed_and_served() {
 }
 
 #[test]
-fn version_and_help_are_printed() {
-    let version = run(&["--version"]);
-    assert_eq!(version.status.code(), Some(0));
-    let wanted = concat!("tailwater ", env!("CARGO_PKG_VERSION"), "\n");
-    assert_eq!(out(&version), wanted);
-    let help = run(&["--help"]);
-    assert_eq!(help.status.code(), Some(0));
-    for opt in tailwater::flags::OPTIONS {
-        let flag = format!("--{}", opt.name);
-        assert!(out(&help).contains(&flag), "{flag}");
-    }
-}
-
-#[test]
 fn a_printed_configuration_is_read_back_the_same() {
-    let dir = crate::support::scratch("config");
+    let dir = support::scratch("config");
     let flags = [
         "--listen",
         "127.0.0.1:0",
@@ -282,7 +268,7 @@ fn a_printed_configuration_is_read_back_the_same() {
     assert_ne!(out(&other), text);
 
     let mut relay = Relay::start_command(
-        Command::new(BINARY).args(["--config", file, "--log", "debug"]),
+        Command::new(binary()).args(["--config", file, "--log", "debug"]),
         1,
     );
     let mut player = Wire::play(relay.address(), "film");
@@ -465,7 +451,7 @@ fn without_free_descriptors_the_relay_serves_whom_it_has_and_recovers() {
 #[test]
 fn more_connections_than_allowed_are_closed_and_the_others_go_on() {
     let mut command = Command::new("sh");
-    command.args(["-c", "ulimit -n 90; exec \"$0\" \"$@\"", BINARY]);
+    command.args(["-c", "ulimit -n 90; exec \"$0\" \"$@\"", binary()]);
     command.args([
         "--listen",
         "127.0.0.1:0",

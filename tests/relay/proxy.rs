@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::support::certificates::Authority;
-use crate::support::line::Tls;
-use crate::support::relay::Relay;
-use crate::support::wire::{Film, Settings, Wire, open};
-use crate::support::{SOON, now, pause, scratch};
+use support::certificates::Authority;
+use support::line::Tls;
+use support::relay::Relay;
+use support::wire::{Film, Settings, Wire, open};
+use support::{SOON, now, pause, scratch};
 
 /// A header of version 2 for `client`, an IPv4 address, with some bytes of TLVs.
 fn v2(client: [u8; 4], port: u16) -> Vec<u8> {

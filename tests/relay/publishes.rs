@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use crate::support::now;
-use crate::support::packets::assert_list;
-use crate::support::relay::Relay;
-use crate::support::wire::{Film, Media, Seen, Wire, media_of, signals_of};
+use support::now;
+use support::packets::assert_list;
+use support::relay::Relay;
+use support::wire::{Film, Media, Seen, Wire, media_of, signals_of};
 use tailwater::rtmp::control::UserControl;
 use tailwater::rtmp::message::{MessageStreamId, kind};
 use tailwater_testkit::commands;

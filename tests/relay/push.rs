@@ -4,17 +4,17 @@ use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::support::http::Http;
-use crate::support::media::{self, Ffmpeg, H264_AAC, Recipe};
-use crate::support::nginx::Nginx;
-use crate::support::origin::{Behaviour, Origin};
-use crate::support::packets::{assert_end, of_file};
-use crate::support::players::{Player, Program as PlayerProgram};
-use crate::support::publishers::{Program, Speed};
-use crate::support::relay::{BINARY, Relay};
-use crate::support::target::{Target, refused_connect, status};
-use crate::support::wire::{Film, Media, Wire, media_of};
-use crate::support::{A_WHILE, SOON, free_address, pause, scratch, wait_for};
+use support::http::Http;
+use support::media::{self, Ffmpeg, H264_AAC, Recipe};
+use support::nginx::Nginx;
+use support::origin::{Behaviour, Origin};
+use support::packets::{assert_end, of_file};
+use support::players::{Player, Program as PlayerProgram};
+use support::publishers::{Program, Speed};
+use support::relay::{Relay, binary};
+use support::target::{Target, refused_connect, status};
+use support::wire::{Film, Media, Wire, media_of};
+use support::{A_WHILE, SOON, free_address, pause, scratch, wait_for};
 use tailwater::rtmp::amf0::Encoder;
 use tailwater::rtmp::client::Action;
 use tailwater::rtmp::message::{MessageStreamId, kind};
@@ -215,7 +215,7 @@ fn a_refusal_is_told_and_with_strict_to_the_publisher() {
         strict.address(),
         "cam",
         Action::Publish,
-        &crate::support::wire::Settings::default(),
+        &support::wire::Settings::default(),
     );
     publisher.until_status("NetStream.Publish.Denied");
     publisher.until_closed();
@@ -331,7 +331,7 @@ fn user_and_password_of_a_url_are_shown_nowhere() {
         texts.push(Http::connect(relay.admin()).get(path).text());
     }
     for bad in ["--print-config", "--push=rtmp://SECRET:SECRET2@:0/app"] {
-        let output = std::process::Command::new(BINARY)
+        let output = std::process::Command::new(binary())
             .args(flags)
             .arg(bad)
             .output();

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::support::http::{FlvPlayer, Http, Way};
-use crate::support::media::{self, H264_AAC};
-use crate::support::packets::{Track, assert_list, assert_same, of_file};
-use crate::support::players::{Player, Program as PlayerProgram};
-use crate::support::publishers::{Program, Speed};
-use crate::support::relay::Relay;
-use crate::support::wire::{Film, Media, Seen, Wire, media_of, signals_of};
-use crate::support::{A_WHILE, SOON, pause, wait_for};
+use support::http::{FlvPlayer, Http, Way};
+use support::media::{self, H264_AAC};
+use support::packets::{Track, assert_list, assert_same, of_file};
+use support::players::{Player, Program as PlayerProgram};
+use support::publishers::{Program, Speed};
+use support::relay::Relay;
+use support::wire::{Film, Media, Seen, Wire, media_of, signals_of};
+use support::{A_WHILE, SOON, pause, wait_for};
 use tailwater::rtmp::client::Action;
 use tailwater::rtmp::control::UserControl;
 use tailwater::rtmp::message::{MessageStreamId, kind};
@@ -72,7 +72,7 @@ fn assert_time_goes_on(media: &[Media]) {
 
 /// A publisher is started, and when it is well under way, `change` makes way for another.
 #[track_caller]
-fn players_stay_when(flags: &[&str], change: impl FnOnce(&mut crate::support::process::Process)) {
+fn players_stay_when(flags: &[&str], change: impl FnOnce(&mut support::process::Process)) {
     let file = media::file(&H264_AAC);
     let relay = Relay::start(flags);
     let url = relay.url("film");
@@ -145,7 +145,7 @@ fn a_second_publisher_is_refused() {
         relay.address(),
         "film",
         Action::Publish,
-        &crate::support::wire::Settings::default(),
+        &support::wire::Settings::default(),
     );
     let seen = wire.until_closed();
     assert_eq!(
@@ -176,7 +176,7 @@ fn players_of_a_publisher_that_stays_away_are_told_and_closed() {
     publisher.send_all(&sent);
     publisher.settle();
     drop(publisher);
-    let left = crate::support::now();
+    let left = support::now();
     for player in &mut players {
         let seen = player.until_closed();
         assert_list("media", &media_of(&seen), &sent);

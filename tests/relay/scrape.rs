@@ -2,11 +2,11 @@
 
 use std::process::Command;
 
-use crate::support::http::Http;
-use crate::support::process::Process;
-use crate::support::relay::Relay;
-use crate::support::wire::{Film, Wire};
-use crate::support::{SOON, scratch};
+use support::http::Http;
+use support::process::Process;
+use support::relay::Relay;
+use support::wire::{Film, Wire};
+use support::{SOON, scratch};
 
 /// Prints each sample of the text in the file it is given: name, labels, value.
 const READER: &str = "import sys

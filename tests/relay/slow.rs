@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::support::media;
-use crate::support::packets::assert_list;
-use crate::support::players::{Player, Program as PlayerProgram};
-use crate::support::relay::Relay;
-use crate::support::wire::{Key, Media, Settings, Wire, media_of};
-use crate::support::{SOON, pause};
+use support::media;
+use support::packets::assert_list;
+use support::players::{Player, Program as PlayerProgram};
+use support::relay::Relay;
+use support::wire::{Key, Media, Settings, Wire, media_of};
+use support::{SOON, pause};
 use tailwater::rtmp::message::kind;
 
 /// How long the slow ones do not read.

@@ -1,10 +1,10 @@
 //! Memory that single clients could hold: players that stop reading in the middle of large
 //! messages, and publishers that fill up the memory of the relay.
 
-use crate::support::http::{FlvPlayer, Way};
-use crate::support::relay::Relay;
-use crate::support::wire::{Film, Key, Media, Seen, Settings, Wire};
-use crate::support::{SOON, wait_for};
+use support::http::{FlvPlayer, Way};
+use support::relay::Relay;
+use support::wire::{Film, Key, Media, Seen, Settings, Wire};
+use support::{SOON, wait_for};
 
 const MIB: usize = 1 << 20;
 

@@ -5,10 +5,10 @@
 use std::sync::mpsc;
 use std::time::Duration;
 
-use crate::support::http::{FlvPlayer, Way};
-use crate::support::relay::Relay;
-use crate::support::wire::{Film, Key, Media, Wire, media_of};
-use crate::support::{now, pause};
+use support::http::{FlvPlayer, Way};
+use support::relay::Relay;
+use support::wire::{Film, Key, Media, Wire, media_of};
+use support::{now, pause};
 use tailwater::rtmp::message::kind;
 use tailwater_testkit::commands;
 

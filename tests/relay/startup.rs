@@ -7,15 +7,15 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 
-use crate::support::relay::{BINARY, Relay};
-use crate::support::wire::{Film, Wire};
-use crate::support::{SOON, free_address, scratch, wait_for};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use support::relay::{Relay, binary};
+use support::wire::{Film, Wire};
+use support::{SOON, free_address, scratch, wait_for};
 
 /// A relay with `flags`, its output and log kept by the pipes of the child.
 fn start(flags: &[&str]) -> Child {
-    Command::new(BINARY)
+    Command::new(binary())
         .args(flags)
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
@@ -189,13 +189,13 @@ fn regression_errors_of_files_name_their_options() {
         "--tls-key",
         file,
     ];
-    let (code, err) = refusal(Command::new(BINARY).args(pair));
+    let (code, err) = refusal(Command::new(binary()).args(pair));
     assert!(
         code == Some(1) && err.contains("--tls-cert, --tls-key: "),
         "{err}"
     );
     let ca = ["--listen", "127.0.0.1:0", "--tls-ca", file];
-    let (code, err) = refusal(Command::new(BINARY).args(ca));
+    let (code, err) = refusal(Command::new(binary()).args(ca));
     assert!(code == Some(1) && err.contains("--tls-ca: "), "{err}");
 }
 
@@ -203,7 +203,7 @@ fn regression_errors_of_files_name_their_options() {
 fn regression_arguments_are_utf8() {
     let name = std::os::unix::ffi::OsStrExt::from_bytes(b"l\xffve");
     let name: &std::ffi::OsStr = name;
-    let (code, err) = refusal(Command::new(BINARY).arg("--app").arg(name));
+    let (code, err) = refusal(Command::new(binary()).arg("--app").arg(name));
     assert_eq!(code, Some(2), "{err}");
     assert!(
         err.contains("xFF") && err.contains("expected UTF-8"),
@@ -216,14 +216,14 @@ fn regression_files_may_begin_with_a_byte_order_mark() {
     let file = scratch("config").join("bom.conf");
     fs::write(&file, "\u{feff}max-streams = 77\n").unwrap();
     let config = ["--print-config", "--config", file.to_str().unwrap()];
-    let output = Command::new(BINARY).args(config).output().unwrap();
+    let output = Command::new(binary()).args(config).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(text.contains("max-streams = 77"), "{text}");
 }
 
 #[test]
 fn regression_a_wrong_rust_log_leaves_the_usual_log() {
-    let child = Command::new(BINARY)
+    let child = Command::new(binary())
         .args(["--listen", "127.0.0.1:0"])
         .env("RUST_LOG", "bogus=zz")
         .stdout(Stdio::piped())

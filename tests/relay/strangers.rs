@@ -9,10 +9,10 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-use crate::support::http::Http;
-use crate::support::relay::Relay;
-use crate::support::wire::{Film, Wire};
-use crate::support::{SOON, now, open_from, pause, scratch};
+use support::http::Http;
+use support::relay::Relay;
+use support::wire::{Film, Wire};
+use support::{SOON, now, open_from, pause, scratch};
 
 const TOKEN: &str = "Authorization: Bearer s3cret\r\n";
 

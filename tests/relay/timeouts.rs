@@ -5,9 +5,9 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use crate::support::relay::Relay;
-use crate::support::wire::{Film, Seen, Settings, Wire};
-use crate::support::{BUSY, SOON, now, wait_for};
+use support::relay::Relay;
+use support::wire::{Film, Seen, Settings, Wire};
+use support::{BUSY, SOON, now, wait_for};
 
 /// How long it took until the relay closed `stream`; what it sent is passed over.
 #[track_caller]

@@ -2,12 +2,12 @@
 //! its extended field, and 2^32 ms (49.7 days), where it wraps. Senders differ in what they write
 //! there, and every message has to come out at its time all the same.
 
-use crate::support::media::{self, Ffmpeg, H264_AAC};
-use crate::support::packets::{assert_list, assert_same, assert_same_contents, of_file};
-use crate::support::players::{Player, Program as PlayerProgram};
-use crate::support::publishers::{Program, Speed};
-use crate::support::relay::Relay;
-use crate::support::wire::{Media, Settings, Wire, media_of};
+use support::media::{self, Ffmpeg, H264_AAC};
+use support::packets::{assert_list, assert_same, assert_same_contents, of_file};
+use support::players::{Player, Program as PlayerProgram};
+use support::publishers::{Program, Speed};
+use support::relay::Relay;
+use support::wire::{Media, Settings, Wire, media_of};
 use tailwater::rtmp::message::kind;
 
 /// The first time that needs the extended field. RTMP 1.0 §5.3.1.2.
@@ -125,7 +125,7 @@ fn check(boundary: u32, style: Style) {
         } else {
             // What players make of a time that begins anew is theirs: rtmpdump finds its
             // recording shorter than it was, and exits with 2.
-            player.process.wait(crate::support::A_WHILE);
+            player.process.wait(support::A_WHILE);
             assert_same_contents(&what, &player.tracks_so_far(), &wanted);
         }
     }
@@ -182,7 +182,7 @@ fn real_publishers_pass_the_extended_time() {
         program.publish_with(&file, &url, Speed::Fast, &options, relay.dir())
     });
     for publisher in &mut publishers {
-        publisher.succeed(crate::support::A_WHILE);
+        publisher.succeed(support::A_WHILE);
     }
     let times: Vec<u32> = media_of(&wire.until_closed())
         .iter()

@@ -18,15 +18,15 @@ use tailwater::net::socket::Socket;
 use tailwater::net::tls::{ClientTls, ServerTls};
 use tailwater::net::transport::Transport;
 
-use crate::support::certificates::Authority;
-use crate::support::line::Tls;
-use crate::support::media::{self, H264_AAC};
-use crate::support::packets::{assert_end, assert_list, of_file};
-use crate::support::players::{Player, Program as PlayerProgram};
-use crate::support::publishers::{Program, Speed};
-use crate::support::relay::{BINARY, Relay};
-use crate::support::wire::{Film, Settings, Wire, media_of, open};
-use crate::support::{A_WHILE, SOON, now, pause, scratch, wait_for};
+use support::certificates::Authority;
+use support::line::Tls;
+use support::media::{self, H264_AAC};
+use support::packets::{assert_end, assert_list, of_file};
+use support::players::{Player, Program as PlayerProgram};
+use support::publishers::{Program, Speed};
+use support::relay::{Relay, binary};
+use support::wire::{Film, Settings, Wire, media_of, open};
+use support::{A_WHILE, SOON, now, pause, scratch, wait_for};
 
 /// An authority, and a relay with a certificate for each of `hosts`.
 fn relay_for(hosts: &[&str], flags: &[&str]) -> (Authority, Relay) {
@@ -280,7 +280,7 @@ fn files_that_cannot_be_used_are_named_at_the_start() {
         (&a, &a, "a.pem: nothing of the kind in it"),
         (&a, &b_key, "b.key: not the key of"),
     ] {
-        let output = Command::new(BINARY)
+        let output = Command::new(binary())
             .args(["--listen", "none", "--listen-tls", "127.0.0.1:0"])
             .args(["--tls-cert", certificate, "--tls-key", key])
             .output()

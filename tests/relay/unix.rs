@@ -5,10 +5,10 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::relay::{BINARY, Relay};
-use crate::support::wire::{Film, Settings, Wire, media_of};
-use crate::support::{SOON, wait_for};
 use rustix::process::Signal;
+use support::relay::{Relay, binary};
+use support::wire::{Film, Settings, Wire, media_of};
+use support::{SOON, wait_for};
 
 /// A path of its own for a socket; those of other files are longer than a socket's may be.
 fn socket_path() -> PathBuf {
@@ -67,7 +67,7 @@ fn a_file_at_which_nobody_listens_is_replaced_and_no_other() {
     let listen = format!("unix:{}", path.display());
     let mut killed = Relay::start(&["--listen", &listen]);
     let refused = || {
-        let mut command = Command::new(BINARY);
+        let mut command = Command::new(binary());
         let output = command.args(["--listen", &listen]).output().unwrap();
         assert_eq!(output.status.code(), Some(1));
         String::from_utf8_lossy(&output.stderr).into_owned()

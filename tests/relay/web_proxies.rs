@@ -5,17 +5,17 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::certificates::Authority;
-use crate::support::process::Process;
-use crate::support::relay::Relay;
-use crate::support::wire::{Film, Wire};
-use crate::support::{free_address, scratch, wait_listening};
+use support::certificates::Authority;
+use support::process::Process;
+use support::relay::Relay;
+use support::wire::{Film, Wire};
+use support::{free_address, scratch, wait_listening};
 
 const HOST: &str = "tv.example";
 
 /// A configuration of `deploy/` with replacements, written to `dir`.
 fn configuration(name: &str, dir: &Path, replaced: &[(&str, String)]) -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = support::root();
     let mut text = std::fs::read_to_string(root.join("deploy").join(name)).unwrap();
     for (from, to) in replaced {
         assert!(text.contains(from), "no {from} in {name}");
@@ -28,8 +28,8 @@ fn configuration(name: &str, dir: &Path, replaced: &[(&str, String)]) -> PathBuf
 
 /// A relay that believes proxies on this machine, and a publisher of `live/film`.
 fn relay() -> (Relay, Wire) {
-    use crate::support::wire::{Settings, open};
     use std::io::Write;
+    use support::wire::{Settings, open};
     let relay = Relay::start(&["--http", "127.0.0.1:0", "--proxy-protocol", "127.0.0.1"]);
     let mut socket = open(relay.address(), None);
     let header = b"PROXY TCP4 192.0.2.1 192.0.2.2 4000 1935\r\n";

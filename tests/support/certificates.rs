@@ -5,13 +5,13 @@ use std::process::{Command, Stdio};
 
 /// An authority and what it has signed, in a directory of files.
 #[derive(Debug)]
-pub(crate) struct Authority {
+pub struct Authority {
     dir: PathBuf,
 }
 
 impl Authority {
     /// A new one with its files in `dir`.
-    pub(crate) fn new(dir: &Path) -> Self {
+    pub fn new(dir: &Path) -> Self {
         let authority = Self {
             dir: dir.to_owned(),
         };
@@ -24,13 +24,13 @@ impl Authority {
     }
 
     /// Its own certificate.
-    pub(crate) fn path(&self) -> PathBuf {
+    pub fn path(&self) -> PathBuf {
         self.dir.join("ca.pem")
     }
 
     /// Signs a certificate for `host`, a domain name, that is good for so many days, or expires
     /// at once; its file and that of its key, which begin with `file`.
-    pub(crate) fn sign(&self, file: &str, host: &str, days: u32) -> [String; 2] {
+    pub fn sign(&self, file: &str, host: &str, days: u32) -> [String; 2] {
         let names = format!("subjectAltName=DNS:{host},IP:127.0.0.1");
         let [certificate, key, request] =
             ["pem", "key", "csr"].map(|suffix| format!("{file}.{suffix}"));

@@ -1,14 +1,14 @@
 //! Clients of our own for what is spoken by HTTP: one that asks and reads answers, and one that
 //! plays a stream, plain or over WebSocket, and gives it message by message as
-//! [`Wire`](super::wire::Wire) does.
+//! [`Wire`](crate::wire::Wire) does.
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use super::wire::{Media, open};
-use super::{SOON, now};
+use crate::wire::{Media, open};
+use crate::{SOON, now};
 
 /// The key of RFC 6455 §1.3, and the answer to it.
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
@@ -16,7 +16,7 @@ const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
 /// How a stream is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Way {
+pub enum Way {
     /// As a body without end.
     Plain,
     /// As messages of WebSocket.
@@ -25,10 +25,10 @@ pub(crate) enum Way {
 
 impl Way {
     /// Both.
-    pub(crate) const BOTH: [Self; 2] = [Self::Plain, Self::WebSocket];
+    pub const BOTH: [Self; 2] = [Self::Plain, Self::WebSocket];
 
     /// The request for `path`, with `fields`, each with its line end.
-    pub(crate) fn request(self, path: &str, fields: &str) -> String {
+    pub fn request(self, path: &str, fields: &str) -> String {
         let upgrade = match self {
             Self::Plain => String::new(),
             Self::WebSocket => format!(
@@ -42,13 +42,13 @@ impl Way {
 
 /// The head of an answer, and its body where that has a length.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Answer {
+pub struct Answer {
     /// The status code.
-    pub(crate) status: u16,
+    pub status: u16,
     /// Header fields, their names in lower case.
-    pub(crate) fields: Vec<(String, String)>,
+    pub fields: Vec<(String, String)>,
     /// The body.
-    pub(crate) body: Vec<u8>,
+    pub body: Vec<u8>,
 }
 
 impl std::fmt::Debug for Answer {
@@ -66,14 +66,14 @@ impl std::fmt::Debug for Answer {
 
 impl Answer {
     /// The value of a header field, whose name is in lower case.
-    pub(crate) fn field(&self, name: &str) -> Option<&str> {
+    pub fn field(&self, name: &str) -> Option<&str> {
         let mut fields = self.fields.iter();
         let field = fields.find(|(its, _)| its == name)?;
         Some(&field.1)
     }
 
     /// The body as text.
-    pub(crate) fn text(&self) -> String {
+    pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
@@ -98,7 +98,7 @@ impl Answer {
 
 /// A connection to an HTTP port.
 #[derive(Debug)]
-pub(crate) struct Http {
+pub struct Http {
     socket: TcpStream,
     input: Vec<u8>,
     /// It was closed; true when in good order.
@@ -107,17 +107,17 @@ pub(crate) struct Http {
 
 impl Http {
     /// A new one.
-    pub(crate) fn connect(relay: SocketAddr) -> Self {
+    pub fn connect(relay: SocketAddr) -> Self {
         Self::connect_with(relay, None)
     }
 
     /// One for which the kernel holds so many bytes.
-    pub(crate) fn connect_with(relay: SocketAddr, receive_buffer: Option<usize>) -> Self {
+    pub fn connect_with(relay: SocketAddr, receive_buffer: Option<usize>) -> Self {
         Self::over(open(relay, receive_buffer))
     }
 
     /// The same over a socket that is there already.
-    pub(crate) fn over(socket: TcpStream) -> Self {
+    pub fn over(socket: TcpStream) -> Self {
         Self {
             socket,
             input: Vec::new(),
@@ -126,12 +126,12 @@ impl Http {
     }
 
     /// Our end of the connection.
-    pub(crate) fn local_address(&self) -> SocketAddr {
+    pub fn local_address(&self) -> SocketAddr {
         self.socket.local_addr().expect("it is connected")
     }
 
     /// Sends bytes as they are; a relay that has closed does not take them.
-    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
         if let Err(error) = self.socket.write_all(bytes.as_ref()) {
             assert!(
                 matches!(
@@ -144,7 +144,7 @@ impl Http {
     }
 
     /// Sends a request for `path`; each of `fields` ends its line.
-    pub(crate) fn ask(&mut self, method: &str, path: &str, fields: &str) {
+    pub fn ask(&mut self, method: &str, path: &str, fields: &str) {
         self.send(format!(
             "{method} {path} HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n"
         ));
@@ -152,20 +152,20 @@ impl Http {
 
     /// Asks, and the answer.
     #[track_caller]
-    pub(crate) fn request(&mut self, method: &str, path: &str, fields: &str) -> Answer {
+    pub fn request(&mut self, method: &str, path: &str, fields: &str) -> Answer {
         self.ask(method, path, fields);
         self.answer(method != "HEAD")
     }
 
     /// The answer to a GET.
     #[track_caller]
-    pub(crate) fn get(&mut self, path: &str) -> Answer {
+    pub fn get(&mut self, path: &str) -> Answer {
         self.request("GET", path, "")
     }
 
     /// The next answer; without its body where there is none.
     #[track_caller]
-    pub(crate) fn answer(&mut self, has_body: bool) -> Answer {
+    pub fn answer(&mut self, has_body: bool) -> Answer {
         let mut answer = self.head(SOON).expect("an answer");
         let len = answer.field("content-length");
         let len: usize = len.map_or(0, |len| len.parse().expect("a length"));
@@ -178,7 +178,7 @@ impl Http {
 
     /// The head of the next answer, within `limit`; None when the connection ends or nothing
     /// comes.
-    pub(crate) fn head(&mut self, limit: Duration) -> Option<Answer> {
+    pub fn head(&mut self, limit: Duration) -> Option<Answer> {
         let until = now() + limit;
         loop {
             let end = self.input.windows(4).position(|four| four == b"\r\n\r\n");
@@ -208,14 +208,14 @@ impl Http {
     }
 
     /// Takes `len` bytes of what comes, or all until the relay closes.
-    pub(crate) fn skip(&mut self, len: usize) {
+    pub fn skip(&mut self, len: usize) {
         self.fill(len, SOON);
         self.input.drain(..len.min(self.input.len()));
     }
 
     /// Everything until the relay closes; fails after `limit`.
     #[track_caller]
-    pub(crate) fn until_closed(&mut self, limit: Duration) -> Vec<u8> {
+    pub fn until_closed(&mut self, limit: Duration) -> Vec<u8> {
         let until = now() + limit;
         while self.closed.is_none() {
             let left = until.saturating_duration_since(now());
@@ -227,7 +227,7 @@ impl Http {
 
     /// Whether it was closed, in good order or not; reads for `limit` at most, as long as nothing
     /// comes.
-    pub(crate) fn closed(&mut self, limit: Duration) -> Option<bool> {
+    pub fn closed(&mut self, limit: Duration) -> Option<bool> {
         let until = now() + limit;
         while self.closed.is_none() && now() < until {
             self.read(until.saturating_duration_since(now()));
@@ -236,7 +236,7 @@ impl Http {
     }
 
     /// Closes our end; what was sent still arrives.
-    pub(crate) fn finish(&self) {
+    pub fn finish(&self) {
         // The other end may be gone.
         let _: std::io::Result<()> = self.socket.shutdown(Shutdown::Write);
     }
@@ -262,7 +262,7 @@ impl Http {
 
 /// How a stream ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Ending {
+pub enum Ending {
     /// The relay closed; true when in good order.
     Closed(bool),
     /// It said why, over WebSocket, and then closed.
@@ -271,30 +271,30 @@ pub(crate) enum Ending {
 
 /// Who plays a stream by HTTP.
 #[derive(Debug)]
-pub(crate) struct FlvPlayer {
+pub struct FlvPlayer {
     /// Its connection.
-    pub(crate) http: Http,
+    pub http: Http,
     way: Way,
     /// What has come of the file.
     flv: Vec<u8>,
     queue: VecDeque<Media>,
     /// Payloads of pongs.
-    pub(crate) pongs: Vec<Vec<u8>>,
+    pub pongs: Vec<Vec<u8>>,
     /// How many pings came.
-    pub(crate) pings: usize,
+    pub pings: usize,
     told: Option<(u16, String)>,
     /// Whether the file says that it has sound and pictures.
-    pub(crate) kinds: Option<(bool, bool)>,
+    pub kinds: Option<(bool, bool)>,
 }
 
 impl FlvPlayer {
     /// Asks for `live/STREAM`; the answer is still to come.
-    pub(crate) fn ask(relay: SocketAddr, stream: &str, way: Way) -> Self {
+    pub fn ask(relay: SocketAddr, stream: &str, way: Way) -> Self {
         Self::ask_with(relay, stream, way, None)
     }
 
     /// The same with a receive buffer of so many bytes.
-    pub(crate) fn ask_with(
+    pub fn ask_with(
         relay: SocketAddr,
         stream: &str,
         way: Way,
@@ -306,7 +306,7 @@ impl FlvPlayer {
     }
 
     /// One whose request was sent.
-    pub(crate) fn over(http: Http, way: Way) -> Self {
+    pub fn over(http: Http, way: Way) -> Self {
         Self {
             http,
             way,
@@ -321,7 +321,7 @@ impl FlvPlayer {
 
     /// Asks for `live/STREAM`, which begins.
     #[track_caller]
-    pub(crate) fn play(relay: SocketAddr, stream: &str, way: Way) -> Self {
+    pub fn play(relay: SocketAddr, stream: &str, way: Way) -> Self {
         let mut player = Self::ask(relay, stream, way);
         player.begin(SOON);
         player
@@ -329,7 +329,7 @@ impl FlvPlayer {
 
     /// Reads the head of the answer, which has to be that of a stream.
     #[track_caller]
-    pub(crate) fn begin(&mut self, limit: Duration) -> Answer {
+    pub fn begin(&mut self, limit: Duration) -> Answer {
         let answer = self.http.head(limit).expect("an answer");
         match self.way {
             Way::Plain => {
@@ -348,12 +348,12 @@ impl FlvPlayer {
     }
 
     /// Our end of the connection.
-    pub(crate) fn local_address(&self) -> SocketAddr {
+    pub fn local_address(&self) -> SocketAddr {
         self.http.local_address()
     }
 
     /// The next message, within `limit`; None when there is none.
-    pub(crate) fn next(&mut self, limit: Duration) -> Option<Media> {
+    pub fn next(&mut self, limit: Duration) -> Option<Media> {
         let until = now() + limit;
         loop {
             self.take();
@@ -370,7 +370,7 @@ impl FlvPlayer {
 
     /// Everything up to the picture or sound with this number.
     #[track_caller]
-    pub(crate) fn until_number(&mut self, media_kind: u8, number: u32) -> Vec<Media> {
+    pub fn until_number(&mut self, media_kind: u8, number: u32) -> Vec<Media> {
         let what = format!("message number {number}");
         self.until(&what, |media| {
             media.kind == media_kind && media.number() == Some(number)
@@ -379,7 +379,7 @@ impl FlvPlayer {
 
     /// Everything up to the first for which `found` holds.
     #[track_caller]
-    pub(crate) fn until(&mut self, what: &str, found: impl Fn(&Media) -> bool) -> Vec<Media> {
+    pub fn until(&mut self, what: &str, found: impl Fn(&Media) -> bool) -> Vec<Media> {
         let until = now() + SOON;
         let mut all = Vec::new();
         loop {
@@ -402,7 +402,7 @@ impl FlvPlayer {
 
     /// Everything until the stream ends, and how it does.
     #[track_caller]
-    pub(crate) fn until_closed(&mut self, limit: Duration) -> (Vec<Media>, Ending) {
+    pub fn until_closed(&mut self, limit: Duration) -> (Vec<Media>, Ending) {
         let until = now() + limit;
         let mut all = Vec::new();
         loop {
@@ -423,7 +423,7 @@ impl FlvPlayer {
     }
 
     /// Reads for `limit`, whatever comes.
-    pub(crate) fn listen(&mut self, limit: Duration) -> Vec<Media> {
+    pub fn listen(&mut self, limit: Duration) -> Vec<Media> {
         let until = now() + limit;
         let mut all = Vec::new();
         while let Some(media) = self.next(until.saturating_duration_since(now())) {
@@ -433,7 +433,7 @@ impl FlvPlayer {
     }
 
     /// Sends a frame as clients do.
-    pub(crate) fn frame(&mut self, first: u8, payload: &[u8]) {
+    pub fn frame(&mut self, first: u8, payload: &[u8]) {
         self.http.send(client_frame(first, payload));
     }
 
@@ -543,7 +543,7 @@ impl FlvPlayer {
 }
 
 /// A frame with a mask.
-pub(crate) fn client_frame(first: u8, payload: &[u8]) -> Vec<u8> {
+pub fn client_frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let mask = [0x5A, 0x01, 0xFF, 0x80];
     let mut frame = vec![first];
     match u16::try_from(payload.len()) {

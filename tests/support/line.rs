@@ -13,11 +13,11 @@ use tailwater_testkit::wire::Socket;
 
 /// TLS over TCP.
 #[derive(Debug)]
-pub(crate) struct Tls(StreamOwned<ClientConnection, TcpStream>);
+pub struct Tls(StreamOwned<ClientConnection, TcpStream>);
 
 impl Tls {
     /// Begins TLS on a TCP socket with a relay that is `name` to those who trust `authority`.
-    pub(crate) fn connect(tcp: TcpStream, name: &'static str, authority: &Path) -> Self {
+    pub fn connect(tcp: TcpStream, name: &'static str, authority: &Path) -> Self {
         let mut roots = RootCertStore::empty();
         let certificate = CertificateDer::from_pem_file(authority).expect("a certificate");
         roots.add(certificate).expect("a certificate");

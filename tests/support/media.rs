@@ -5,11 +5,11 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::wire::Media;
+use crate::wire::Media;
 
 /// One of the two versions of ffmpeg.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ffmpeg {
+pub enum Ffmpeg {
     /// Debian's, 5.1: FLV codecs as they were before Enhanced RTMP.
     V5,
     /// 9, which speaks Enhanced RTMP.
@@ -18,18 +18,18 @@ pub(crate) enum Ffmpeg {
 
 impl Ffmpeg {
     /// Where the program is.
-    pub(crate) fn path(self) -> PathBuf {
+    pub fn path(self) -> PathBuf {
         match self {
             Self::V5 => "ffmpeg".into(),
             Self::V9 => std::env::var_os("TAILWATER_FFMPEG9").map_or_else(
-                || Path::new(env!("CARGO_MANIFEST_DIR")).join(".cache/ffmpeg9/ffmpeg"),
+                || crate::root().join(".cache/ffmpeg9/ffmpeg"),
                 PathBuf::from,
             ),
         }
     }
 
     /// A command of it that prints errors alone and asks nothing.
-    pub(crate) fn command(self) -> Command {
+    pub fn command(self) -> Command {
         let mut command = Command::new(self.path());
         command.args(["-v", "error", "-nostdin", "-y"]);
         command
@@ -38,24 +38,24 @@ impl Ffmpeg {
 
 /// How a file is made.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Recipe {
+pub struct Recipe {
     /// Of the file.
-    pub(crate) name: &'static str,
+    pub name: &'static str,
     /// Who encodes it, and later publishes it.
-    pub(crate) by: Ffmpeg,
+    pub by: Ffmpeg,
     /// What is encoded how.
-    pub(crate) options: &'static str,
+    pub options: &'static str,
 }
 
 /// H.264 with B-frames and a key frame a second, AAC.
-pub(crate) const H264_AAC: Recipe = Recipe {
+pub const H264_AAC: Recipe = Recipe {
     name: "h264-aac",
     by: Ffmpeg::V5,
     options: "-t 4 -c:v libx264 -preset veryfast -g 25 -bf 2 -c:a aac -ac 2",
 };
 
 /// H.264 with one key frame in ten seconds, AAC.
-pub(crate) const H264_LONG_GROUP: Recipe = Recipe {
+pub const H264_LONG_GROUP: Recipe = Recipe {
     name: "h264-long-group",
     by: Ffmpeg::V5,
     options: "-t 12 -c:v libx264 -preset veryfast -g 250 -keyint_min 250 -sc_threshold 0 -bf 0 \
@@ -63,8 +63,8 @@ pub(crate) const H264_LONG_GROUP: Recipe = Recipe {
 };
 
 /// Where the file of a recipe is; made if it is not there yet. Others that want it wait.
-pub(crate) fn file(recipe: &Recipe) -> PathBuf {
-    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("media");
+pub fn file(recipe: &Recipe) -> PathBuf {
+    let dir = crate::tmp().join("media");
     fs::create_dir_all(&dir).expect("the target directory can be written to");
     let lock = File::create(dir.join(format!("{}.lock", recipe.name))).expect("a new file");
     lock.lock().expect("a lock that is given back when we end");
@@ -95,7 +95,7 @@ const SOURCE: &str = "-f lavfi -i testsrc2=size=320x180:rate=25 \
 
 /// The messages an FLV file holds, as they would travel over RTMP. A tag that was cut at the end
 /// of the file is left out.
-pub(crate) fn messages(path: &Path) -> Vec<Media> {
+pub fn messages(path: &Path) -> Vec<Media> {
     let bytes = fs::read(path).expect("the file is there");
     assert_eq!(&bytes[..3], b"FLV", "{}", path.display());
     let mut rest = &bytes[9 + 4..];

@@ -1,8 +1,6 @@
 //! What a thread has of memory: the system's allocator, counted for each thread, so that tests may
 //! run side by side. It counts where a test crate makes [`Counting`] its global allocator.
 
-#![allow(dead_code, reason = "each test crate asks for a part of it")]
-
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
@@ -15,7 +13,7 @@ thread_local! {
 }
 
 /// See the module text.
-pub(crate) struct Counting;
+pub struct Counting;
 
 fn count(bytes: usize, sign: i64) {
     let signed = i64::try_from(bytes).unwrap_or(i64::MAX);
@@ -61,26 +59,26 @@ unsafe impl GlobalAlloc for Counting {
 }
 
 /// The most this thread holds is asked for from here on.
-pub(crate) fn watch() {
+pub fn watch() {
     MOST.set(held());
 }
 
 /// The most bytes this thread has held since [`watch`], also for a moment.
-pub(crate) fn most() -> i64 {
+pub fn most() -> i64 {
     MOST.get()
 }
 
 /// Bytes that this thread has taken and not given back.
-pub(crate) fn held() -> i64 {
+pub fn held() -> i64 {
     HELD.with(Cell::get)
 }
 
 /// Bytes that this thread has asked for, ever.
-pub(crate) fn allocated() -> u64 {
+pub fn allocated() -> u64 {
     ALLOCATED.get()
 }
 
 /// How often it has asked.
-pub(crate) fn allocations() -> u64 {
+pub fn allocations() -> u64 {
     ALLOCATIONS.get()
 }

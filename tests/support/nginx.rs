@@ -5,20 +5,21 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::Command;
 
-use super::process::Process;
-use super::{SOON, free_address, wait_for};
+use crate::process::Process;
+use crate::{SOON, free_address, wait_for};
 
 /// nginx at work.
 #[derive(Debug)]
-pub(crate) struct Nginx {
-    process: Process,
+pub struct Nginx {
+    /// It ends with this.
+    _process: Process,
     address: SocketAddr,
 }
 
 impl Nginx {
     /// Starts nginx: what is published to its app `push` goes to app `live` of the relay at
     /// `relay`; what is played from its app `pull` comes from there.
-    pub(crate) fn start(relay: SocketAddr, dir: &Path) -> Self {
+    pub fn start(relay: SocketAddr, dir: &Path) -> Self {
         // nginx cannot tell which port it was given.
         let address = free_address();
         let module = std::env::var_os("TAILWATER_NGINX_RTMP")
@@ -52,11 +53,14 @@ impl Nginx {
             assert!(process.ended().is_none(), "nginx did not start");
             TcpStream::connect(address).ok()
         });
-        Self { process, address }
+        Self {
+            _process: process,
+            address,
+        }
     }
 
     /// The URL of `stream` in `app`.
-    pub(crate) fn url(&self, app: &str, stream: &str) -> String {
+    pub fn url(&self, app: &str, stream: &str) -> String {
         format!("rtmp://{}/{app}/{stream}", self.address)
     }
 }

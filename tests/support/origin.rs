@@ -13,8 +13,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use super::pause;
-use super::wire::{Key, Media};
+use crate::pause;
+use crate::wire::{Key, Media};
 use tailwater::rtmp::command::{Status, write_command};
 use tailwater::rtmp::message::{MessageStreamId, kind};
 use tailwater::rtmp::server::{Event, Request, ServerSession, WireSettings};
@@ -22,7 +22,7 @@ use tailwater_testkit::script;
 
 /// What it does once it is connected to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Behaviour {
+pub enum Behaviour {
     /// Has no stream, and takes none.
     Refuse,
     /// Answers the handshake with noise.
@@ -48,19 +48,19 @@ pub(crate) enum Behaviour {
 
 /// What a scripted origin sends, as bytes of the chunk stream.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Script {
+pub struct Script {
     /// In place of the answer to connect; empty for the usual one.
-    pub(crate) connect: Vec<u8>,
+    pub connect: Vec<u8>,
     /// In answer to play.
-    pub(crate) play: Vec<u8>,
+    pub play: Vec<u8>,
     /// Every 100 ms from then on.
-    pub(crate) tick: Vec<u8>,
+    pub tick: Vec<u8>,
     /// It does not say that it is a relay of our kind.
-    pub(crate) is_foreign: bool,
+    pub is_foreign: bool,
 }
 
 /// See the module text. It stops with the test.
-pub(crate) struct Origin {
+pub struct Origin {
     address: SocketAddr,
     shared: Arc<Shared>,
 }
@@ -81,12 +81,12 @@ struct Shared {
 
 impl Origin {
     /// Starts one on a free port of the loopback.
-    pub(crate) fn start(behaviour: Behaviour) -> Self {
+    pub fn start(behaviour: Behaviour) -> Self {
         Self::with(behaviour, Script::default())
     }
 
     /// Starts one that sends what `script` says.
-    pub(crate) fn scripted(script: Script) -> Self {
+    pub fn scripted(script: Script) -> Self {
         Self::with(Behaviour::Scripted, script)
     }
 
@@ -118,28 +118,28 @@ impl Origin {
     }
 
     /// Where it listens.
-    pub(crate) fn address(&self) -> SocketAddr {
+    pub fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// Sends `bytes` on every open connection that has asked to play.
-    pub(crate) fn say(&self, bytes: &[u8]) {
+    pub fn say(&self, bytes: &[u8]) {
         let mut said = self.shared.said.lock().expect("no test panicked");
         said.extend_from_slice(bytes);
     }
 
     /// One that stalls goes on.
-    pub(crate) fn go_on(&self) {
+    pub fn go_on(&self) {
         self.shared.goes_on.store(true, Ordering::Relaxed);
     }
 
     /// What was asked for so far: `app stream query`.
-    pub(crate) fn asked(&self) -> Vec<String> {
+    pub fn asked(&self) -> Vec<String> {
         self.shared.asked.lock().expect("no test panicked").clone()
     }
 
     /// Kind and body of the messages that were taken so far.
-    pub(crate) fn taken(&self) -> Vec<(u8, Vec<u8>)> {
+    pub fn taken(&self) -> Vec<(u8, Vec<u8>)> {
         self.shared.taken.lock().expect("no test panicked").clone()
     }
 }
@@ -303,10 +303,10 @@ fn flood(out: &mut Vec<u8>, msid: MessageStreamId) {
 }
 
 /// Chunk size of a scripted origin once connect is answered.
-pub(crate) const CHUNK_SIZE: usize = 4_096;
+pub const CHUNK_SIZE: usize = 4_096;
 
 /// An onStatus on message stream 1 with this code.
-pub(crate) fn status(code: &str) -> Vec<u8> {
+pub fn status(code: &str) -> Vec<u8> {
     let mut out = Vec::new();
     write_command(&mut out, MessageStreamId(1), CHUNK_SIZE, |amf| {
         amf.string("onStatus").number(0.0).null().begin_object();
@@ -317,7 +317,7 @@ pub(crate) fn status(code: &str) -> Vec<u8> {
 }
 
 /// A Reconnect Request, E-RTMP v2.
-pub(crate) fn reconnect_request(tc_url: Option<&str>) -> Vec<u8> {
+pub fn reconnect_request(tc_url: Option<&str>) -> Vec<u8> {
     let mut out = Vec::new();
     write_command(&mut out, MessageStreamId::CONTROL, CHUNK_SIZE, |amf| {
         amf.string("onStatus").number(0.0).null().begin_object();
@@ -333,7 +333,7 @@ pub(crate) fn reconnect_request(tc_url: Option<&str>) -> Vec<u8> {
 
 /// A refusal with `ex.code` 302 and `ex.redirect`: of connect as `_error`, or as a status of the
 /// message stream.
-pub(crate) fn redirect(to: &str, answers_connect: bool) -> Vec<u8> {
+pub fn redirect(to: &str, answers_connect: bool) -> Vec<u8> {
     let mut out = Vec::new();
     // Before connect is answered, chunks have their first size.
     let (msid, chunk_size) = if answers_connect {
@@ -358,7 +358,7 @@ pub(crate) fn redirect(to: &str, answers_connect: bool) -> Vec<u8> {
 }
 
 /// Messages of a film, on message stream 1.
-pub(crate) fn chunks(messages: &[Media]) -> Vec<u8> {
+pub fn chunks(messages: &[Media]) -> Vec<u8> {
     let mut out = Vec::new();
     for media in messages {
         let message = (media.kind, media.time, 1);

@@ -7,38 +7,38 @@ use std::path::Path;
 
 use tailwater::rtmp::message::kind;
 
-use super::media::Ffmpeg;
-use super::wire::Media;
+use crate::media::Ffmpeg;
+use crate::wire::Media;
 
 /// One track of media.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Track {
+pub struct Track {
     /// `video` or `audio`.
-    pub(crate) kind: String,
+    pub kind: String,
     /// As ffmpeg calls it.
-    pub(crate) codec: String,
+    pub codec: String,
     /// Hash of the decoder configuration, if there is one.
-    pub(crate) configuration: Option<String>,
+    pub configuration: Option<String>,
     /// In order.
-    pub(crate) packets: Vec<Packet>,
+    pub packets: Vec<Packet>,
 }
 
 /// One packet.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Packet {
+pub struct Packet {
     /// When it is decoded, in milliseconds after the first packet of the first video track.
-    pub(crate) dts: i64,
+    pub dts: i64,
     /// When it is shown, in the same way.
-    pub(crate) pts: i64,
+    pub pts: i64,
     /// In bytes.
-    pub(crate) size: u64,
+    pub size: u64,
     /// MD5 of its bytes.
-    pub(crate) md5: String,
+    pub md5: String,
 }
 
 impl Track {
     /// Size and hash of each packet, without its time.
-    pub(crate) fn contents(&self) -> Vec<(u64, &str)> {
+    pub fn contents(&self) -> Vec<(u64, &str)> {
         self.packets
             .iter()
             .map(|packet| (packet.size, packet.md5.as_str()))
@@ -47,7 +47,7 @@ impl Track {
 }
 
 /// How ffmpeg is asked for packets, behind its input.
-pub(crate) const FRAMEHASH: [&str; 10] = [
+pub const FRAMEHASH: [&str; 10] = [
     "-map",
     "0:v?",
     "-map",
@@ -62,7 +62,7 @@ pub(crate) const FRAMEHASH: [&str; 10] = [
 
 /// Fails when the time of a picture is less than that of the one before.
 #[track_caller]
-pub(crate) fn assert_time_never_steps_back(media: &[Media]) {
+pub fn assert_time_never_steps_back(media: &[Media]) {
     let pictures = media.iter().filter(|media| media.kind == kind::VIDEO);
     let mut last = 0;
     for picture in pictures {
@@ -72,7 +72,7 @@ pub(crate) fn assert_time_never_steps_back(media: &[Media]) {
 }
 
 /// The packets of a media file.
-pub(crate) fn of_file(ffmpeg: Ffmpeg, file: &Path) -> Vec<Track> {
+pub fn of_file(ffmpeg: Ffmpeg, file: &Path) -> Vec<Track> {
     let output = ffmpeg
         .command()
         .arg("-i")
@@ -87,7 +87,7 @@ pub(crate) fn of_file(ffmpeg: Ffmpeg, file: &Path) -> Vec<Track> {
 }
 
 /// The packets in a file of framehash.
-pub(crate) fn of_hashes(file: &Path) -> Vec<Track> {
+pub fn of_hashes(file: &Path) -> Vec<Track> {
     parse(&fs::read_to_string(file).expect("the player wrote it"))
 }
 
@@ -147,7 +147,7 @@ fn packet(line: &str) -> (u32, Packet) {
 
 /// Fails unless both have the same tracks with the same packets at the same times.
 #[track_caller]
-pub(crate) fn assert_same(what: &str, got: &[Track], wanted: &[Track]) {
+pub fn assert_same(what: &str, got: &[Track], wanted: &[Track]) {
     let kinds = |tracks: &[Track]| -> Vec<(String, String, Option<String>)> {
         tracks
             .iter()
@@ -169,7 +169,7 @@ pub(crate) fn assert_same(what: &str, got: &[Track], wanted: &[Track]) {
 
 /// Fails unless both have the same packets in the same order, whatever their times.
 #[track_caller]
-pub(crate) fn assert_same_contents(what: &str, got: &[Track], wanted: &[Track]) {
+pub fn assert_same_contents(what: &str, got: &[Track], wanted: &[Track]) {
     assert_eq!(got.len(), wanted.len(), "{what}: tracks");
     for (got, wanted) in got.iter().zip(wanted) {
         assert_list(
@@ -183,7 +183,7 @@ pub(crate) fn assert_same_contents(what: &str, got: &[Track], wanted: &[Track]) 
 /// Fails unless `got` is the end of `whole`, beginning with a key frame, one of which comes every
 /// `group` pictures: what a player gets that came late.
 #[track_caller]
-pub(crate) fn assert_end(what: &str, got: &[Track], whole: &[Track], group: usize) {
+pub fn assert_end(what: &str, got: &[Track], whole: &[Track], group: usize) {
     assert_eq!(got.len(), whole.len(), "{what}: tracks");
     for (got, whole) in got.iter().zip(whole) {
         let what = format!("{what}: {}", got.codec);
@@ -201,7 +201,7 @@ pub(crate) fn assert_end(what: &str, got: &[Track], whole: &[Track], group: usiz
 
 /// Fails with the first difference of two lists that ought to be equal.
 #[track_caller]
-pub(crate) fn assert_list<T: PartialEq + std::fmt::Debug>(what: &str, got: &[T], wanted: &[T]) {
+pub fn assert_list<T: PartialEq + std::fmt::Debug>(what: &str, got: &[T], wanted: &[T]) {
     let same = got
         .iter()
         .zip(wanted)

@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::A_WHILE;
-use super::media::Ffmpeg;
-use super::packets::{self, FRAMEHASH, Track};
-use super::process::Process;
+use crate::A_WHILE;
+use crate::media::Ffmpeg;
+use crate::packets::{self, FRAMEHASH, Track};
+use crate::process::Process;
 
 /// A program that plays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Program {
+pub enum Program {
     /// ffmpeg 5.1, with a client of its own.
     Ffmpeg5,
     /// ffmpeg 9, which speaks Enhanced RTMP.
@@ -23,7 +23,7 @@ pub(crate) enum Program {
 
 impl Program {
     /// Every player.
-    pub(crate) const ALL: [Self; 4] = [
+    pub const ALL: [Self; 4] = [
         Self::Ffmpeg5,
         Self::Ffmpeg9,
         Self::Rtmpdump,
@@ -31,7 +31,7 @@ impl Program {
     ];
 
     /// The ffmpeg that tells what the player got: its own, and the old one for files.
-    pub(crate) fn judge(self) -> Ffmpeg {
+    pub fn judge(self) -> Ffmpeg {
         match self {
             Self::Ffmpeg9 => Ffmpeg::V9,
             _ => Ffmpeg::V5,
@@ -41,16 +41,16 @@ impl Program {
 
 /// A player at work.
 #[derive(Debug)]
-pub(crate) struct Player {
+pub struct Player {
     program: Program,
     /// The process itself.
-    pub(crate) process: Process,
+    pub process: Process,
     file: PathBuf,
 }
 
 impl Player {
     /// Starts `program` on `url`; `name` tells it from others in `dir`.
-    pub(crate) fn start(program: Program, url: &str, dir: &Path, name: &str) -> Self {
+    pub fn start(program: Program, url: &str, dir: &Path, name: &str) -> Self {
         let name = format!("{name}-{program:?}");
         let (file, mut command) = match program {
             Program::Ffmpeg5 | Program::Ffmpeg9 => {
@@ -85,19 +85,19 @@ impl Player {
     }
 
     /// Which program it is.
-    pub(crate) fn program(&self) -> Program {
+    pub fn program(&self) -> Program {
         self.program
     }
 
     /// What it got, once it has ended by itself.
     #[track_caller]
-    pub(crate) fn tracks(&mut self) -> Vec<Track> {
+    pub fn tracks(&mut self) -> Vec<Track> {
         self.process.succeed(A_WHILE);
         self.tracks_so_far()
     }
 
     /// What it has written.
-    pub(crate) fn tracks_so_far(&self) -> Vec<Track> {
+    pub fn tracks_so_far(&self) -> Vec<Track> {
         match self.program {
             Program::Ffmpeg5 | Program::Ffmpeg9 => packets::of_hashes(&self.file),
             Program::Rtmpdump | Program::Gstreamer => {
@@ -107,7 +107,7 @@ impl Player {
     }
 
     /// The file it writes.
-    pub(crate) fn file(&self) -> &Path {
+    pub fn file(&self) -> &Path {
         &self.file
     }
 }

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{now, pause};
+use crate::{now, pause};
 
 /// See the module text.
 #[derive(Debug)]
-pub(crate) struct Process {
+pub struct Process {
     name: String,
     child: Child,
     dir: PathBuf,
@@ -24,7 +24,7 @@ const SHOWN_BYTES: usize = 6_000;
 
 impl Process {
     /// Starts `command` with its output in files in `dir`.
-    pub(crate) fn start(name: &str, dir: &Path, command: &mut Command) -> Self {
+    pub fn start(name: &str, dir: &Path, command: &mut Command) -> Self {
         let file = |suffix: &str| {
             File::create(dir.join(format!("{name}.{suffix}"))).expect("the directory is there")
         };
@@ -45,17 +45,17 @@ impl Process {
     }
 
     /// Its process id.
-    pub(crate) fn id(&self) -> u32 {
+    pub fn id(&self) -> u32 {
         self.child.id()
     }
 
     /// What it wrote to its standard output.
-    pub(crate) fn out(&self) -> String {
+    pub fn out(&self) -> String {
         self.read("out")
     }
 
     /// What it wrote to its standard error.
-    pub(crate) fn err(&self) -> String {
+    pub fn err(&self) -> String {
         self.read("err")
     }
 
@@ -66,7 +66,7 @@ impl Process {
     }
 
     /// How it ended, if it has.
-    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+    pub fn ended(&mut self) -> Option<ExitStatus> {
         if self.ended.is_none() {
             self.ended = self.child.try_wait().expect("it is our child");
         }
@@ -75,7 +75,7 @@ impl Process {
 
     /// Waits for its end; fails when it takes longer than `limit`.
     #[track_caller]
-    pub(crate) fn wait(&mut self, limit: Duration) -> ExitStatus {
+    pub fn wait(&mut self, limit: Duration) -> ExitStatus {
         let until = now() + limit;
         loop {
             if let Some(status) = self.ended() {
@@ -88,13 +88,13 @@ impl Process {
 
     /// Waits for its end, which has to be a success.
     #[track_caller]
-    pub(crate) fn succeed(&mut self, limit: Duration) {
+    pub fn succeed(&mut self, limit: Duration) {
         let status = self.wait(limit);
         assert!(status.success(), "{} ended with {status}", self.name);
     }
 
     /// Sends it a signal, if it still runs.
-    pub(crate) fn signal(&mut self, signal: Signal) {
+    pub fn signal(&mut self, signal: Signal) {
         if self.ended().is_none() {
             kill_process(Pid::from_child(&self.child), signal).expect("it is our child");
         }

@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::A_WHILE;
-use super::media::Ffmpeg;
-use super::process::Process;
+use crate::A_WHILE;
+use crate::media::Ffmpeg;
+use crate::process::Process;
 
 /// A program that publishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Program {
+pub enum Program {
     /// ffmpeg 5.1.
     Ffmpeg5,
     /// ffmpeg 9.
@@ -20,7 +20,7 @@ pub(crate) enum Program {
 
 /// How fast a file is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Speed {
+pub enum Speed {
     /// As an encoder would.
     RealTime,
     /// A few times that, where time is not what is tested.
@@ -46,12 +46,12 @@ impl Program {
     }
 
     /// Starts to publish `file` to `url`, with its output in `dir`.
-    pub(crate) fn publish(self, file: &Path, url: &str, speed: Speed, dir: &Path) -> Process {
+    pub fn publish(self, file: &Path, url: &str, speed: Speed, dir: &Path) -> Process {
         self.publish_with(file, url, speed, &[], dir)
     }
 
     /// The same with `options` for ffmpeg's output.
-    pub(crate) fn publish_with(
+    pub fn publish_with(
         self,
         file: &Path,
         url: &str,
@@ -85,7 +85,7 @@ impl Program {
 
     /// What it makes of `file` when it writes a file instead of publishing: what players are to
     /// get, whatever the publisher changes of headers and times. The file is put into `dir`.
-    pub(crate) fn written(self, file: &Path, dir: &Path) -> PathBuf {
+    pub fn written(self, file: &Path, dir: &Path) -> PathBuf {
         let out = dir.join(format!("written-{self:?}.flv"));
         let mut command = match self.ffmpeg() {
             Some(version) => {

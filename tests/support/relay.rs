@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use super::http::FlvPlayer;
-use super::process::Process;
-use super::wire::Wire;
-use super::{SOON, scratch, wait_for};
+use crate::http::FlvPlayer;
+use crate::process::Process;
+use crate::wire::Wire;
+use crate::{SOON, scratch, wait_for};
 
 /// A running relay. It is stopped and its exit checked when the test is over.
 #[derive(Debug)]
-pub(crate) struct Relay {
+pub struct Relay {
     process: Process,
     addresses: Vec<SocketAddr>,
     dir: PathBuf,
@@ -24,21 +24,21 @@ pub(crate) struct Relay {
     expected: Vec<&'static str>,
 }
 
-/// The binary as cargo built it for these tests.
-pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_tailwater");
+/// The path of the relay's binary.
+pub use tailwater_testkit::binary::relay as binary;
 
 /// How long a relay may take to stop beyond its `--drain`.
 const STOP_SLACK: Duration = Duration::from_secs(5);
 
 impl Relay {
     /// Starts a relay with `flags` on a free port of the loopback.
-    pub(crate) fn start(flags: &[&str]) -> Self {
+    pub fn start(flags: &[&str]) -> Self {
         Self::start_on(&["127.0.0.1:0"], flags)
     }
 
     /// Starts a relay with `flags` on `listen`.
-    pub(crate) fn start_on(listen: &[&str], flags: &[&str]) -> Self {
-        let mut command = Command::new(BINARY);
+    pub fn start_on(listen: &[&str], flags: &[&str]) -> Self {
+        let mut command = Command::new(binary());
         for address in listen {
             command.args(["--listen", address]);
         }
@@ -58,7 +58,7 @@ impl Relay {
 
     /// Starts a relay with `flags` that listens with TLS as well, with the certificates and keys
     /// in `pairs` of files.
-    pub(crate) fn start_with_tls(pairs: &[[String; 2]], flags: &[&str]) -> Self {
+    pub fn start_with_tls(pairs: &[[String; 2]], flags: &[&str]) -> Self {
         let mut all = vec!["--listen-tls", "127.0.0.1:0"];
         for [certificate, key] in pairs {
             all.extend(["--tls-cert", certificate, "--tls-key", key]);
@@ -68,7 +68,7 @@ impl Relay {
     }
 
     /// Starts `command`, which becomes a relay that listens on `listeners` addresses.
-    pub(crate) fn start_command(command: &mut Command, listeners: usize) -> Self {
+    pub fn start_command(command: &mut Command, listeners: usize) -> Self {
         let dir = scratch("relay");
         command.env_remove("RUST_LOG");
         let mut process = Process::start("tailwater", &dir, command);
@@ -91,17 +91,17 @@ impl Relay {
     }
 
     /// Where it listens first.
-    pub(crate) fn address(&self) -> SocketAddr {
+    pub fn address(&self) -> SocketAddr {
         self.addresses[0]
     }
 
     /// All addresses it listens on.
-    pub(crate) fn addresses(&self) -> &[SocketAddr] {
+    pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
     }
 
     /// Where it listens with TLS first.
-    pub(crate) fn tls_address(&self) -> SocketAddr {
+    pub fn tls_address(&self) -> SocketAddr {
         wait_for("address with TLS", SOON, || {
             let out = self.out();
             out.lines()
@@ -110,12 +110,12 @@ impl Relay {
     }
 
     /// Where it serves streams by HTTP.
-    pub(crate) fn http(&self) -> SocketAddr {
+    pub fn http(&self) -> SocketAddr {
         self.listens("http")
     }
 
     /// Where it answers its operator.
-    pub(crate) fn admin(&self) -> SocketAddr {
+    pub fn admin(&self) -> SocketAddr {
         self.listens("admin")
     }
 
@@ -128,38 +128,38 @@ impl Relay {
     }
 
     /// An error with these words is meant to be in its log.
-    pub(crate) fn expect_error(&mut self, words: &'static str) {
+    pub fn expect_error(&mut self, words: &'static str) {
         self.expected.push(words);
     }
 
     /// The URL of a stream of app `live`.
-    pub(crate) fn url(&self, stream: &str) -> String {
+    pub fn url(&self, stream: &str) -> String {
         format!("rtmp://{}/live/{stream}", self.address())
     }
 
     /// A directory for files of this test.
-    pub(crate) fn dir(&self) -> &Path {
+    pub fn dir(&self) -> &Path {
         &self.dir
     }
 
     /// Its process id.
-    pub(crate) fn id(&self) -> u32 {
+    pub fn id(&self) -> u32 {
         self.process.id()
     }
 
     /// Its log so far.
-    pub(crate) fn log(&self) -> String {
+    pub fn log(&self) -> String {
         self.process.err()
     }
 
     /// What it printed so far.
-    pub(crate) fn out(&self) -> String {
+    pub fn out(&self) -> String {
         self.process.out()
     }
 
     /// Waits for a line of the log that has all of `parts`.
     #[track_caller]
-    pub(crate) fn wait_log(&self, parts: &[&str]) -> String {
+    pub fn wait_log(&self, parts: &[&str]) -> String {
         wait_for(&format!("line {parts:?} in the log"), SOON, || {
             let log = self.log();
             let line = log
@@ -170,7 +170,7 @@ impl Relay {
     }
 
     /// The newest line of figures.
-    pub(crate) fn stats(&self) -> HashMap<String, u64> {
+    pub fn stats(&self) -> HashMap<String, u64> {
         self.figures("stats ")
     }
 
@@ -188,14 +188,14 @@ impl Relay {
     }
 
     /// The newest figures of the target that is called `label`.
-    pub(crate) fn target_stats(&self, label: &str) -> HashMap<String, u64> {
+    pub fn target_stats(&self, label: &str) -> HashMap<String, u64> {
         let begin = format!("push target={label} ");
         self.figures(&begin)
     }
 
     /// Waits until a figure of the target that is called `label` is as it should be.
     #[track_caller]
-    pub(crate) fn wait_target(&self, label: &str, name: &str, is_so: impl Fn(u64) -> bool) {
+    pub fn wait_target(&self, label: &str, name: &str, is_so: impl Fn(u64) -> bool) {
         wait_for(&format!("{name} of {label} as it should be"), SOON, || {
             let value = self.target_stats(label).get(name).copied();
             value.filter(|&value| is_so(value)).map(drop)
@@ -204,7 +204,7 @@ impl Relay {
 
     /// Waits until a figure is `value`; the figures are a second old at most.
     #[track_caller]
-    pub(crate) fn wait_stat(&self, name: &str, value: u64) {
+    pub fn wait_stat(&self, name: &str, value: u64) {
         wait_for(&format!("{name}={value} in the figures"), SOON, || {
             (self.stats().get(name) == Some(&value)).then_some(())
         });
@@ -212,12 +212,12 @@ impl Relay {
 
     /// Waits until there are so many players, those that wait for their stream included.
     #[track_caller]
-    pub(crate) fn wait_players(&self, count: usize) {
+    pub fn wait_players(&self, count: usize) {
         self.wait_stat("players", count as u64);
     }
 
     /// Processor time it has used.
-    pub(crate) fn cpu_time(&self) -> Duration {
+    pub fn cpu_time(&self) -> Duration {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id()))
             .expect("the relay still runs");
         // Behind the name in brackets: fields 14 and 15 of proc(5) in ticks of 10 ms.
@@ -232,14 +232,14 @@ impl Relay {
     }
 
     /// How many descriptors it has open.
-    pub(crate) fn open_files(&self) -> usize {
+    pub fn open_files(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/fd", self.id()))
             .expect("the relay still runs")
             .count()
     }
 
     /// Memory in use, in bytes.
-    pub(crate) fn resident_bytes(&self) -> u64 {
+    pub fn resident_bytes(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.id()))
             .expect("the relay still runs");
         let line = status
@@ -255,12 +255,12 @@ impl Relay {
     }
 
     /// Sends the relay a signal.
-    pub(crate) fn signal(&mut self, signal: Signal) {
+    pub fn signal(&mut self, signal: Signal) {
         self.process.signal(signal);
     }
 
     /// Kills it, as a crash would.
-    pub(crate) fn kill(&mut self) {
+    pub fn kill(&mut self) {
         self.stopped = true;
         self.process.signal(Signal::KILL);
         self.process.wait(SOON);
@@ -269,7 +269,7 @@ impl Relay {
     /// Waits until it has ended by itself or by a signal, which has to be with exit code 0 and
     /// without an error in its log.
     #[track_caller]
-    pub(crate) fn ended(&mut self, limit: Duration) {
+    pub fn ended(&mut self, limit: Duration) {
         self.stopped = true;
         self.process.succeed(limit);
         let mut log = self.log();
@@ -284,7 +284,7 @@ impl Relay {
 
     /// Stops it with SIGTERM and checks how it ends.
     #[track_caller]
-    pub(crate) fn stop(&mut self) {
+    pub fn stop(&mut self) {
         self.signal(Signal::TERM);
         self.ended(Duration::from_secs(5) + STOP_SLACK);
     }
@@ -305,7 +305,7 @@ impl Drop for Relay {
 impl Relay {
     /// The worker a connection of ours landed on.
     #[track_caller]
-    pub(crate) fn worker_of(&self, client: &impl Client) -> usize {
+    pub fn worker_of(&self, client: &impl Client) -> usize {
         let peer = format!("peer={} ", client.address());
         let line = self.wait_log(&["accepted", &peer]);
         let (_, worker) = line.rsplit_once("worker=").expect("accepted by a worker");
@@ -315,7 +315,7 @@ impl Relay {
     /// One of what `connect` makes on each of `workers`, in their order. The kernel chooses where
     /// a connection lands, so that some more are made and dropped.
     #[track_caller]
-    pub(crate) fn on_each_worker<C: Client>(
+    pub fn on_each_worker<C: Client>(
         &self,
         workers: usize,
         mut connect: impl FnMut() -> C,
@@ -334,7 +334,7 @@ impl Relay {
 }
 
 /// A connection of ours.
-pub(crate) trait Client {
+pub trait Client {
     /// Our end of it.
     fn address(&self) -> SocketAddr;
 }

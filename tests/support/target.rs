@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use super::{SOON, wait_for};
+use crate::{SOON, wait_for};
 use tailwater::rtmp::amf0::Encoder;
 use tailwater::rtmp::command::{Command, write_command};
 use tailwater::rtmp::message::{MessageStreamId, kind};
@@ -21,22 +21,22 @@ use tailwater::rtmp::reader::{ChunkReader, ReaderLimits};
 
 /// A command that a client sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Said {
+pub struct Said {
     /// Which connection, counted from 0.
-    pub(crate) connection: usize,
+    pub connection: usize,
     /// The command: connect, publish, FCUnpublish and the like.
-    pub(crate) command: String,
+    pub command: String,
     /// The app of connect, the name of publish and play.
-    pub(crate) name: String,
+    pub name: String,
     /// The tcUrl of connect.
-    pub(crate) tc_url: String,
+    pub tc_url: String,
 }
 
 /// What a test says to a command: bytes, or None for what any server would.
 type Script = Box<dyn Fn(&Said) -> Option<Vec<u8>> + Send + Sync>;
 
 /// See the module text. It stops listening with the test.
-pub(crate) struct Target {
+pub struct Target {
     address: SocketAddr,
     shared: Arc<Shared>,
 }
@@ -54,14 +54,12 @@ struct Shared {
 
 impl Target {
     /// Starts one that answers every command as any server would.
-    pub(crate) fn start() -> Self {
+    pub fn start() -> Self {
         Self::scripted(|_| None)
     }
 
     /// Starts one that answers with what `script` says.
-    pub(crate) fn scripted(
-        script: impl Fn(&Said) -> Option<Vec<u8>> + Send + Sync + 'static,
-    ) -> Self {
+    pub fn scripted(script: impl Fn(&Said) -> Option<Vec<u8>> + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("it is bound");
         let shared = Arc::new(Shared::default());
@@ -85,17 +83,17 @@ impl Target {
     }
 
     /// Where it listens.
-    pub(crate) fn address(&self) -> SocketAddr {
+    pub fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// What clients have said so far.
-    pub(crate) fn said(&self) -> Vec<Said> {
+    pub fn said(&self) -> Vec<Said> {
         self.shared.said.lock().expect("no test panicked").clone()
     }
 
     /// The names that were published so far, each with its connection.
-    pub(crate) fn published(&self) -> Vec<(usize, String)> {
+    pub fn published(&self) -> Vec<(usize, String)> {
         let said = self.said().into_iter();
         let publishes = said.filter(|said| said.command == "publish");
         publishes.map(|said| (said.connection, said.name)).collect()
@@ -103,34 +101,34 @@ impl Target {
 
     /// Waits until `count` publishes have come.
     #[track_caller]
-    pub(crate) fn wait_published(&self, count: usize) {
+    pub fn wait_published(&self, count: usize) {
         wait_for("publish at the target", SOON, || {
             (self.published().len() >= count).then_some(())
         });
     }
 
     /// Kind and body of the media that came on a connection.
-    pub(crate) fn media(&self, connection: usize) -> Vec<(u8, Vec<u8>)> {
+    pub fn media(&self, connection: usize) -> Vec<(u8, Vec<u8>)> {
         let media = self.shared.media.lock().expect("no test panicked");
         let its = media.iter().filter(|(its, ..)| *its == connection);
         its.map(|(_, kind, body)| (*kind, body.clone())).collect()
     }
 
     /// Whether a connection has ended.
-    pub(crate) fn has_ended(&self, connection: usize) -> bool {
+    pub fn has_ended(&self, connection: usize) -> bool {
         let ended = self.shared.ended.lock().expect("no test panicked");
         ended.contains(&connection)
     }
 
     /// Says something on a connection.
-    pub(crate) fn say(&self, connection: usize, bytes: &[u8]) {
+    pub fn say(&self, connection: usize, bytes: &[u8]) {
         let sockets = self.shared.sockets.lock().expect("no test panicked");
         let mut socket = &sockets[connection];
         socket.write_all(bytes).expect("the client is there");
     }
 
     /// Ends a connection.
-    pub(crate) fn hang_up(&self, connection: usize) {
+    pub fn hang_up(&self, connection: usize) {
         let sockets = self.shared.sockets.lock().expect("no test panicked");
         // It may be gone already.
         let _: io::Result<()> = sockets[connection].shutdown(Shutdown::Both);
@@ -229,14 +227,14 @@ fn result(transaction: f64, body: impl FnOnce(&mut Encoder<'_>)) -> Vec<u8> {
 }
 
 /// The bytes of a command.
-pub(crate) fn command(msid: MessageStreamId, body: impl FnOnce(&mut Encoder<'_>)) -> Vec<u8> {
+pub fn command(msid: MessageStreamId, body: impl FnOnce(&mut Encoder<'_>)) -> Vec<u8> {
     let mut bytes = Vec::new();
     write_command(&mut bytes, msid, 128, body);
     bytes
 }
 
 /// The bytes of a status; `more` adds to its object.
-pub(crate) fn status(
+pub fn status(
     msid: MessageStreamId,
     level: &str,
     code: &str,
@@ -253,7 +251,7 @@ pub(crate) fn status(
 }
 
 /// The bytes of a connect that is refused; `more` adds to its object.
-pub(crate) fn refused_connect(description: &str, more: impl FnOnce(&mut Encoder<'_>)) -> Vec<u8> {
+pub fn refused_connect(description: &str, more: impl FnOnce(&mut Encoder<'_>)) -> Vec<u8> {
     command(MessageStreamId::CONTROL, |amf| {
         amf.string("_error").number(1.0).null().begin_object();
         amf.string_property("level", "error");

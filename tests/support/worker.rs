@@ -1,7 +1,5 @@
 //! A worker without its event loop, on sockets in memory and a clock that tests turn.
 
-#![allow(dead_code, reason = "each test crate uses a part of it")]
-
 use std::io::{self, IoSlice, Read, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,25 +12,30 @@ use tailwater::worker::shared::Shared;
 
 /// A socket that gives prepared bytes and keeps what it is sent.
 #[derive(Debug, Default)]
-pub(crate) struct Pipe {
+pub struct Pipe {
     /// What the relay reads, from `at` on.
-    pub(crate) input: Vec<u8>,
-    pub(crate) at: usize,
-    pub(crate) ending: Ending,
+    pub input: Vec<u8>,
+    /// How much of the input has been read, in bytes.
+    pub at: usize,
+    /// What follows the input.
+    pub ending: Ending,
     /// What the relay has sent.
-    pub(crate) output: Vec<u8>,
+    pub output: Vec<u8>,
     /// It takes nothing.
-    pub(crate) deaf: bool,
+    pub deaf: bool,
     /// The relay has shut down its side.
-    pub(crate) shut: bool,
+    pub shut: bool,
 }
 
 /// What comes when all bytes have been read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Ending {
+pub enum Ending {
+    /// Nothing yet.
     #[default]
     More,
+    /// The peer has closed its side.
     Finish,
+    /// The peer has reset the connection.
     Reset,
 }
 
@@ -79,20 +82,24 @@ impl Transport for Pipe {
 
 impl Pipe {
     /// Bytes of memory behind it.
-    pub(crate) fn memory(&self) -> usize {
+    pub fn memory(&self) -> usize {
         self.input.capacity() + self.output.capacity()
     }
 }
 
 /// The only worker there is, and its clock.
-pub(crate) struct Worker {
-    pub(crate) core: Core<Pipe>,
-    pub(crate) shared: Arc<Shared<Pipe>>,
-    pub(crate) now: Instant,
+pub struct Worker {
+    /// The worker.
+    pub core: Core<Pipe>,
+    /// What it would share with others.
+    pub shared: Arc<Shared<Pipe>>,
+    /// The time of its next turn.
+    pub now: Instant,
 }
 
 impl Worker {
-    pub(crate) fn new(config: Config) -> Self {
+    /// A worker without connections.
+    pub fn new(config: Config) -> Self {
         let shared = Arc::new(Shared::new(config, 1, 1_000));
         let now = any_instant();
         Self {
@@ -103,20 +110,20 @@ impl Worker {
     }
 
     /// The key of a new connection; none when it is not let in.
-    pub(crate) fn accept(&mut self) -> Option<ConnId> {
+    pub fn accept(&mut self) -> Option<ConnId> {
         self.core
             .accept(Pipe::default(), ([127, 0, 0, 1], 1).into())
     }
 
     /// One turn; there is nobody for mail.
-    pub(crate) fn turn(&mut self) {
+    pub fn turn(&mut self) {
         self.core.turn(&mut self.now);
         self.core.outbound().clear();
         self.core.take_publishers();
     }
 
     /// `count` turns, before each of which `step` passes.
-    pub(crate) fn turns(&mut self, count: u32, step: Duration) {
+    pub fn turns(&mut self, count: u32, step: Duration) {
         for _ in 0..count {
             self.now += step;
             self.turn();
@@ -126,6 +133,6 @@ impl Worker {
 
 /// Where a clock begins that only tests turn.
 #[expect(clippy::disallowed_methods, reason = "any instant will do")]
-pub(crate) fn any_instant() -> Instant {
+pub fn any_instant() -> Instant {
     Instant::now()
 }

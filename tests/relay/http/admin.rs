@@ -9,10 +9,10 @@ use rustix::process::Signal;
 use tailwater::rtmp::client::Action;
 
 use super::{both_ways, publisher};
-use crate::support::http::{FlvPlayer, Http, Way};
-use crate::support::relay::{BINARY, Relay};
-use crate::support::wire::{Film, Settings, Wire};
-use crate::support::{SOON, now, open_from, pause, scratch, wait_for};
+use support::http::{FlvPlayer, Http, Way};
+use support::relay::{Relay, binary};
+use support::wire::{Film, Settings, Wire};
+use support::{SOON, now, open_from, pause, scratch, wait_for};
 use tailwater_testkit::script::opening;
 
 fn with_admin(flags: &[&str]) -> Relay {
@@ -216,7 +216,7 @@ fn a_port_that_others_reach_needs_a_token_and_a_token_needs_a_line() {
         (&["--admin-token-file", &empty][..], "--admin"),
     ] {
         let listen = ["--listen", "127.0.0.1:0"];
-        let output = Command::new(BINARY)
+        let output = Command::new(binary())
             .args(listen)
             .args(flags)
             .output()
@@ -297,7 +297,7 @@ fn regression_top_and_the_api_show_the_busiest_of_many_streams() {
     let second = json(&format!("{list}&cursor={cursor}"));
     assert_eq!(second["streams"][0]["name"], "live/a1");
     assert_eq!(json(&format!("{list}&q=ZOO"))["total"], 1);
-    let top = Command::new(BINARY)
+    let top = Command::new(binary())
         .args([
             "top",
             "--once",

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::{media_up_to, publisher, relay_with};
-use crate::support::http::{Answer, Ending, FlvPlayer, Http, Way};
-use crate::support::packets::assert_list;
-use crate::support::wire::{Film, Wire};
-use crate::support::{SOON, now, pause};
+use support::http::{Answer, Ending, FlvPlayer, Http, Way};
+use support::packets::assert_list;
+use support::wire::{Film, Wire};
+use support::{SOON, now, pause};
 
 #[test]
 fn a_connection_answers_one_request_after_the_other_also_when_they_come_at_once() {

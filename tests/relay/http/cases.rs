@@ -2,7 +2,7 @@
 
 use tailwater::limits;
 
-use crate::support::http::client_frame;
+use support::http::client_frame;
 
 /// What comes of a case.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,14 +5,14 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::relay_with;
-use crate::support::media::{self, Ffmpeg, H264_AAC, Recipe, messages};
-use crate::support::packets::{assert_end, assert_same, assert_same_contents, of_file};
-use crate::support::players::{Player, Program as PlayerProgram};
-use crate::support::process::Process;
-use crate::support::publishers::{Program, Speed};
-use crate::support::relay::Relay;
-use crate::support::wire::{Media, Wire, media_of};
-use crate::support::{A_WHILE, pause};
+use support::media::{self, Ffmpeg, H264_AAC, Recipe, messages};
+use support::packets::{assert_end, assert_same, assert_same_contents, of_file};
+use support::players::{Player, Program as PlayerProgram};
+use support::process::Process;
+use support::publishers::{Program, Speed};
+use support::relay::Relay;
+use support::wire::{Media, Wire, media_of};
+use support::{A_WHILE, pause};
 
 fn url(relay: &Relay, stream: &str) -> String {
     format!("http://{}/live/{stream}.flv", relay.http())

@@ -5,11 +5,11 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use super::{both_ways, media_up_to, publisher, relay_with};
-use crate::support::http::{Ending, FlvPlayer, Http, Way};
-use crate::support::packets::assert_list;
-use crate::support::relay::Relay;
-use crate::support::wire::{Film, Key, Media, Settings, Wire, media_of};
-use crate::support::{SOON, now, pause};
+use support::http::{Ending, FlvPlayer, Http, Way};
+use support::packets::assert_list;
+use support::relay::Relay;
+use support::wire::{Film, Key, Media, Settings, Wire, media_of};
+use support::{SOON, now, pause};
 use tailwater::rtmp::message::kind;
 
 #[test]

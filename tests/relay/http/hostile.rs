@@ -14,10 +14,10 @@ use tailwater::limits;
 
 use super::cases::{Case, End, frames, get, requests};
 use super::relay_with;
-use crate::support::http::{Ending, FlvPlayer, Http, Way};
-use crate::support::relay::Relay;
-use crate::support::wire::{Film, Media, Wire, media_of, open};
-use crate::support::{SOON, now, pause, wait_for};
+use support::http::{Ending, FlvPlayer, Http, Way};
+use support::relay::Relay;
+use support::wire::{Film, Media, Wire, media_of, open};
+use support::{SOON, now, pause, wait_for};
 
 /// What a session makes of bytes that come in pieces: what it says, how it ends, how many
 /// requests it gave, and the most it held.

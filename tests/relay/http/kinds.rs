@@ -1,11 +1,11 @@
 //! The header of the file says which kinds of media come.
 
 use super::relay_with;
-use crate::support::http::{FlvPlayer, Way};
-use crate::support::relay::Relay;
-use crate::support::wire::{Key, Media, Wire};
-use crate::support::{SOON, now};
 use std::time::Duration;
+use support::http::{FlvPlayer, Way};
+use support::relay::Relay;
+use support::wire::{Key, Media, Wire};
+use support::{SOON, now};
 use tailwater::rtmp::message::kind;
 
 /// Whether there is sound, and whether there are pictures.

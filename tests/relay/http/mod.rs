@@ -21,9 +21,9 @@ mod places;
 mod proxies;
 mod streams;
 
-use crate::support::http::{FlvPlayer, Way};
-use crate::support::relay::Relay;
-use crate::support::wire::{Film, Media, Wire};
+use support::http::{FlvPlayer, Way};
+use support::relay::Relay;
+use support::wire::{Film, Media, Wire};
 
 /// A relay that serves streams by HTTP as well.
 fn relay_with(flags: &[&str]) -> Relay {

@@ -1,9 +1,9 @@
 //! Names of streams in paths: whatever a stream can be called, browsers send with escapes.
 
 use super::{media_up_to, relay_with};
-use crate::support::SOON;
-use crate::support::http::{FlvPlayer, Http, Way};
-use crate::support::wire::{Film, Wire};
+use support::SOON;
+use support::http::{FlvPlayer, Http, Way};
+use support::wire::{Film, Wire};
 
 /// `name` as browsers put it into a path.
 fn escaped(name: &str) -> String {

@@ -4,11 +4,11 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use super::{both_ways, media_up_to, publisher, relay_with};
-use crate::support::http::{FlvPlayer, Http, Way};
-use crate::support::packets::assert_list;
-use crate::support::relay::Relay;
-use crate::support::wire::{Film, Key, Media, Wire};
-use crate::support::{SOON, now, pause};
+use support::http::{FlvPlayer, Http, Way};
+use support::packets::assert_list;
+use support::relay::Relay;
+use support::wire::{Film, Key, Media, Wire};
+use support::{SOON, now, pause};
 
 /// A connection from another address of the loopback.
 fn from(last: u8, relay: SocketAddr) -> TcpStream {

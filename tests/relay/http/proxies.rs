@@ -1,10 +1,10 @@
 //! Behind a proxy that speaks HTTP: whose address counts, which host was asked for.
 
 use super::{media_up_to, publisher, relay_with};
-use crate::support::SOON;
-use crate::support::http::{FlvPlayer, Http, Way};
-use crate::support::relay::Relay;
-use crate::support::wire::{Film, Wire};
+use support::SOON;
+use support::http::{FlvPlayer, Http, Way};
+use support::relay::Relay;
+use support::wire::{Film, Wire};
 
 /// A relay that believes proxies on this machine.
 fn behind_proxy(flags: &[&str]) -> Relay {
@@ -22,8 +22,8 @@ fn play_for(relay: &Relay, client: &str) -> (Http, u16) {
 
 /// A publisher, which comes with a PROXY header.
 fn publish(relay: &Relay, film: &mut Film) -> (Wire, Vec<super::Media>) {
-    use crate::support::wire::{Settings, open};
     use std::io::Write;
+    use support::wire::{Settings, open};
     let mut socket = open(relay.address(), None);
     socket
         .write_all(b"PROXY TCP4 192.0.2.1 192.0.2.2 4000 1935\r\n")

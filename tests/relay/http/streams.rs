@@ -1,11 +1,11 @@
 //! What a player by HTTP gets: message by message what one by RTMP gets.
 
 use super::{both_ways, media_up_to, relay_with};
-use crate::support::http::{FlvPlayer, Way};
-use crate::support::packets::assert_list;
-use crate::support::relay::Relay;
-use crate::support::wire::{Film, Key, Media, Seen, Wire, media_of};
 use std::time::Duration;
+use support::http::{FlvPlayer, Way};
+use support::packets::assert_list;
+use support::relay::Relay;
+use support::wire::{Film, Key, Media, Seen, Wire, media_of};
 use tailwater::rtmp::message::kind;
 
 const WORKERS: usize = 2;
@@ -29,7 +29,7 @@ impl Everybody {
 
     fn begin(&mut self) {
         for player in &mut self.http {
-            player.begin(crate::support::SOON);
+            player.begin(support::SOON);
         }
     }
 

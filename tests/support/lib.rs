@@ -5,41 +5,56 @@
 //! Everything waits for an event, a line or an exit, and never longer than a bound that is told
 //! where it waits. What a process wrote is shown when its test fails.
 
-#![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that fails panics, and says where"
+)]
 
-pub(crate) mod certificates;
-pub(crate) mod http;
-pub(crate) mod line;
-pub(crate) mod media;
-pub(crate) mod memory;
-pub(crate) mod nginx;
-pub(crate) mod origin;
-pub(crate) mod packets;
-pub(crate) mod players;
-pub(crate) mod process;
-pub(crate) mod publishers;
-pub(crate) mod relay;
-pub(crate) mod target;
-pub(crate) mod worker;
+pub mod certificates;
+pub mod http;
+pub mod line;
+pub mod media;
+pub mod memory;
+pub mod nginx;
+pub mod origin;
+pub mod packets;
+pub mod players;
+pub mod process;
+pub mod publishers;
+pub mod relay;
+pub mod target;
+pub mod worker;
 
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-#[allow(unused_imports, reason = "each test file uses a part of it")]
-pub(crate) use tailwater_testkit::wire::{self, open_from};
-pub(crate) use tailwater_testkit::{SOON, now, pause};
+pub use tailwater_testkit::wire::{self, open_from};
+pub use tailwater_testkit::{SOON, now, pause};
 
 /// What a busy machine may add to a time that a test bounds from above. Such a bound tells what the
 /// relay does from a deadline that is much later, and is no measurement: those are in `bench/`.
-pub(crate) const BUSY: Duration = Duration::from_secs(10);
+pub const BUSY: Duration = Duration::from_secs(10);
 
 /// How long a client may take for a whole file of a few seconds.
-pub(crate) const A_WHILE: Duration = Duration::from_secs(40);
+pub const A_WHILE: Duration = Duration::from_secs(40);
+
+/// The project's top directory.
+pub fn root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+}
+
+/// A directory for what tests share or leave behind: `target/tmp`.
+pub fn tmp() -> PathBuf {
+    let path = tailwater_testkit::binary::profile_dir().join("../tmp");
+    std::fs::create_dir_all(&path).expect("the target directory can be written to");
+    path
+}
 
 /// Looks until `look` gives something; fails after `limit`.
 #[track_caller]
-pub(crate) fn wait_for<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Option<T>) -> T {
+pub fn wait_for<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Option<T>) -> T {
     let until = now() + limit;
     loop {
         if let Some(found) = look() {
@@ -51,7 +66,7 @@ pub(crate) fn wait_for<T>(what: &str, limit: Duration, mut look: impl FnMut() ->
 }
 
 /// An address of the loopback that nobody listens on.
-pub(crate) fn free_address() -> SocketAddr {
+pub fn free_address() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("it is bound")
 }
@@ -59,7 +74,7 @@ pub(crate) fn free_address() -> SocketAddr {
 /// Waits until somebody listens on `address`, an IPv4 address, without calling there: who serves
 /// one client alone would take that for it.
 #[track_caller]
-pub(crate) fn wait_listening(address: SocketAddr) {
+pub fn wait_listening(address: SocketAddr) {
     let port = format!(":{:04X} ", address.port());
     wait_for(&format!("listener on {address}"), SOON, || {
         let sockets = std::fs::read_to_string("/proc/net/tcp").expect("proc is mounted");
@@ -72,7 +87,7 @@ pub(crate) fn wait_listening(address: SocketAddr) {
 }
 
 /// A directory of its own for what one test leaves behind; its path begins with the test's name.
-pub(crate) fn scratch(name: &str) -> PathBuf {
+pub fn scratch(name: &str) -> PathBuf {
     use std::sync::atomic::{AtomicU32, Ordering};
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -81,7 +96,7 @@ pub(crate) fn scratch(name: &str) -> PathBuf {
     // Without its modules, and cut: there may be a Unix socket in it, whose path has to be short.
     let test = test.rsplit("::").next().unwrap_or(test);
     let test = &test[..test.len().min(40)];
-    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
+    let path = tmp()
         .join("runs")
         .join(format!("{}-{test}-{name}-{number}", std::process::id()));
     std::fs::create_dir_all(&path).expect("the target directory can be written to");
