@@ -43,8 +43,8 @@ impl<S: Transport> Core<S> {
         if stream.is_owned() {
             let before = stream.feeds.len();
             stream.feeds.retain_mut(|feed| {
-                let is_idle = !readers.contains(feed.worker);
-                !(std::mem::replace(&mut feed.doubted, is_idle) && is_idle)
+                let is_idle = !readers.contains(feed.worker());
+                !feed.doubt(is_idle)
             });
             if stream.feeds.len() < before && stream.pull.is_some() {
                 // Perhaps it was fetched for them alone.
@@ -60,8 +60,9 @@ impl<S: Transport> Core<S> {
             _ => None,
         };
         let is_over = of_now.is_some() && of_now != owner;
-        let is_amiss = is_over || owner.is_some() && (of_now.is_none() || stream.upstream.broken);
-        if !(std::mem::replace(&mut stream.upstream.doubted, is_amiss) && is_amiss) {
+        let is_amiss =
+            is_over || owner.is_some() && (of_now.is_none() || stream.upstream.is_broken());
+        if !stream.upstream.doubt(is_amiss) {
             return;
         }
         if is_over {

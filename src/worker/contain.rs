@@ -19,7 +19,7 @@ use super::ids::{ConnId, StreamId};
 use super::line::{State, Task};
 use super::mail::Mail;
 use super::registry::Owner;
-use super::table::{Source, Stream};
+use super::table::{Feed, Source, Stream};
 use crate::limits;
 use crate::logging::quoted;
 use crate::net::transport::Transport;
@@ -203,7 +203,7 @@ impl<S: Transport> Core<S> {
         stream.flv = FlvLogs::default();
         stream.intake = Intake::default();
         // Who had fallen behind is to have the end of the stream, and no start of the new log.
-        stream.feeds.iter_mut().for_each(|feed| feed.lost = false);
+        stream.feeds.iter_mut().for_each(Feed::await_end);
         for player in stream.players.iter_mut() {
             player.cursor = Cursor::new(&stream.log, StartAt::NewestSync);
         }

@@ -11,13 +11,10 @@
 //! as if they had been too slow.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-
-use smallvec::SmallVec;
 
 use super::core::Core;
 use super::ids::{StreamId, WorkerId};
-use super::mail::{Mail, Receipt};
+use super::mail::Mail;
 use super::registry::Owner;
 use super::table::{Feed, Source};
 use crate::net::transport::Transport;
@@ -34,21 +31,15 @@ impl<S: Transport> Core<S> {
     /// Worker `worker` has players of the stream: it gets a snapshot now, then what follows.
     pub(super) fn add_feed(&mut self, index: StreamId, worker: WorkerId) {
         let stream = &mut self.streams[index];
-        if stream.feeds.iter().any(|feed| feed.worker == worker) {
+        if stream.feeds.iter().any(|feed| feed.worker() == worker) {
             return;
         }
         let in_flight = self.outbox.take_untaken(&stream.name, worker);
-        let lost = in_flight.load(Ordering::Relaxed) > 0;
-        stream.feeds.push(Feed {
-            worker,
-            sent: 0,
-            changes: 0,
-            in_flight,
-            lost,
-            doubted: false,
-        });
+        let feed = Feed::new(worker, in_flight);
+        let is_lost = feed.is_lost();
+        stream.feeds.push(feed);
         let position = stream.feeds.len() - 1;
-        if lost {
+        if is_lost {
             self.mark_dirty(index);
         } else {
             self.send_snapshot(index, position);
@@ -58,9 +49,8 @@ impl<S: Transport> Core<S> {
     /// The stream ends: what is under way to other workers counts on for its next life.
     pub(super) fn end_feeds(&mut self, index: StreamId) {
         let stream = &mut self.streams[index];
-        for feed in stream.feeds.drain(..) {
-            self.outbox
-                .keep_untaken(&stream.name, feed.worker, feed.in_flight);
+        for (worker, in_flight) in stream.feeds.drain(..).map(Feed::end) {
+            self.outbox.keep_untaken(&stream.name, worker, in_flight);
         }
     }
 
@@ -68,17 +58,14 @@ impl<S: Transport> Core<S> {
         let stream = &mut self.streams[index];
         stream.log.flush();
         let feed = &mut stream.feeds[position];
-        feed.sent = stream.log.visible();
-        feed.changes = stream.log.header_changes();
-        feed.lost = false;
+        let (to, changes) = (feed.worker(), feed.begin(&stream.log));
         let mail = Mail::Snapshot {
             name: stream.name.clone(),
             epoch: stream.epoch,
             from: self.worker,
-            changes: feed.changes,
+            changes,
             snapshot: Box::new(stream.log.snapshot()),
         };
-        let to = feed.worker;
         self.outbox.send(to, mail);
         if let Source::Away { ended, .. } = stream.source() {
             let (name, epoch) = (stream.name.clone(), stream.epoch);
@@ -91,13 +78,11 @@ impl<S: Transport> Core<S> {
         self.streams[index].log.flush();
         for position in 0..self.streams[index].feeds.len() {
             let feed = &self.streams[index].feeds[position];
-            if feed.lost {
-                if feed.in_flight.load(Ordering::Relaxed) == 0 {
-                    self.send_snapshot(index, position);
-                }
-                continue;
+            match feed.is_lost() {
+                false => self.send_news(index, position),
+                true if feed.has_arrived() => self.send_snapshot(index, position),
+                true => {}
             }
-            self.send_news(index, position);
         }
     }
 
@@ -107,39 +92,10 @@ impl<S: Transport> Core<S> {
             streams, outbox, ..
         } = self;
         let stream = &mut streams[index];
-        let (name, epoch, log) = (&stream.name, stream.epoch, &stream.log);
-        let feed = &mut stream.feeds[position];
-        for (offset, headers) in log.headers_since(feed.changes) {
-            let mail = Mail::Headers {
-                name: name.clone(),
-                epoch,
-                changes: feed.changes,
-                offset,
-                headers: headers.clone(),
-            };
-            outbox.send(feed.worker, mail);
-            feed.changes += 1;
-        }
-        let unsent: usize = log.pieces_from(feed.sent).map(|(b, _)| b.len()).sum();
-        let mut start = log.visible().saturating_sub(unsent as u64);
-        for (bytes, frames) in log.pieces_from(feed.sent) {
-            if !outbox.has_room(&feed.in_flight) {
-                feed.lost = true;
-                return;
-            }
-            let mail = Mail::Append {
-                name: name.clone(),
-                epoch,
-                changes: feed.changes,
-                start,
-                bytes: bytes.clone(),
-                frames: frames.collect::<SmallVec<_>>(),
-                receipt: Receipt::new(&feed.in_flight, bytes.len()),
-            };
-            outbox.send(feed.worker, mail);
-            start += bytes.len() as u64;
-        }
-        feed.sent = log.visible();
+        let bytes_max = outbox.bytes_max();
+        let send = |to, mail| outbox.send(to, mail);
+        let of = (&stream.name, stream.epoch);
+        stream.feeds[position].send_news(of, &stream.log, bytes_max, send);
     }
 
     /// Sends every worker that is fed the stream one letter.
@@ -155,8 +111,8 @@ impl<S: Transport> Core<S> {
         self.feed_stream(index);
         let stream = &self.streams[index];
         for feed in &stream.feeds {
-            self.outbox
-                .send(feed.worker, letter(stream.name.clone(), stream.epoch));
+            let mail = letter(stream.name.clone(), stream.epoch);
+            self.outbox.send(feed.worker(), mail);
         }
     }
 
@@ -170,9 +126,9 @@ impl<S: Transport> Core<S> {
     /// not all of it.
     pub(super) fn feed_from_snapshot(&mut self, index: StreamId, worker: WorkerId) {
         let feeds = &mut self.streams[index].feeds;
-        match feeds.iter_mut().find(|feed| feed.worker == worker) {
+        match feeds.iter_mut().find(|feed| feed.worker() == worker) {
             Some(feed) => {
-                feed.lost = true;
+                feed.set_lost();
                 self.mark_dirty(index);
             }
             None => self.add_feed(index, worker),

@@ -40,9 +40,9 @@ impl<S> Outbox<S> {
         &mut self.mail
     }
 
-    /// Whether more of a stream may be sent of which so much is under way.
-    pub(super) fn has_room(&self, in_flight: &InFlight) -> bool {
-        in_flight.load(Ordering::Relaxed) <= self.bytes_max
+    /// Bytes of one stream that may be under way to one worker.
+    pub(super) fn bytes_max(&self) -> usize {
+        self.bytes_max
     }
 
     /// The stream `name` has ended: what is under way of it to a worker counts for its next life.
@@ -67,11 +67,6 @@ impl<S> Outbox<S> {
     #[cfg(test)]
     pub(super) fn set_bytes_max(&mut self, bytes: usize) {
         self.bytes_max = bytes;
-    }
-
-    #[cfg(test)]
-    pub(super) fn bytes_max(&self) -> usize {
-        self.bytes_max
     }
 
     /// How much mail waits to be posted.

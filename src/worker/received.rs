@@ -59,7 +59,7 @@ impl<S: Transport> Core<S> {
                 if self.is_fed_in(index, epoch) && self.goes_on(index, changes, None) {
                     let stream = &mut self.streams[index];
                     stream.log.set_headers_from(offset, headers);
-                    stream.upstream.changes += 1;
+                    stream.upstream.count_headers();
                     // Of a stream without a publisher none change.
                     self.feed_is_back(index);
                 }
@@ -85,7 +85,7 @@ impl<S: Transport> Core<S> {
             }
             Mail::Away { epoch, ended, .. } => {
                 if self.is_fed_in(index, epoch) {
-                    self.streams[index].upstream.ended = ended;
+                    self.streams[index].upstream.set_ended(ended);
                     self.streams[index].log.close_starts();
                     self.tell_relays_of_end(index);
                 }
@@ -127,10 +127,7 @@ impl<S: Transport> Core<S> {
         std::mem::swap(&mut stream.log, &mut log);
         log.recycle(&mut self.blocks);
         stream.is_end_told = false;
-        stream.upstream = Upstream {
-            changes,
-            ..Upstream::default()
-        };
+        stream.upstream = Upstream::new(changes);
         if stream.epoch != epoch {
             stream.tally = Tally::new(self.now);
         }
@@ -145,15 +142,11 @@ impl<S: Transport> Core<S> {
     /// it, and from offset `start` on. If not, the stream is asked for anew.
     fn goes_on(&mut self, index: StreamId, changes: u64, start: Option<u64>) -> bool {
         let stream = &mut self.streams[index];
-        if stream.upstream.broken {
-            return false;
-        }
-        let end = stream.log.end();
-        if stream.upstream.changes == changes && start.is_none_or(|start| start == end) {
+        let was_broken = stream.upstream.is_broken();
+        if stream.upstream.goes_on(changes, start, stream.log.end()) {
             return true;
         }
-        stream.upstream.broken = true;
-        if let Source::Fed { worker } = stream.source() {
+        if !was_broken && let Source::Fed { worker } = stream.source() {
             let epoch = stream.epoch;
             self.subscribe(index, Owner { worker, epoch });
         }
@@ -163,7 +156,7 @@ impl<S: Transport> Core<S> {
     /// Something has come of a stream from elsewhere: where its publisher had ended it, those that
     /// have come since may begin.
     fn feed_is_back(&mut self, index: StreamId) {
-        if std::mem::take(&mut self.streams[index].upstream.ended) {
+        if self.streams[index].upstream.revive() {
             self.start_players(index);
         }
     }
@@ -178,7 +171,7 @@ impl<S: Transport> Core<S> {
     fn unsubscribed(&mut self, index: StreamId, epoch: u64, from: WorkerId) {
         if self.is_owned_in(index, epoch) {
             let stream = &mut self.streams[index];
-            stream.feeds.retain(|feed| feed.worker != from);
+            stream.feeds.retain(|feed| feed.worker() != from);
             self.pull_is_left_from(index, from);
         }
     }

@@ -1,5 +1,6 @@
 //! The streams of one worker, and their players.
 
+mod feeds;
 mod figures;
 mod links;
 
@@ -9,7 +10,6 @@ use std::time::Instant;
 use super::address::Key;
 use super::collections::List;
 use super::ids::{ConnId, PlayerSlot, WorkerId};
-use super::mail::InFlight;
 use super::pull::Pull;
 use super::push::Push;
 use super::session::Form;
@@ -25,6 +25,7 @@ use crate::stream::headers::Headers;
 use crate::stream::intake::Intake;
 use crate::stream::log::{Frame, LogLimits, Picture, StreamLog, Times};
 
+pub(super) use feeds::{Feed, Upstream};
 pub(super) use figures::{Meter, Tally};
 pub(super) use links::{Play, Publication, Streams};
 
@@ -345,34 +346,6 @@ impl Player {
     }
 }
 
-/// What another worker has been sent of a stream.
-#[derive(Debug)]
-pub(super) struct Feed {
-    pub(super) worker: WorkerId,
-    /// Everything before this offset is on its way.
-    pub(super) sent: u64,
-    /// How many header changes it was told of.
-    pub(super) changes: u64,
-    pub(super) in_flight: InFlight,
-    /// Too much was under way: it is told nothing until all of it has arrived.
-    pub(super) lost: bool,
-    /// When the registry was last asked, it had no players.
-    pub(super) doubted: bool,
-}
-
-/// What this worker has been sent of a stream.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Upstream {
-    /// How many header changes it was told of.
-    pub(super) changes: u64,
-    /// Its publisher has ended it, and nothing has come since.
-    pub(super) ended: bool,
-    /// Something is missing: it takes nothing until it gets a snapshot.
-    pub(super) broken: bool,
-    /// When the registry was last asked, the stream was another one or somewhere else.
-    pub(super) doubted: bool,
-}
-
 impl Stream {
     /// Whether it is on the list of those with something new.
     #[cfg(test)]
@@ -427,7 +400,7 @@ impl Stream {
     pub(super) fn may_begin(&self) -> bool {
         match self.source {
             Source::Away { ended, .. } => !ended,
-            Source::Fed { .. } => !self.upstream.ended,
+            Source::Fed { .. } => !self.upstream.is_ended(),
             _ => self.is_live(),
         }
     }

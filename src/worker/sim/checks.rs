@@ -171,7 +171,7 @@ impl World {
                 let feeds = &seat.core.streams[index].feeds;
                 feeds
                     .iter()
-                    .any(|feed| feed.worker.index() == worker && feed.lost)
+                    .any(|feed| feed.worker().index() == worker && feed.is_lost())
             })
         })
     }
@@ -184,7 +184,10 @@ impl World {
             let core = &self.workers[owner.index()].core;
             let stream = &core.streams[core.streams.find(&name).unwrap()];
             let mut fed = WorkerSet::default();
-            stream.feeds.iter().for_each(|feed| fed.insert(feed.worker));
+            stream
+                .feeds
+                .iter()
+                .for_each(|feed| fed.insert(feed.worker()));
             // Who comes once its publisher has ended it is fed when there is another.
             let is_for_all = stream.may_begin();
             if fed.iter().any(|to| !readers.contains(to)) || is_for_all && fed != readers {

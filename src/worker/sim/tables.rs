@@ -271,7 +271,7 @@ pub(super) fn check_memory(core: &Relay) -> Result<(), String> {
             return Err(format!("the log of {} holds {held} bytes", stream.name));
         }
         for feed in &stream.feeds {
-            let bytes = feed.in_flight.load(std::sync::atomic::Ordering::Relaxed);
+            let bytes = feed.bytes_in_flight();
             if bytes > core.outbox.bytes_max() + limits::BLOCK_BYTES {
                 return Err(format!("{bytes} bytes of {} are in flight", stream.name));
             }
