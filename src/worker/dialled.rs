@@ -166,7 +166,7 @@ impl<S: Transport> Core<S> {
         let via = match task {
             Task::Pull => self.shared.registry.marker(&stream.name).via(own),
             Task::Push(_) => match &stream.relays {
-                Some(relays) => relays.of_publisher.extended(own),
+                Some(relays) => relays.via_of_publisher(own),
                 None => Via::default().extended(own),
             },
         };

@@ -24,7 +24,6 @@ use super::ids::StreamId;
 use super::mail::Mail;
 use super::pressure::Pressure;
 use super::registry::Claim;
-use crate::edge::hops::Marker;
 use crate::net::transport::Transport;
 use crate::rtmp::name::StreamName;
 
@@ -92,7 +91,7 @@ impl<S: Transport> Core<S> {
             pull.elsewhere.clear();
         }
         if let Some(relays) = &mut stream.relays {
-            relays.marker = Marker::default();
+            relays.forget_marker();
         }
         // Those that wait for the probe find that its query is accepted.
         for worker in readers.iter() {

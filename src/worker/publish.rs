@@ -147,7 +147,7 @@ impl<S: Transport> Core<S> {
         let via = self.conns[key].via().cloned();
         let relays = &mut self.streams[index].relays;
         if relays.is_some() || via.is_some() {
-            relays.get_or_insert_default().of_publisher = via.unwrap_or_default();
+            relays.get_or_insert_default().set_publisher(via);
         }
         if kind != PublishKind::Live && self.notes.allow("record", Level::Warn, self.now) {
             let stream = quoted(&stream_name);

@@ -3,18 +3,17 @@
 mod feeds;
 mod figures;
 mod links;
+mod relays;
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::address::Key;
 use super::collections::List;
 use super::ids::{ConnId, PlayerSlot, WorkerId};
 use super::pull::Pull;
 use super::push::Push;
 use super::session::Form;
 use super::timers::TimerId;
-use crate::edge::hops::{Marker, Via, ViaCounts};
 use crate::limits::{self, PICTURES_WAIT};
 use crate::rtmp::media::TrackSet;
 use crate::rtmp::message::{MessageStreamId, Timestamp};
@@ -28,6 +27,7 @@ use crate::stream::log::{Frame, LogLimits, Picture, StreamLog, Times};
 pub(super) use feeds::{Feed, Upstream};
 pub(super) use figures::{Meter, Tally};
 pub(super) use links::{Play, Publication, Streams};
+pub(super) use relays::Relays;
 
 /// A stream that somebody here publishes or plays, or waits for.
 #[derive(Debug)]
@@ -116,17 +116,6 @@ impl Players {
     pub(super) fn iter_mut(&mut self) -> std::slice::IterMut<'_, Player> {
         self.0.iter_mut()
     }
-}
-
-/// The relays that a stream comes through and goes to.
-#[derive(Debug, Default)]
-pub(super) struct Relays {
-    /// Those that its publisher has come through.
-    pub(super) of_publisher: Via,
-    /// Its players by those that they have come through, where the stream may be fetched, ...
-    pub(super) of_players: ViaCounts<Option<Key>>,
-    /// ... and what the registry was told of that.
-    pub(super) marker: Marker,
 }
 
 /// Where a stream comes from.

@@ -4,7 +4,6 @@
 use super::core::Core;
 use super::ids::{ConnId, PlayerSlot, StreamId};
 use super::session::Form;
-use crate::edge::hops::ViaCounts;
 use crate::net::transport::Transport;
 use crate::stream::cursor::StartAt;
 
@@ -35,11 +34,9 @@ impl<S: Transport> Core<S> {
             return;
         };
         let address = self.shared.admission.key_of(conn.counted_ip());
-        let counts = &mut stream.relays.get_or_insert_default().of_players;
-        player.is_counted = counts.enter(address, conn.via());
-        if conn.via().is_some() || counts.direct() == 1 {
-            self.announce_marker(index);
-        }
+        let relays = stream.relays.get_or_insert_default();
+        player.is_counted = relays.enter(address, conn.via());
+        self.announce_marker(index);
     }
 
     /// A player of the stream has gone that was counted like that.
@@ -51,16 +48,14 @@ impl<S: Transport> Core<S> {
             return;
         };
         let address = self.shared.admission.key_of(conn.counted_ip());
-        relays.of_players.leave(&address, conn.via());
-        if conn.via().is_some() || relays.of_players.direct() == 0 {
-            self.announce_marker(index);
-        }
+        relays.leave(address, conn.via());
+        self.announce_marker(index);
     }
 
     /// Counts all players of the stream anew.
     pub(super) fn recount_vias(&mut self, index: StreamId) {
         if let Some(relays) = &mut self.streams[index].relays {
-            relays.of_players = ViaCounts::default();
+            relays.forget_players();
         }
         for slot in self.streams[index].players.indices() {
             if self.streams[index].players[slot].form != Form::Publish {
@@ -72,14 +67,10 @@ impl<S: Transport> Core<S> {
 
     fn announce_marker(&mut self, index: StreamId) {
         let stream = &mut self.streams[index];
-        let Some(relays) = &mut stream.relays else {
-            return;
-        };
-        let marker = relays.of_players.marker();
-        if marker != relays.marker {
+        let marker = stream.relays.as_mut().and_then(|its| its.new_marker());
+        if let Some(marker) = marker {
             let registry = &self.shared.registry;
-            registry.set_marker(&stream.name, self.worker, marker.clone());
-            relays.marker = marker;
+            registry.set_marker(&stream.name, self.worker, marker);
         }
     }
 }

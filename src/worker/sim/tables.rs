@@ -195,7 +195,7 @@ pub(super) fn check_tables(core: &Relay) -> Result<(), String> {
 /// Players are counted by their relays for as long as they are there.
 fn check_relays(stream: &Stream) -> Result<(), String> {
     let counted = stream.players.iter().filter(|player| player.is_counted);
-    let known = stream.relays.as_ref().map(|its| its.of_players.players());
+    let known = stream.relays.as_ref().map(|its| its.players());
     match known.unwrap_or_default() == counted.count() {
         true => Ok(()),
         false => Err(format!(
