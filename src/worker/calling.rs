@@ -97,10 +97,7 @@ impl<S: Transport> Core<S> {
         let stream = self.streams.get_mut(index)?;
         match task {
             Task::Pull => stream.pull.as_mut().map(|pull| &mut pull.line),
-            Task::Push(rule) => {
-                let push = stream.pushes.iter_mut().find(|push| push.rule == rule);
-                push.map(|push| &mut push.line)
-            }
+            Task::Push(rule) => stream.push_mut(rule).map(|push| push.line_mut()),
         }
     }
 
@@ -258,13 +255,9 @@ impl<S: Transport> Core<S> {
                 (rule, pull.server, &pull.name, &pull.line)
             }
             Task::Push(rule) => {
-                let push = stream.pushes.iter().find(|push| push.rule == rule)?;
-                (
-                    &config.push[rule.index()],
-                    OriginId::new(0),
-                    &push.name,
-                    &push.line,
-                )
+                let push = stream.push(rule)?;
+                let rule = &config.push[rule.index()];
+                (rule, OriginId::new(0), push.name(), push.line())
             }
         };
         match &line.redirect {

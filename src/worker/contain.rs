@@ -184,7 +184,7 @@ impl<S: Transport> Core<S> {
             let is_line = line.is_some_and(|line| line.state == State::Up(key));
             let stream = self.streams.get(errand.stream);
             let mut pushes = stream.into_iter().flat_map(|stream| &stream.pushes);
-            let is_former = pushes.any(|push| push.former == Some(key));
+            let is_former = pushes.any(|push| push.former() == Some(key));
             if !is_line && !is_former && !self.is_held(key, errand.stream) {
                 self.conns[key].take_errand();
                 self.close(key, &CloseReason::Released);

@@ -86,8 +86,8 @@ impl<S: Transport> Core<S> {
             target.pushes = 0;
         }
         for push in streams.iter().flat_map(|(_, stream)| &stream.pushes) {
-            targets[push.rule].pushes += u64::from(push.is_publishing);
-            if let Some(conn) = push.line.conn().and_then(|key| conns.get_mut(key)) {
+            targets[push.rule()].pushes += u64::from(push.is_publishing());
+            if let Some(conn) = push.line().conn().and_then(|key| conns.get_mut(key)) {
                 conn.count_sent(targets);
             }
         }

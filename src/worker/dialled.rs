@@ -47,10 +47,7 @@ impl<S: Transport> Core<S> {
         let stream = &self.streams[index];
         let addresses = match task {
             Task::Pull => self.askers(index),
-            Task::Push(rule) => {
-                let push = stream.pushes.iter().find(|push| push.rule == rule);
-                vec![push.and_then(|push| push.publisher)]
-            }
+            Task::Push(rule) => vec![stream.push(rule).and_then(|push| push.publisher())],
         };
         let enter = |core: &Self| match task {
             Task::Pull => core.shared.admission.enter_pull(&addresses),

@@ -66,11 +66,11 @@ impl<S: Transport> Core<S> {
     pub(super) fn forget_pushes(&mut self, index: StreamId) {
         for push in std::mem::take(&mut self.streams[index].pushes) {
             // Its play ends with those of the stream.
-            let former = push.former.and_then(|key| self.conns.get_mut(key));
+            let former = push.former().and_then(|key| self.conns.get_mut(key));
             if let Some(conn) = former {
                 conn.take_errand();
             }
-            let key = push.line.conn();
+            let key = push.line().conn();
             let plays = key.is_some_and(|key| !self.streams.plays(key).is_empty());
             let conn = key.and_then(|key| self.conns.get_mut(key));
             let is_its = |conn: &&mut super::conn::Conn<S>| {
@@ -78,7 +78,7 @@ impl<S: Transport> Core<S> {
             };
             match conn.filter(is_its) {
                 Some(conn) => drop(conn.take_errand()),
-                None => self.hang_up(index, push.line.state),
+                None => self.hang_up(index, push.line().state),
             }
         }
     }

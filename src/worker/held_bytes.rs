@@ -72,7 +72,7 @@ fn stream_itself(stream: &Stream) -> usize {
     let pull = stream.pull.as_ref();
     let pull = pull.map_or(0, |pull| size_of_val(&**pull) + name_bytes(&pull.name));
     let pushes = stream.pushes.iter();
-    let pushes = pushes.map(|push| name_bytes(&push.name)).sum::<usize>();
+    let pushes = pushes.map(|push| name_bytes(push.name())).sum::<usize>();
     let flow = stream.intake.memory_bytes();
     let relays = stream.relays.as_ref().map_or(0, |its| size_of_val(&**its));
     STREAM_BYTES + 2 * stream.name.len() + lists + asked + pull + pushes + flow + relays

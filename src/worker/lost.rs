@@ -169,8 +169,7 @@ impl<S: Transport> Core<S> {
     }
 
     pub(super) fn push(&mut self, index: StreamId, rule: PushRuleId) -> Option<&mut Push> {
-        let stream = self.streams.get_mut(index)?;
-        stream.pushes.iter_mut().find(|push| push.rule == rule)
+        self.streams.get_mut(index)?.push_mut(rule)
     }
 
     /// The line to a target is lost, or never came about: it is called again later.
@@ -179,29 +178,15 @@ impl<S: Transport> Core<S> {
         self.targets[rule].failures += 1;
         let dice = self.next_seed(u64::from(index.slot()));
         let now = self.now;
-        let stream = &mut self.streams[index];
-        let pushes = &mut stream.pushes;
-        let Some(push) = pushes.iter_mut().find(|push| push.rule == rule) else {
+        let push = self.push(index, rule);
+        let Some(until) = push.and_then(|push| push.fail(now, dice)) else {
             return;
         };
-        if push.has_lasted(now) {
-            push.line.failures = 1;
-        }
-        push.accepted_at = None;
-        if let Some(former) = push.former.take() {
-            // It was sent to where it cannot go, and stays.
-            push.line.state = State::Up(former);
-            push.accepted_at = Some(now);
-            return;
-        }
-        push.is_publishing = false;
-        let until: Instant = now + backoff::delay(push.line.failures, dice);
-        push.line.state = State::Waiting(until);
         let server = &self.shared.config.push[rule.index()].servers[0];
         if self.notes.allow("push_failed", Level::Warn, now) {
             warn!(
                 "push failed stream={} to={} why={} again_in_ms={}",
-                quoted(&stream.name),
+                quoted(&self.streams[index].name),
                 server.authority,
                 quoted(why),
                 (until - now).as_millis()
@@ -212,11 +197,8 @@ impl<S: Transport> Core<S> {
 
     /// A connection that was to be left for another one has ended before that.
     pub(super) fn forget_former(&mut self, key: ConnId, index: StreamId, rule: PushRuleId) {
-        if let Some(push) = self.push(index, rule)
-            && push.former == Some(key)
-        {
-            push.former = None;
-            push.is_publishing = false;
+        if let Some(push) = self.push(index, rule) {
+            push.forget_former(key);
         }
     }
 

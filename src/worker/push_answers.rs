@@ -9,7 +9,6 @@ use super::ids::{ConnId, PushRuleId, StreamId};
 use super::line::Task;
 use super::session::{Answer, Form};
 use super::table::Player;
-use crate::limits;
 use crate::logging::quoted;
 use crate::net::transport::Transport;
 use crate::rtmp::command::Status;
@@ -42,7 +41,7 @@ impl<S: Transport> Core<S> {
             status,
             Some(Status::UnpublishSuccess | Status::ConnectClosed)
         );
-        let former = self.push(index, rule).and_then(|push| push.former);
+        let former = self.push(index, rule).and_then(|push| push.former());
         match (status, redirect) {
             // What it says no longer matters: another connection takes its place.
             _ if former == Some(key) && !is_error && !is_over => Flow::Continue,
@@ -67,8 +66,8 @@ impl<S: Transport> Core<S> {
     /// The target refuses the stream, and has not just asked to go elsewhere.
     fn push_refused(&mut self, index: StreamId, rule: PushRuleId, why: &str) -> Flow {
         let now = self.now;
-        let moves = self.push(index, rule).and_then(|push| push.moves_since);
-        if moves.is_none_or(|since| now.saturating_duration_since(since) > limits::PUSH_MOVE_TIME) {
+        let push = self.push(index, rule);
+        if push.is_none_or(|push| !push.has_just_moved(now)) {
             self.gauges.push_refusals += 1;
             self.targets[rule].refusals += 1;
             if self.shared.config.push_strict.is_on() {
@@ -91,7 +90,7 @@ impl<S: Transport> Core<S> {
             Flow::Close(CloseReason::Refused(why)) => self.push_refused(index, rule, &why),
             flow => {
                 if let Some(push) = self.push(index, rule) {
-                    push.is_publishing = push.former.is_some();
+                    push.redirected();
                 }
                 flow
             }
@@ -111,15 +110,10 @@ impl<S: Transport> Core<S> {
         let Some(push) = self.push(index, rule) else {
             return Flow::Continue;
         };
-        push.moves_since = Some(now);
-        if push.has_lasted(now) {
-            push.moves = 0;
-        }
-        if push.moves >= limits::REDIRECTS_MAX {
+        if !push.count_move(now) {
             return Flow::Continue;
         }
-        push.moves += 1;
-        let is_publishing = push.is_publishing;
+        let is_publishing = push.is_publishing();
         let task = Task::Push(rule);
         // An empty reference leads to where the connection is.
         let Some(from) = self.target_of(index, task) else {
@@ -142,9 +136,7 @@ impl<S: Transport> Core<S> {
         }
         let is_beside = is_publishing && to.is_some();
         if let Some(push) = self.push(index, rule) {
-            push.line.redirect = Some(Box::new(target));
-            push.is_publishing = is_beside;
-            push.former = is_beside.then_some(key);
+            push.move_to(target, is_beside.then_some(key));
         }
         if is_beside {
             self.call(index, task);
@@ -164,10 +156,7 @@ impl<S: Transport> Core<S> {
         index: StreamId,
         rule: PushRuleId,
     ) -> Flow {
-        if let Some(push) = self.push(index, rule) {
-            push.former = None;
-            push.is_publishing = false;
-        }
+        self.forget_former(former, index, rule);
         self.end_push_conn(former);
         self.close(former, &CloseReason::Released);
         self.end_push_conn(key);
@@ -204,10 +193,7 @@ impl<S: Transport> Core<S> {
         let Some(push) = self.push(index, rule) else {
             return;
         };
-        push.is_publishing = true;
-        push.accepted_at = Some(now);
-        push.line.redirects = 0;
-        if let Some(former) = push.former.take() {
+        if let Some(former) = push.accept(now) {
             self.end_push_conn(former);
             self.close(former, &CloseReason::Released);
         }

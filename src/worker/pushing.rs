@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::core::Core;
 use super::ids::{PushRuleId, StreamId};
-use super::line::{Line, State, Task};
+use super::line::{State, Task};
 use super::push::Push;
 use super::table::Source;
 use crate::net::transport::Transport;
@@ -19,21 +19,11 @@ impl<S: Transport> Core<S> {
                 continue;
             }
             let stream = &mut self.streams[index];
-            let known = stream.pushes.iter_mut().find(|push| push.rule == rule);
-            if let Some(push) = known {
-                push.publisher = publisher;
+            if let Some(push) = stream.push_mut(rule) {
+                push.set_publisher(publisher);
             } else {
-                stream.pushes.push(Push {
-                    rule,
-                    name: name.clone(),
-                    publisher,
-                    line: Line::new(self.now),
-                    is_publishing: false,
-                    accepted_at: None,
-                    former: None,
-                    moves_since: None,
-                    moves: 0,
-                });
+                let push = Push::new((rule, name.clone()), publisher, self.now);
+                stream.pushes.push(push);
             }
         }
         self.check_pushes(index);
@@ -49,10 +39,10 @@ impl<S: Transport> Core<S> {
                 return;
             };
             let push = &stream.pushes[at];
-            match push.line.state {
+            match push.line().state {
                 State::Waiting(until) if until > now => self.look_at_stream(index, until),
                 State::Waiting(_) => self.call_target(index, at),
-                State::Calling(_) => self.check_call(index, Task::Push(push.rule)),
+                State::Calling(_) => self.check_call(index, Task::Push(push.rule())),
                 State::Idle | State::Up(_) => {}
             }
         }
@@ -62,13 +52,13 @@ impl<S: Transport> Core<S> {
     fn call_target(&mut self, index: StreamId, at: usize) {
         let uptime = self.uptime();
         let push = &mut self.streams[index].pushes[at];
-        let rule = push.rule;
+        let rule = push.rule();
         let server = &self.shared.config.push[rule.index()].servers[0];
         match self.shared.fetches.dial_target(&server.authority, uptime) {
             Ok(()) => self.call(index, Task::Push(rule)),
             Err(wait) => {
                 let until = self.now + wait;
-                push.line.state = State::Waiting(until);
+                push.line_mut().state = State::Waiting(until);
                 self.look_at_stream(index, until);
             }
         }

@@ -83,8 +83,6 @@ impl<S: Transport> Core<S> {
             by_http: http_players,
             waiting,
         } = count_players(stream);
-        let pushes = stream.pushes.iter().filter(|push| push.is_publishing);
-        let pushes = pushes.count() as u64;
         let tally = &stream.tally;
         let (skips, skipped_bytes) = tally.skips();
         let last = tally.last_round().filter(|_| players > 0);
@@ -98,7 +96,7 @@ impl<S: Transport> Core<S> {
                 players,
                 waiting,
                 http_players,
-                pushes,
+                pushes: stream.targets() as u64,
                 skips,
                 skipped_bytes,
             },

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::collections::List;
-use super::ids::{ConnId, PlayerSlot, WorkerId};
+use super::ids::{ConnId, PlayerSlot, PushRuleId, WorkerId};
 use super::pull::Pull;
 use super::push::Push;
 use super::session::Form;
@@ -404,8 +404,23 @@ impl Stream {
 
     /// Whether anybody but the targets it is handed on to plays it or waits for it here.
     pub(super) fn has_audience(&self) -> bool {
-        let targets = self.pushes.iter().filter(|push| push.is_publishing);
-        self.players.len() > targets.count()
+        self.players.len() > self.targets()
+    }
+
+    /// How many targets take it.
+    pub(super) fn targets(&self) -> usize {
+        let pushes = self.pushes.iter();
+        pushes.filter(|push| push.is_publishing()).count()
+    }
+
+    /// How it is handed on by a rule.
+    pub(super) fn push(&self, rule: PushRuleId) -> Option<&Push> {
+        self.pushes.iter().find(|push| push.rule() == rule)
+    }
+
+    /// The same, to be changed.
+    pub(super) fn push_mut(&mut self, rule: PushRuleId) -> Option<&mut Push> {
+        self.pushes.iter_mut().find(|push| push.rule() == rule)
     }
 
     /// The times of the last messages that a player was sent, on its own timeline.

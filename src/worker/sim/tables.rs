@@ -309,7 +309,7 @@ pub(super) fn check_lines(core: &Relay, now: Instant, is_idle: bool) -> Result<(
     for (index, stream) in core.streams.iter() {
         let pull = stream.pull.iter().map(|pull| (Task::Pull, &pull.line));
         let pushes = stream.pushes.iter();
-        let pushes = pushes.map(|push| (Task::Push(push.rule), &push.line));
+        let pushes = pushes.map(|push| (Task::Push(push.rule()), push.line()));
         for (task, line) in pull.chain(pushes) {
             let is_known = match line.state {
                 State::Idle => check_idle_line(stream),
@@ -348,13 +348,10 @@ pub(super) fn check_lines(core: &Relay, now: Instant, is_idle: bool) -> Result<(
         }
         let line = stream.and_then(|stream| match task {
             Task::Pull => stream.pull.as_ref().map(|pull| &pull.line),
-            Task::Push(rule) => {
-                let push = stream.pushes.iter().find(|push| push.rule == rule);
-                push.map(|push| &push.line)
-            }
+            Task::Push(rule) => stream.push(rule).map(|push| push.line()),
         });
         let pushes = stream.into_iter().flat_map(|stream| &stream.pushes);
-        let is_former = pushes.into_iter().any(|push| push.former == Some(key));
+        let is_former = pushes.into_iter().any(|push| push.former() == Some(key));
         if !is_former && line.is_none_or(|line| line.state != State::Up(key)) {
             return Err(format!("{key} is for {task:?} of {line:?}"));
         }
