@@ -16,7 +16,7 @@ use log::{Level, info};
 use super::close_reason::CloseReason;
 use super::core::Core;
 use super::flow::Flow;
-use super::held::{Early, Held, Leaving};
+use super::held::Held;
 use super::ids::{ConnId, StreamId};
 use super::line::{Errand, State, Task};
 use super::registry::{Claim, WorkerSet};
@@ -49,17 +49,17 @@ impl<S: Transport> Core<S> {
         let Some(pull) = &mut self.streams[index].pull else {
             return Flow::Continue;
         };
-        let is_held = pull.held.as_ref().is_some_and(|held| held.key == key);
+        let is_held = pull.held.as_ref().is_some_and(|held| held.key() == key);
         if !is_held && pull.line.state != State::Up(key) {
             return Flow::Continue;
         }
         let is_media = pull.takes(content);
         let early = match &mut pull.held {
-            Some(held) if is_held => &mut held.early,
+            Some(held) if is_held => held.early(),
             _ => &mut pull.early,
         };
         if is_media {
-            let mut messages = std::mem::take(early).messages;
+            let mut messages = early.take();
             messages.push((header, body));
             self.change_over(key, index, &messages);
             return Flow::Continue;
@@ -91,7 +91,7 @@ impl<S: Transport> Core<S> {
             self.end_search(index);
             let pull = self.streams[index].pull.as_mut();
             if let Some(held) = pull.and_then(|pull| pull.held.as_mut()) {
-                held.publisher_gone = None;
+                held.regain_publisher();
             }
         }
         self.streams.publish(key, msid, index);
@@ -128,16 +128,7 @@ impl<S: Transport> Core<S> {
         let Some(pull) = &mut self.streams[index].pull else {
             return;
         };
-        let held = Held {
-            key,
-            server: pull.server,
-            target,
-            since: now,
-            leaving: None,
-            publisher_gone: None,
-            is_over: false,
-            early: Early::default(),
-        };
+        let held = Held::new(key, pull.server, target, now);
         let before = pull.held.replace(held);
         pull.line.rest();
         if let Some(before) = before {
@@ -153,7 +144,7 @@ impl<S: Transport> Core<S> {
     /// The stream comes by the connection `before` no longer. Unlike the end of a publisher this
     /// is told to nobody: another goes on at once.
     fn leave_origin(&mut self, index: StreamId, before: &Held) {
-        if !self.conns.contains(before.key) {
+        if !self.conns.contains(before.key()) {
             return;
         }
         let away = Source::Away {
@@ -161,8 +152,8 @@ impl<S: Transport> Core<S> {
             until: self.now,
             ended: false,
         };
-        self.streams.unpublish(before.key, index, away);
-        self.hang_up(index, State::Up(before.key));
+        self.streams.unpublish(before.key(), index, away);
+        self.hang_up(index, State::Up(before.key()));
     }
 
     /// The first media of connection `key` has been read: the stream is live, here and where other
@@ -197,7 +188,7 @@ impl<S: Transport> Core<S> {
         let Some(held) = &pull.held else {
             return Ok(());
         };
-        self.shared.missing.forget(&missing_name, held.server);
+        self.shared.missing.forget(&missing_name, held.server());
         self.shared.fetches.succeeded(pull.begun_by);
         self.shared.registry.forget_end(&name);
         pull.over_since = None;
@@ -210,7 +201,7 @@ impl<S: Transport> Core<S> {
                 "conn={} pull stream={} from={} peer={} worker={}",
                 conn.id(),
                 quoted(&name),
-                held.target.authority,
+                held.target().authority,
                 conn.peer(),
                 self.worker
             );
@@ -264,7 +255,7 @@ impl<S: Transport> Core<S> {
             let now = self.now;
             let pull = self.streams[index].pull.as_mut();
             if let Some(held) = pull.and_then(|pull| pull.held.as_mut()) {
-                held.publisher_gone.get_or_insert(now);
+                held.lose_publisher(now);
             }
             self.lose_media(index, now);
             return Flow::Continue;
@@ -282,16 +273,9 @@ impl<S: Transport> Core<S> {
         if pull.held.is_some() {
             return Flow::refused("it has no publisher");
         }
-        pull.held = Some(Held {
-            key,
-            server: pull.server,
-            target,
-            since: now,
-            leaving: None,
-            publisher_gone: Some(now),
-            is_over: false,
-            early: std::mem::take(&mut pull.early),
-        });
+        let early = std::mem::take(&mut pull.early);
+        let held = Held::new(key, pull.server, target, now);
+        pull.held = Some(held.without_publisher(early));
         pull.line.rest();
         pull.line.state = State::Waiting(now);
         self.look_at_stream(index, now);
@@ -309,14 +293,14 @@ impl<S: Transport> Core<S> {
         let Some(held) = &mut pull.held else {
             return Flow::Continue;
         };
-        if held.leaving.is_some() {
+        if held.is_leaving() {
             return Flow::Continue;
         }
         pull.line.failures = match held.has_lasted(now) {
             true => 0,
             false => pull.line.failures.saturating_add(1),
         };
-        let from = held.target.clone();
+        let from = held.target().clone();
         let to = match to.map(|to| self.redirected((index, Task::Pull), &from, to, false)) {
             Some(Ok(target)) => Some(target),
             Some(Err(_)) => {
@@ -328,8 +312,7 @@ impl<S: Transport> Core<S> {
         if let Some(pull) = &mut self.streams[index].pull
             && let Some(held) = &mut pull.held
         {
-            let again_at = now + backoff::delay(2, dice);
-            held.leaving = Some(Leaving { to, again_at });
+            held.leave(to, now + backoff::delay(2, dice));
         }
         self.search(index);
         Flow::Continue

@@ -12,6 +12,7 @@ use smallvec::SmallVec;
 
 use super::address::Key;
 use super::core::Core;
+use super::held::Held;
 use super::ids::{ConnId, StreamId};
 use super::line::State;
 use super::mail::Mail;
@@ -58,7 +59,7 @@ impl<S: Transport> Core<S> {
     /// The connections of a fetched stream, by slab key.
     pub(super) fn pull_conns(&self, index: StreamId) -> SmallVec<[ConnId; 2]> {
         let pull = self.streams.get(index).and_then(|its| its.pull.as_ref());
-        let keys = pull.map(|pull| [pull.held.as_ref().map(|its| its.key), pull.line.conn()]);
+        let keys = pull.map(|pull| [pull.held.as_ref().map(Held::key), pull.line.conn()]);
         keys.into_iter().flatten().flatten().collect()
     }
 

@@ -255,7 +255,7 @@ impl<S: Transport> Core<S> {
         let pull = pull.and_then(|stream| stream.pull.as_ref());
         pull.filter(|_| errand.task == Task::Pull)
             .is_some_and(|pull| match &pull.held {
-                Some(held) => held.key == key,
+                Some(held) => held.key() == key,
                 None => errand.is_accepted() && pull.has_one_origin(),
             })
     }

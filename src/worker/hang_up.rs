@@ -57,7 +57,7 @@ impl<S: Transport> Core<S> {
         }
         self.hang_up(index, pull.line.state);
         if let Some(held) = &pull.held {
-            self.hang_up(index, State::Up(held.key));
+            self.hang_up(index, State::Up(held.key()));
         }
     }
 

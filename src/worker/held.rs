@@ -12,38 +12,69 @@ use crate::rtmp::message::MessageHeader;
 #[derive(Debug)]
 pub(super) struct Held {
     /// Its slab key.
-    pub(super) key: ConnId,
+    key: ConnId,
     /// The origin, by its index in the rule.
-    pub(super) server: OriginId,
+    server: OriginId,
     /// Where it goes to, which is somewhere else after a redirect.
-    pub(super) target: Target,
+    target: Target,
     /// When the stream went over to it.
-    pub(super) since: Instant,
+    since: Instant,
     /// The origin has asked to be left.
-    pub(super) leaving: Option<Leaving>,
+    leaving: Option<Leaving>,
     /// When the origin said that its publisher has gone; None once it has media again.
-    pub(super) publisher_gone: Option<Instant>,
+    publisher_gone: Option<Instant>,
     /// The origin has said that the stream is over.
-    pub(super) is_over: bool,
+    is_over: bool,
     /// What it has sent ahead of the media of its next publisher.
-    pub(super) early: Early,
+    early: Early,
 }
 
 /// Where to go instead of an origin that has asked to be left.
 #[derive(Debug)]
-pub(super) struct Leaving {
+struct Leaving {
     /// Where it has sent us, ...
-    pub(super) to: Option<Target>,
+    to: Option<Target>,
     /// ... or else when it may be asked again itself: another relay may listen there by then.
-    pub(super) again_at: Instant,
+    again_at: Instant,
 }
 
 impl Held {
-    /// Whether the search may come to this origin again.
-    pub(super) fn may_be_asked(&self) -> bool {
-        self.leaving
-            .as_ref()
-            .is_some_and(|leaving| leaving.to.is_none())
+    /// The stream comes by connection `key` to the origin `server`, at `target`, from now on.
+    pub(super) fn new(key: ConnId, server: OriginId, target: Target, now: Instant) -> Self {
+        Self {
+            key,
+            server,
+            target,
+            since: now,
+            leaving: None,
+            publisher_gone: None,
+            is_over: false,
+            early: Early::default(),
+        }
+    }
+
+    /// The same of an origin without a publisher, which has sent `early` ahead of its next one.
+    pub(super) fn without_publisher(self, early: Early) -> Self {
+        Self {
+            publisher_gone: Some(self.since),
+            early,
+            ..self
+        }
+    }
+
+    /// Its slab key.
+    pub(super) fn key(&self) -> ConnId {
+        self.key
+    }
+
+    /// The origin, by its index in the rule.
+    pub(super) fn server(&self) -> OriginId {
+        self.server
+    }
+
+    /// Where it goes to.
+    pub(super) fn target(&self) -> &Target {
+        &self.target
     }
 
     /// Whether the stream has come by it for so long that the next search begins as the first.
@@ -51,7 +82,54 @@ impl Held {
         now.saturating_duration_since(self.since) >= limits::RETRY_MAX
     }
 
-    /// Bytes kept for its next publisher.
+    /// The origin has asked to be left: for `to`, or else to be asked again itself at `again_at`.
+    pub(super) fn leave(&mut self, to: Option<Target>, again_at: Instant) {
+        self.leaving = Some(Leaving { to, again_at });
+    }
+
+    /// Whether the origin has asked to be left.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.leaving.is_some()
+    }
+
+    /// Where the origin has sent us.
+    pub(super) fn sent_to(&self) -> Option<&Target> {
+        self.leaving.as_ref()?.to.as_ref()
+    }
+
+    /// When the search may come to this origin again; None if it may not.
+    pub(super) fn again_at(&self) -> Option<Instant> {
+        let leaving = self.leaving.as_ref().filter(|its| its.to.is_none());
+        leaving.map(|its| its.again_at)
+    }
+
+    /// The origin says that its publisher has gone.
+    pub(super) fn lose_publisher(&mut self, now: Instant) {
+        self.publisher_gone.get_or_insert(now);
+    }
+
+    /// The origin has media again.
+    pub(super) fn regain_publisher(&mut self) {
+        self.publisher_gone = None;
+    }
+
+    /// The origin says that the stream is over; since when it has had no publisher.
+    pub(super) fn end(&mut self, now: Instant) -> Instant {
+        self.is_over = true;
+        self.publisher_gone.unwrap_or(now)
+    }
+
+    /// Whether the origin has said that the stream is over.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    /// What it has sent ahead of the media of its next publisher.
+    pub(super) fn early(&mut self) -> &mut Early {
+        &mut self.early
+    }
+
+    /// Bytes of that.
     pub(super) fn early_bytes(&self) -> usize {
         self.early.bytes
     }
@@ -60,8 +138,8 @@ impl Held {
 /// Metadata and codec headers ahead of the first media of an origin, in their order.
 #[derive(Debug, Default)]
 pub(super) struct Early {
-    pub(super) messages: Vec<(MessageHeader, Vec<u8>)>,
-    pub(super) bytes: usize,
+    messages: Vec<(MessageHeader, Vec<u8>)>,
+    bytes: usize,
 }
 
 impl Early {
@@ -85,6 +163,11 @@ impl Early {
         self.bytes += body.len();
         self.messages.push((header, body));
         has_room
+    }
+
+    /// Takes out the messages that are kept.
+    pub(super) fn take(&mut self) -> Vec<(MessageHeader, Vec<u8>)> {
+        std::mem::take(self).messages
     }
 
     /// Bytes that are kept.

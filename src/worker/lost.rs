@@ -56,16 +56,16 @@ impl<S: Transport> Core<S> {
             true => 0,
             false => pull.line.failures.saturating_add(1),
         };
-        if held.is_over && matches!(pull.line.state, State::Waiting(_)) {
+        if held.is_over() && matches!(pull.line.state, State::Waiting(_)) {
             // What others said before the end is no answer to whether they have it now.
             pull.line.rest();
         }
         let was_idle = pull.line.state == State::Idle;
         self.search(index);
         if let Some(pull) = &mut self.streams[index].pull {
-            pull.ask_others(held.server, held.is_over, was_idle, now);
+            pull.ask_others(held.server(), held.is_over(), was_idle, now);
         }
-        self.note_failure(index, held.server, level, why);
+        self.note_failure(index, held.server(), level, why);
     }
 
     /// The origin on connection `key` goes while the relay stops: nobody is asked for the stream
@@ -73,7 +73,7 @@ impl<S: Transport> Core<S> {
     pub(super) fn pull_lost_in_drain(&mut self, index: StreamId, key: ConnId) -> Option<State> {
         let now = self.now;
         let pull = self.streams.get_mut(index)?.pull.as_mut()?;
-        if pull.held.as_ref().is_some_and(|held| held.key != key) {
+        if pull.held.as_ref().is_some_and(|held| held.key() != key) {
             return None;
         }
         pull.held = None;
@@ -206,6 +206,6 @@ impl<S: Transport> Core<S> {
     pub(super) fn is_held(&self, key: ConnId, index: StreamId) -> bool {
         let pull = self.streams.get(index).and_then(|its| its.pull.as_ref());
         let held = pull.and_then(|pull| pull.held.as_ref());
-        held.is_some_and(|held| held.key == key)
+        held.is_some_and(|held| held.key() == key)
     }
 }

@@ -155,10 +155,7 @@ impl Pull {
     pub(super) fn note_over(&mut self, is_held: bool, now: Instant) {
         let mut since = now;
         match &mut self.held {
-            Some(held) if is_held => {
-                held.is_over = true;
-                since = held.publisher_gone.unwrap_or(now);
-            }
+            Some(held) if is_held => since = held.end(now),
             _ => self.missing += 1,
         }
         self.over_since.get_or_insert(since);
@@ -189,8 +186,7 @@ impl Pull {
 
     /// Whether an origin is to be looked for.
     pub(super) fn needs_search(&self) -> bool {
-        let is_left = |held: &Held| held.leaving.is_some();
-        self.dark_since.is_some() || self.held.as_ref().is_some_and(is_left)
+        self.dark_since.is_some() || self.held.as_ref().is_some_and(Held::is_leaving)
     }
 
     /// Bytes kept of what its connections have sent ahead of media.
@@ -212,9 +208,9 @@ impl Pull {
         let Some(held) = &self.held else {
             return;
         };
-        let (server, leaving) = (held.server, held.leaving.as_ref());
-        if let Some(to) = leaving.and_then(|leaving| leaving.to.clone()) {
-            self.line.redirect_to(to);
+        let server = held.server();
+        if let Some(to) = held.sent_to() {
+            self.line.redirect_to(to.clone());
             self.server = server;
         }
         self.ask_after(server);
@@ -232,8 +228,8 @@ impl Pull {
             let server = self.order[self.next];
             self.left -= 1;
             self.next = (self.next + 1) % self.order.len();
-            let held = self.held.as_ref().filter(|held| held.server == server);
-            if held.is_none_or(Held::may_be_asked) {
+            let held = self.held.as_ref().filter(|held| held.server() == server);
+            if held.is_none_or(|held| held.again_at().is_some()) {
                 return Some(server);
             }
         }

@@ -6,7 +6,7 @@ use log::{Level, debug, info};
 
 use super::address::NO_ADDRESS;
 use super::core::Core;
-use super::held::Early;
+use super::held::{Early, Held};
 use super::ids::{OriginId, StreamId};
 use super::line::{State, Task};
 use super::mail::Mail;
@@ -73,9 +73,8 @@ impl<S: Transport> Core<S> {
                 let Some(server) = pull.next_origin() else {
                     return self.pause_search(index);
                 };
-                let held = pull.held.as_ref().filter(|held| held.server == server);
-                let leaving = held.and_then(|held| held.leaving.as_ref());
-                if let Some(at) = leaving.map(|leaving| leaving.again_at)
+                let held = pull.held.as_ref().filter(|held| held.server() == server);
+                if let Some(at) = held.and_then(Held::again_at)
                     && at > self.now
                 {
                     pull.put_back();

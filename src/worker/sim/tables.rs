@@ -147,7 +147,7 @@ pub(super) fn check_tables(core: &Relay) -> Result<(), String> {
             let pull = stream.and_then(|stream| stream.pull.as_ref());
             // What an origin has accepted is the source once there is media.
             let held = pull.and_then(|pull| pull.held.as_ref());
-            let is_fetched = held.is_some_and(|held| held.key == key);
+            let is_fetched = held.is_some_and(|held| held.key() == key);
             if source != Some(Source::Publisher(key)) && !is_fetched {
                 return Err(format!(
                     "{publication:?} of {key}: the source is {source:?}"
@@ -343,7 +343,7 @@ pub(super) fn check_lines(core: &Relay, now: Instant, is_idle: bool) -> Result<(
         };
         let stream = core.streams.get(stream);
         let held = stream.and_then(|stream| stream.pull.as_ref()?.held.as_ref());
-        if task == Task::Pull && held.is_some_and(|held| held.key == key) {
+        if task == Task::Pull && held.is_some_and(|held| held.key() == key) {
             continue;
         }
         let line = stream.and_then(|stream| match task {
