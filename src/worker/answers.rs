@@ -15,9 +15,9 @@ impl<S: Transport> Core<S> {
         let Some(errand) = self.conns[key].errand() else {
             return Flow::Continue;
         };
-        match errand.task {
-            Task::Pull => self.pull_answered(key, errand.stream, answer),
-            Task::Push(rule) => self.push_answered(key, errand.stream, rule, answer),
+        match errand.task() {
+            Task::Pull => self.pull_answered(key, errand.stream(), answer),
+            Task::Push(rule) => self.push_answered(key, errand.stream(), rule, answer),
         }
     }
 

@@ -48,7 +48,7 @@ impl<S: Transport> Core<S> {
         let Some(line) = self.line(index, task) else {
             return;
         };
-        let (State::Calling(id), until) = (line.state, line.called_at() + limit) else {
+        let (State::Calling(id), until) = (line.state(), line.called_at() + limit) else {
             return;
         };
         if until > now {
@@ -60,15 +60,16 @@ impl<S: Transport> Core<S> {
 
     /// How often a line has failed since it last worked.
     pub(super) fn failures(&mut self, index: StreamId, task: Task) -> u32 {
-        self.line(index, task).map_or(0, |line| line.failures)
+        self.line(index, task).map_or(0, |line| line.failures())
     }
 
     /// The server on connection `key` refuses and redirects to the URL `to`: the line goes there
     /// instead, if that may be followed. See [`redirected`](Self::redirected).
     pub(super) fn follow_redirect(&mut self, key: ConnId, to: &str, for_stream: bool) -> Flow {
-        let Some(Errand { stream, task, .. }) = self.conns[key].errand() else {
+        let Some(errand) = self.conns[key].errand() else {
             return Flow::Continue;
         };
+        let (stream, task) = (errand.stream(), errand.task());
         let Some(from) = self.target_of(stream, task) else {
             return Flow::Continue;
         };
@@ -109,7 +110,7 @@ impl<S: Transport> Core<S> {
         errand: Errand,
         reason: &CloseReason,
     ) -> Option<ConnId> {
-        let Errand { stream, task, .. } = errand;
+        let (stream, task) = (errand.stream(), errand.task());
         if let Task::Push(rule) = task {
             self.forget_former(key, stream, rule);
         }
@@ -127,7 +128,7 @@ impl<S: Transport> Core<S> {
         }
         let (now, timeout) = (self.now, self.shared.config.pull_timeout);
         let line = self.line(stream, task)?;
-        if line.state != State::Up(key) {
+        if !line.is_up(key) {
             return None;
         }
         let has_time = line.called_at() + timeout * 2 > now;
@@ -139,8 +140,7 @@ impl<S: Transport> Core<S> {
 
     pub(super) fn line_failed(&mut self, index: StreamId, task: Task, why: &str) {
         if let Some(line) = self.line(index, task) {
-            line.failures = line.failures.saturating_add(1);
-            (line.redirect, line.redirects) = (None, 0);
+            line.fail();
             match task {
                 Task::Pull => self.pull_failed(index, why),
                 Task::Push(rule) => self.push_failed(index, rule, why),
@@ -148,17 +148,13 @@ impl<S: Transport> Core<S> {
         }
     }
 
-    /// Writes down whether the server on connection `key` has come a step further. Each step counts
-    /// once; whatever else a server says does not.
+    /// Writes down whether the server on connection `key` has come a step further.
     pub(super) fn note_steps(&mut self, key: ConnId) {
         let now = self.now;
         let conn = &mut self.conns[key];
         let steps = conn.session.client().map(|client| client.steps());
-        let (Some(errand), Some(steps)) = (conn.errand_mut(), steps) else {
-            return;
-        };
-        if steps > errand.steps {
-            (errand.steps, errand.since) = (steps, now);
+        if let (Some(errand), Some(steps)) = (conn.errand_mut(), steps) {
+            errand.note_steps(steps, now);
         }
     }
 
@@ -168,7 +164,7 @@ impl<S: Transport> Core<S> {
         // known without being called is waited for for ever.
         self.calls.begin(id, to, (index, task));
         if let Some(line) = self.line(index, task) {
-            line.state = State::Calling(id);
+            line.set_calling(id);
         }
     }
 
@@ -182,7 +178,7 @@ impl<S: Transport> Core<S> {
         to: &str,
         for_stream: bool,
     ) -> Result<Target, RedirectError> {
-        let redirects = self.line(index, task).map_or(0, |line| line.redirects);
+        let redirects = self.line(index, task).map_or(0, |line| line.redirects());
         let config = &self.shared.config;
         let target = from.resolve(to, for_stream);
         let rules = config.pull.iter().chain(&config.push);
@@ -219,7 +215,7 @@ impl<S: Transport> Core<S> {
         };
         // While the relay stops, lines are not told of connections that are gone.
         let conn = self.conns.get_mut(key)?;
-        conn.errand().filter(|errand| errand.stream == index)?;
+        conn.errand().filter(|errand| errand.stream() == index)?;
         conn.take_errand();
         if let Some(client) = conn.session.client() {
             client.stop();
@@ -260,8 +256,8 @@ impl<S: Transport> Core<S> {
                 (rule, OriginId::new(0), push.name(), push.line())
             }
         };
-        match &line.redirect {
-            Some(target) => Some(Target::clone(target)),
+        match line.redirect() {
+            Some(target) => Some(target.clone()),
             None => Some(Target::of(&rule.servers[server.index()], name)),
         }
     }

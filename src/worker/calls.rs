@@ -17,7 +17,7 @@ pub(super) struct Calls {
 impl Calls {
     /// Begins a call, for a task of a stream.
     pub(super) fn begin(&mut self, id: u64, to: Callee, purpose: (StreamId, Task)) {
-        self.requests.push(Call { id, to });
+        self.requests.push(Call::new(id, to));
         self.open.insert(id, purpose);
     }
 

@@ -38,19 +38,16 @@ impl<S: Transport> Core<S> {
         body: Vec<u8>,
         content: Content,
     ) -> Flow {
-        let Some(Errand {
-            stream: index,
-            task: Task::Pull,
-            ..
-        }) = self.conns[key].errand()
-        else {
+        let errand = self.conns[key].errand();
+        let Some(errand) = errand.filter(|its| its.task() == Task::Pull) else {
             return Flow::Continue;
         };
+        let index = errand.stream();
         let Some(pull) = &mut self.streams[index].pull else {
             return Flow::Continue;
         };
         let is_held = pull.held.as_ref().is_some_and(|held| held.key() == key);
-        if !is_held && pull.line.state != State::Up(key) {
+        if !is_held && !pull.line.is_up(key) {
             return Flow::Continue;
         }
         let is_media = pull.takes(content);
@@ -135,7 +132,7 @@ impl<S: Transport> Core<S> {
             if !before.has_lasted(now)
                 && let Some(pull) = &mut self.streams[index].pull
             {
-                pull.line.failures = pull.line.failures.saturating_add(1);
+                pull.line.count_failure();
             }
             self.leave_origin(index, &before);
         }
@@ -267,7 +264,7 @@ impl<S: Transport> Core<S> {
         let (Some(pull), Some(target)) = (&mut self.streams[index].pull, target) else {
             return Flow::Continue;
         };
-        if !is_started || pull.has_one_origin() || pull.line.state != State::Up(key) {
+        if !is_started || pull.has_one_origin() || !pull.line.is_up(key) {
             return Flow::Continue;
         }
         if pull.held.is_some() {
@@ -277,7 +274,7 @@ impl<S: Transport> Core<S> {
         let held = Held::new(key, pull.server, target, now);
         pull.held = Some(held.without_publisher(early));
         pull.line.rest();
-        pull.line.state = State::Waiting(now);
+        pull.line.wait(now);
         self.look_at_stream(index, now);
         Flow::Continue
     }
@@ -296,10 +293,7 @@ impl<S: Transport> Core<S> {
         if held.is_leaving() {
             return Flow::Continue;
         }
-        pull.line.failures = match held.has_lasted(now) {
-            true => 0,
-            false => pull.line.failures.saturating_add(1),
-        };
+        pull.line.count_end(held.has_lasted(now));
         let from = held.target().clone();
         let to = match to.map(|to| self.redirected((index, Task::Pull), &from, to, false)) {
             Some(Ok(target)) => Some(target),

@@ -135,15 +135,13 @@ impl<S: Transport> Core<S> {
         self.shared.registry.set_publisher(&stream.name, next);
         if let Some(pull) = &mut stream.pull {
             pull.asker = next;
-            if let Some(slot) = &mut pull.line.slot {
-                slot.hand_over(next);
-            }
-            if let (Some(PutOff::Rate), State::Waiting(until)) = (pull.put_off, pull.line.state) {
+            pull.line.hand_over_slot(next);
+            if let (Some(PutOff::Rate), State::Waiting(until)) = (pull.put_off, pull.line.state()) {
                 let within = until.saturating_duration_since(now);
                 let fetches = &self.shared.fetches;
                 if let Some(wait) = fetches.take_over(pull.begun_by, next, uptime, within) {
                     pull.begun_by = next;
-                    pull.line.state = State::Waiting(now + wait);
+                    pull.line.wait(now + wait);
                     self.look_at_stream(index, now + wait);
                 }
             }

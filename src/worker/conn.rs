@@ -375,7 +375,7 @@ impl<S: Transport> Conn<S> {
         charged: Option<Key>,
         now: Instant,
     ) -> Self {
-        let target = match errand.task {
+        let target = match errand.task() {
             Task::Push(rule) => Some(Target { rule, counted: 0 }),
             Task::Pull => None,
         };

@@ -84,7 +84,7 @@ impl<S: Transport> Core<S> {
     fn recover_call(&mut self, index: StreamId, task: Task, panic: &(dyn Any + Send)) {
         let key = self.line(index, task).and_then(|line| line.conn());
         self.recover(key, Vec::new(), panic);
-        let state = self.line(index, task).map(|line| line.state);
+        let state = self.line(index, task).map(|line| line.state());
         if let Some(State::Calling(id)) = state
             && self.calls.purpose(id).is_none()
         {
@@ -180,12 +180,13 @@ impl<S: Transport> Core<S> {
             let Some(errand) = errand else {
                 continue;
             };
-            let line = self.line(errand.stream, errand.task);
-            let is_line = line.is_some_and(|line| line.state == State::Up(key));
-            let stream = self.streams.get(errand.stream);
+            let index = errand.stream();
+            let line = self.line(index, errand.task());
+            let is_line = line.is_some_and(|line| line.is_up(key));
+            let stream = self.streams.get(index);
             let mut pushes = stream.into_iter().flat_map(|stream| &stream.pushes);
             let is_former = pushes.any(|push| push.former() == Some(key));
-            if !is_line && !is_former && !self.is_held(key, errand.stream) {
+            if !is_line && !is_former && !self.is_held(key, index) {
                 self.conns[key].take_errand();
                 self.close(key, &CloseReason::Released);
             }

@@ -212,7 +212,7 @@ impl<S: Transport> Core<S> {
             }
             limit(conn.last_ping(), timeout / 2, CloseReason::ServerTimeout)?;
         } else if self.streams.plays(key).is_empty() {
-            limit(errand.since, timeout, CloseReason::ServerTimeout)?;
+            limit(errand.since(), timeout, CloseReason::ServerTimeout)?;
             if !errand.is_accepted() {
                 limit(conn.accepted_at(), timeout * 2, CloseReason::ServerTimeout)?;
             }
@@ -251,9 +251,9 @@ impl<S: Transport> Core<S> {
     /// Whether the connection to an origin may stay although it sends no media: as long as it says
     /// that it is there. It is the one that the stream comes by, or there is no other origin.
     fn may_stay(&self, key: ConnId, errand: Errand) -> bool {
-        let pull = self.streams.get(errand.stream);
+        let pull = self.streams.get(errand.stream());
         let pull = pull.and_then(|stream| stream.pull.as_ref());
-        pull.filter(|_| errand.task == Task::Pull)
+        pull.filter(|_| errand.task() == Task::Pull)
             .is_some_and(|pull| match &pull.held {
                 Some(held) => held.key() == key,
                 None => errand.is_accepted() && pull.has_one_origin(),

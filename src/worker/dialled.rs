@@ -10,7 +10,7 @@ use super::address::Key;
 use super::conn::Conn;
 use super::core::Core;
 use super::ids::{ConnId, StreamId};
-use super::line::{Call, Errand, State, Task};
+use super::line::{Call, Errand, Task};
 use super::pull::PutOff;
 use super::shares::Full;
 use crate::edge::hops::{self, Via};
@@ -133,12 +133,7 @@ impl<S: Transport> Core<S> {
         };
         let conn_id = self.shared.next_id.fetch_add(1, Ordering::Relaxed);
         let session = ClientSession::new(request, self.next_seed(conn_id));
-        let errand = Errand {
-            stream: index,
-            task,
-            since: self.now,
-            steps: 0,
-        };
+        let errand = Errand::new(index, task, self.now);
         let mut conn = Conn::dialled(conn_id, socket, address, session, errand, charged, self.now);
         let stream = &self.streams[index].name;
         conn.set_asked(stream.clone());
@@ -149,7 +144,7 @@ impl<S: Transport> Core<S> {
         );
         let key = self.insert_dialled(conn);
         if let Some(line) = self.line(index, task) {
-            line.state = State::Up(key);
+            line.set_up(key);
         }
         if task == Task::Pull {
             self.charge_pull(index);

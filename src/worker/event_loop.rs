@@ -233,15 +233,16 @@ impl<R: Reactor> EventLoop<R> {
         // A connection that fails at once asks for the next address.
         while !self.core.calls().is_empty() {
             for call in std::mem::take(self.core.calls()) {
-                match call.to {
+                let id = call.id();
+                match call.into_callee() {
                     Callee::Name { host, port } => {
-                        if let Some(found) = self.reactor.resolve(call.id, &host, port) {
-                            self.core.resolved(call.id, found);
+                        if let Some(found) = self.reactor.resolve(id, &host, port) {
+                            self.core.resolved(id, found);
                         }
                     }
                     Callee::Address { address, tls } => {
                         let dialled = self.reactor.dial(address, tls.as_deref());
-                        if let Some(key) = self.core.dialled(call.id, address, dialled) {
+                        if let Some(key) = self.core.dialled(id, address, dialled) {
                             self.register(key);
                         }
                     }

@@ -96,7 +96,7 @@ impl<S: Transport> Core<S> {
         let Some(pull) = &mut self.streams[index].pull else {
             return;
         };
-        let (State::Waiting(until), Some(put_off)) = (pull.line.state, pull.put_off) else {
+        let (State::Waiting(until), Some(put_off)) = (pull.line.state(), pull.put_off) else {
             return;
         };
         let Shared {
@@ -125,7 +125,7 @@ impl<S: Transport> Core<S> {
         if wait.is_zero() {
             pull.put_off = None;
         }
-        pull.line.state = State::Waiting(now + wait);
+        pull.line.wait(now + wait);
         self.look_at_stream(index, now + wait);
     }
 

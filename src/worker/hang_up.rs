@@ -55,7 +55,7 @@ impl<S: Transport> Core<S> {
         if let Some(since) = pull.idle_since {
             self.lingering.end(index, since, &self.shared.admission);
         }
-        self.hang_up(index, pull.line.state);
+        self.hang_up(index, pull.line.state());
         if let Some(held) = &pull.held {
             self.hang_up(index, State::Up(held.key()));
         }
@@ -74,11 +74,11 @@ impl<S: Transport> Core<S> {
             let plays = key.is_some_and(|key| !self.streams.plays(key).is_empty());
             let conn = key.and_then(|key| self.conns.get_mut(key));
             let is_its = |conn: &&mut super::conn::Conn<S>| {
-                plays && conn.errand().is_some_and(|its| its.stream == index)
+                plays && conn.errand().is_some_and(|its| its.stream() == index)
             };
             match conn.filter(is_its) {
                 Some(conn) => drop(conn.take_errand()),
-                None => self.hang_up(index, push.line().state),
+                None => self.hang_up(index, push.line().state()),
             }
         }
     }

@@ -15,8 +15,9 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use super::address::Key;
 use super::fetches::Slot;
 use super::ids::{ConnId, PushRuleId, StreamId};
 use crate::edge::redirect::Target;
@@ -26,10 +27,25 @@ use crate::rtmp::client::STEPS_MAX;
 /// Something for the event loop to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
+    id: u64,
+    to: Callee,
+}
+
+impl Call {
+    /// The call `id`.
+    pub(super) fn new(id: u64, to: Callee) -> Self {
+        Self { id, to }
+    }
+
     /// To be given back with the answer.
-    pub id: u64,
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
     /// What to find or to connect to.
-    pub to: Callee,
+    pub fn into_callee(self) -> Callee {
+        self.to
+    }
 }
 
 /// See [`Call`].
@@ -63,16 +79,47 @@ pub(super) enum Task {
 /// What one connection of ours to another server is about.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Errand {
-    /// Slab key of the stream.
-    pub(super) stream: StreamId,
-    pub(super) task: Task,
+    stream: StreamId,
+    task: Task,
     /// When it last came a step further; it may not stand still for long.
-    pub(super) since: Instant,
+    since: Instant,
     /// How many steps it has come, see [`ClientSession::steps`].
-    pub(super) steps: u8,
+    steps: u8,
 }
 
 impl Errand {
+    /// A connection for a task of a stream, which is opened now.
+    pub(super) fn new(stream: StreamId, task: Task, now: Instant) -> Self {
+        Self {
+            stream,
+            task,
+            since: now,
+            steps: 0,
+        }
+    }
+
+    /// Slab key of the stream.
+    pub(super) fn stream(self) -> StreamId {
+        self.stream
+    }
+
+    /// What it is for.
+    pub(super) fn task(self) -> Task {
+        self.task
+    }
+
+    /// When it last came a step further.
+    pub(super) fn since(self) -> Instant {
+        self.since
+    }
+
+    /// It has come so many steps. Each counts once; whatever else a server says does not.
+    pub(super) fn note_steps(&mut self, steps: u8, now: Instant) {
+        if steps > self.steps {
+            (self.steps, self.since) = (steps, now);
+        }
+    }
+
     /// Whether the server has accepted what it was asked.
     pub(super) fn is_accepted(self) -> bool {
         self.steps >= STEPS_MAX
@@ -95,19 +142,19 @@ pub(super) enum State {
 /// See the module text.
 #[derive(Debug)]
 pub(super) struct Line {
-    pub(super) state: State,
+    state: State,
     /// Addresses of the server that were not tried yet.
     addresses: VecDeque<SocketAddr>,
     /// Failures since it last worked.
-    pub(super) failures: u32,
+    failures: u32,
     /// When it was called last.
     called_at: Instant,
     /// The server that the one called for it has redirected to, ...
-    pub(super) redirect: Option<Box<Target>>,
+    redirect: Option<Box<Target>>,
     /// ... and how many refused with that in a row.
-    pub(super) redirects: u8,
+    redirects: u8,
     /// That it may be on its way to an origin, until there is media.
-    pub(super) slot: Option<Slot>,
+    slot: Option<Slot>,
 }
 
 impl Line {
@@ -123,6 +170,24 @@ impl Line {
             slot: None,
         }
     }
+}
+
+/// Where it stands.
+impl Line {
+    /// See [`State`].
+    pub(super) fn state(&self) -> State {
+        self.state
+    }
+
+    /// Whether it is not to be called.
+    pub(super) fn is_idle(&self) -> bool {
+        self.state == State::Idle
+    }
+
+    /// Whether `key` is its connection.
+    pub(super) fn is_up(&self, key: ConnId) -> bool {
+        self.state == State::Up(key)
+    }
 
     /// Its connection, if it has one.
     pub(super) fn conn(&self) -> Option<ConnId> {
@@ -132,9 +197,50 @@ impl Line {
         }
     }
 
+    /// When it is called, or has been called for `timeout`.
+    pub(super) fn due(&self, timeout: Duration) -> Option<Instant> {
+        match self.state {
+            State::Waiting(until) => Some(until),
+            State::Calling(_) => Some(self.called_at + timeout),
+            State::Idle | State::Up(_) => None,
+        }
+    }
+
+    /// It is called `at` this time.
+    pub(super) fn wait(&mut self, at: Instant) {
+        self.state = State::Waiting(at);
+    }
+
     /// Its server is called now.
     pub(super) fn begin_call(&mut self, now: Instant) {
         self.called_at = now;
+    }
+
+    /// When it was called last.
+    pub(super) fn called_at(&self) -> Instant {
+        self.called_at
+    }
+
+    /// It is called under `id`.
+    pub(super) fn set_calling(&mut self, id: u64) {
+        self.state = State::Calling(id);
+    }
+
+    /// It has connection `key`.
+    pub(super) fn set_up(&mut self, key: ConnId) {
+        self.state = State::Up(key);
+    }
+
+    /// It is not to be called for now.
+    pub(super) fn pause(&mut self) {
+        self.state = State::Idle;
+    }
+
+    /// It is not to be called, and goes to its server when it is again; where it stood.
+    pub(super) fn rest(&mut self) -> State {
+        self.forget_redirects();
+        self.slot = None;
+        std::mem::replace(&mut self.state, State::Idle)
     }
 
     /// The addresses of its server; as many are kept as are tried.
@@ -148,26 +254,92 @@ impl Line {
         self.addresses.pop_front()
     }
 
-    /// When it was called last.
-    pub(super) fn called_at(&self) -> Instant {
-        self.called_at
+    /// It may be on its way to an origin, or is to have the right to that anew.
+    pub(super) fn set_slot(&mut self, slot: Option<Slot>) {
+        self.slot = slot;
     }
 
-    /// It is not to be called; where it stood.
-    pub(super) fn rest(&mut self) -> State {
-        (self.redirect, self.redirects) = (None, 0);
-        self.slot = None;
-        std::mem::replace(&mut self.state, State::Idle)
+    /// The right to be on its way counts for `to` from now on.
+    pub(super) fn hand_over_slot(&mut self, to: Option<Key>) {
+        if let Some(slot) = &mut self.slot {
+            slot.hand_over(to);
+        }
+    }
+}
+
+/// Failures.
+impl Line {
+    /// How often it has failed since it last worked.
+    pub(super) fn failures(&self) -> u32 {
+        self.failures
     }
 
-    /// It goes to `target` in place of its server.
+    /// It has failed: its server is called next, and not where that has redirected to.
+    pub(super) fn fail(&mut self) {
+        self.count_failure();
+        self.forget_redirects();
+    }
+
+    /// It has failed once more.
+    pub(super) fn count_failure(&mut self) {
+        self.failures = self.failures.saturating_add(1);
+    }
+
+    /// What it was called for has ended: one more failure, unless that `has_lasted`.
+    pub(super) fn count_end(&mut self, has_lasted: bool) {
+        match has_lasted {
+            true => self.failures = 0,
+            false => self.count_failure(),
+        }
+    }
+
+    /// It had worked for long before it failed.
+    pub(super) fn count_first_failure(&mut self) {
+        self.failures = 1;
+    }
+
+    /// It is lost now: if it was called long ago, what failed before that counts no more.
+    pub(super) fn forget_old_failures(&mut self, now: Instant) {
+        if now >= self.called_at + limits::RETRY_MAX {
+            self.failures = 0;
+        }
+    }
+}
+
+/// Redirects.
+impl Line {
+    /// The server that it goes to in place of its own.
+    pub(super) fn redirect(&self) -> Option<&Target> {
+        self.redirect.as_deref()
+    }
+
+    /// Whether there is one.
+    pub(super) fn is_redirected(&self) -> bool {
+        self.redirect.is_some()
+    }
+
+    /// How many servers have refused and redirected in a row.
+    pub(super) fn redirects(&self) -> u8 {
+        self.redirects
+    }
+
+    /// The server that was called refuses and redirects to `target`.
     pub(super) fn redirect_to(&mut self, target: Target) {
-        self.redirect = Some(Box::new(target));
+        self.move_to(target);
         self.redirects += 1;
     }
 
-    /// Whether it goes to somewhere else than its server.
-    pub(super) fn is_redirected(&self) -> bool {
-        self.redirect.is_some()
+    /// It goes to `target` from now on, as the server that has accepted it asks for.
+    pub(super) fn move_to(&mut self, target: Target) {
+        self.redirect = Some(Box::new(target));
+    }
+
+    /// The server that it goes to has accepted it.
+    pub(super) fn end_redirects(&mut self) {
+        self.redirects = 0;
+    }
+
+    fn forget_redirects(&mut self) {
+        (self.redirect, self.redirects) = (None, 0);
     }
 }

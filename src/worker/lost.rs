@@ -26,8 +26,8 @@ impl<S: Transport> Core<S> {
             return;
         };
         let server = pull.server;
-        pull.line.state = State::Waiting(now);
-        pull.line.slot = None;
+        pull.line.wait(now);
+        pull.line.set_slot(None);
         self.note_failure(index, server, Level::Info, why);
         self.look_at_stream(index, now);
     }
@@ -52,15 +52,12 @@ impl<S: Transport> Core<S> {
         if pull.has_one_origin() {
             pull.all_asked.get_or_insert(since);
         }
-        pull.line.failures = match held.has_lasted(now) {
-            true => 0,
-            false => pull.line.failures.saturating_add(1),
-        };
-        if held.is_over() && matches!(pull.line.state, State::Waiting(_)) {
+        pull.line.count_end(held.has_lasted(now));
+        if held.is_over() && matches!(pull.line.state(), State::Waiting(_)) {
             // What others said before the end is no answer to whether they have it now.
             pull.line.rest();
         }
-        let was_idle = pull.line.state == State::Idle;
+        let was_idle = pull.line.is_idle();
         self.search(index);
         if let Some(pull) = &mut self.streams[index].pull {
             pull.ask_others(held.server(), held.is_over(), was_idle, now);
@@ -80,7 +77,7 @@ impl<S: Transport> Core<S> {
         pull.dark_since.get_or_insert(now);
         pull.early = Early::default();
         let state = pull.line.rest();
-        pull.line.state = State::Waiting(now);
+        pull.line.wait(now);
         self.look_at_stream(index, now);
         Some(state)
     }
@@ -112,13 +109,13 @@ impl<S: Transport> Core<S> {
         let Some(pull) = &mut self.streams[index].pull else {
             return;
         };
-        if pull.line.state == State::Idle {
+        if pull.line.is_idle() {
             pull.begin_round();
-            let wait = match pull.line.failures {
+            let wait = match pull.line.failures() {
                 0 => Duration::ZERO,
                 failures => backoff::delay(failures, dice).min(pause_max),
             };
-            pull.line.state = State::Waiting(now.max(pull.line.called_at() + wait));
+            pull.line.wait(now.max(pull.line.called_at() + wait));
         }
         self.look_at_stream(index, now);
     }
@@ -144,9 +141,7 @@ impl<S: Transport> Core<S> {
         if pull.has_one_origin() {
             pull.all_asked = Some(since);
         }
-        if now >= pull.line.called_at() + limits::RETRY_MAX {
-            pull.line.failures = 0;
-        }
+        pull.line.forget_old_failures(now);
         debug!(
             "stream={} has no media: others are asked",
             quoted(&stream.name)

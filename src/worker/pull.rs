@@ -25,7 +25,7 @@ use std::time::Instant;
 use super::address::Key;
 use super::held::{Early, Held};
 use super::ids::{OriginId, PullRuleId, WorkerId};
-use super::line::{Line, State};
+use super::line::Line;
 use crate::limits;
 use crate::rtmp::name::StreamName;
 use crate::stream::content::Content;
@@ -176,7 +176,7 @@ impl Pull {
             self.left -= 1;
             (self.tried, self.missing) = (1, usize::from(is_over));
             if is_over {
-                self.line.state = State::Waiting(now);
+                self.line.wait(now);
             }
         } else if is_over {
             self.tried += 1;

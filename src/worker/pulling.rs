@@ -48,7 +48,7 @@ impl<S: Transport> Core<S> {
             }
             return self.end_pull(index);
         }
-        match pull.line.state {
+        match pull.line.state() {
             State::Waiting(_) if self.is_draining() => return self.end_pull(index),
             State::Waiting(until) if until <= self.now => self.ask_origin(index),
             State::Calling(_) => self.check_call(index, Task::Pull),
@@ -78,7 +78,7 @@ impl<S: Transport> Core<S> {
                     && at > self.now
                 {
                     pull.put_back();
-                    pull.line.state = State::Waiting(at);
+                    pull.line.wait(at);
                     return;
                 }
                 pull.server = server;
@@ -146,12 +146,12 @@ impl<S: Transport> Core<S> {
             }
             return self.wait_to_ask(index, until - self.now);
         }
-        pull.line.state = match all_lack_it {
+        match all_lack_it {
             // There is no other: it goes on when the connection is lost.
-            _ if is_in_vain => State::Idle,
-            true => State::Waiting(self.now + missing_wait),
-            false => State::Waiting(self.now + backoff),
-        };
+            _ if is_in_vain => pull.line.pause(),
+            true => pull.line.wait(self.now + missing_wait),
+            false => pull.line.wait(self.now + backoff),
+        }
         if all_lack_it && is_new {
             self.shorten_waits(index);
         }
@@ -161,7 +161,7 @@ impl<S: Transport> Core<S> {
     fn wait_to_ask(&mut self, index: StreamId, wait: Duration) {
         let until = self.now + wait;
         if let Some(line) = self.line(index, Task::Pull) {
-            line.state = State::Waiting(until);
+            line.wait(until);
         }
         self.look_at_stream(index, until);
     }
@@ -203,14 +203,14 @@ impl<S: Transport> Core<S> {
             return Ok(());
         };
         // What players have had already comes before what nobody may ever have.
-        let is_first = pull.line.failures == 0 || !is_waited_for;
+        let is_first = pull.line.failures() == 0 || !is_waited_for;
         let server = &self.shared.config.pull[pull.rule.index()].servers[pull.server.index()];
-        pull.line.slot = None;
+        pull.line.set_slot(None);
         pull.put_off = Some(PutOff::Share);
         let fetches = &self.shared.fetches;
         let slot = fetches.dial(&askers, &server.authority, is_first, now)?;
         pull.asker = slot.address();
-        pull.line.slot = Some(slot);
+        pull.line.set_slot(Some(slot));
         Ok(())
     }
 
@@ -258,11 +258,7 @@ impl<S: Transport> Core<S> {
         let Some(pull) = &stream.pull else {
             return;
         };
-        let due = match pull.line.state {
-            State::Waiting(until) => Some(until),
-            State::Calling(_) => Some(pull.line.called_at() + config.pull_timeout),
-            State::Idle | State::Up(_) => None,
-        };
+        let due = pull.line.due(config.pull_timeout);
         let media_due = match pull.dark_since {
             None => Some(stream.meter.last_media() + config.pull_timeout),
             Some(_) => None,

@@ -17,7 +17,7 @@ use std::time::Instant;
 
 use super::address::Key;
 use super::ids::{ConnId, PushRuleId};
-use super::line::{Line, State};
+use super::line::Line;
 use crate::edge::backoff;
 use crate::edge::redirect::Target;
 use crate::limits;
@@ -108,7 +108,7 @@ impl Push {
     pub(super) fn accept(&mut self, now: Instant) -> Option<ConnId> {
         self.is_publishing = true;
         self.accepted_at = Some(now);
-        self.line.redirects = 0;
+        self.line.end_redirects();
         self.former.take()
     }
 
@@ -116,17 +116,17 @@ impl Push {
     /// sent it to where it cannot go: the former connection stays.
     pub(super) fn fail(&mut self, now: Instant, dice: u64) -> Option<Instant> {
         if self.has_lasted(now) {
-            self.line.failures = 1;
+            self.line.count_first_failure();
         }
         if let Some(former) = self.former.take() {
-            self.line.state = State::Up(former);
+            self.line.set_up(former);
             self.accepted_at = Some(now);
             return None;
         }
         self.accepted_at = None;
         self.is_publishing = false;
-        let until = now + backoff::delay(self.line.failures, dice);
-        self.line.state = State::Waiting(until);
+        let until = now + backoff::delay(self.line.failures(), dice);
+        self.line.wait(until);
         Some(until)
     }
 
@@ -148,7 +148,7 @@ impl Push {
 
     /// The line is to go to `to`; the connection `former`, if it publishes, does so until then.
     pub(super) fn move_to(&mut self, to: Target, former: Option<ConnId>) {
-        self.line.redirect = Some(Box::new(to));
+        self.line.move_to(to);
         self.is_publishing = former.is_some();
         self.former = former;
     }

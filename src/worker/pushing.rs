@@ -39,7 +39,7 @@ impl<S: Transport> Core<S> {
                 return;
             };
             let push = &stream.pushes[at];
-            match push.line().state {
+            match push.line().state() {
                 State::Waiting(until) if until > now => self.look_at_stream(index, until),
                 State::Waiting(_) => self.call_target(index, at),
                 State::Calling(_) => self.check_call(index, Task::Push(push.rule())),
@@ -58,7 +58,7 @@ impl<S: Transport> Core<S> {
             Ok(()) => self.call(index, Task::Push(rule)),
             Err(wait) => {
                 let until = self.now + wait;
-                push.line_mut().state = State::Waiting(until);
+                push.line_mut().wait(until);
                 self.look_at_stream(index, until);
             }
         }

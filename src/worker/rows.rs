@@ -9,7 +9,7 @@ use super::contain::Step;
 use super::core::Core;
 use super::counters::{Audience, count_players, nanoseconds};
 use super::ids::ConnId;
-use super::line::Task;
+use super::line::{Errand, Task};
 use super::query::{
     Ask, Capabilities, ClientKey, ClientRow, ClientSort, Owned, Question, Role, State, StreamRow,
     Told, WantedClients, WorkerRow,
@@ -174,7 +174,7 @@ impl<S: Transport> Core<S> {
     /// What a connection is for now.
     fn role_of(&self, key: ConnId) -> Role {
         let plays = self.streams.plays(key);
-        match self.conns[key].errand().map(|errand| errand.task) {
+        match self.conns[key].errand().map(Errand::task) {
             Some(Task::Pull) => Role::Pull,
             Some(Task::Push(_)) => Role::Push,
             None if !self.streams.publications(key).is_empty() => Role::Publisher,

@@ -8,7 +8,7 @@ use crate::stream::cursor::Place;
 use crate::worker::conn::Conn;
 use crate::worker::core::Core;
 use crate::worker::ids::ConnId;
-use crate::worker::line::{Errand, State, Task};
+use crate::worker::line::{State, Task};
 use crate::worker::table::{Player, Source, Stream};
 
 type Relay = Core<SimSocket>;
@@ -311,7 +311,7 @@ pub(super) fn check_lines(core: &Relay, now: Instant, is_idle: bool) -> Result<(
         let pushes = stream.pushes.iter();
         let pushes = pushes.map(|push| (Task::Push(push.rule()), push.line()));
         for (task, line) in pull.chain(pushes) {
-            let is_known = match line.state {
+            let is_known = match line.state() {
                 State::Idle => check_idle_line(stream),
                 State::Waiting(until) => {
                     let is_for =
@@ -326,7 +326,7 @@ pub(super) fn check_lines(core: &Relay, now: Instant, is_idle: bool) -> Result<(
                 State::Up(key) => core.conns.get(key).is_some_and(|conn| {
                     let its = conn.errand();
                     core.is_draining()
-                        || its.is_some_and(|its| (its.stream, its.task) == (index, task))
+                        || its.is_some_and(|its| (its.stream(), its.task()) == (index, task))
                 }),
             };
             if !is_known && !core.is_draining() {
@@ -338,10 +338,10 @@ pub(super) fn check_lines(core: &Relay, now: Instant, is_idle: bool) -> Result<(
         return Err(format!("{calling} lines call, and {:?}", core.calls));
     }
     for (key, conn) in core.conns.iter() {
-        let Some(Errand { stream, task, .. }) = conn.errand() else {
+        let Some(errand) = conn.errand() else {
             continue;
         };
-        let stream = core.streams.get(stream);
+        let (stream, task) = (core.streams.get(errand.stream()), errand.task());
         let held = stream.and_then(|stream| stream.pull.as_ref()?.held.as_ref());
         if task == Task::Pull && held.is_some_and(|held| held.key() == key) {
             continue;
@@ -352,7 +352,7 @@ pub(super) fn check_lines(core: &Relay, now: Instant, is_idle: bool) -> Result<(
         });
         let pushes = stream.into_iter().flat_map(|stream| &stream.pushes);
         let is_former = pushes.into_iter().any(|push| push.former() == Some(key));
-        if !is_former && line.is_none_or(|line| line.state != State::Up(key)) {
+        if !is_former && line.is_none_or(|line| !line.is_up(key)) {
             return Err(format!("{key} is for {task:?} of {line:?}"));
         }
     }

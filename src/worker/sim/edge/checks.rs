@@ -370,11 +370,11 @@ fn check_totals(relay: &Relay) -> Result<(), String> {
         return Err(what);
     }
     for pull in pulls {
-        let redirect = pull.line.redirect.as_ref();
+        let redirect = pull.line.redirect();
         let app = redirect.map_or(0, |target| target.place.app.len());
         let totals = [
             ("early bytes", pull.early_bytes(), EARLY_BYTES_MAX),
-            ("redirects", pull.line.redirects.into(), REDIRECTS_MAX),
+            ("redirects", pull.line.redirects().into(), REDIRECTS_MAX),
             ("bytes of an app", app, limits::REDIRECT_BYTES_MAX),
         ];
         if let Some(what) = tables::beyond(&totals) {
@@ -389,9 +389,9 @@ fn check_once(relay: &Relay) -> Result<(), String> {
     let mut pulls: HashMap<&str, usize> = HashMap::new();
     for seat in &relay.seats {
         for (_, conn) in seat.core.conns.iter() {
-            if let Some(errand) = conn.errand().filter(|errand| errand.task == Task::Pull) {
+            if let Some(errand) = conn.errand().filter(|errand| errand.task() == Task::Pull) {
                 *pulls
-                    .entry(&seat.core.streams[errand.stream].name)
+                    .entry(&seat.core.streams[errand.stream()].name)
                     .or_default() += 1;
             }
         }

@@ -218,7 +218,7 @@ impl World {
         let (worker, key) = near.borrow().seat()?;
         let core = &self.relays[relay].seats[worker].core;
         let errand = core.conns.get(key)?.errand()?;
-        let stream = core.streams.get(errand.stream)?;
+        let stream = core.streams.get(errand.stream())?;
         let name = stream.probe_of.as_ref().unwrap_or(&stream.name);
         self.note(|| format!("relay {relay} has dialled for {name}"));
         self.truth.line(name)
