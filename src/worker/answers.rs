@@ -33,7 +33,7 @@ impl<S: Transport> Core<S> {
             Answer::Refused { why, is_loop, .. } => {
                 // It waits for the stream itself, through this relay: it does not have it.
                 if is_loop && let Some(pull) = &mut self.streams[index].pull {
-                    pull.missing += 1;
+                    pull.count_missing();
                 }
                 Flow::refused(&why)
             }
@@ -79,10 +79,10 @@ impl<S: Transport> Core<S> {
                 let now = self.uptime();
                 let name = self.missing_name(index);
                 if let Some(pull) = &mut self.streams[index].pull {
-                    pull.missing += 1;
-                    if !pull.line.is_redirected() {
-                        let missing = &self.shared.missing;
-                        missing.remember(name, pull.server, pull.asker, now);
+                    pull.count_missing();
+                    if !pull.line().is_redirected() {
+                        let (server, asker) = (pull.server(), pull.askers().current());
+                        self.shared.missing.remember(name, server, asker, now);
                     }
                 }
                 Flow::refused(code)

@@ -58,11 +58,6 @@ impl<S: Transport> Core<S> {
         self.line_failed(index, task, "the name is still being looked up");
     }
 
-    /// How often a line has failed since it last worked.
-    pub(super) fn failures(&mut self, index: StreamId, task: Task) -> u32 {
-        self.line(index, task).map_or(0, |line| line.failures())
-    }
-
     /// The server on connection `key` refuses and redirects to the URL `to`: the line goes there
     /// instead, if that may be followed. See [`redirected`](Self::redirected).
     pub(super) fn follow_redirect(&mut self, key: ConnId, to: &str, for_stream: bool) -> Flow {
@@ -97,7 +92,7 @@ impl<S: Transport> Core<S> {
     pub(super) fn line(&mut self, index: StreamId, task: Task) -> Option<&mut Line> {
         let stream = self.streams.get_mut(index)?;
         match task {
-            Task::Pull => stream.pull.as_mut().map(|pull| &mut pull.line),
+            Task::Pull => stream.pull.as_mut().map(|pull| pull.line_mut()),
             Task::Push(rule) => stream.push_mut(rule).map(|push| push.line_mut()),
         }
     }
@@ -247,8 +242,8 @@ impl<S: Transport> Core<S> {
         let (rule, server, name, line) = match task {
             Task::Pull => {
                 let pull = stream.pull.as_ref()?;
-                let rule = &config.pull[pull.rule.index()];
-                (rule, pull.server, &pull.name, &pull.line)
+                let rule = &config.pull[pull.rule().index()];
+                (rule, pull.server(), pull.name(), pull.line())
             }
             Task::Push(rule) => {
                 let push = stream.push(rule)?;

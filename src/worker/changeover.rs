@@ -16,9 +16,9 @@ use log::{Level, info};
 use super::close_reason::CloseReason;
 use super::core::Core;
 use super::flow::Flow;
-use super::held::Held;
 use super::ids::{ConnId, StreamId};
 use super::line::{Errand, State, Task};
+use super::pull::Ahead;
 use super::registry::{Claim, WorkerSet};
 use super::table::{Meter, Source};
 use crate::edge::backoff;
@@ -46,23 +46,13 @@ impl<S: Transport> Core<S> {
         let Some(pull) = &mut self.streams[index].pull else {
             return Flow::Continue;
         };
-        let is_held = pull.held.as_ref().is_some_and(|held| held.key() == key);
-        if !is_held && !pull.line.is_up(key) {
-            return Flow::Continue;
-        }
-        let is_media = pull.takes(content);
-        let early = match &mut pull.held {
-            Some(held) if is_held => held.early(),
-            _ => &mut pull.early,
-        };
-        if is_media {
-            let mut messages = early.take();
-            messages.push((header, body));
-            self.change_over(key, index, &messages);
-            return Flow::Continue;
-        }
-        if early.keep(header, body) {
-            return Flow::Continue;
+        match pull.take_ahead(key, (header, body), content) {
+            Ahead::Kept => return Flow::Continue,
+            Ahead::Media(messages) => {
+                self.change_over(key, index, &messages);
+                return Flow::Continue;
+            }
+            Ahead::TooMuch => {}
         }
         let layer = self.conns[key].session.rtmp_mut();
         match layer.map(|layer| layer.count_glitches(1)) {
@@ -86,9 +76,8 @@ impl<S: Transport> Core<S> {
             self.hold_asked(key, index);
         } else {
             self.end_search(index);
-            let pull = self.streams[index].pull.as_mut();
-            if let Some(held) = pull.and_then(|pull| pull.held.as_mut()) {
-                held.regain_publisher();
+            if let Some(pull) = &mut self.streams[index].pull {
+                pull.regain_publisher();
             }
         }
         self.streams.publish(key, msid, index);
@@ -125,23 +114,15 @@ impl<S: Transport> Core<S> {
         let Some(pull) = &mut self.streams[index].pull else {
             return;
         };
-        let held = Held::new(key, pull.server, target, now);
-        let before = pull.held.replace(held);
-        pull.line.rest();
-        if let Some(before) = before {
-            if !before.has_lasted(now)
-                && let Some(pull) = &mut self.streams[index].pull
-            {
-                pull.line.count_failure();
-            }
-            self.leave_origin(index, &before);
+        if let Some(before) = pull.hold(key, target, now) {
+            self.leave_origin(index, before.key());
         }
     }
 
     /// The stream comes by the connection `before` no longer. Unlike the end of a publisher this
     /// is told to nobody: another goes on at once.
-    fn leave_origin(&mut self, index: StreamId, before: &Held) {
-        if !self.conns.contains(before.key()) {
+    fn leave_origin(&mut self, index: StreamId, before: ConnId) {
+        if !self.conns.contains(before) {
             return;
         }
         let away = Source::Away {
@@ -149,8 +130,8 @@ impl<S: Transport> Core<S> {
             until: self.now,
             ended: false,
         };
-        self.streams.unpublish(before.key(), index, away);
-        self.hang_up(index, State::Up(before.key()));
+        self.streams.unpublish(before, index, away);
+        self.hang_up(index, State::Up(before));
     }
 
     /// The first media of connection `key` has been read: the stream is live, here and where other
@@ -163,7 +144,7 @@ impl<S: Transport> Core<S> {
         let name = self.streams[index].name.clone();
         let missing_name = self.missing_name(index);
         let pull = self.streams[index].pull.as_ref();
-        if pull.is_none_or(|pull| pull.held.is_none()) {
+        if pull.is_none_or(|pull| pull.held().is_none()) {
             return Ok(());
         }
         let readers = match self.claim_for_askers(index) {
@@ -182,15 +163,13 @@ impl<S: Transport> Core<S> {
         let Some(pull) = &mut self.streams[index].pull else {
             return Ok(());
         };
-        let Some(held) = &pull.held else {
+        pull.regain_media();
+        let Some(held) = pull.held() else {
             return Ok(());
         };
         self.shared.missing.forget(&missing_name, held.server());
-        self.shared.fetches.succeeded(pull.begun_by);
+        self.shared.fetches.succeeded(pull.askers().begun_by());
         self.shared.registry.forget_end(&name);
-        pull.over_since = None;
-        pull.dark_since = None;
-        pull.all_asked = None;
         let conn = &mut self.conns[key];
         conn.set_publisher();
         if self.notes.allow("pull", Level::Info, self.now) {
@@ -226,9 +205,7 @@ impl<S: Transport> Core<S> {
         let Some(pull) = &mut self.streams[index].pull else {
             return;
         };
-        pull.over_since = None;
-        pull.dark_since = None;
-        pull.all_asked = None;
+        pull.regain_media();
         if !pull.needs_search() {
             self.end_search(index);
         }
@@ -250,9 +227,8 @@ impl<S: Transport> Core<S> {
                 self.publisher_left(key, index, false);
             }
             let now = self.now;
-            let pull = self.streams[index].pull.as_mut();
-            if let Some(held) = pull.and_then(|pull| pull.held.as_mut()) {
-                held.lose_publisher(now);
+            if let Some(pull) = &mut self.streams[index].pull {
+                pull.lose_publisher(now);
             }
             self.lose_media(index, now);
             return Flow::Continue;
@@ -264,17 +240,13 @@ impl<S: Transport> Core<S> {
         let (Some(pull), Some(target)) = (&mut self.streams[index].pull, target) else {
             return Flow::Continue;
         };
-        if !is_started || pull.has_one_origin() || !pull.line.is_up(key) {
+        if !is_started || pull.has_one_origin() || !pull.line().is_up(key) {
             return Flow::Continue;
         }
-        if pull.held.is_some() {
+        if pull.held().is_some() {
             return Flow::refused("it has no publisher");
         }
-        let early = std::mem::take(&mut pull.early);
-        let held = Held::new(key, pull.server, target, now);
-        pull.held = Some(held.without_publisher(early));
-        pull.line.rest();
-        pull.line.wait(now);
+        pull.hold_without_publisher(key, target, now);
         self.look_at_stream(index, now);
         Flow::Continue
     }
@@ -284,16 +256,11 @@ impl<S: Transport> Core<S> {
     pub(super) fn reconnect_asked(&mut self, index: StreamId, to: Option<&str>) -> Flow {
         let dice = self.next_seed(u64::from(index.slot()));
         let now = self.now;
-        let Some(pull) = &mut self.streams[index].pull else {
+        let pull = self.streams[index].pull.as_ref();
+        let held = pull.and_then(|pull| pull.held());
+        let Some(held) = held.filter(|held| !held.is_leaving()) else {
             return Flow::Continue;
         };
-        let Some(held) = &mut pull.held else {
-            return Flow::Continue;
-        };
-        if held.is_leaving() {
-            return Flow::Continue;
-        }
-        pull.line.count_end(held.has_lasted(now));
         let from = held.target().clone();
         let to = match to.map(|to| self.redirected((index, Task::Pull), &from, to, false)) {
             Some(Ok(target)) => Some(target),
@@ -303,10 +270,8 @@ impl<S: Transport> Core<S> {
             }
             None => None,
         };
-        if let Some(pull) = &mut self.streams[index].pull
-            && let Some(held) = &mut pull.held
-        {
-            held.leave(to, now + backoff::delay(2, dice));
+        if let Some(pull) = &mut self.streams[index].pull {
+            pull.leave_held(to, now + backoff::delay(2, dice), now);
         }
         self.search(index);
         Flow::Continue

@@ -12,9 +12,7 @@ use smallvec::SmallVec;
 
 use super::address::Key;
 use super::core::Core;
-use super::held::Held;
 use super::ids::{ConnId, StreamId};
-use super::line::State;
 use super::mail::Mail;
 use super::pull::PutOff;
 use super::registry::{Claim, Owner};
@@ -27,7 +25,7 @@ impl<S: Transport> Core<S> {
     pub(super) fn pull_is_played(&mut self, index: StreamId) {
         let stream = self.streams.get_mut(index);
         let pull = stream.and_then(|stream| stream.pull.as_mut());
-        if let Some(since) = pull.and_then(|pull| pull.idle_since.take()) {
+        if let Some(since) = pull.and_then(|pull| pull.end_idle()) {
             self.lingering.end(index, since, &self.shared.admission);
         }
         self.charge_pull(index);
@@ -39,7 +37,7 @@ impl<S: Transport> Core<S> {
             return;
         };
         let gone = self.conns.get(key).map(|conn| conn.counted_ip());
-        if gone.is_none_or(|gone| self.shared.admission.key_of(gone) == pull.asker) {
+        if gone.is_none_or(|gone| self.shared.admission.key_of(gone) == pull.askers().current()) {
             self.replace_asker(index);
         }
         self.charge_pull(index);
@@ -59,8 +57,7 @@ impl<S: Transport> Core<S> {
     /// The connections of a fetched stream, by slab key.
     pub(super) fn pull_conns(&self, index: StreamId) -> SmallVec<[ConnId; 2]> {
         let pull = self.streams.get(index).and_then(|its| its.pull.as_ref());
-        let keys = pull.map(|pull| [pull.held.as_ref().map(Held::key), pull.line.conn()]);
-        keys.into_iter().flatten().flatten().collect()
+        pull.into_iter().flat_map(|pull| pull.conns()).collect()
     }
 
     /// Counts the connections of a fetched stream for its asker, or for none when somebody else
@@ -70,7 +67,7 @@ impl<S: Transport> Core<S> {
         let Some((stream, pull)) = stream.and_then(|its| Some((its, its.pull.as_ref()?))) else {
             return;
         };
-        let asker = pull.asker;
+        let asker = pull.askers().current();
         let is_alone = stream.feeds.is_empty() && self.wanting(index).all(|key| key == asker);
         let charged = asker.filter(|_| is_alone);
         let now = self.uptime();
@@ -94,15 +91,15 @@ impl<S: Transport> Core<S> {
         let here = players.filter_map(|player| self.conns.get(player.conn));
         let here = here.map(|conn| admission.key_of(conn.counted_ip()));
         let pull = stream.and_then(|stream| stream.pull.as_ref());
-        let elsewhere = pull.into_iter().flat_map(|pull| pull.elsewhere.iter());
-        here.chain(elsewhere.map(|(_, key)| *key))
+        let elsewhere = pull.into_iter().flat_map(|pull| pull.askers().elsewhere());
+        here.chain(elsewhere)
     }
 
     /// The addresses that the fetch may be charged to: that of the asker first, if one of its
     /// players is still there.
     pub(super) fn askers(&self, index: StreamId) -> Vec<Option<Key>> {
         let pull = self.streams.get(index).and_then(|its| its.pull.as_ref());
-        let Some(asker) = pull.map(|pull| pull.asker) else {
+        let Some(asker) = pull.map(|pull| pull.askers().current()) else {
             return Vec::new();
         };
         let mut askers: Vec<Option<Key>> = self.wanting(index).collect();
@@ -118,7 +115,8 @@ impl<S: Transport> Core<S> {
     /// The asker of a fetched stream may have left: another one that wants it, and has room, takes
     /// its place.
     pub(super) fn replace_asker(&mut self, index: StreamId) {
-        let Some(asker) = self.streams[index].pull.as_ref().map(|pull| pull.asker) else {
+        let pull = self.streams[index].pull.as_ref();
+        let Some(asker) = pull.map(|pull| pull.askers().current()) else {
             return;
         };
         if self.wanting(index).any(|key| key == asker) {
@@ -133,18 +131,16 @@ impl<S: Transport> Core<S> {
         let (now, uptime) = (self.now, self.uptime());
         let stream = &mut self.streams[index];
         self.shared.registry.set_publisher(&stream.name, next);
-        if let Some(pull) = &mut stream.pull {
-            pull.asker = next;
-            pull.line.hand_over_slot(next);
-            if let (Some(PutOff::Rate), State::Waiting(until)) = (pull.put_off, pull.line.state()) {
-                let within = until.saturating_duration_since(now);
-                let fetches = &self.shared.fetches;
-                if let Some(wait) = fetches.take_over(pull.begun_by, next, uptime, within) {
-                    pull.begun_by = next;
-                    pull.line.wait(now + wait);
-                    self.look_at_stream(index, now + wait);
-                }
-            }
+        let Some(pull) = &mut stream.pull else {
+            return;
+        };
+        pull.hand_over(next);
+        let (fetches, begun_by) = (&self.shared.fetches, pull.askers().begun_by());
+        if let Some((PutOff::Rate, within)) = pull.put_off(now)
+            && let Some(wait) = fetches.take_over(begun_by, next, uptime, within)
+        {
+            pull.begin_for(next, now + wait);
+            self.look_at_stream(index, now + wait);
         }
     }
 
@@ -157,13 +153,13 @@ impl<S: Transport> Core<S> {
             let claim = registry.claim(&stream.name, self.worker, true, asker);
             if claim != Claim::AddressFull {
                 if let Some(pull) = &mut stream.pull {
-                    pull.asker = asker;
+                    pull.askers_mut().charge(asker);
                 }
                 return claim;
             }
         }
         if let Some(pull) = &mut stream.pull {
-            pull.put_off = Some(PutOff::Share);
+            pull.lack_room();
         }
         Claim::AddressFull
     }

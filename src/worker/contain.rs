@@ -140,7 +140,7 @@ impl<S: Transport> Core<S> {
         } = self;
         lingering.retain(&self.shared.admission, |index, since| {
             let pull = streams.get(index).and_then(|its| its.pull.as_ref());
-            pull.is_some_and(|pull| pull.idle_since == Some(since))
+            pull.is_some_and(|pull| pull.idle_since() == Some(since))
         });
         self.shared.registry.reconcile(self.worker, |name| {
             let stream = streams.find(name).map(|index| &streams[index]);

@@ -254,7 +254,7 @@ impl<S: Transport> Core<S> {
         let pull = self.streams.get(errand.stream());
         let pull = pull.and_then(|stream| stream.pull.as_ref());
         pull.filter(|_| errand.task() == Task::Pull)
-            .is_some_and(|pull| match &pull.held {
+            .is_some_and(|pull| match pull.held() {
                 Some(held) => held.key() == key,
                 None => errand.is_accepted() && pull.has_one_origin(),
             })

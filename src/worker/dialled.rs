@@ -11,7 +11,6 @@ use super::conn::Conn;
 use super::core::Core;
 use super::ids::{ConnId, StreamId};
 use super::line::{Call, Errand, Task};
-use super::pull::PutOff;
 use super::shares::Full;
 use crate::edge::hops::{self, Via};
 use crate::logging::quoted;
@@ -64,8 +63,8 @@ impl<S: Transport> Core<S> {
             && let Some(pull) = &mut self.streams[index].pull
         {
             match entered {
-                Ok(asker) => pull.asker = asker,
-                Err(Full::Address) => pull.put_off = Some(PutOff::Share),
+                Ok(asker) => pull.askers_mut().charge(asker),
+                Err(Full::Address) => pull.lack_room(),
                 Err(Full::All) => {}
             }
         }

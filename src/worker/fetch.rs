@@ -9,7 +9,6 @@ use log::warn;
 use super::charge::has_room;
 use super::core::Core;
 use super::ids::{OriginId, PullRuleId, StreamId, WorkerId};
-use super::line::State;
 use super::pressure::Pressure;
 use super::pull::{Pull, PutOff};
 use super::registry::Claim;
@@ -96,36 +95,25 @@ impl<S: Transport> Core<S> {
         let Some(pull) = &mut self.streams[index].pull else {
             return;
         };
-        let (State::Waiting(until), Some(put_off)) = (pull.line.state(), pull.put_off) else {
+        let Some((put_off, within)) = pull.put_off(now) else {
             return;
         };
         let Shared {
             missing, fetches, ..
         } = &*shared;
         let may_ask = |server: &OriginId| missing.wait(&name, *server, asker, uptime).is_none();
-        let within = until.saturating_duration_since(now);
+        let begun_by = pull.askers().begun_by();
         let wait = match put_off {
-            PutOff::Rate if asker == pull.begun_by => None,
-            PutOff::Rate => fetches.take_over(pull.begun_by, asker, uptime, within),
-            PutOff::Missing if !pull.order.iter().any(may_ask) => None,
+            PutOff::Rate if asker == begun_by => None,
+            PutOff::Rate => fetches.take_over(begun_by, asker, uptime, within),
+            PutOff::Missing if !pull.origins().iter().any(may_ask) => None,
             PutOff::Missing => fetches.begin(asker, uptime, Duration::ZERO),
             PutOff::Share => has_room(&shared, asker).then_some(Duration::ZERO),
         };
         let Some(wait) = wait else {
             return;
         };
-        pull.asker = asker;
-        match put_off {
-            PutOff::Share => {
-                pull.all_asked = None;
-                pull.begin_round();
-            }
-            PutOff::Rate | PutOff::Missing => pull.begun_by = asker,
-        }
-        if wait.is_zero() {
-            pull.put_off = None;
-        }
-        pull.line.wait(now + wait);
+        pull.hurry(asker, wait, now);
         self.look_at_stream(index, now + wait);
     }
 
@@ -133,7 +121,7 @@ impl<S: Transport> Core<S> {
     pub(super) fn pull_is_wanted_from(&mut self, index: StreamId, from: WorkerId, asker: IpAddr) {
         let key = self.shared.admission.key_of(asker);
         if let Some(pull) = &mut self.streams[index].pull {
-            pull.want_elsewhere(from, key);
+            pull.askers_mut().want_elsewhere(from, key);
         }
         self.hurry_pull(index, asker);
         self.charge_pull(index);
@@ -142,7 +130,7 @@ impl<S: Transport> Core<S> {
     /// Worker `from` has no players of the fetched stream any more.
     pub(super) fn pull_is_left_from(&mut self, index: StreamId, from: WorkerId) {
         if let Some(pull) = &mut self.streams[index].pull {
-            pull.elsewhere.retain(|(worker, _)| *worker != from);
+            pull.askers_mut().leave_elsewhere(from);
             self.replace_asker(index);
             self.look_at_stream(index, self.now);
         }
@@ -153,9 +141,9 @@ impl<S: Transport> Core<S> {
     pub(super) fn missing_name(&self, index: StreamId) -> Arc<str> {
         let stream = &self.streams[index];
         match &stream.pull {
-            Some(pull) if stream.probe_of.is_none() && self.is_by_query(&pull.name.app) => {
+            Some(pull) if stream.probe_of.is_none() && self.is_by_query(&pull.name().app) => {
                 let queries = &self.shared.queries;
-                queries.probe_name(&stream.name, &pull.name.query)
+                queries.probe_name(&stream.name, &pull.name().query)
             }
             _ => stream.name.clone(),
         }

@@ -2,7 +2,6 @@
 
 use super::close_reason::CloseReason;
 use super::core::Core;
-use super::held::Early;
 use super::ids::StreamId;
 use super::line::State;
 use super::mail::Mail;
@@ -24,8 +23,7 @@ impl<S: Transport> Core<S> {
         let Some(pull) = &mut self.streams[index].pull else {
             return;
         };
-        pull.early = Early::default();
-        let state = pull.line.rest();
+        let state = pull.end_search();
         self.hang_up(index, state);
     }
 
@@ -52,11 +50,11 @@ impl<S: Transport> Core<S> {
 
     /// Both connections of a pull are given up.
     pub(super) fn hang_up_pull(&mut self, index: StreamId, pull: &Pull) {
-        if let Some(since) = pull.idle_since {
+        if let Some(since) = pull.idle_since() {
             self.lingering.end(index, since, &self.shared.admission);
         }
-        self.hang_up(index, pull.line.state());
-        if let Some(held) = &pull.held {
+        self.hang_up(index, pull.line().state());
+        if let Some(held) = pull.held() {
             self.hang_up(index, State::Up(held.key()));
         }
     }

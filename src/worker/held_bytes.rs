@@ -70,7 +70,7 @@ fn stream_itself(stream: &Stream) -> usize {
         + stream.feeds.capacity() * size_of::<Feed>();
     let asked = stream.asked.as_ref().map_or(0, |name| name_bytes(name));
     let pull = stream.pull.as_ref();
-    let pull = pull.map_or(0, |pull| size_of_val(&**pull) + name_bytes(&pull.name));
+    let pull = pull.map_or(0, |pull| size_of_val(&**pull) + name_bytes(pull.name()));
     let pushes = stream.pushes.iter();
     let pushes = pushes.map(|push| name_bytes(push.name())).sum::<usize>();
     let flow = stream.intake.memory_bytes();

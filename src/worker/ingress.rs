@@ -150,7 +150,7 @@ impl<S: Transport> Core<S> {
                 if let Err(reason) = self.pull_is_live(key, index) {
                     return Some(reason);
                 }
-            } else if pull.dark_since.is_some() && stream.meter.last_media() == self.now {
+            } else if pull.is_dark() && stream.meter.last_media() == self.now {
                 self.pull_resumed(index);
             }
         }

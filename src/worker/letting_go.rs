@@ -23,7 +23,10 @@ impl<S: Transport> Core<S> {
     /// key and by who asked; false when there is none.
     fn let_go(&mut self, may_go: impl Fn(StreamId, Option<Key>) -> bool) -> bool {
         loop {
-            let asker = |index: StreamId| self.streams.get(index)?.pull.as_ref()?.asker;
+            let asker = |index: StreamId| {
+                let pull = self.streams.get(index)?.pull.as_ref()?;
+                pull.askers().current()
+            };
             let oldest = self.lingering.iter().take(limits::IDLE_LOOKED_AT);
             let found = { oldest }.find(|(_, index)| may_go(*index, asker(*index)));
             let Some((since, index)) = found else {
@@ -75,7 +78,7 @@ impl<S: Transport> Core<S> {
         };
         let (_, mut readers) = self.shared.registry.look_up(&stream.name);
         readers.remove(self.worker);
-        let idle_since = stream.pull.as_ref().and_then(|pull| pull.idle_since);
+        let idle_since = stream.pull.as_ref().and_then(|pull| pull.idle_since());
         idle_since == Some(since) && stream.players.is_empty() && readers.is_empty()
     }
 

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use log::{Level, debug, log, warn};
 
 use super::core::Core;
-use super::held::Early;
 use super::ids::{ConnId, OriginId, PushRuleId, StreamId};
 use super::line::State;
 use super::push::Push;
@@ -25,9 +24,7 @@ impl<S: Transport> Core<S> {
         let Some(pull) = &mut self.streams[index].pull else {
             return;
         };
-        let server = pull.server;
-        pull.line.wait(now);
-        pull.line.set_slot(None);
+        let server = pull.lose_asked(now);
         self.note_failure(index, server, Level::Info, why);
         self.look_at_stream(index, now);
     }
@@ -35,34 +32,21 @@ impl<S: Transport> Core<S> {
     /// The connection that the stream came by is lost: another origin may have it.
     pub(super) fn pull_lost(&mut self, index: StreamId, why: &str) {
         let now = self.now;
+        let pause = self.search_pause(index);
         let stream = &mut self.streams[index];
         let last_media = stream.meter.last_media();
         let Some(pull) = &mut stream.pull else {
             return;
         };
-        let Some(held) = pull.held.take() else {
+        let level = match pull.is_dark() {
+            true => Level::Info,
+            false => Level::Warn,
+        };
+        let Some(server) = pull.lose_held(last_media, now, pause) else {
             return;
         };
-        let level = if pull.dark_since.is_none() {
-            Level::Warn
-        } else {
-            Level::Info
-        };
-        let since = *pull.dark_since.get_or_insert(last_media);
-        if pull.has_one_origin() {
-            pull.all_asked.get_or_insert(since);
-        }
-        pull.line.count_end(held.has_lasted(now));
-        if held.is_over() && matches!(pull.line.state(), State::Waiting(_)) {
-            // What others said before the end is no answer to whether they have it now.
-            pull.line.rest();
-        }
-        let was_idle = pull.line.is_idle();
-        self.search(index);
-        if let Some(pull) = &mut self.streams[index].pull {
-            pull.ask_others(held.server(), held.is_over(), was_idle, now);
-        }
-        self.note_failure(index, held.server(), level, why);
+        self.look_at_stream(index, now);
+        self.note_failure(index, server, level, why);
     }
 
     /// The origin on connection `key` goes while the relay stops: nobody is asked for the stream
@@ -70,14 +54,7 @@ impl<S: Transport> Core<S> {
     pub(super) fn pull_lost_in_drain(&mut self, index: StreamId, key: ConnId) -> Option<State> {
         let now = self.now;
         let pull = self.streams.get_mut(index)?.pull.as_mut()?;
-        if pull.held.as_ref().is_some_and(|held| held.key() != key) {
-            return None;
-        }
-        pull.held = None;
-        pull.dark_since.get_or_insert(now);
-        pull.early = Early::default();
-        let state = pull.line.rest();
-        pull.line.wait(now);
+        let state = pull.lose_in_drain(key, now)?;
         self.look_at_stream(index, now);
         Some(state)
     }
@@ -89,7 +66,7 @@ impl<S: Transport> Core<S> {
             return;
         };
         if self.notes.allow("pull_failed", level, self.now) {
-            let server = &self.shared.config.pull[pull.rule.index()].servers[server.index()];
+            let server = &self.shared.config.pull[pull.rule().index()].servers[server.index()];
             log!(
                 level,
                 "pull failed stream={} from={} why={}",
@@ -100,29 +77,26 @@ impl<S: Transport> Core<S> {
         }
     }
 
-    /// Looks for an origin that has the stream, unless that is under way. Those who look again and
-    /// again, since no origin lasts, do so ever more slowly.
+    /// Looks for an origin that has the stream, unless that is under way.
     pub(super) fn search(&mut self, index: StreamId) {
-        let dice = self.next_seed(u64::from(index.slot()));
         let now = self.now;
-        let pause_max = self.search_pause_max();
-        let Some(pull) = &mut self.streams[index].pull else {
-            return;
-        };
-        if pull.line.is_idle() {
-            pull.begin_round();
-            let wait = match pull.line.failures() {
-                0 => Duration::ZERO,
-                failures => backoff::delay(failures, dice).min(pause_max),
-            };
-            pull.line.wait(now.max(pull.line.called_at() + wait));
+        let pause = self.search_pause(index);
+        if let Some(pull) = &mut self.streams[index].pull {
+            pull.search(now, pause);
+            self.look_at_stream(index, now);
         }
-        self.look_at_stream(index, now);
+    }
+
+    /// How long a search pauses after so many failures.
+    pub(super) fn search_pause(&mut self, index: StreamId) -> impl Fn(u32) -> Duration + use<S> {
+        let dice = self.next_seed(u64::from(index.slot()));
+        let most = self.search_pause_max();
+        move |failures| backoff::delay(failures, dice).min(most)
     }
 
     /// How long a search pauses at most: an origin that is lost and comes back is asked some times
     /// before the stream is given up, however many others have failed meanwhile.
-    pub(super) fn search_pause_max(&self) -> Duration {
+    fn search_pause_max(&self) -> Duration {
         let pause = self.shared.config.pull_give_up / SEARCHES_BEFORE_GIVE_UP;
         pause.max(limits::RETRY_FIRST)
     }
@@ -134,14 +108,9 @@ impl<S: Transport> Core<S> {
         let Some(pull) = &mut stream.pull else {
             return;
         };
-        if pull.dark_since.is_some() {
+        if !pull.lose_media(since, now) {
             return;
         }
-        pull.dark_since = Some(since);
-        if pull.has_one_origin() {
-            pull.all_asked = Some(since);
-        }
-        pull.line.forget_old_failures(now);
         debug!(
             "stream={} has no media: others are asked",
             quoted(&stream.name)
@@ -152,13 +121,13 @@ impl<S: Transport> Core<S> {
     /// An origin that has sent no media for `--pull-timeout` may have lost it, whatever else it
     /// says: others are asked beside it.
     pub(super) fn check_media(&mut self, index: StreamId) {
-        let stream = &mut self.streams[index];
+        let stream = &self.streams[index];
         let last_media = stream.meter.last_media();
-        let Some(pull) = &mut stream.pull else {
+        let Some(pull) = &stream.pull else {
             return;
         };
         let is_late = last_media + self.shared.config.pull_timeout <= self.now;
-        if pull.dark_since.is_none() && is_late {
+        if !pull.is_dark() && is_late {
             self.lose_media(index, last_media);
         }
     }
@@ -200,7 +169,6 @@ impl<S: Transport> Core<S> {
     /// Whether the stream `index` comes, or came last, by connection `key`.
     pub(super) fn is_held(&self, key: ConnId, index: StreamId) -> bool {
         let pull = self.streams.get(index).and_then(|its| its.pull.as_ref());
-        let held = pull.and_then(|pull| pull.held.as_ref());
-        held.is_some_and(|held| held.key() == key)
+        pull.is_some_and(|pull| pull.is_held(key))
     }
 }

@@ -49,7 +49,7 @@ impl<S: Transport> Core<S> {
         let Some(pull) = &mut stream.pull else {
             return true;
         };
-        let (query, app) = (pull.name.query.clone(), pull.name.app.clone());
+        let (query, app) = (pull.name().query.clone(), pull.name().app.clone());
         let name = stream.probe_of.as_ref().unwrap_or(&stream.name).clone();
         if self.is_by_query(&app) {
             self.shared.queries.accept(&name, &query, now);
@@ -67,7 +67,7 @@ impl<S: Transport> Core<S> {
             return true;
         }
         if let Some(pull) = &mut self.streams[index].pull {
-            pull.is_accepted = true;
+            pull.accept();
         }
         self.look_at_stream(index, self.now);
         false
@@ -88,7 +88,7 @@ impl<S: Transport> Core<S> {
         stream.epoch = epoch;
         stream.probe_of = None;
         if let Some(pull) = &mut stream.pull {
-            pull.elsewhere.clear();
+            pull.askers_mut().clear_elsewhere();
         }
         if let Some(relays) = &mut stream.relays {
             relays.forget_marker();

@@ -51,7 +51,7 @@ impl<S: Transport> Core<S> {
             let queries = &self.shared.queries;
             queries.is_accepted(&stream.name, self.uptime())
         };
-        let may_join = stream.pull.as_ref().is_some_and(|pull| pull.is_accepted)
+        let may_join = stream.pull.as_ref().is_some_and(|pull| pull.is_accepted())
             || is_accepted()
             || self.shared.registry.is_published(name);
         may_join.then(|| name.clone())

@@ -6,13 +6,11 @@ use log::{Level, debug, info};
 
 use super::address::NO_ADDRESS;
 use super::core::Core;
-use super::held::{Early, Held};
 use super::ids::{OriginId, StreamId};
 use super::line::{State, Task};
 use super::mail::Mail;
-use super::pull::PutOff;
+use super::pull::{Outcome, Turn};
 use super::table::Source;
-use crate::edge::backoff;
 use crate::limits;
 use crate::logging::quoted;
 use crate::net::transport::Transport;
@@ -39,7 +37,7 @@ impl<S: Transport> Core<S> {
         };
         let give_up = self.shared.config.pull_give_up;
         if pull
-            .all_asked
+            .all_asked()
             .is_some_and(|since| since + give_up <= self.now)
         {
             if self.notes.allow("over", Level::Info, self.now) {
@@ -48,7 +46,7 @@ impl<S: Transport> Core<S> {
             }
             return self.end_pull(index);
         }
-        match pull.line.state() {
+        match pull.line().state() {
             State::Waiting(_) if self.is_draining() => return self.end_pull(index),
             State::Waiting(until) if until <= self.now => self.ask_origin(index),
             State::Calling(_) => self.check_call(index, Task::Pull),
@@ -59,61 +57,35 @@ impl<S: Transport> Core<S> {
 
     /// Calls the next origin that may have the stream, or waits before they are asked again.
     fn ask_origin(&mut self, index: StreamId) {
-        let now = self.uptime();
+        let uptime = self.uptime();
         let pull = self.streams[index].pull.as_ref();
-        if pull.is_some_and(|pull| pull.tried == 0) {
+        if pull.is_some_and(|pull| pull.is_round_new()) {
             self.take_query(index);
         }
         let name = self.missing_name(index);
-        loop {
-            let Some(pull) = &mut self.streams[index].pull else {
-                return;
-            };
-            if !pull.line.is_redirected() {
-                let Some(server) = pull.next_origin() else {
-                    return self.pause_search(index);
-                };
-                let held = pull.held.as_ref().filter(|held| held.server() == server);
-                if let Some(at) = held.and_then(Held::again_at)
-                    && at > self.now
-                {
-                    pull.put_back();
-                    pull.line.wait(at);
-                    return;
-                }
-                pull.server = server;
-                let missing = &self.shared.missing;
-                // Whether the stream is over is for answers of now.
-                if pull.over_since.is_none()
-                    && missing.wait(&name, server, pull.asker, now).is_some()
-                {
-                    pull.tried += 1;
-                    pull.missing += 1;
-                    continue;
-                }
-            }
-            return self.ask_server(index);
+        let Some(pull) = &mut self.streams[index].pull else {
+            return;
+        };
+        let missing = &self.shared.missing;
+        let lacks = |server, asker| missing.wait(&name, server, asker, uptime).is_some();
+        match pull.turn_to_next(self.now, lacks) {
+            Turn::Ask => self.ask_server(index),
+            Turn::Later => {}
+            Turn::RoundOver => self.pause_search(index),
         }
     }
 
     /// Calls the origin whose turn it is, once it may be called.
     fn ask_server(&mut self, index: StreamId) {
         if let Err(wait) = self.take_slot(index) {
-            if let Some(pull) = &mut self.streams[index].pull
-                && !pull.line.is_redirected()
-            {
+            if let Some(pull) = &mut self.streams[index].pull {
                 pull.put_back();
             }
             return self.wait_to_ask(index, wait);
         }
         let now = self.now;
         if let Some(pull) = &mut self.streams[index].pull {
-            pull.put_off = None;
-            pull.tried += 1;
-            pull.early = Early::default();
-            if pull.left == 0 {
-                pull.all_asked.get_or_insert(now);
-            }
+            pull.begin_asking(now);
         }
         self.call(index, Task::Pull);
     }
@@ -121,39 +93,33 @@ impl<S: Transport> Core<S> {
     /// All origins were asked, and are again after a while.
     fn pause_search(&mut self, index: StreamId) {
         let missing_wait = self.missing_wait(index);
-        let dice = self.next_seed(u64::from(index.slot()));
-        let failures = self.failures(index, Task::Pull);
-        let backoff = backoff::delay(failures, dice).min(self.search_pause_max());
+        let pause = self.search_pause(index);
         let stream = &mut self.streams[index];
         let is_new = stream.source() == Source::Pulling;
         let Some(pull) = &mut stream.pull else {
             return;
         };
-        pull.all_asked.get_or_insert(self.now);
-        let all_lack_it = pull.tried > 0 && pull.missing == pull.tried && pull.held.is_none();
-        let is_in_vain = pull.tried == 0 && pull.held.is_some();
-        let over_since = pull.over_since.filter(|_| all_lack_it && !is_new);
-        pull.begin_round();
-        pull.put_off = match all_lack_it {
-            true => Some(PutOff::Missing),
-            false => pull.put_off.filter(|why| *why == PutOff::Share),
-        };
-        if let Some(since) = over_since {
-            self.pull_is_over(index);
-            let until = since + limits::UNPUBLISH_GRACE;
-            if until <= self.now {
-                return self.end_pull(index);
+        match pull.end_round(is_new, self.now) {
+            Outcome::Over(since) => {
+                self.pull_is_over(index);
+                let until = since + limits::UNPUBLISH_GRACE;
+                if until <= self.now {
+                    return self.end_pull(index);
+                }
+                self.wait_to_ask(index, until - self.now);
             }
-            return self.wait_to_ask(index, until - self.now);
-        }
-        match all_lack_it {
-            // There is no other: it goes on when the connection is lost.
-            _ if is_in_vain => pull.line.pause(),
-            true => pull.line.wait(self.now + missing_wait),
-            false => pull.line.wait(self.now + backoff),
-        }
-        if all_lack_it && is_new {
-            self.shorten_waits(index);
+            Outcome::Missing => {
+                pull.line_mut().wait(self.now + missing_wait);
+                if is_new {
+                    self.shorten_waits(index);
+                }
+            }
+            // It goes on when the connection is lost.
+            Outcome::NoOther => pull.line_mut().pause(),
+            Outcome::Failed => {
+                let failures = pull.line().failures();
+                pull.line_mut().wait(self.now + pause(failures));
+            }
         }
     }
 
@@ -171,11 +137,12 @@ impl<S: Transport> Core<S> {
         let now = self.uptime();
         let name = self.missing_name(index);
         let missing = &self.shared.missing;
-        let pull = self.streams[index].pull.iter();
-        let waits = pull.flat_map(|pull| {
-            let of = |server: &OriginId| missing.wait(&name, *server, pull.asker, now);
-            pull.order.iter().filter_map(of)
-        });
+        let Some(pull) = &self.streams[index].pull else {
+            return limits::MISSING_KEPT;
+        };
+        let asker = pull.askers().current();
+        let wait = |server: &OriginId| missing.wait(&name, *server, asker, now);
+        let waits = pull.origins().iter().filter_map(wait);
         waits.min().unwrap_or(limits::MISSING_KEPT)
     }
 
@@ -185,10 +152,9 @@ impl<S: Transport> Core<S> {
         let stream = &mut self.streams[index];
         if stream.probe_of.is_none()
             && let Some(pull) = &mut stream.pull
-            && let Some(query) = self.shared.queries.next(&stream.name, pull.tries)
+            && let Some(query) = self.shared.queries.next(&stream.name, pull.tries())
         {
-            pull.name.query = query;
-            pull.tries += 1;
+            pull.take_query(query);
         }
     }
 
@@ -203,14 +169,13 @@ impl<S: Transport> Core<S> {
             return Ok(());
         };
         // What players have had already comes before what nobody may ever have.
-        let is_first = pull.line.failures() == 0 || !is_waited_for;
-        let server = &self.shared.config.pull[pull.rule.index()].servers[pull.server.index()];
-        pull.line.set_slot(None);
-        pull.put_off = Some(PutOff::Share);
+        let is_first = pull.line().failures() == 0 || !is_waited_for;
+        let rule = &self.shared.config.pull[pull.rule().index()];
+        let server = &rule.servers[pull.server().index()];
+        pull.await_slot();
         let fetches = &self.shared.fetches;
         let slot = fetches.dial(&askers, &server.authority, is_first, now)?;
-        pull.asker = slot.address();
-        pull.line.set_slot(Some(slot));
+        pull.take_slot(slot);
         Ok(())
     }
 
@@ -234,15 +199,15 @@ impl<S: Transport> Core<S> {
         let (_, mut readers) = self.shared.registry.look_up(&stream.name);
         readers.remove(self.worker);
         if !stream.players.is_empty() || !readers.is_empty() {
-            if let Some(since) = pull.idle_since.take() {
+            if let Some(since) = pull.end_idle() {
                 self.lingering.end(index, since, &self.shared.admission);
             }
             return true;
         }
-        let since = *pull.idle_since.get_or_insert(self.now);
+        let since = pull.begin_idle(self.now);
         let is_over = is_draining || since + self.shared.config.pull_linger <= self.now;
         // Nothing is fetched anew for nobody.
-        let lingers = !is_over && pull.held.is_some();
+        let lingers = !is_over && pull.held().is_some();
         if lingers {
             self.lingering.begin(index, since, &self.shared.admission);
         }
@@ -251,22 +216,12 @@ impl<S: Transport> Core<S> {
 
     /// The pull is looked at again when something is due next.
     fn arm_pull(&mut self, index: StreamId) {
-        let config = &self.shared.config;
         let Some(stream) = self.streams.get(index) else {
             return;
         };
-        let Some(pull) = &stream.pull else {
-            return;
-        };
-        let due = pull.line.due(config.pull_timeout);
-        let media_due = match pull.dark_since {
-            None => Some(stream.meter.last_media() + config.pull_timeout),
-            Some(_) => None,
-        };
-        let over = pull.all_asked.map(|since| since + config.pull_give_up);
-        let idle = pull.idle_since.map(|since| since + config.pull_linger);
-        let times = [due, media_due, over, idle];
-        if let Some(at) = times.into_iter().flatten().min() {
+        let last_media = stream.meter.last_media();
+        let pull = stream.pull.as_ref();
+        if let Some(at) = pull.and_then(|pull| pull.due(last_media, &self.shared.config)) {
             self.look_at_stream(index, at);
         }
     }

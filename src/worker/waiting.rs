@@ -34,7 +34,7 @@ impl<S: Transport> Core<S> {
     /// published here.
     pub(super) fn shorten_waits(&mut self, index: StreamId) {
         let stream = &self.streams[index];
-        let Some(begun) = stream.pull.as_ref().and_then(|pull| pull.dark_since) else {
+        let Some(begun) = stream.pull.as_ref().and_then(|pull| pull.dark_since()) else {
             return;
         };
         for slot in self.streams[index].players.indices() {

@@ -146,8 +146,7 @@ pub(super) fn check_tables(core: &Relay) -> Result<(), String> {
             let source = stream.map(|stream| stream.source());
             let pull = stream.and_then(|stream| stream.pull.as_ref());
             // What an origin has accepted is the source once there is media.
-            let held = pull.and_then(|pull| pull.held.as_ref());
-            let is_fetched = held.is_some_and(|held| held.key() == key);
+            let is_fetched = pull.is_some_and(|pull| pull.is_held(key));
             if source != Some(Source::Publisher(key)) && !is_fetched {
                 return Err(format!(
                     "{publication:?} of {key}: the source is {source:?}"
@@ -307,7 +306,7 @@ fn check_served(core: &Relay, stream: &Stream, player: &Player) -> Result<(), St
 pub(super) fn check_lines(core: &Relay, now: Instant, is_idle: bool) -> Result<(), String> {
     let mut calling = 0;
     for (index, stream) in core.streams.iter() {
-        let pull = stream.pull.iter().map(|pull| (Task::Pull, &pull.line));
+        let pull = stream.pull.iter().map(|pull| (Task::Pull, pull.line()));
         let pushes = stream.pushes.iter();
         let pushes = pushes.map(|push| (Task::Push(push.rule()), push.line()));
         for (task, line) in pull.chain(pushes) {
@@ -342,12 +341,12 @@ pub(super) fn check_lines(core: &Relay, now: Instant, is_idle: bool) -> Result<(
             continue;
         };
         let (stream, task) = (core.streams.get(errand.stream()), errand.task());
-        let held = stream.and_then(|stream| stream.pull.as_ref()?.held.as_ref());
-        if task == Task::Pull && held.is_some_and(|held| held.key() == key) {
+        let pull = stream.and_then(|stream| stream.pull.as_ref());
+        if task == Task::Pull && pull.is_some_and(|pull| pull.is_held(key)) {
             continue;
         }
         let line = stream.and_then(|stream| match task {
-            Task::Pull => stream.pull.as_ref().map(|pull| &pull.line),
+            Task::Pull => pull.map(|pull| pull.line()),
             Task::Push(rule) => stream.push(rule).map(|push| push.line()),
         });
         let pushes = stream.into_iter().flat_map(|stream| &stream.pushes);
@@ -362,7 +361,7 @@ pub(super) fn check_lines(core: &Relay, now: Instant, is_idle: bool) -> Result<(
 /// Nobody is looked for only while a pull has media, or nothing but the connection it has.
 fn check_idle_line(stream: &Stream) -> bool {
     let pull = stream.pull.as_ref();
-    pull.is_some_and(|pull| !pull.needs_search() || pull.held.is_some() && pull.has_one_origin())
+    pull.is_some_and(|pull| !pull.needs_search() || pull.held().is_some() && pull.has_one_origin())
 }
 
 /// What a worker still has that it should not when everybody has gone, if anything.

@@ -116,16 +116,16 @@ impl World {
             let is_over = |since: Option<std::time::Instant>, most: Duration| {
                 since.is_some_and(|since| since + most + LATE < self.now)
             };
-            if is_over(pull.all_asked, relay.config.pull_give_up) {
+            if is_over(pull.all_asked(), relay.config.pull_give_up) {
                 return Err(format!("{} is not given up", stream.name));
             }
-            if is_over(pull.idle_since, relay.config.pull_linger) {
+            if is_over(pull.idle_since(), relay.config.pull_linger) {
                 return Err(format!("{} is not let go", stream.name));
             }
             let (_, readers) = relay.shared.registry.look_up(&stream.name);
             let is_wanted = !stream.players.is_empty() || !readers.is_empty();
             let is_sure = self.panics == 0 && self.losses == 0;
-            if relay.is_quiet() && is_sure && !is_wanted && pull.idle_since.is_none() {
+            if relay.is_quiet() && is_sure && !is_wanted && pull.idle_since().is_none() {
                 return Err(format!("{} is fetched for nobody", stream.name));
             }
         }
@@ -169,7 +169,7 @@ impl World {
             for (worker, seat) in relay.seats.iter().enumerate() {
                 for (_, stream) in seat.core.streams.iter() {
                     let Some(pull) = &stream.pull else { continue };
-                    if let (Some(since), None) = (pull.idle_since, pull.dark_since) {
+                    if let (Some(since), None) = (pull.idle_since(), pull.dark_since()) {
                         let key = Lingering {
                             relay: number,
                             life: relay.shared.relay_id,
@@ -370,15 +370,15 @@ fn check_totals(relay: &Relay) -> Result<(), String> {
         return Err(what);
     }
     for pull in pulls {
-        let redirect = pull.line.redirect();
+        let redirect = pull.line().redirect();
         let app = redirect.map_or(0, |target| target.place.app.len());
         let totals = [
             ("early bytes", pull.early_bytes(), EARLY_BYTES_MAX),
-            ("redirects", pull.line.redirects().into(), REDIRECTS_MAX),
+            ("redirects", pull.line().redirects().into(), REDIRECTS_MAX),
             ("bytes of an app", app, limits::REDIRECT_BYTES_MAX),
         ];
         if let Some(what) = tables::beyond(&totals) {
-            return Err(format!("{what}, of {}", pull.name.key()));
+            return Err(format!("{what}, of {}", pull.name().key()));
         }
     }
     Ok(())
