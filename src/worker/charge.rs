@@ -88,7 +88,7 @@ impl<S: Transport> Core<S> {
         let admission = &self.shared.admission;
         let stream = self.streams.get(index);
         let players = stream.into_iter().flat_map(|stream| stream.players.iter());
-        let here = players.filter_map(|player| self.conns.get(player.conn));
+        let here = players.filter_map(|player| self.conns.get(player.conn()));
         let here = here.map(|conn| admission.key_of(conn.counted_ip()));
         let pull = stream.and_then(|stream| stream.pull.as_ref());
         let elsewhere = pull.into_iter().flat_map(|pull| pull.askers().elsewhere());
@@ -168,7 +168,7 @@ impl<S: Transport> Core<S> {
     /// for it here.
     pub(super) fn want_from_other(&mut self, index: StreamId, owner: Owner, asker: IpAddr) {
         let players = self.streams[index].players.iter();
-        let waiting = players.filter_map(|player| self.conns.get(player.conn));
+        let waiting = players.filter_map(|player| self.conns.get(player.conn()));
         let mut askers: Vec<IpAddr> = waiting.map(|conn| conn.counted_ip()).collect();
         askers.push(asker);
         askers.dedup();

@@ -19,11 +19,11 @@ use super::ids::{ConnId, StreamId};
 use super::line::{State, Task};
 use super::mail::Mail;
 use super::registry::Owner;
-use super::table::{Feed, Source, Stream};
+use super::table::{Feed, Player, Source, Stream};
 use crate::limits;
 use crate::logging::quoted;
 use crate::net::transport::Transport;
-use crate::stream::cursor::{Cursor, StartAt};
+use crate::stream::cursor::StartAt;
 use crate::stream::flv::FlvLogs;
 use crate::stream::intake::Intake;
 use crate::stream::log::StreamLog;
@@ -159,7 +159,7 @@ impl<S: Transport> Core<S> {
         };
         if !stream.log.is_sound() || !stream.flv.iter().all(StreamLog::is_sound) {
             self.break_stream(index);
-        } else if stream.source() == Source::Nobody && stream.players.iter().any(|its| its.started)
+        } else if stream.source() == Source::Nobody && stream.players.iter().any(Player::is_started)
         {
             self.end_players(index);
         }
@@ -206,7 +206,7 @@ impl<S: Transport> Core<S> {
         // Who had fallen behind is to have the end of the stream, and no start of the new log.
         stream.feeds.iter_mut().for_each(Feed::await_end);
         for player in stream.players.iter_mut() {
-            player.cursor = Cursor::new(&stream.log, StartAt::NewestSync);
+            player.place(&stream.log, StartAt::NewestSync);
         }
         let is_fetched = stream.pull.is_some();
         match stream.source() {

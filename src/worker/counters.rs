@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::core::Core;
 use super::session::Form;
-use super::table::{Player, Stream};
+use super::table::Stream;
 use crate::net::transport::Transport;
 use crate::stats::Gauges;
 
@@ -110,12 +110,12 @@ pub(super) struct Audience {
 pub(super) fn count_players(stream: &Stream) -> Audience {
     let (mut players, mut by_http, mut waiting) = (0, 0, 0);
     for player in stream.players.iter() {
-        match player.form {
+        match player.form() {
             Form::Publish => {}
-            _ if !player.started => waiting += 1,
+            _ if !player.is_started() => waiting += 1,
             _ => {
                 players += 1;
-                by_http += u64::from(is_by_http(player));
+                by_http += u64::from(player.is_by_http());
             }
         }
     }
@@ -124,9 +124,4 @@ pub(super) fn count_players(stream: &Stream) -> Audience {
         by_http,
         waiting,
     }
-}
-
-/// Whether a player plays by HTTP or WebSocket.
-pub(super) fn is_by_http(player: &Player) -> bool {
-    matches!(player.form, Form::Flv(_))
 }

@@ -21,11 +21,11 @@ use super::core::Core;
 use super::form::{Gathered, gather};
 use super::ids::{ConnId, PlayerSlot, StreamId};
 use super::session::Form;
-use super::table::{Clock, Play, Player, Stream, log_for};
+use super::table::{Play, Player, Stream};
 use crate::limits::{JUMP_BACKLOG_BYTES_MAX, SLICES_MAX, WRITES_PER_TURN};
 use crate::net::transport::Transport;
 use crate::rtmp::command::Status;
-use crate::stream::cursor::{Cursor, Place};
+use crate::stream::cursor::Place;
 use crate::stream::flv;
 use crate::stream::headers::Headers;
 use crate::stream::log::Times;
@@ -93,7 +93,7 @@ impl<S: Transport> Core<S> {
         for slot in self.streams[index].players.indices().rev() {
             let stream = self.streams.get(index);
             if let Some(player) = stream.and_then(|stream| stream.players.get(slot)) {
-                let key = player.conn;
+                let key = player.conn();
                 self.contained(key, Step::Other, |core| core.serve_fully(index, slot));
             }
         }
@@ -111,12 +111,12 @@ impl<S: Transport> Core<S> {
         } = stream;
         let needs = players
             .iter()
-            .filter(|player| !matches!(player.form, Form::Flv(_)))
-            .filter_map(|player| player.cursor.needs_from());
+            .filter(|player| !player.is_by_http())
+            .filter_map(Player::needs_from);
         log.trim(&mut self.blocks, needs.min().unwrap_or(u64::MAX), now);
         flv.trim(&mut self.blocks, now, |framing| {
-            let its = players.iter().filter(|p| p.form == Form::Flv(framing));
-            its.map(|player| player.cursor.needs_from().unwrap_or(u64::MAX))
+            let its = players.iter().filter(|p| p.form() == Form::Flv(framing));
+            its.map(|player| player.needs_from().unwrap_or(u64::MAX))
                 .min()
         });
     }
@@ -211,16 +211,16 @@ impl<S: Transport> Core<S> {
             }
         }
         if let Some(player) = self.streams.get(index).and_then(|s| s.players.get(slot)) {
-            self.wake(player.conn);
+            self.wake(player.conn());
         }
     }
 
     /// One write to one player.
     fn serve(&mut self, index: StreamId, slot: PlayerSlot) -> Served {
         let player = &self.streams[index].players[slot];
-        let key = player.conn;
+        let key = player.conn();
         let conn = &self.conns[key];
-        if !conn.is_writable() || !player.started || conn.is_closing() {
+        if !conn.is_writable() || !player.is_started() || conn.is_closing() {
             return Served::Done;
         }
         let is_held_back = !may_go_on(player, conn);
@@ -243,11 +243,10 @@ impl<S: Transport> Core<S> {
         self.gauges.writes += u64::from(sent.bytes > 0);
         let stream = &mut self.streams[index];
         stream.tally.count_sent(sent.bytes);
-        let at = stream.players[slot].cursor.needs_from();
-        let log = log_for(&stream.log, &stream.flv, stream.players[slot].form);
-        let behind = at.is_some_and(|at| at < log.visible());
+        let player = &stream.players[slot];
+        let is_behind = player.is_behind(player.log(&stream.log, &stream.flv));
         let conn = &self.conns[key];
-        let is_owed = behind || is_held_back || conn.has_pending();
+        let is_owed = is_behind || is_held_back || conn.has_pending();
         let more = conn.is_writable() && is_owed && sent.bytes > 0;
         if more { Served::More } else { Served::Done }
     }
@@ -256,27 +255,20 @@ impl<S: Transport> Core<S> {
     fn settle(&mut self, index: StreamId, slot: PlayerSlot) -> Result<Option<u64>, Served> {
         let stream = &mut self.streams[index];
         let player = &mut stream.players[slot];
-        let (key, msid, form) = (player.conn, player.msid, player.form);
-        let log = log_for(&stream.log, &stream.flv, form);
-        match player
-            .cursor
-            .settle(log, self.settings.log_limits().lag_bytes)
-        {
+        let (key, msid) = (player.conn(), player.msid());
+        let log = player.log(&stream.log, &stream.flv);
+        match player.settle(log, self.settings.log_limits().lag_bytes) {
             Place::Wait => Ok(None),
             Place::Follow(offset) => Ok(Some(offset)),
             Place::Start { sync, skipped } => {
                 let begins = log.times_from(sync.offset, sync.timestamp);
-                player.video.start(sync.without_pictures);
-                player.await_key_frames(log, sync.timestamp);
-                player.lacks_audio_headers = false;
-                player.start_headers = sync.without_pictures.then(|| sync.headers.clone());
-                let new = !std::mem::replace(&mut player.has_headers, true);
                 if skipped > 0 && self.cannot_keep_up(index, slot) {
                     return Err(Served::Gone);
                 }
                 self.complete_switch(index, slot, &begins);
                 let (stream, conn) = (&mut self.streams[index], &mut self.conns[key]);
-                if stream.players[slot].cursor.is_paused() {
+                let player = &mut stream.players[slot];
+                if player.is_paused() {
                     return Ok(None);
                 }
                 let skips = u64::from(skipped > 0);
@@ -288,13 +280,14 @@ impl<S: Transport> Core<S> {
                 let session = &mut conn.session;
                 let chunk_size = session.out_chunk_size();
                 let out = session.out().writer();
-                let at = begins.plus(stream.players[slot].shift()).of_headers(new);
+                let is_first = player.note_headers();
+                let at = begins.plus(player.shift()).of_headers(is_first);
                 let headers = sync.headers;
-                if !new && stream.players[slot].is_server() && stream.log.has_had_clears() {
+                if !is_first && player.is_server() && stream.log.has_had_clears() {
                     // It may have missed one.
                     Headers::clear().write(out, msid, at, chunk_size);
                 }
-                match form {
+                match player.form() {
                     Form::Play => headers.write(out, msid, at, chunk_size),
                     Form::Publish => headers.to_publish().write(out, msid, at, chunk_size),
                     Form::Flv(framing) => flv::write_headers(&headers, out, framing, at),
@@ -312,7 +305,7 @@ impl<S: Transport> Core<S> {
             return false;
         };
         let player = &mut self.streams[index].players[slot];
-        let (key, msid) = (player.conn, player.msid);
+        let (key, msid) = (player.conn(), player.msid());
         if player.count_skip(self.now) <= most {
             return false;
         }
@@ -334,19 +327,19 @@ impl<S: Transport> Core<S> {
         let Self { streams, conns, .. } = self;
         let stream = &mut streams[index];
         let player = &mut stream.players[slot];
-        let conn = &mut conns[player.conn];
+        let conn = &mut conns[player.conn()];
         match offset {
             None => conn.send(&[], self.now),
             Some(offset) if player.is_plain() => {
                 let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-                let log = log_for(&stream.log, &stream.flv, player.form);
-                let (from, to) = log.part_for(player.is_relay, offset);
+                let log = player.log(&stream.log, &stream.flv);
+                let (from, to) = log.part_for(player.is_relay(), offset);
                 let count = log.slices((from, to), &mut slices);
                 let sent = conn.send(&slices[..count], self.now)?;
                 let reached = from + sent.log_bytes as u64;
                 let end = log.message_end(reached);
                 log.share(reached, end, &mut conn.half_sent);
-                player.cursor.advance_to(end);
+                player.advance_to(end);
                 Ok(sent)
             }
             Some(offset) => {
@@ -358,10 +351,10 @@ impl<S: Transport> Core<S> {
                 let said = replies.pending().len();
                 gathered.copied.extend_from_slice(replies.pending());
                 replies.advance(said);
-                let log = log_for(&stream.log, &stream.flv, player.form);
+                let log = player.log(&stream.log, &stream.flv);
                 let reached = gather(log, player, offset, chunk_size, &mut gathered);
                 gathered.end();
-                player.cursor.advance_to(reached);
+                player.advance_to(reached);
                 conn.send(&[], self.now)
             }
         }
@@ -372,7 +365,7 @@ impl<S: Transport> Core<S> {
     /// client reads on.
     fn complete_switch(&mut self, index: StreamId, slot: PlayerSlot, begins: &Times) {
         let player = &self.streams[index].players[slot];
-        let (key, msid) = (player.conn, player.msid);
+        let (key, msid) = (player.conn(), player.msid());
         let play = self.streams.play_of(index, slot);
         if !play.switching {
             return;
@@ -385,24 +378,11 @@ impl<S: Transport> Core<S> {
             .send_status(msid, Status::PlayTransitionComplete, why);
         let is_old = |play: &&Play| play.msid == msid && play.stream != index;
         let old = self.streams.plays(key).iter().find(is_old).copied();
-        let last = match (old, self.streams[index].players[slot].clock) {
-            (Some(old), _) => self.streams[old.stream].last_times_of(old.slot),
-            (None, Clock::Follows(last)) => Some(last),
-            (None, Clock::Shifted(_)) => None,
-        };
-        if let Some(last) = last {
-            let clock = Clock::Shifted(begins.shift_after(&last));
-            self.streams[index].players[slot].clock = clock;
-        }
+        let last = old.and_then(|old| self.streams[old.stream].last_times_of(old.slot));
+        let stream = &mut self.streams[index];
+        stream.players[slot].come_over(begins, last, &stream.log);
         if let Some(old) = old {
             self.remove_player(old.stream, old.slot);
-        }
-        let stream = &mut self.streams[index];
-        if let Some(player) = stream.players.get_mut(slot)
-            && std::mem::take(&mut player.starts_paused)
-        {
-            let log = log_for(&stream.log, &stream.flv, player.form);
-            player.cursor = Cursor::paused(log);
         }
         self.set_player(key);
     }

@@ -2,20 +2,18 @@
 //! without pictures that it could not decode, on a message stream of its own, on a timeline of its
 //! own, or, when it is a server that a stream is handed on to, with metadata as encoders send it.
 
-use std::sync::Arc;
-
 use bytes::{Bytes, BytesMut};
 use smallvec::SmallVec;
 
 use super::session::Form;
-use super::table::{Player, Video};
+use super::table::Player;
 use crate::limits::{FILTERED_BYTES, GATHERED_MESSAGE_BYTES};
 use crate::rtmp::message::{MessageHeader, Payload, Timestamp, kind};
 use crate::rtmp::reader::{ChunkReader, ReaderLimits};
 use crate::rtmp::writer::write_message;
 use crate::stream::flv;
 use crate::stream::headers::{HeaderTimes, Headers};
-use crate::stream::log::{FOR_SERVERS, Frame, StreamLog};
+use crate::stream::log::{Frame, StreamLog};
 
 /// Puts together what a player with a form of its own gets from `offset` on: without the halves
 /// it does not want, and on its own message stream. Where it stands then.
@@ -33,20 +31,11 @@ pub(super) fn gather(
             break;
         }
         reached = frame.end;
-        let begins = frame.sync && (frame.kind == kind::VIDEO || !log.has_pictures());
-        if player.video == Video::AtSync && begins {
-            player.video = Video::On;
-            // Those that changed meanwhile were left out with the pictures.
-            let headers = log.headers_at(start);
-            let known = player.start_headers.take();
-            if !known.is_some_and(|known| Arc::ptr_eq(&known, &headers)) {
-                let headers = headers.of(kind::VIDEO);
-                let headers = encode_headers(&headers, player, frame.timestamp, chunk_size);
-                gathered.copied.extend_from_slice(&headers);
-            }
-            player.await_key_frames(log, frame.timestamp);
+        if let Some(headers) = player.begin_pictures(log, (start, &frame)) {
+            let headers = encode_headers(&headers, player, frame.timestamp, chunk_size);
+            gathered.copied.extend_from_slice(&headers);
         }
-        if is_wanted(player, &frame) {
+        if player.wants(&frame) {
             bytes += usize::try_from(frame.end - start).unwrap_or(usize::MAX);
             match rewrite(log, (start, frame), player, chunk_size) {
                 Some(rewritten) => gathered.copied.extend_from_slice(&rewritten),
@@ -67,8 +56,8 @@ fn encode_headers(
 ) -> Vec<u8> {
     let mut encoded = Vec::new();
     let at = HeaderTimes::all(time.plus(player.shift()));
-    match player.form {
-        Form::Play | Form::Publish => headers.write(&mut encoded, player.msid, at, chunk_size),
+    match player.form() {
+        Form::Play | Form::Publish => headers.write(&mut encoded, player.msid(), at, chunk_size),
         Form::Flv(framing) => flv::write_headers(headers, &mut encoded, framing, at),
     }
     encoded
@@ -86,7 +75,7 @@ fn rewrite(
     let timestamp = frame.timestamp.plus(player.shift());
     let is_long = |time: Timestamp| time.0 >= EXTENDED_FROM;
     let takes_other_room = player.shift() != 0 && (is_long(timestamp) || is_long(frame.timestamp));
-    let is_metadata = player.form == Form::Publish && frame.kind == kind::DATA;
+    let is_metadata = player.form() == Form::Publish && frame.kind == kind::DATA;
     if !takes_other_room && !is_metadata {
         return None;
     }
@@ -106,7 +95,7 @@ fn rewrite(
     };
     let header = MessageHeader {
         len: body.len(),
-        msid: player.msid,
+        msid: player.msid(),
         timestamp,
         ..message.header
     };
@@ -114,15 +103,6 @@ fn rewrite(
     let payload = Payload::from_slice(&body);
     write_message(&mut rewritten, &header, &payload, chunk_size);
     Some(rewritten)
-}
-
-fn is_wanted(player: &mut Player, frame: &Frame) -> bool {
-    match frame.kind {
-        kind::AUDIO => player.audio,
-        kind::VIDEO => player.video == Video::On && player.can_decode(frame),
-        FOR_SERVERS => player.is_server(),
-        _ => true,
-    }
 }
 
 /// Times from here on take four bytes more in each chunk, RTMP 1.0 section 5.3.1.3.
@@ -166,9 +146,9 @@ impl<'a> Gathered<'a> {
         }
         let header = self.copied.get_mut(at..at + ADDRESSED_BYTES);
         if let Some([_, time @ .., _, _, _, _, id0, id1, id2, id3]) = header
-            && !matches!(player.form, Form::Flv(_))
+            && !player.is_by_http()
         {
-            let ids = player.msid.0.to_le_bytes();
+            let ids = player.msid().0.to_le_bytes();
             [*id0, *id1, *id2, *id3] = ids;
             if player.shift() != 0 {
                 let [_, stamp @ ..] = frame.timestamp.plus(player.shift()).0.to_be_bytes();

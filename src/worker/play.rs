@@ -11,7 +11,7 @@ use super::flow::Flow;
 use super::ids::{ConnId, PlayerSlot, StreamId};
 use super::pressure::Pressure;
 use super::refusal::{Asked, Refused, is_served};
-use super::table::{Clock, Play, Player, Publication, Source, Video};
+use super::table::{Play, Player, Publication, Source};
 use crate::edge::hops::Via;
 use crate::limits;
 use crate::logging::quoted;
@@ -19,6 +19,7 @@ use crate::net::transport::Transport;
 use crate::rtmp::command::Status;
 use crate::rtmp::message::MessageStreamId;
 use crate::rtmp::name::StreamName;
+use crate::rtmp::server::MediaHalf;
 use crate::stream::cursor::Cursor;
 
 impl<S: Transport> Core<S> {
@@ -45,13 +46,9 @@ impl<S: Transport> Core<S> {
     pub(super) fn switch(&mut self, key: ConnId, msid: MessageStreamId, name: &StreamName) -> Flow {
         let stream_name: Arc<str> = name.key().into();
         let served = is_served(&self.shared.config.app, name.judged_app());
-        let (mut clock, mut is_paused) = (Clock::Shifted(0), false);
         // A switch that was under way is given up for this one.
-        if let Some(play) = self.streams.switch_on(key, msid) {
-            let player = &self.streams[play.stream].players[play.slot];
-            (clock, is_paused) = (player.clock, player.starts_paused);
-            self.remove_player(play.stream, play.slot);
-        }
+        let before = self.streams.switch_on(key, msid);
+        let before = before.map(|play| self.remove_player(play.stream, play.slot));
         let plays_it = self
             .player_of(key, msid)
             .is_some_and(|(stream, _)| self.streams[stream].name == stream_name);
@@ -69,10 +66,8 @@ impl<S: Transport> Core<S> {
             session.send_status(msid, Status::PlayTransition, &stream_name);
             self.join(key, msid, name, &stream_name, false, true);
             let joined = self.streams.plays(key).last().copied();
-            if let Some(play) = joined.filter(|play| play.switching) {
-                let player = &mut self.streams[play.stream].players[play.slot];
-                player.clock = clock;
-                player.starts_paused |= is_paused;
+            if let (Some(play), Some(before)) = (joined.filter(|play| play.switching), before) {
+                self.streams[play.stream].players[play.slot].take_place_of(&before);
             }
         } else {
             let why = Refused::NoSuchApp.words();
@@ -114,24 +109,18 @@ impl<S: Transport> Core<S> {
         let index = self.stream_for(name);
         let wait = self.call_for(index, key, asked);
         let (start, is_relay) = (self.start_for(key), self.is_relay(key));
-        let is_paused = switching && self.is_paused(key, msid);
-        let stream = &mut self.streams[index];
-        // A switching player goes over at the next sync point; the picture it has goes on.
-        let start = if switching {
-            crate::stream::cursor::StartAt::NextSync
-        } else {
-            start
-        };
-        let mut player = Player::new(key, msid, reset, Cursor::new(&stream.log, start));
-        player.form = self.conns[key].session.form();
-        player.is_relay = is_relay;
-        // A switching player has had metadata, and its time goes on.
-        player.has_headers = switching;
-        player.starts_paused = is_paused;
-        if let Some(session) = self.conns[key].session.server() {
+        let is_paused = self.is_paused(key, msid);
+        let log = &self.streams[index].log;
+        let session = &mut self.conns[key].session;
+        let mut player = Player::new(key, msid, session.form(), Cursor::new(log, start));
+        player = player.of_client(reset, is_relay);
+        if switching {
+            player = player.of_switch(log, is_paused);
+        }
+        if let Some(session) = session.server() {
             let (audio, video) = session.take_halves(msid);
-            player.audio = audio;
-            player.video = if video { Video::On } else { Video::Off };
+            player.receive(MediaHalf::Audio, audio);
+            player.receive(MediaHalf::Video, video);
         }
         let until = self.now + wait;
         let slot = self
@@ -216,7 +205,7 @@ impl<S: Transport> Core<S> {
     /// Whether the client has paused what plays on `msid`.
     pub(super) fn is_paused(&self, key: ConnId, msid: MessageStreamId) -> bool {
         let player = self.player_of(key, msid);
-        player.is_some_and(|(stream, slot)| self.streams[stream].players[slot].cursor.is_paused())
+        player.is_some_and(|(stream, slot)| self.streams[stream].players[slot].is_paused())
     }
 
     /// The player on `msid`: stream and slot. While it switches, the stream it still plays.

@@ -6,20 +6,20 @@ use log::debug;
 
 use super::core::Core;
 use super::ids::{PlayerSlot, StreamId};
-use super::session::{Form, Session};
-use super::table::{FlvStart, Play};
+use super::session::Session;
+use super::table::Play;
 use crate::limits;
 use crate::logging::quoted;
 use crate::net::transport::Transport;
 use crate::rtmp::control::UserControl;
-use crate::stream::cursor::{Cursor, StartAt};
+use crate::stream::cursor::StartAt;
 use crate::stream::flv;
 
 impl<S: Transport> Core<S> {
     /// Tells every player that waits that playing begins.
     pub(super) fn start_players(&mut self, index: StreamId) {
         for slot in self.streams[index].players.indices() {
-            if !self.streams[index].players[slot].started {
+            if !self.streams[index].players[slot].is_started() {
                 self.start_player(index, slot);
             }
         }
@@ -40,8 +40,8 @@ impl<S: Transport> Core<S> {
     fn begin_player(&mut self, index: StreamId, slot: PlayerSlot) {
         let stream = &mut self.streams[index];
         let player = &mut stream.players[slot];
-        let (key, msid, reset) = (player.conn, player.msid, player.reset);
-        player.started = true;
+        let (key, msid, reset) = (player.conn(), player.msid(), player.is_reset());
+        player.start();
         if self.streams.play_of(index, slot).switching {
             // It goes over when there is a sync point, and waits as long as a play would.
             return;
@@ -51,10 +51,7 @@ impl<S: Transport> Core<S> {
         let player = &mut stream.players[slot];
         let conn = &mut self.conns[key];
         if stream.log.end() == 0 {
-            // It was there before the first message: it gets everything, so also the sound that
-            // some encoders send ahead of their first picture.
-            player.cursor = Cursor::at(0);
-            player.has_headers = true;
+            player.take_all();
         }
         let only_head = match &mut conn.session {
             Session::Http(http) => {
@@ -67,7 +64,7 @@ impl<S: Transport> Core<S> {
             }
         };
         if only_head {
-            player.cursor.pause();
+            player.pause();
         }
         debug!(
             "conn={} play stream={} peer={} worker={}",
@@ -100,14 +97,12 @@ impl<S: Transport> Core<S> {
         let start = self.shared.config.start_at();
         let stream = &mut self.streams[index];
         let player = &mut stream.players[slot];
-        if let (Form::Flv(framing), FlvStart::Unplaced) = (player.form, player.flv_start) {
+        if let Some(framing) = player.unplaced_framing() {
             let (limits, blocks) = (self.settings.log_limits(), &mut self.blocks);
             let log = stream.flv.open(framing, &stream.log, limits, blocks);
-            player.cursor = Cursor::new(log, start);
+            player.place(log, start);
             if stream.log.end() == 0 {
-                // As by RTMP: it gets everything.
-                player.cursor = Cursor::at(0);
-                player.has_headers = true;
+                player.take_all();
             }
         }
     }
@@ -117,7 +112,7 @@ impl<S: Transport> Core<S> {
     fn awaits_kinds(&mut self, index: StreamId, slot: PlayerSlot) -> bool {
         let stream = &mut self.streams[index];
         let player = &mut stream.players[slot];
-        if !matches!(player.form, Form::Flv(_)) {
+        if !player.is_by_http() {
             return false;
         }
         let kinds = flv::kinds_in(&stream.log);
@@ -125,13 +120,13 @@ impl<S: Transport> Core<S> {
             return false;
         }
         stream.has_undecided = true;
-        let (start, wait) = match kinds.audio || kinds.video {
-            true => (FlvStart::OneKind, limits::FLV_KIND_WAIT),
-            false => (FlvStart::NoMedia, limits::FLV_MEDIA_WAIT),
-        };
-        if player.flv_start != start && player.flv_start != FlvStart::OneKind {
-            player.flv_start = start;
-            let (key, until) = (player.conn, self.now + wait);
+        let has_one = kinds.audio || kinds.video;
+        if player.await_kinds(has_one) {
+            let wait = match has_one {
+                true => limits::FLV_KIND_WAIT,
+                false => limits::FLV_MEDIA_WAIT,
+            };
+            let (key, until) = (player.conn(), self.now + wait);
             self.streams.play_of(index, slot).wait_until = Some(until);
             self.arm(key, until);
         }
@@ -150,7 +145,7 @@ impl<S: Transport> Core<S> {
     pub(super) fn begin_overdue(&mut self, play: &Play) -> bool {
         let stream = &self.streams[play.stream];
         let player = &stream.players[play.slot];
-        let waits = stream.is_live() && !player.started && player.flv_start != FlvStart::Unplaced;
+        let waits = stream.is_live() && player.awaits_kinds();
         if waits {
             self.flush(play.stream);
             self.begin_player(play.stream, play.slot);
@@ -163,18 +158,16 @@ impl<S: Transport> Core<S> {
     pub(super) fn place_waiting(&mut self, index: StreamId) {
         for slot in self.streams[index].players.indices() {
             let player = &self.streams[index].players[slot];
-            if player.started {
+            if player.is_started() {
                 continue;
             }
-            let key = player.conn;
+            let key = player.conn();
             let start = match self.streams.play_of(index, slot).switching {
                 true => StartAt::NextSync,
                 false => self.start_for(key),
             };
             let stream = &mut self.streams[index];
-            let player = &mut stream.players[slot];
-            player.cursor = Cursor::new(&stream.log, start);
-            player.flv_start = FlvStart::Unplaced;
+            stream.players[slot].place(&stream.log, start);
         }
     }
 

@@ -23,21 +23,19 @@ impl<S: Transport> Core<S> {
         }
         let waiting = self.streams[index].players.iter();
         let waiting: Vec<_> = waiting
-            .map(|player| (player.conn, player.msid, player.reset))
+            .map(|player| (player.conn(), player.msid()))
             .collect();
-        for (key, msid, reset) in waiting {
+        for (key, msid) in waiting {
             let its = |play: &&Play| play.stream == index && play.msid == msid;
             let Some(play) = self.streams.plays(key).iter().find(its).copied() else {
                 continue;
             };
-            let player = &self.streams[index].players[play.slot];
-            let (audio, video, clock) = (player.audio, player.video, player.clock);
-            self.remove_player(index, play.slot);
+            let before = self.remove_player(index, play.slot);
+            let reset = before.is_reset();
             self.join_stream(key, msid, &asked, &name, reset, play.switching);
             let joined = self.streams.plays(key).last().copied();
             if let Some(play) = joined.filter(|play| play.msid == msid) {
-                let player = &mut self.streams[play.stream].players[play.slot];
-                (player.audio, player.video, player.clock) = (audio, video, clock);
+                self.streams[play.stream].players[play.slot].take_place_of(&before);
             }
         }
         true

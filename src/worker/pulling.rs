@@ -10,7 +10,7 @@ use super::ids::{OriginId, StreamId};
 use super::line::{State, Task};
 use super::mail::Mail;
 use super::pull::{Outcome, Turn};
-use super::table::Source;
+use super::table::{Player, Source};
 use crate::limits;
 use crate::logging::quoted;
 use crate::net::transport::Transport;
@@ -234,7 +234,7 @@ impl<S: Transport> Core<S> {
             return;
         }
         let stream = &self.streams[index];
-        let first = stream.players.iter().next().map(|player| player.conn);
+        let first = stream.players.iter().next().map(Player::conn);
         let first = first.and_then(|key| self.conns.get(key));
         let asker = first.map_or(NO_ADDRESS.ip(), |conn| conn.counted_ip());
         if self.begin_pull(index, asker) {

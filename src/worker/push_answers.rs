@@ -212,9 +212,8 @@ impl<S: Transport> Core<S> {
         stream.log.flush();
         let start = self.shared.config.start_at();
         let cursor = Cursor::new(&stream.log, start);
-        let mut player = Player::new(key, msid, false, cursor);
-        player.started = true;
-        player.form = Form::Publish;
+        let mut player = Player::new(key, msid, Form::Publish, cursor);
+        player.start();
         self.streams.add_player(index, player, false, None);
         self.arm(key, now + self.shared.config.send_timeout);
         self.wake(key);

@@ -7,14 +7,13 @@ use super::flow::Flow;
 use super::ids::ConnId;
 use super::refusal::{Asked, Refused, is_served};
 use super::session::Session;
-use super::table::{Player, Video, log_for};
+use super::table::Player;
 use crate::edge::hops::{self, HopError, Via};
 use crate::net::transport::Transport;
 use crate::rtmp::command::Status;
 use crate::rtmp::control::UserControl;
-use crate::rtmp::message::{MessageStreamId, Timestamp, kind};
+use crate::rtmp::message::{MessageStreamId, Timestamp};
 use crate::rtmp::server::{MediaHalf, Request};
-use crate::stream::headers::HeaderTimes;
 use crate::stream::log::StreamLog;
 
 impl<S: Transport> Core<S> {
@@ -89,23 +88,21 @@ impl<S: Transport> Core<S> {
 
     pub(super) fn pause(&mut self, key: ConnId, msid: MessageStreamId, paused: bool) -> Flow {
         if let Some(next) = self.streams.switch_on(key, msid) {
-            self.streams[next.stream].players[next.slot].starts_paused = paused;
+            self.streams[next.stream].players[next.slot].pause_start(paused);
         }
         let Some((stream, slot)) = self.player_of(key, msid) else {
             return Flow::Continue;
         };
         let stream = &mut self.streams[stream];
         let player = &mut stream.players[slot];
-        let log = log_for(&stream.log, &stream.flv, player.form);
+        let log = player.log(&stream.log, &stream.flv);
         let session = &mut self.conns[key].session;
         if paused {
-            player.cursor.pause();
+            player.pause();
             session.send_user_control(UserControl::StreamEof(msid));
             session.send_status(msid, Status::PauseNotify, "paused");
         } else {
-            player
-                .cursor
-                .resume(log, self.settings.log_limits().lag_bytes);
+            player.resume(log, self.settings.log_limits().lag_bytes);
             session.send_user_control(UserControl::StreamBegin(msid));
             session.send_status(msid, Status::UnpauseNotify, "live again");
             write_audio_headers(&stream.log, player, session);
@@ -121,23 +118,19 @@ impl<S: Transport> Core<S> {
         let stream = &mut streams[stream];
         let session = &mut conns[key].session;
         stream.log.flush();
-        let shift = stream.players[slot].shift();
-        let sought = Timestamp(time.0.wrapping_sub(shift));
-        match stream.players[slot].cursor.seek(&stream.log, sought) {
+        let player = &mut stream.players[slot];
+        match player.seek(&stream.log, time) {
             Some(sync) => {
-                let time = sync.timestamp.plus(shift);
+                let time = sync.timestamp.plus(player.shift());
                 let place = format!("playing from {} ms", time.0);
                 session.send_status(msid, Status::SeekNotify, &place);
                 session.send_status(msid, Status::PlayStart, &stream.name);
                 let chunk_size = session.out_chunk_size();
                 let out = session.out().writer();
-                let player = &mut stream.players[slot];
-                player.video.start(sync.without_pictures);
-                player.await_key_frames(&stream.log, sync.timestamp);
                 // As where a player starts: at time 0 if these are its first.
-                let new = !std::mem::replace(&mut player.has_headers, true);
                 let begins = stream.log.times_from(sync.offset, sync.timestamp);
-                let at = begins.plus(shift).of_headers(new);
+                let begins = begins.plus(player.shift());
+                let at = begins.of_headers(player.note_headers());
                 sync.headers.write(out, msid, at, chunk_size);
             }
             None => session.send_status(msid, Status::SeekFailed, "not within what is kept"),
@@ -157,32 +150,13 @@ impl<S: Transport> Core<S> {
         };
         let stream = &mut self.streams[stream];
         let player = &mut stream.players[slot];
-        let before = match half {
-            MediaHalf::Audio => std::mem::replace(&mut player.audio, on),
-            MediaHalf::Video => {
-                let before = player.video != Video::Off;
-                player.video = match (on, player.video) {
-                    (false, _) => Video::Off,
-                    (true, Video::Off) => {
-                        player.start_headers = None;
-                        Video::AtSync
-                    }
-                    (true, now) => now,
-                };
-                before
-            }
-        };
-        if on && player.started {
+        player.receive(half, on);
+        if on && player.is_started() {
             // Also when it was on, RTMP 1.0 §7.2.2.4 and §7.2.2.5.
             let session = &mut self.conns[key].session;
             session.send_status(msid, Status::SeekNotify, "live");
             session.send_status(msid, Status::PlayStart, &stream.name);
-            // Sound goes on at once, and its header may have changed while it was off. Those of
-            // video are sent where it comes back, at a sync point.
-            if half == MediaHalf::Audio && !before {
-                player.lacks_audio_headers = true;
-                write_audio_headers(&stream.log, player, session);
-            }
+            write_audio_headers(&stream.log, player, session);
         }
         Flow::Continue
     }
@@ -190,19 +164,8 @@ impl<S: Transport> Core<S> {
 
 /// Writes the headers of sound to a player that has turned sound on and reads on where it stands.
 fn write_audio_headers(log: &StreamLog, player: &mut Player, session: &mut Session) {
-    let Some(offset) = player.cursor.needs_from() else {
-        // Paused, or about to start, with all headers.
-        return;
-    };
-    if !std::mem::take(&mut player.lacks_audio_headers) {
-        return;
+    if let Some((headers, at)) = player.take_audio_headers(log) {
+        let chunk_size = session.out_chunk_size();
+        headers.write(session.out().writer(), player.msid(), at, chunk_size);
     }
-    let next = log.frames_from(offset).next();
-    let time = next.map(|(_, frame)| frame.timestamp);
-    let time = time.or_else(|| log.last_timestamp()).unwrap_or_default();
-    let time = time.plus(player.shift());
-    let chunk_size = session.out_chunk_size();
-    let headers = log.headers_at(offset).of(kind::AUDIO);
-    let at = HeaderTimes::all(time);
-    headers.write(session.out().writer(), player.msid, at, chunk_size);
 }

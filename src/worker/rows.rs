@@ -15,7 +15,7 @@ use super::query::{
     Told, WantedClients, WorkerRow,
 };
 use super::session::{Form, Session};
-use super::table::{Play, Source, Stream, log_for};
+use super::table::{Play, Source, Stream};
 use crate::net::transport::Transport;
 use crate::rtmp::media::{Codec, FourCc};
 use crate::stats::{OwnedGauges, StreamGauges};
@@ -190,8 +190,8 @@ impl<S: Transport> Core<S> {
         let play = plays.find(|play| play.wait_until.is_none())?;
         let stream = self.streams.get(play.stream)?;
         let player = stream.players.get(play.slot)?;
-        let at = player.cursor.needs_from()?;
-        let log = log_for(&stream.log, &stream.flv, player.form);
+        let at = player.needs_from()?;
+        let log = player.log(&stream.log, &stream.flv);
         let bytes = log.visible().saturating_sub(at);
         let next = log.frames_from(at).next();
         let ms = next.zip(log.last_timestamp());

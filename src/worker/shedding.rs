@@ -136,7 +136,7 @@ impl<S: Transport> Core<S> {
     fn audience(&self, stream: &Stream, publisher: &Conn<S>) -> u64 {
         let own = share_of(publisher);
         let players = stream.players.iter();
-        let shares = players.filter_map(|player| self.conns.get(player.conn).map(share_of));
+        let shares = players.filter_map(|player| self.conns.get(player.conn()).map(share_of));
         let others: HashSet<Share> = shares.filter(|share| *share != own).collect();
         (others.len() + stream.feeds.len()).max(1) as u64
     }

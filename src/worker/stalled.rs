@@ -16,7 +16,7 @@ use super::conn::Conn;
 use super::contain::Step;
 use super::core::Core;
 use super::ids::ConnId;
-use super::table::{Player, Stream, log_for};
+use super::table::{Player, Stream};
 use crate::limits;
 use crate::net::transport::Transport;
 use crate::rtmp::command::Status;
@@ -77,7 +77,7 @@ impl<S: Transport> Core<S> {
             .players
             .iter()
             .filter(|player| is_behind_log(player, stream))
-            .filter_map(|player| Some((player, self.conns.get(player.conn)?)))
+            .filter_map(|player| Some((player, self.conns.get(player.conn())?)))
             .filter(|(_, conn)| !conn.half_sent.is_empty() && !conn.is_closing())
             .collect();
         // Those that have stalled last keep what they have.
@@ -89,7 +89,7 @@ impl<S: Transport> Core<S> {
                 kept.add(piece, player.is_plain());
             }
             if kept.bytes() > limits::STALLED_BYTES_MAX {
-                over.push(player.conn);
+                over.push(player.conn());
             }
         }
         over
@@ -99,7 +99,7 @@ impl<S: Transport> Core<S> {
 /// Whether a player may keep something that its log has not: it stands before the log, or nowhere
 /// as one that is paused, or what it is sent are copies.
 fn is_behind_log(player: &Player, stream: &Stream) -> bool {
-    let log = log_for(&stream.log, &stream.flv, player.form);
-    let at = player.cursor.needs_from();
+    let log = player.log(&stream.log, &stream.flv);
+    let at = player.needs_from();
     !player.is_plain() || at.is_none_or(|at| at <= log.base())
 }

@@ -4,9 +4,9 @@ use super::close_reason::CloseReason;
 use super::core::Core;
 use super::ids::{PlayerSlot, StreamId};
 use super::mail::Mail;
-use super::table::{Clock, FlvStart, Play, Source};
+use super::table::{Play, Source};
 use crate::net::transport::Transport;
-use crate::stream::cursor::{Cursor, StartAt};
+use crate::stream::cursor::StartAt;
 
 impl<S: Transport> Core<S> {
     /// The same at once, without what they are owed of it.
@@ -32,7 +32,7 @@ impl<S: Transport> Core<S> {
         // The stream must outlive its last player's removal: it is forgotten there.
         while let Some(slot) = self.streams.get(index).and_then(|stream| {
             let mut slots = stream.players.indices().rev();
-            slots.find(|slot| stream.players[*slot].started)
+            slots.find(|slot| stream.players[*slot].is_started())
         }) {
             self.end_player(index, slot);
         }
@@ -47,13 +47,12 @@ impl<S: Transport> Core<S> {
         stream.log = crate::stream::log::StreamLog::new(self.settings.log_limits());
         stream.flv.recycle(&mut self.blocks);
         for player in stream.players.iter_mut() {
-            player.cursor = Cursor::new(&stream.log, StartAt::NewestSync);
-            player.flv_start = FlvStart::Unplaced;
+            player.place(&stream.log, StartAt::NewestSync);
         }
     }
 
     fn end_player(&mut self, index: StreamId, slot: PlayerSlot) {
-        let key = self.streams[index].players[slot].conn;
+        let key = self.streams[index].players[slot].conn();
         let conn = &mut self.conns[key];
         let play = *self.streams.play_of(index, slot);
         let msid = play.msid;
@@ -67,8 +66,7 @@ impl<S: Transport> Core<S> {
         match self.streams.plays(key).iter().find(is_other).copied() {
             Some(other) => {
                 if let Some(last) = self.streams[index].last_times_of(slot) {
-                    let player = &mut self.streams[other.stream].players[other.slot];
-                    player.clock = Clock::Follows(last);
+                    self.streams[other.stream].players[other.slot].follow(last);
                 }
             }
             None => conn.session.end_play(msid, "the stream is over"),

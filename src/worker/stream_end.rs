@@ -2,7 +2,7 @@
 
 use super::core::Core;
 use super::ids::{ConnId, StreamId};
-use super::table::Source;
+use super::table::{Player, Source};
 use crate::net::transport::Transport;
 use crate::rtmp::control::UserControl;
 
@@ -30,7 +30,7 @@ impl<S: Transport> Core<S> {
         }
         let has_relay = |core: &mut Self| {
             let players = core.streams[index].players.iter();
-            let keys: Vec<ConnId> = players.map(|player| player.conn).collect();
+            let keys: Vec<ConnId> = players.map(Player::conn).collect();
             keys.into_iter().any(|key| core.is_relay(key))
         };
         if !has_relay(self) {

@@ -30,15 +30,16 @@ impl<S: Transport> Core<S> {
     }
 
     /// Takes a player out of a stream.
-    pub(super) fn remove_player(&mut self, index: StreamId, slot: PlayerSlot) {
+    pub(super) fn remove_player(&mut self, index: StreamId, slot: PlayerSlot) -> Player {
         let (_, gone) = self.streams.remove_player(index, slot);
-        if gone.is_counted {
-            self.uncount_via(index, gone.conn);
+        if gone.is_counted() {
+            self.uncount_via(index, gone.conn());
         }
-        self.pull_is_left(index, gone.conn);
+        self.pull_is_left(index, gone.conn());
         if self.streams[index].players.is_empty() {
             self.last_player_left(index);
         }
+        gone
     }
 
     /// The last player of a stream has gone: nobody needs the stream, unless it is owned here.
@@ -120,16 +121,11 @@ impl<S: Transport> Core<S> {
         let Some(stream) = self.streams.get(index) else {
             return;
         };
-        let has_all = |player: &&Player| {
-            let visible = stream.log.visible();
-            player.started
-                && player
-                    .cursor
-                    .needs_from()
-                    .is_none_or(|from| from >= visible)
-        };
+        let has_all = |player: &&Player| player.is_started() && !player.is_behind(&stream.log);
         let players = stream.players.iter().filter(has_all);
-        let players: Vec<_> = players.map(|player| (player.conn, player.msid)).collect();
+        let players: Vec<_> = players
+            .map(|player| (player.conn(), player.msid()))
+            .collect();
         for (key, msid) in players {
             if self.is_relay(key) {
                 self.conns[key].session.send_user_control(event(msid));

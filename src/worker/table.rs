@@ -22,7 +22,7 @@ use crate::stream::log::{LogLimits, StreamLog, Times};
 pub(super) use feeds::{Feed, Upstream};
 pub(super) use figures::{Meter, Tally};
 pub(super) use links::{Play, Publication, Streams};
-pub(super) use player::{Clock, FlvStart, Player, Video, log_for};
+pub(super) use player::Player;
 pub(super) use relays::Relays;
 
 /// A stream that somebody here publishes or plays, or waits for.
@@ -103,11 +103,6 @@ impl std::ops::IndexMut<PlayerSlot> for Players {
 }
 
 impl Players {
-    /// The player at `slot`, to be changed.
-    pub(super) fn get_mut(&mut self, slot: PlayerSlot) -> Option<&mut Player> {
-        self.0.get_mut(slot)
-    }
-
     /// All of them, to be changed.
     pub(super) fn iter_mut(&mut self) -> std::slice::IterMut<'_, Player> {
         self.0.iter_mut()
@@ -224,9 +219,7 @@ impl Stream {
 
     /// The times of the last messages that a player was sent, on its own timeline.
     pub(super) fn last_times_of(&self, slot: PlayerSlot) -> Option<Times> {
-        let player = self.players.get(slot)?;
-        let times = self.log.times_before(player.cursor.position()?)?;
-        Some(times.plus(player.shift()))
+        self.players.get(slot)?.last_times(&self.log)
     }
 
     /// How long it has been without a publisher, in milliseconds.

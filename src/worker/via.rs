@@ -30,12 +30,12 @@ impl<S: Transport> Core<S> {
         }
         let stream = &mut self.streams[index];
         let player = &mut stream.players[slot];
-        let Some(conn) = self.conns.get(player.conn) else {
+        let Some(conn) = self.conns.get(player.conn()) else {
             return;
         };
         let address = self.shared.admission.key_of(conn.counted_ip());
         let relays = stream.relays.get_or_insert_default();
-        player.is_counted = relays.enter(address, conn.via());
+        player.set_counted(relays.enter(address, conn.via()));
         self.announce_marker(index);
     }
 
@@ -58,7 +58,7 @@ impl<S: Transport> Core<S> {
             relays.forget_players();
         }
         for slot in self.streams[index].players.indices() {
-            if self.streams[index].players[slot].form != Form::Publish {
+            if self.streams[index].players[slot].form() != Form::Publish {
                 self.count_via(index, slot);
             }
         }

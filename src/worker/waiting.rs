@@ -39,7 +39,7 @@ impl<S: Transport> Core<S> {
         };
         for slot in self.streams[index].players.indices() {
             let player = &self.streams[index].players[slot];
-            let key = player.conn;
+            let key = player.conn();
             let until = begun + self.patience(key, index);
             if let Some(wait) = &mut self.streams.play_of(index, slot).wait_until
                 && *wait > until
@@ -55,7 +55,7 @@ impl<S: Transport> Core<S> {
         for slot in self.streams[index].players.indices() {
             if let Some(wait) = &mut self.streams.play_of(index, slot).wait_until {
                 *wait = self.now;
-                self.arm(self.streams[index].players[slot].conn, self.now);
+                self.arm(self.streams[index].players[slot].conn(), self.now);
             }
         }
     }

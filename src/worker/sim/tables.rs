@@ -80,7 +80,7 @@ pub(super) fn check_idle(core: &Relay, now: Instant) -> Result<(), String> {
         }
         for player in stream.players.iter() {
             check_served(core, stream, player)
-                .map_err(|what| format!("{what} (player {} of {})", player.conn, stream.name))?;
+                .map_err(|what| format!("{what} (player {} of {})", player.conn(), stream.name))?;
         }
     }
     Ok(())
@@ -137,7 +137,7 @@ pub(super) fn check_tables(core: &Relay) -> Result<(), String> {
                 .streams
                 .get(play.stream)
                 .and_then(|stream| stream.players.get(play.slot));
-            if player.is_none_or(|player| player.conn != key || player.msid != play.msid) {
+            if player.is_none_or(|player| player.conn() != key || player.msid() != play.msid) {
                 return Err(format!("{play:?} of {key} is {player:?}"));
             }
         }
@@ -193,7 +193,7 @@ pub(super) fn check_tables(core: &Relay) -> Result<(), String> {
 
 /// Players are counted by their relays for as long as they are there.
 fn check_relays(stream: &Stream) -> Result<(), String> {
-    let counted = stream.players.iter().filter(|player| player.is_counted);
+    let counted = stream.players.iter().filter(|player| player.is_counted());
     let known = stream.relays.as_ref().map(|its| its.players());
     match known.unwrap_or_default() == counted.count() {
         true => Ok(()),
@@ -281,11 +281,11 @@ pub(super) fn check_memory(core: &Relay) -> Result<(), String> {
 
 /// A player has everything there is, or its socket is full, or it waits.
 fn check_served(core: &Relay, stream: &Stream, player: &Player) -> Result<(), String> {
-    let conn = &core.conns[player.conn];
-    if !player.started || !conn.is_writable() || conn.is_to_be_written() || conn.is_closing() {
+    let conn = &core.conns[player.conn()];
+    if !player.is_started() || !conn.is_writable() || conn.is_to_be_written() || conn.is_closing() {
         return Ok(());
     }
-    let mut cursor = player.cursor;
+    let mut cursor = player.cursor();
     match cursor.settle(&stream.log, core.settings.log_limits().lag_bytes) {
         Place::Wait => Ok(()),
         Place::Follow(offset) if offset == stream.log.visible() => Ok(()),

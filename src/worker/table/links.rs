@@ -248,7 +248,7 @@ impl Streams {
 
     /// The play of the player at `slot`.
     pub(in crate::worker) fn play_of(&mut self, index: StreamId, slot: PlayerSlot) -> &mut Play {
-        let key = self[index].players[slot].conn;
+        let key = self[index].players[slot].conn();
         let mut plays = self.roles_mut(key).plays.iter_mut();
         plays
             .find(|play| play.stream == index && play.slot == slot)
@@ -263,7 +263,7 @@ impl Streams {
         switching: bool,
         wait_until: Option<Instant>,
     ) -> PlayerSlot {
-        let (key, msid) = (player.conn, player.msid);
+        let (key, msid) = (player.conn(), player.msid());
         let slot = self[index].players.push(player);
         self.players += 1;
         self.roles_mut(key).plays.push(Play {
@@ -285,9 +285,9 @@ impl Streams {
         let players = &mut self[index].players;
         let player = players.swap_remove(slot);
         let last = PlayerSlot::new(players.len());
-        let moved = players.get(slot).map(|moved| moved.conn);
+        let moved = players.get(slot).map(Player::conn);
         self.players -= 1;
-        let plays = &mut self.roles_mut(player.conn).plays;
+        let plays = &mut self.roles_mut(player.conn()).plays;
         let at = plays
             .iter()
             .position(|play| play.stream == index && play.slot == slot);
