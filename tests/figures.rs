@@ -11,6 +11,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use support::now;
 use support::worker::{Pipe, any_instant};
 use tailwater::admin::list::{Cursor, Page, StreamSort};
 use tailwater::admin::query::{Query, Step};
@@ -618,4 +619,35 @@ fn a_worker_that_has_ended_is_not_waited_for() {
         query.take(worker, told);
     }
     assert!(query.is_complete(relay.now));
+}
+
+/// The least time that a row of a stream takes whose metadata have so many values.
+fn time_of_row(values: u32) -> Duration {
+    let mut metadata = b"\x02\0\x0aonMetaData\x08".to_vec();
+    metadata.extend(values.to_be_bytes());
+    for number in 0..values {
+        metadata.extend(b"\0\x05");
+        metadata.extend(format!("{number:05}").bytes());
+        metadata.extend([0; 9]);
+    }
+    metadata.extend([0, 0, 9]);
+    let mut relay = Relay::new();
+    let mut words = opening("publish", "live", "film");
+    script::encode(&mut words, (kind::DATA, 0, 1), &metadata, 128);
+    relay.client(0, &words);
+    relay.turns(10);
+    let row = |relay: &mut Relay| {
+        let before = now();
+        let rows = relay.stream("live/film");
+        assert!(rows.iter().any(|row| row.owned.is_some()));
+        now() - before
+    };
+    // None that was interrupted is the shortest.
+    (0..200).map(|_| row(&mut relay)).min().unwrap()
+}
+
+#[test]
+fn regression_a_row_of_a_stream_does_not_read_its_metadata_again() {
+    let (few, many) = (time_of_row(3), time_of_row(4_000));
+    assert!(many < few * 3, "{few:?} with 3 values, {many:?} with 4,000");
 }

@@ -327,3 +327,17 @@ fn about(session: &Session) -> (String, Option<Capabilities>) {
 fn milliseconds(time: Duration) -> f64 {
     time.as_micros() as f64 / 1e3
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn regression_milliseconds_have_three_decimals_at_most() {
+        for micros in 0..20_000 {
+            let text = milliseconds(Duration::from_micros(micros)).to_string();
+            let decimals = text.split_once('.').map_or(0, |(_, end)| end.len());
+            assert!(decimals <= 3, "{text}");
+        }
+    }
+}

@@ -329,6 +329,16 @@ fn the_systemd_unit_is_valid_and_that_of_the_readme() {
     // Keys that it does not know are warnings to it.
     let said = String::from_utf8_lossy(&verify.stderr);
     assert!(verify.status.success() && said.is_empty(), "{said}");
+    // To `verify` all of these are a matter of taste.
+    let wanted = [
+        "ExecReload=/bin/kill -HUP $MAINPID",
+        "LoadCredential=tailwater.key",
+        "RuntimeDirectory=tailwater",
+        "RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX",
+    ];
+    for setting in wanted {
+        assert!(unit.lines().any(|line| line == setting), "{setting}");
+    }
     // The settings that it names are there.
     for line in unit.lines().filter_map(|line| line.strip_prefix("#   ")) {
         let Some((name, _)) = line.split_once(" = ") else {
