@@ -51,7 +51,6 @@ impl<S: Transport> Core<S> {
         }
         let before = (self.gauges.writes, self.gauges.bytes_out);
         if is_due {
-            self.streams.clear_overfull();
             self.pacer.begin_round(self.now);
             self.due_rounds();
         } else {

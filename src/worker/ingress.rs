@@ -324,7 +324,7 @@ impl<S: Transport> Core<S> {
                     Err(reason) => flow = Flow::Close(reason),
                 }
             }
-            let ended = self.end_input(key, input, at);
+            let ended = self.conns[key].session.end_input(input, at);
             ring.consume(at);
             quota.bytes -= at;
             if let (Flow::Continue, Err(reason)) = (&flow, ended) {
@@ -343,14 +343,6 @@ impl<S: Transport> Core<S> {
         match self.count_unkept(key, unkept) {
             Some(reason) => Flow::Close(reason),
             None => self.request(key, request),
-        }
-    }
-
-    /// So much of the input was parsed; what is incomplete is kept by the session.
-    fn end_input(&mut self, key: ConnId, input: &[u8], count: usize) -> Result<(), CloseReason> {
-        match self.conns[key].session.rtmp_mut() {
-            Some(layer) => layer.end_input(input, count).map_err(CloseReason::Protocol),
-            None => Ok(()),
         }
     }
 

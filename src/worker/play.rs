@@ -141,13 +141,17 @@ impl<S: Transport> Core<S> {
     /// origin; how long to wait for it.
     fn call_for(&mut self, index: StreamId, key: ConnId, asked: &StreamName) -> Duration {
         let stream = &self.streams[index];
-        let (name, is_live) = (stream.name.clone(), stream.is_live());
-        let is_first = !stream.has_audience();
+        let (name, is_first) = (stream.name.clone(), !stream.has_audience());
+        if stream.is_live() {
+            if is_first {
+                self.shared.registry.join(&name, self.worker);
+            }
+            return self.patience(key, index);
+        }
         let (peer, via) = (self.conns[key].counted_ip(), self.conns[key].via());
         // Nobody is asked for a player whose chain of relays is as long as they may be.
         let may_ask = via.is_none_or(Via::may_go_on) || stream.pull.is_some();
-        let rule = self.pull_rule(asked.judged_app());
-        let rule = rule.filter(|_| !is_live && may_ask);
+        let rule = self.pull_rule(asked.judged_app()).filter(|_| may_ask);
         let may_pull = rule.is_some();
         let mut wait = self.patience(key, index);
         if let Some(rule) = rule {
@@ -159,12 +163,10 @@ impl<S: Transport> Core<S> {
         let registry = &self.shared.registry;
         let owner = match is_first {
             true => registry.join(&name, self.worker),
-            false if is_live => None,
             false => registry.look_up(&name).0,
         };
         let owner = owner.filter(|owner| owner.worker != self.worker);
         match owner {
-            _ if is_live => {}
             Some(owner) => {
                 wait = match self.has_ended(index) {
                     true => self.patience(key, index),

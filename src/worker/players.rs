@@ -94,13 +94,12 @@ impl<S: Transport> Core<S> {
 
     /// Who plays by HTTP reads a log of its own, which begins when the first of them does.
     fn place_flv_player(&mut self, index: StreamId, slot: PlayerSlot) {
-        let start = self.shared.config.start_at();
         let stream = &mut self.streams[index];
         let player = &mut stream.players[slot];
         if let Some(framing) = player.unplaced_framing() {
             let (limits, blocks) = (self.settings.log_limits(), &mut self.blocks);
             let log = stream.flv.open(framing, &stream.log, limits, blocks);
-            player.place(log, start);
+            player.place(log, self.shared.config.start_at());
             if stream.log.end() == 0 {
                 player.take_all();
             }

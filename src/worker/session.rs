@@ -110,6 +110,15 @@ impl Session {
         either!(self, inner => inner.set_now(now));
     }
 
+    /// So much of the input was parsed; what is incomplete is kept. See
+    /// [`ControlLayer::end_input`].
+    pub(super) fn end_input(&mut self, input: &[u8], count: usize) -> Result<(), CloseReason> {
+        match self.rtmp_mut() {
+            Some(layer) => layer.end_input(input, count).map_err(CloseReason::Protocol),
+            None => Ok(()),
+        }
+    }
+
     /// The next thing the peer sends in `input` from `*at` on; see [`ServerSession::next`].
     pub(super) fn next<'a>(
         &'a mut self,

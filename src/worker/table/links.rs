@@ -178,9 +178,10 @@ impl Streams {
         self.dirty.get(position).copied()
     }
 
-    /// Those with something new; those that are marked from now on are for the next round. The
+    /// Those with something new, overfull or not; those that are marked from now on are for the next round. The
     /// list goes back by [`keep_dirty`](Self::keep_dirty).
     pub(in crate::worker) fn take_dirty(&mut self) -> Vec<StreamId> {
+        self.overfull.clear();
         std::mem::take(&mut self.dirty)
     }
 
@@ -204,10 +205,6 @@ impl Streams {
     /// Those whose logs have grown too long to wait for the next round.
     pub(in crate::worker) fn take_overfull(&mut self) -> Vec<StreamId> {
         std::mem::take(&mut self.overfull)
-    }
-
-    pub(in crate::worker) fn clear_overfull(&mut self) {
-        self.overfull.clear();
     }
 
     /// How many have something new.
