@@ -34,9 +34,8 @@ pub mod reactor;
 
 /// See the module text.
 pub struct EventLoop<R: Reactor> {
-    /// What simulations look into, and nobody else.
-    pub(super) core: Core<R::Socket>,
-    pub(super) reactor: R,
+    core: Core<R::Socket>,
+    reactor: R,
     shared: Arc<Shared<R::Socket>>,
     worker: WorkerId,
     /// When the last turn was done.
@@ -299,14 +298,37 @@ impl<R: Reactor> EventLoop<R> {
         *self.core.outbound() = outbound;
     }
 
-    /// Connections that wait for a PROXY header.
-    #[cfg(test)]
-    pub(super) fn pending(&self) -> usize {
-        self.pending.len()
-    }
-
     fn is_over(&self) -> bool {
         self.core.is_drained() && !self.listeners.are_closing()
             || self.drain_until.is_some_and(|until| until <= self.now)
+    }
+}
+
+/// What simulations look into.
+#[cfg(test)]
+impl<R: Reactor> EventLoop<R> {
+    /// The worker itself.
+    pub(super) fn core(&self) -> &Core<R::Socket> {
+        &self.core
+    }
+
+    /// The same, to be changed.
+    pub(super) fn core_mut(&mut self) -> &mut Core<R::Socket> {
+        &mut self.core
+    }
+
+    /// What it polls and dials.
+    pub(super) fn reactor(&self) -> &R {
+        &self.reactor
+    }
+
+    /// The same, to be changed.
+    pub(super) fn reactor_mut(&mut self) -> &mut R {
+        &mut self.reactor
+    }
+
+    /// Connections that wait for a PROXY header.
+    pub(super) fn pending(&self) -> usize {
+        self.pending.len()
     }
 }

@@ -15,15 +15,15 @@ impl World {
         self.check_bugs();
         self.check_counts();
         for (worker, seat) in self.workers.iter().enumerate() {
-            let verdict = tables::check_tables(&seat.core)
-                .and_then(|()| tables::check_memory(&seat.core))
-                .and_then(|()| tables::check_timers(&seat.core))
-                .and_then(|()| tables::check_queues(&seat.core))
-                .and_then(|()| tables::check_registry(&seat.core))
+            let verdict = tables::check_tables(seat.core())
+                .and_then(|()| tables::check_memory(seat.core()))
+                .and_then(|()| tables::check_timers(seat.core()))
+                .and_then(|()| tables::check_queues(seat.core()))
+                .and_then(|()| tables::check_registry(seat.core()))
                 .and_then(|()| seat.check_sleep(self.now))
                 .and_then(|()| match self.has_reason(worker) || seat.is_over {
                     true => Ok(()),
-                    false => tables::check_idle(&seat.core, seat.later(self.now)),
+                    false => tables::check_idle(seat.core(), seat.later(self.now)),
                 });
             if let Err(what) = verdict {
                 self.fail(&format!("worker {worker}: {what}"));
@@ -34,7 +34,11 @@ impl World {
     /// What workers share counts who is there, or moves.
     fn check_counts(&self) {
         let (moving, _) = self.in_transit();
-        let here: usize = self.workers.iter().map(|seat| seat.core.conns.len()).sum();
+        let here: usize = self
+            .workers
+            .iter()
+            .map(|seat| seat.core().conns.len())
+            .sum();
         if self.workers.iter().any(|seat| seat.is_over) {
             // The relay ends, and what was on its way to that worker with it.
             return;
@@ -43,7 +47,10 @@ impl World {
         let pending: usize = self.workers.iter().map(|seat| seat.pending()).sum();
         let here = here + pending;
         let admission = &self.shared.admission;
-        let newcomers = self.workers.iter().flat_map(|seat| seat.core.conns.iter());
+        let newcomers = self
+            .workers
+            .iter()
+            .flat_map(|seat| seat.core().conns.iter());
         let newcomers = newcomers.filter(|(_, conn)| conn.is_newcomer()).count() + pending;
         // Those that move to another worker are newcomers as well.
         if !(newcomers..=newcomers + moving).contains(&admission.newcomers()) {
@@ -69,7 +76,11 @@ impl World {
     fn check_bugs(&self) {
         let of_sockets = self.clients.iter().map(|c| c.wire.borrow().panic_in.fired);
         let fired = of_sockets.sum::<u64>() + fault::fired();
-        let bugs: u64 = self.workers.iter().map(|seat| seat.core.gauges.bugs).sum();
+        let bugs: u64 = self
+            .workers
+            .iter()
+            .map(|seat| seat.core().gauges.bugs)
+            .sum();
         if bugs != fired {
             self.fail(&format!(
                 "{bugs} panics are counted, and there were {fired}"
@@ -81,7 +92,7 @@ impl World {
     fn check_owed(&mut self) {
         let mut found = None;
         for seat in &mut self.workers {
-            for (_, conn) in seat.core.conns.iter_mut() {
+            for (_, conn) in seat.core_mut().conns.iter_mut() {
                 if conn.is_writable() && !conn.is_to_be_written() && conn.has_pending() {
                     found = Some(conn.socket.client);
                 }
@@ -99,7 +110,7 @@ impl World {
             self.fail("letters do not arrive");
         }
         for (worker, seat) in self.workers.iter().enumerate() {
-            if !seat.is_over && seat.reactor.waiting() > 0 {
+            if !seat.is_over && seat.reactor().waiting() > 0 {
                 self.fail(&format!("worker {worker} accepts nobody"));
             }
         }
@@ -158,7 +169,7 @@ impl World {
                     .any(|published| published.publication == number && published.is_on())
         })?;
         let (worker, _) = client.wire.borrow().seat()?;
-        let core = &self.workers[worker].core;
+        let core = self.workers[worker].core();
         let name = &self.truth.lines[stream].name[..];
         let index = core.streams.find(name)?;
         matches!(core.streams[index].source(), Source::Publisher(_)).then_some(last)
@@ -167,8 +178,8 @@ impl World {
     /// Whether `worker` waits for a new start of a stream whose letters were too many.
     fn is_lost(&self, name: &str, worker: usize) -> bool {
         self.workers.iter().any(|seat| {
-            seat.core.streams.find(name).is_some_and(|index| {
-                let feeds = &seat.core.streams[index].feeds;
+            seat.core().streams.find(name).is_some_and(|index| {
+                let feeds = &seat.core().streams[index].feeds;
                 feeds
                     .iter()
                     .any(|feed| feed.worker().index() == worker && feed.is_lost())
@@ -181,7 +192,7 @@ impl World {
         for (name, owner, _, mut readers) in self.shared.registry.entries() {
             let Some(owner) = owner else { continue };
             readers.remove(owner);
-            let core = &self.workers[owner.index()].core;
+            let core = self.workers[owner.index()].core();
             let stream = &core.streams[core.streams.find(&name).unwrap()];
             let mut fed = WorkerSet::default();
             stream
@@ -194,7 +205,7 @@ impl World {
                 return Err(format!("{name} is fed to {fed:?}, and read by {readers:?}"));
             }
             for reader in readers.iter() {
-                let core = &self.workers[reader.index()].core;
+                let core = self.workers[reader.index()].core();
                 let source = core.streams[core.streams.find(&name).unwrap()].source();
                 let expected = match fed.contains(reader) {
                     true => Source::Fed { worker: owner },
@@ -206,14 +217,14 @@ impl World {
             }
         }
         for (worker, seat) in self.workers.iter().enumerate() {
-            for (_, stream) in seat.core.streams.iter() {
+            for (_, stream) in seat.core().streams.iter() {
                 if let Source::Fed { worker: from } = stream.source()
                     && !self.workers[from.index()]
-                        .core
+                        .core()
                         .streams
                         .find(&stream.name)
                         .is_some_and(|index| {
-                            self.workers[from.index()].core.streams[index].is_owned()
+                            self.workers[from.index()].core().streams[index].is_owned()
                         })
                 {
                     return Err(format!("{} on {worker} is fed by nobody", stream.name));
@@ -226,7 +237,7 @@ impl World {
     /// Everybody has left and every deadline has passed.
     pub(super) fn check_end(&self) {
         for (worker, seat) in self.workers.iter().enumerate() {
-            let core = &seat.core;
+            let core = seat.core();
             if core.is_draining() != seat.is_over {
                 self.fail(&format!("worker {worker} has not ended"));
             }

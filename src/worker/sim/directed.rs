@@ -209,7 +209,7 @@ impl Stage {
             wire: wire.clone(),
         };
         let peer = SocketAddr::from((address, 1_000));
-        self.reactor.connect(listener, socket, peer);
+        self.reactor().connect(listener, socket, peer);
         self.turn();
         let is_refused = wire.borrow().relay_gone;
         self.guests.push(Guest {
@@ -246,7 +246,7 @@ impl Stage {
             for guest in &mut self.guests {
                 moved |= guest.act(time);
             }
-            let has_more = self.reactor.has_events() || self.core.has_leftovers();
+            let has_more = self.reactor().has_events() || self.core().has_leftovers();
             if !moved && !has_more {
                 return;
             }
@@ -261,11 +261,11 @@ impl Stage {
         }
         // What is done for the figures, memory and audits is done in each turn.
         let now = self.now;
-        self.core.stats.make_due(now);
-        self.reactor.now = now;
+        self.core_mut().stats.make_due(now);
+        self.reactor_mut().now = now;
         self.is_over = self.worker.turn().expect("the poll works");
-        assert_eq!(self.core.calls.count_requests(), 0, "calls that wait");
-        let posted = std::mem::take(&mut self.reactor.posted);
+        assert_eq!(self.core().calls.count_requests(), 0, "calls that wait");
+        let posted = std::mem::take(&mut self.reactor_mut().posted);
         self.posted
             .extend(posted.into_iter().flat_map(|(_, letters)| letters));
         let is_alone = self.shared.mailboxes.len() == 1;
@@ -274,9 +274,9 @@ impl Stage {
 
     /// A letter arrives.
     fn post(&mut self, mail: Mail<SimSocket>) {
-        let worker = self.core.worker;
+        let worker = self.core().worker;
         self.shared.mailboxes[worker].post(std::iter::once(mail));
-        self.reactor.is_woken = true;
+        self.reactor_mut().is_woken = true;
     }
 
     /// Time passes in quarters of a second, in each of which `what` happens.
@@ -343,18 +343,18 @@ impl Stage {
 
     /// The connection of a guest.
     fn key_of(&self, guest: usize) -> ConnId {
-        let mut conns = self.core.conns.iter();
+        let mut conns = self.core().conns.iter();
         let its = conns.find(|(_, conn)| conn.socket.client == guest);
         its.unwrap().0
     }
 
     fn gauges(&self) -> Gauges {
-        self.core.gauges
+        self.core().gauges
     }
 
     /// What there is, all of which is nothing when everybody has left.
     fn left(&self) -> [usize; 14] {
-        let core = &self.core;
+        let core = self.core();
         let admission = &self.shared.admission;
         [
             core.conns.len(),

@@ -20,7 +20,7 @@ impl World {
                     if self.shared.mailboxes[WorkerId::new(to)].post(letters.into_iter()) {
                         let comes = !self.rng.chance(20);
                         self.tally.wakes += u64::from(!comes);
-                        self.workers[to].reactor.is_woken |= comes;
+                        self.workers[to].reactor_mut().is_woken |= comes;
                         self.workers[to].unwoken = !comes;
                     }
                     moved = true;

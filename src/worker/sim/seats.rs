@@ -55,8 +55,8 @@ impl DerefMut for Seat {
 impl Seat {
     pub(super) fn new(worker: SimWorker) -> Self {
         Self {
-            beat: worker.core.now,
-            audit_due: worker.core.now,
+            beat: worker.core().now,
+            audit_due: worker.core().now,
             worker,
             unwoken: false,
             audits: u32::MAX,
@@ -70,7 +70,7 @@ impl Seat {
     /// Whether poll would return.
     pub(super) fn has_reason(&self, now: Instant) -> bool {
         let now = self.later(now);
-        let reactor = &self.reactor;
+        let reactor = self.reactor();
         !self.is_over && (reactor.has_events() || self.timeout(now) == Some(Duration::ZERO))
     }
 
@@ -78,22 +78,22 @@ impl Seat {
     /// write down figures.
     pub(super) fn has_work(&self, now: Instant) -> bool {
         let now = self.later(now);
-        let core = &self.core;
+        let core = self.core();
         let is_due = core.next_deadline().is_some_and(|at| at <= now);
-        !self.is_over && (self.reactor.has_events() || core.has_leftovers() || is_due)
+        !self.is_over && (self.reactor().has_events() || core.has_leftovers() || is_due)
     }
 
     /// `now`, or the time of the last turn if that was later: calls take time, and the world's
     /// stands still meanwhile.
     pub(super) fn later(&self, now: Instant) -> Instant {
-        now.max(self.reactor.now)
+        now.max(self.reactor().now)
     }
 
     /// Poll returns in time for whatever is due: also for what publishers have sent, at once or
     /// one pace after the last look. What is asked of the event loop in a turn is done in it.
     pub(super) fn check_sleep(&self, now: Instant) -> Result<(), String> {
         let now = self.later(now);
-        let (core, reactor) = (&self.core, &self.reactor);
+        let (core, reactor) = (self.core(), self.reactor());
         if self.is_over || reactor.has_events() {
             return Ok(());
         }
@@ -126,12 +126,12 @@ impl Seat {
 
     /// One turn at `now`.
     pub(super) fn turn(&mut self, now: Instant) {
-        let (now, pace) = (self.later(now), self.core.pacer.pace());
-        self.reactor.now = now;
+        let (now, pace) = (self.later(now), self.core().pacer.pace());
+        self.reactor_mut().now = now;
         self.unwoken = false;
         self.arriving = 0;
         let turned = self.worker.turn();
-        if self.reactor.looked == Some(now) {
+        if self.reactor().looked == Some(now) {
             self.beat = now + pace;
         }
         self.is_over = turned.expect("the poll works");
@@ -139,7 +139,7 @@ impl Seat {
 
     /// What the worker has posted since this was called last.
     pub(super) fn posted(&mut self) -> Vec<(WorkerId, Vec<Mail<SimSocket>>)> {
-        std::mem::take(&mut self.reactor.posted)
+        std::mem::take(&mut self.reactor_mut().posted)
     }
 }
 
@@ -159,7 +159,7 @@ impl World {
         self.register_publishers(worker);
         self.post(worker);
         let seat = &mut self.workers[worker];
-        let audit_due = seat.core.audit.due();
+        let audit_due = seat.core().audit.due();
         if audit_due > now && std::mem::replace(&mut seat.audit_due, audit_due) <= now {
             seat.audits = seat.audits.saturating_add(1);
         }
@@ -169,10 +169,10 @@ impl World {
             self.lose();
         }
         let seat = &mut self.workers[worker];
-        let is_due = seat.core.memory.pressure() == Pressure::ShedHard
-            && seat.core.streams.publishers() > 0
-            && seat.core.holds_its_share();
-        let shed = seat.core.gauges.shed;
+        let is_due = seat.core().memory.pressure() == Pressure::ShedHard
+            && seat.core().streams.publishers() > 0
+            && seat.core().holds_its_share();
+        let shed = seat.core().gauges.shed;
         let before = seat
             .shedding
             .filter(|(_, before)| is_due && *before == shed);
@@ -187,7 +187,7 @@ impl World {
     /// Logs of streams on `worker` are about to begin anew, by letters that it has not read: parts
     /// of them may be lost, and their players may jump.
     fn begin_anew(&mut self, worker: usize) {
-        let core = &self.workers[worker].core;
+        let core = self.workers[worker].core();
         let is_live = |name: &str| {
             let index = core.streams.find(name);
             index.is_some_and(|index| core.streams[index].is_live())
@@ -222,8 +222,10 @@ impl World {
 
     /// Publishes that were accepted: the truth learns their order.
     fn register_publishers(&mut self, worker: usize) {
-        let SimWorker { core, reactor, .. } = &mut self.workers[worker].worker;
-        for key in std::mem::take(&mut reactor.new_publishers) {
+        let seat = &mut self.workers[worker];
+        let new = std::mem::take(&mut seat.reactor_mut().new_publishers);
+        let core = seat.worker.core_mut();
+        for key in new {
             // It may have been closed in the same turn.
             let Some(conn) = core.conns.get_mut(key) else {
                 continue;

@@ -105,7 +105,7 @@ impl World {
             let protocols = [ListenerProtocol::Rtmp];
             let seed = (rng.next(), now);
             let mut worker = reactor::worker(at, &shared, around, &protocols, seed);
-            worker.core.outbox.set_bytes_max(mail_bytes);
+            worker.core_mut().outbox.set_bytes_max(mail_bytes);
             Seat::new(worker)
         });
         Self {
@@ -190,7 +190,7 @@ impl World {
     fn set_calm(&mut self, calm: bool) {
         self.calm = calm;
         for seat in &mut self.workers {
-            let faults = &mut seat.reactor.faults;
+            let faults = &mut seat.reactor_mut().faults;
             faults.permille = if calm { 0 } else { self.kernel_faults };
         }
     }
@@ -273,7 +273,7 @@ impl World {
         if peer != client_at {
             client.say_proxied(&mut self.rng, client_at);
         }
-        let reactor = &self.workers[worker].reactor;
+        let reactor = self.workers[worker].reactor();
         reactor.connect(0, socket, peer);
         self.clients.push(client);
     }
@@ -330,7 +330,7 @@ impl World {
                 || wire.watch.is_some() && !wire.to_relay.is_empty()
         };
         let is_dirty = |seat: &Seat| {
-            seat.core
+            seat.core()
                 .streams
                 .iter()
                 .any(|(_, stream)| stream.is_dirty())
@@ -392,11 +392,11 @@ impl World {
 
     /// What all workers have counted, and what none has.
     pub(super) fn counted(&self) -> (Gauges, Tally) {
-        let gauges = self.workers.iter().map(|seat| &seat.core.gauges);
+        let gauges = self.workers.iter().map(|seat| &seat.core().gauges);
         let gauges = gauges.fold(Gauges::default(), |sum, one| sum.plus(one));
         let mut tally = self.tally;
         for seat in &self.workers {
-            tally.kernel = tally.kernel.plus(&seat.reactor.faults.counts);
+            tally.kernel = tally.kernel.plus(&seat.reactor().faults.counts);
         }
         (gauges, tally)
     }

@@ -71,8 +71,8 @@ fn header_sets_that_share_their_bytes_count_once() {
             stage.send(bad, kind::VIDEO, &head, 20);
         }
     });
-    let log = stage.core.streams.iter().map(|(_, s)| s.log.held_bytes());
-    let (log, held) = (log.sum::<u64>(), stage.core.held_bytes());
+    let log = stage.core().streams.iter().map(|(_, s)| s.log.held_bytes());
+    let (log, held) = (log.sum::<u64>(), stage.core().held_bytes());
     let shed = stage.gauges().shed;
     assert!(
         shed == 0 && held < log + 8 * MIB as u64,
@@ -104,8 +104,8 @@ fn what_many_slow_players_share_counts_once() {
             }
         });
     });
-    let log = stage.core.streams.iter().map(|(_, s)| s.log.held_bytes());
-    let (log, held) = (log.sum::<u64>(), stage.core.held_bytes());
+    let log = stage.core().streams.iter().map(|(_, s)| s.log.held_bytes());
+    let (log, held) = (log.sum::<u64>(), stage.core().held_bytes());
     let gone = victims.iter().filter(|&&v| stage.guests[v].gone).count();
     let shed = stage.gauges().shed;
     assert!(
@@ -122,7 +122,7 @@ fn a_log_is_bounded_between_two_rounds() {
     for _ in 0..100 {
         stage.key_frame(source, 1_000_000);
     }
-    let (_, stream) = stage.core.streams.iter().next().unwrap();
+    let (_, stream) = stage.core().streams.iter().next().unwrap();
     let held = stream.log.held_bytes();
     assert!(held < 32 * MIB as u64, "{held} bytes, log-bytes is 16 MiB");
 }

@@ -88,7 +88,7 @@ fn workers_count_time_from_the_same_moment() {
     let mut first = Stage::at_work(0, shared.clone(), now);
     let mut second = Stage::at_work(1, shared, now + S(7));
     for stage in [&mut first, &mut second] {
-        stage.core.set_now(now + S(9));
-        assert_eq!(stage.core.uptime(), S(9));
+        stage.core_mut().set_now(now + S(9));
+        assert_eq!(stage.core().uptime(), S(9));
     }
 }

@@ -112,7 +112,7 @@ impl Pair {
         let streams = self
             .stages
             .iter()
-            .flat_map(|stage| stage.core.streams.iter());
+            .flat_map(|stage| stage.core().streams.iter());
         streams.map(|(_, stream)| stream.feeds.len()).sum()
     }
 
@@ -162,7 +162,7 @@ fn life(lost: Option<usize>, panic: Option<(StepOf, u32)>) -> (usize, u64) {
     let is_told = pair.stages[1].guests[again].gone;
     assert!(panic.is_some() || is_told, "without {lost:?}");
     pair.check_gone();
-    let bugs = pair.stages.iter().map(|stage| stage.core.gauges.bugs);
+    let bugs = pair.stages.iter().map(|stage| stage.core().gauges.bugs);
     let (fired, bugs) = (fault::fired(), bugs.sum::<u64>());
     assert_eq!(bugs, fired, "{panic:?}");
     (pair.letters, fired)
@@ -232,7 +232,7 @@ fn regression_plays_begin_on_every_worker_at_once() {
 #[test]
 fn each_worker_tells_its_players_that_the_relay_stops() {
     let mut pair = Pair::new();
-    let drain = pair.stages[0].core.shared.config.drain;
+    let drain = pair.stages[0].core().shared.config.drain;
     let source = pair.stages[0].publish("cam");
     let player = pair.stages[1].play("cam");
     pair.wait(2, &[(0, source)]);

@@ -52,9 +52,9 @@ fn shedding_survives_a_publisher_whose_socket_fails_as_another_stream_ends() {
     call(&mut stage, both, MessageStreamId(2), "play", Some("y"));
     // Publishers are read once a beat.
     stage.wait(S(1));
-    assert_eq!(stage.core.streams.players(), 6);
+    assert_eq!(stage.core().streams.players(), 6);
     let later = stage.now + S(30);
-    stage.core.memory.postpone(later);
+    stage.core_mut().memory.postpone(later);
     for filler in fillers {
         stage.key_frame(filler, 700_000);
     }
@@ -69,7 +69,7 @@ fn shedding_survives_a_publisher_whose_socket_fails_as_another_stream_ends() {
     stage.guests[both].wire.borrow_mut().client_end = End::Reset;
     stage.guests[both].gone = true;
     let now = stage.now;
-    stage.core.memory.make_due(now);
+    stage.core_mut().memory.make_due(now);
     stage.turn();
     assert!(stage.gauges().shed > 0);
 }
@@ -86,7 +86,7 @@ fn regression_many_who_send_commands_share_a_turn() {
         stage.guests.iter().filter(unread).count()
     };
     let rings = |stage: &Stage| {
-        let rings = stage.core.conns.iter();
+        let rings = stage.core().conns.iter();
         rings.filter(|(_, conn)| conn.ring_bytes() > 0).count()
     };
     let say = |stage: &mut Stage, guests: &[usize]| {
@@ -103,12 +103,15 @@ fn regression_many_who_send_commands_share_a_turn() {
     // What waits does so in the kernel.
     assert_eq!(rings(&stage), 0);
     stage.settle();
-    assert_eq!((unread(&stage), stage.core.conns.len()), (0, guests.len()));
+    assert_eq!(
+        (unread(&stage), stage.core().conns.len()),
+        (0, guests.len())
+    );
 }
 
 /// The memory behind the sessions of all players.
 fn session_bytes(stage: &Stage) -> usize {
-    let core = &stage.core;
+    let core = stage.core();
     let players = core
         .conns
         .iter()
@@ -216,7 +219,7 @@ fn publish_behind_a_feed(torn: bool) {
         panic!("it is free")
     };
     let (mut log, mut pool) = (
-        StreamLog::new(stage.core.settings.log_limits()),
+        StreamLog::new(stage.core().settings.log_limits()),
         BlockPool::default(),
     );
     let mut put = |log: &mut StreamLog, len: usize| {
@@ -234,7 +237,7 @@ fn publish_behind_a_feed(torn: bool) {
     assert_eq!(frames.count(), 0);
     let bytes = bytes.clone();
     let receipt = Receipt::new(&InFlight::default(), bytes.len());
-    stage.core.receive(Mail::Snapshot {
+    stage.core_mut().receive(Mail::Snapshot {
         name: name.clone(),
         epoch,
         from: WorkerId::new(1),
@@ -242,7 +245,7 @@ fn publish_behind_a_feed(torn: bool) {
         snapshot,
     });
     if torn {
-        stage.core.receive(Mail::Append {
+        stage.core_mut().receive(Mail::Append {
             name: name.clone(),
             epoch,
             changes: 0,
@@ -314,9 +317,9 @@ fn who_plays_goes_over_to_no_other_stream_while_memory_is_short() {
     let (one, _) = (stage.publish("one"), stage.publish("two"));
     let player = stage.play("one");
     let key = stage.key_of(player);
-    assert_eq!(stage.core.streams.plays(key).len(), 1);
-    stage.core.memory.set_pressure(Pressure::NoPlayers);
-    let app = stage.core.conns[key]
+    assert_eq!(stage.core().streams.plays(key).len(), 1);
+    stage.core_mut().memory.set_pressure(Pressure::NoPlayers);
+    let app = stage.core_mut().conns[key]
         .session
         .server()
         .unwrap()
@@ -324,19 +327,19 @@ fn who_plays_goes_over_to_no_other_stream_while_memory_is_short() {
         .unwrap()
         .clone();
     let name = stream_name(&app, b"two").unwrap();
-    stage.core.request(
+    stage.core_mut().request(
         key,
         Request::Switch {
             msid: MessageStreamId(1),
             name,
         },
     );
-    stage.core.wake(key);
+    stage.core_mut().wake(key);
     stage.key_frame(one, 100);
     let told = [&PLAYS[..], &["Play.Failed"]].concat();
     stage.check_heard(player, &told);
     assert_eq!(
-        (stage.core.streams.players(), stage.guests[player].media),
+        (stage.core().streams.players(), stage.guests[player].media),
         (1, 1)
     );
     stage.end();
@@ -358,12 +361,12 @@ fn regression_a_violator_is_read_on_for_a_while_only() {
         flooded += wire.borrow_mut().client_send(&[0; 16_384], 16_384);
         stage.turn();
     }
-    assert_eq!(stage.core.conns.len(), 1, "it may still read why");
+    assert_eq!(stage.core().conns.len(), 1, "it may still read why");
     let limit = limits::READ_OFF_VIOLATOR_BYTES as usize;
     let unread = stage.guests[guest].wire.borrow().to_relay.len();
     assert_eq!(flooded - unread, limit);
     stage.wait(limits::LINGER);
-    assert_eq!(stage.core.conns.len(), 0);
+    assert_eq!(stage.core().conns.len(), 0);
 }
 
 #[test]

@@ -31,14 +31,14 @@ impl Stage {
 
     /// Bytes that are held, without spare blocks.
     fn held(&mut self) -> u64 {
-        self.core.blocks.release();
-        self.core.held_bytes()
+        self.core_mut().blocks.release();
+        self.core().held_bytes()
     }
 
     /// Which logs there are for those who play `live/cam` by HTTP.
     fn flv_logs(&self) -> [bool; 2] {
-        let stream = self.core.streams.find("live/cam");
-        let flv = stream.map(|index| &self.core.streams[index].flv);
+        let stream = self.core().streams.find("live/cam");
+        let flv = stream.map(|index| &self.core().streams[index].flv);
         [Framing::Plain, Framing::WebSocket]
             .map(|framing| flv.is_some_and(|flv| flv.of(framing).is_some()))
     }

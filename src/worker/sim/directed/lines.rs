@@ -162,7 +162,7 @@ fn regression_a_stream_that_is_let_go_counts_as_published_no_longer() {
     let player = lines.stage.play("cam");
     lines.pass(4);
     assert!(lines.stage.guests[player].media > 0);
-    assert_eq!(lines.stage.core.census(), (1, 1));
+    assert_eq!(lines.stage.core().census(), (1, 1));
     leave(&mut lines.stage, player);
     lines.pass(6);
     // Who comes within the linger finds it live, and nobody is called again.
@@ -172,7 +172,7 @@ fn regression_a_stream_that_is_let_go_counts_as_published_no_longer() {
     assert_eq!(lines.origins.len(), 1);
     leave(&mut lines.stage, player);
     lines.pass(12);
-    assert_eq!(lines.stage.core.census(), (0, 0));
+    assert_eq!(lines.stage.core().census(), (0, 0));
     lines.stage.end();
 }
 
@@ -284,8 +284,8 @@ fn regression_dead_push_targets_set_one_timer_a_stream() {
             stage.post(Mail::Resolved { id, addresses });
         }
         stage.turn();
-        tables::check_timers(&stage.core).unwrap();
-        assert!(stage.core.timers.len() <= 2);
+        tables::check_timers(stage.core()).unwrap();
+        assert!(stage.core().timers.len() <= 2);
     }
     assert!(stage.gauges().push_failures > 60);
     leave(&mut stage, publisher);

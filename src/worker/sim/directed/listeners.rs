@@ -19,7 +19,7 @@ fn connect(stage: &Stage, listener: usize, address: &str, bytes: &[u8]) -> Rc<Re
         wire: wire.clone(),
     };
     let peer: SocketAddr = address.parse().unwrap();
-    stage.reactor.connect(listener, socket, peer);
+    stage.reactor().connect(listener, socket, peer);
     wire
 }
 
@@ -37,13 +37,13 @@ fn counted(stage: &Stage) -> [usize; 3] {
 #[test]
 fn accepting_goes_on_when_there_are_descriptors_again() {
     let mut stage = Stage::new(|_| {});
-    stage.reactor.faults.permille = 1_000;
+    stage.reactor_mut().faults.permille = 1_000;
     let wire = connect(&stage, RTMP, "10.0.0.1:1000", &[]);
     stage.turn();
     assert_eq!(stage.gauges().accept_pauses, 1);
-    stage.reactor.faults.permille = 0;
+    stage.reactor_mut().faults.permille = 0;
     stage.turn();
-    assert_eq!(stage.reactor.waiting(), 1, "it pauses");
+    assert_eq!(stage.reactor().waiting(), 1, "it pauses");
     assert!(stage.timeout(stage.now).unwrap() <= limits::ACCEPT_PAUSE);
     stage.now += limits::ACCEPT_PAUSE;
     stage.turn();
@@ -59,10 +59,10 @@ fn a_turn_accepts_so_many_and_the_next_ones_the_rest() {
         .map(|_| connect(&stage, RTMP, "10.0.0.1:1000", &[]))
         .collect();
     stage.turn();
-    assert_eq!(stage.reactor.waiting(), 1);
+    assert_eq!(stage.reactor().waiting(), 1);
     assert_eq!(stage.timeout(stage.now), Some(S(0)));
     stage.turn();
-    assert_eq!(stage.reactor.waiting(), 0);
+    assert_eq!(stage.reactor().waiting(), 0);
     assert!(wires.iter().all(is_open));
 }
 
@@ -86,7 +86,7 @@ fn clients_behind_a_proxy_count_by_their_own_address() {
     split.borrow_mut().client_send(rest, usize::MAX);
     stage.turn();
     assert_eq!(counted(&stage), [3, 1, 3]);
-    let peers = stage.core.conns.iter().map(|(_, conn)| conn.peer());
+    let peers = stage.core().conns.iter().map(|(_, conn)| conn.peer());
     let client = "10.0.0.7:1000".parse().unwrap();
     assert_eq!(peers.filter(|peer| *peer == client).count(), 1);
     assert!(stage.timeout(stage.now).unwrap() <= S(2));
@@ -107,17 +107,17 @@ fn connections_in_the_backlog_are_accepted_at_the_stop() {
     let on_the_way = connect(&stage, RTMP, "10.0.0.1:1000", &[]);
     stage.post(Mail::Drain);
     stage.turn();
-    assert_eq!(stage.reactor.waiting(), 0, "it was accepted");
+    assert_eq!(stage.reactor().waiting(), 0, "it was accepted");
     let late = connect(&stage, RTMP, "10.0.0.1:1000", &[]);
     assert!(!is_open(&late), "its request was dropped");
     stage.now += limits::LISTEN_ON - MS(1);
     stage.turn();
     assert!(!stage.is_over && is_open(&silent));
-    assert!(stage.reactor.is_listening());
+    assert!(stage.reactor().is_listening());
     assert!(stage.timeout(stage.now).unwrap() <= MS(1));
     stage.now += MS(1);
     stage.turn();
-    assert!(!stage.reactor.is_listening());
+    assert!(!stage.reactor().is_listening());
     assert!(!is_open(&silent), "it is waited for no longer");
     on_the_way.borrow_mut().client_ends(End::Closed);
     stage.turn();
@@ -136,7 +136,7 @@ fn clients_that_read_nothing_do_not_delay_the_end() {
     // It is late to tell and close its clients, which have a second from then on to take that.
     stage.now = begun + S(2) + MS(600);
     stage.turn();
-    assert!(stage.core.draining.is_done() && !stage.is_over);
+    assert!(stage.core().draining.is_done() && !stage.is_over);
     stage.now = begun + S(3) - MS(1);
     stage.settle();
     assert!(!stage.is_over);
@@ -148,6 +148,6 @@ fn clients_that_read_nothing_do_not_delay_the_end() {
     let late = connect(&stage, RTMP, "10.0.0.1:1000", &[]);
     assert!(!is_open(&late), "nobody listens");
     stage.post(Mail::Drain);
-    let mailbox = &stage.shared.mailboxes[stage.core.worker];
+    let mailbox = &stage.shared.mailboxes[stage.core().worker];
     mailbox.peek(|mail| panic!("nobody reads {mail:?}"));
 }

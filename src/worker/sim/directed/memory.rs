@@ -36,9 +36,9 @@ fn memory_refuses_streams_then_players_then_sheds() {
                     stage.send(*source, kind::VIDEO, head, 8_000);
                 }
             }
-            worst = worst.max(stage.core.held_bytes());
-            if !seen.contains(&stage.core.memory.pressure()) {
-                seen.push(stage.core.memory.pressure());
+            worst = worst.max(stage.core().held_bytes());
+            if !seen.contains(&stage.core().memory.pressure()) {
+                seen.push(stage.core().memory.pressure());
             }
         });
     }
@@ -47,7 +47,7 @@ fn memory_refuses_streams_then_players_then_sheds() {
     let gauges = stage.gauges();
     assert!(gauges.refused_publishes > 0, "{gauges:?}");
     assert!(gauges.refused_memory > 0, "{gauges:?}");
-    let most = 8 * MIB as u64 + stage.core.settings.log_limits().bytes;
+    let most = 8 * MIB as u64 + stage.core().settings.log_limits().bytes;
     assert!(worst <= most, "{worst} bytes were held, {most} are allowed");
     stage.end();
 }
@@ -62,15 +62,15 @@ fn the_largest_holders_go_and_others_stay() {
     stage.send(small, kind::VIDEO, KEY, 1_000);
     // All at once, before anybody counts.
     let later = stage.now + S(9);
-    stage.core.memory.postpone(later);
+    stage.core_mut().memory.postpone(later);
     for &source in &sources {
         stage.send(source, kind::VIDEO, KEY, 900_000);
     }
     stage.settle();
-    let before = stage.core.held_bytes();
+    let before = stage.core().held_bytes();
     assert!(before > 4 * MIB as u64, "{before}");
     let now = stage.now;
-    stage.core.memory.make_due(now);
+    stage.core_mut().memory.make_due(now);
     stage.wait(S(4));
     assert_eq!(stage.gauges().shed, 2);
     // It came last and holds next to nothing.
@@ -81,8 +81,8 @@ fn the_largest_holders_go_and_others_stay() {
         let shed = &["Publish.Start", "Publish.Denied", "end"][..];
         stage.check_heard(source, if index < 3 { &shed[..1] } else { shed });
     }
-    assert!(stage.core.held_bytes() < 85 * 4 * MIB as u64 / 100);
-    assert!(stage.core.memory.pressure() < Pressure::Shed);
+    assert!(stage.core().held_bytes() < 85 * 4 * MIB as u64 / 100);
+    assert!(stage.core().memory.pressure() < Pressure::Shed);
     stage.end();
 }
 
@@ -92,18 +92,18 @@ fn what_nobody_plays_is_freed_first() {
     let sources: Vec<usize> = (0..5).map(|n| stage.publish(&format!("cam{n}"))).collect();
     let player = stage.play("cam0");
     // Not while key frames are half received.
-    stage.core.memory.ignore_growth();
+    stage.core_mut().memory.ignore_growth();
     for &source in &sources {
         stage.send(source, kind::VIDEO, KEY, 900_000);
     }
     stage.wait(S(4));
     assert_eq!(stage.gauges().shed, 0, "nobody is closed for it");
-    assert!(stage.core.held_bytes() < 70 * 4 * MIB as u64 / 100);
-    assert_eq!(stage.core.memory.pressure(), Pressure::None);
+    assert!(stage.core().held_bytes() < 70 * 4 * MIB as u64 / 100);
+    assert_eq!(stage.core().memory.pressure(), Pressure::None);
     // What is played is kept for those that come.
     let kept = |name: &str| {
-        let index = stage.core.streams.find(name).unwrap();
-        stage.core.streams[index].log.held_bytes()
+        let index = stage.core().streams.find(name).unwrap();
+        stage.core().streams[index].log.held_bytes()
     };
     assert!(kept("live/cam0") > 900_000);
     assert!(!stage.guests[player].gone);
@@ -144,15 +144,15 @@ fn check_attack(stage: &mut Stage, honest: [usize; 3], attackers: &[usize]) {
     let mut most = 0;
     stage.pass(S(4), |stage| {
         stage.key_frame(honest[0], 20_000);
-        most = most.max(stage.core.held_bytes());
+        most = most.max(stage.core().held_bytes());
     });
     assert!(honest.iter().all(|&guest| !stage.guests[guest].gone));
     let limit = stage.shared.config.memory_max.unwrap() as u64;
     assert!(most < limit, "{most} of {limit} bytes");
     // Down to 75 %, and no further.
-    let held = stage.core.held_bytes();
+    let held = stage.core().held_bytes();
     assert!(held > 70 * limit / 100, "{held} of {limit} bytes");
-    assert_eq!(stage.core.memory.pressure(), Pressure::NoStreams);
+    assert_eq!(stage.core().memory.pressure(), Pressure::NoStreams);
 }
 
 #[test]
@@ -173,9 +173,9 @@ fn regression_input_without_a_role_is_shed_first() {
         .collect();
     stage.settle();
     let has_role = |stage: &Stage| {
-        let conns = stage.core.conns.iter();
+        let conns = stage.core().conns.iter();
         conns
-            .filter(|(key, _)| !stage.core.streams.plays(*key).is_empty())
+            .filter(|(key, _)| !stage.core().streams.plays(*key).is_empty())
             .count()
     };
     assert_eq!(has_role(&stage), 2);
@@ -221,7 +221,7 @@ fn regression_heads_of_requests_are_shed() {
     stage.pass(S(4), |stage| stage.key_frame(honest[0], 20_000));
     assert!(honest.iter().all(|&guest| !stage.guests[guest].gone));
     assert!(stage.gauges().shed > 0);
-    assert!(stage.core.held_bytes() < 8 * MIB as u64);
+    assert!(stage.core().held_bytes() < 8 * MIB as u64);
     stage.end();
 }
 
@@ -232,15 +232,15 @@ fn regression_a_closing_connection_keeps_no_input() {
     hold_input(&mut stage, &[guest]);
     stage.settle();
     let held = |stage: &Stage| {
-        let (_, conn) = stage.core.conns.iter().next().unwrap();
+        let (_, conn) = stage.core().conns.iter().next().unwrap();
         (conn.session.input_bytes(), conn.is_closing())
     };
     let (bytes, is_closing) = held(&stage);
     assert!(bytes > 90_000 && !is_closing);
     // It does not take its last status.
     stage.guests[guest].left = 0;
-    let key = stage.core.conns.iter().next().unwrap().0;
-    stage.core.close(key, &CloseReason::Kicked);
+    let key = stage.core().conns.iter().next().unwrap().0;
+    stage.core_mut().close(key, &CloseReason::Kicked);
     let (bytes, is_closing) = held(&stage);
     assert!(bytes < 1_000 && is_closing, "{bytes} bytes");
 }
@@ -273,13 +273,13 @@ fn regression_large_holder_is_closed_for_newcomers() {
         stage.settle();
     }
     stage.wait(S(2));
-    assert_eq!(stage.core.memory.pressure(), Pressure::NoPlayers);
+    assert_eq!(stage.core().memory.pressure(), Pressure::NoPlayers);
     assert_eq!(stage.gauges().shed, 0);
     let refused = stage.come_from([10, 0, 2, 1], Action::Play, "small");
     assert!(stage.guests[refused].gone);
     stage.wait(limits::MEMORY_REFUSED_MAX + S(1));
     assert_eq!(stage.gauges().shed, 1);
-    assert!(stage.core.memory.pressure() < Pressure::NoPlayers);
+    assert!(stage.core().memory.pressure() < Pressure::NoPlayers);
     let comes = stage.come_from([10, 0, 2, 1], Action::Play, "small");
     assert!(!stage.guests[comes].gone && !stage.guests[small].gone);
     stage.end();

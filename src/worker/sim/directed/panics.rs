@@ -75,11 +75,14 @@ fn regression_whoever_comes_after_one_that_is_closed_with_two_plays_is_served() 
     });
     stage.settle();
     let after = stage.play("cam");
-    assert_eq!(stage.core.streams.players(), 4);
+    assert_eq!(stage.core().streams.players(), 4);
     // The one that plays twice goes when its second play is written to.
     stage.guests[twice].wire.borrow_mut().panic_in.write = Some(1);
     stage.key_frame(source, 100);
-    assert_eq!((stage.gauges().bugs, stage.core.streams.players()), (1, 2));
+    assert_eq!(
+        (stage.gauges().bugs, stage.core().streams.players()),
+        (1, 2)
+    );
     assert_eq!(stage.guests[before].media, 2);
     assert_eq!(stage.guests[after].media, 2);
     stage.end();
@@ -129,7 +132,7 @@ fn regression_one_that_was_to_be_closed_when_a_panic_came_is_closed() {
         let (mut stage, old) = publishes_and_plays();
         let other = stage.publish("late");
         let (closed, culprit) = (stage.key_of(old), stage.key_of(other));
-        stage.core.contained(culprit, Step::Other, |core| {
+        stage.core_mut().contained(culprit, Step::Other, |core| {
             let until = core.now + S(1);
             core.conns[closed].begin_closing(until, 0);
             if done > 0 {
@@ -170,7 +173,7 @@ fn publishes_and_plays() -> (Stage, usize) {
         amf.string("play").number(0.0).null().string("other");
     });
     stage.settle();
-    assert_eq!(stage.core.streams.players(), 1);
+    assert_eq!(stage.core().streams.players(), 1);
     (stage, old)
 }
 
@@ -180,7 +183,7 @@ fn a_panic_within_a_takeover_leaves_the_other_role() {
         let (mut stage, old) = publishes_and_plays();
         let new = stage.publish("late");
         let (key, culprit) = (stage.key_of(old), stage.key_of(new));
-        stage.core.contained(culprit, Step::Ingress, |core| {
+        stage.core_mut().contained(culprit, Step::Ingress, |core| {
             let index = core.streams.find("live/cam").unwrap();
             let away = Source::Away {
                 since: core.now,
@@ -198,11 +201,11 @@ fn a_panic_within_a_takeover_leaves_the_other_role() {
             }
             panic_quietly();
         });
-        assert_eq!(stage.core.streams.plays(key).len(), 1, "{done} steps");
+        assert_eq!(stage.core().streams.plays(key).len(), 1, "{done} steps");
         stage.wait(S(3));
         assert!(!stage.guests[old].gone, "{done} steps");
         assert!(stage.guests[new].gone, "{done} steps");
-        assert_eq!(stage.core.streams.find("live/cam"), None, "{done} steps");
+        assert_eq!(stage.core().streams.find("live/cam"), None, "{done} steps");
         stage.end();
     }
 }

@@ -211,10 +211,10 @@ fn regression_closing_connections_not_asked_to_reconnect() {
     let player = stage.play("cam");
     stage.key_frame(source, 100);
     let key = stage.key_of(player);
-    stage.core.close(key, &CloseReason::Kicked);
+    stage.core_mut().close(key, &CloseReason::Kicked);
     // Its end is sent, and the client has not closed yet.
     stage.turn();
-    stage.core.drain();
+    stage.core_mut().drain();
     stage.turn();
     assert_eq!(stage.gauges().bugs, 0);
 }

@@ -100,7 +100,10 @@ fn a_publish_without_media_ends_alone() {
     let told = [&PLAYS[..], &["Play.UnpublishNotify", "end"]].concat();
     stage.check_heard(player, &told);
     assert_eq!(
-        (stage.core.streams.publishers(), stage.core.streams.len()),
+        (
+            stage.core().streams.publishers(),
+            stage.core().streams.len()
+        ),
         (1, 1)
     );
     // With the last one the connection ends.
@@ -194,7 +197,7 @@ fn one_address_publishes_so_often_and_no_more() {
         stage.guests[guest].gone = true;
         stage.settle();
         stage.wait(Duration::ZERO);
-        stage.core.expire();
+        stage.core_mut().expire();
         heard.unwrap()
     };
     for _ in 0..burst {
@@ -278,8 +281,11 @@ fn a_stream_says_whether_its_sequence_header_is_there() {
     let mut stage = Stage::new(|_| {});
     let source = stage.publish("cam");
     let says = |stage: &Stage| {
-        let index = stage.core.streams.find("live/cam").unwrap();
-        stage.core.owned(&stage.core.streams[index]).video_header
+        let index = stage.core().streams.find("live/cam").unwrap();
+        stage
+            .core()
+            .owned(&stage.core().streams[index])
+            .video_header
     };
     assert_eq!(says(&stage), None);
     // Metadata is kept as well, and is none.

@@ -77,7 +77,7 @@ impl World {
 
     fn check_workers(&self, relay: &Relay) -> Result<(), String> {
         for (worker, seat) in relay.seats.iter().enumerate() {
-            let core = &seat.core;
+            let core = seat.core();
             let is_idle = !seat.is_over && !seat.has_reason(self.now);
             tables::check_tables(core)
                 .and_then(|()| tables::check_memory(core))
@@ -96,7 +96,7 @@ impl World {
                 })
                 .map_err(|what| format!("worker {worker}: {what}"))?;
         }
-        let here: usize = relay.seats.iter().map(|seat| seat.core.conns.len()).sum();
+        let here: usize = relay.seats.iter().map(|seat| seat.core().conns.len()).sum();
         if relay.is_alive() && relay.is_quiet() {
             let counted = relay.shared.admission.connections();
             if counted != here {
@@ -110,7 +110,7 @@ impl World {
 
     /// No pull goes on when it should have ended; the worker will not be woken.
     fn check_pulls(&self, relay: &Relay, worker: usize) -> Result<(), String> {
-        let core = &relay.seats[worker].core;
+        let core = relay.seats[worker].core();
         for (_, stream) in core.streams.iter() {
             let Some(pull) = &stream.pull else { continue };
             let is_over = |since: Option<std::time::Instant>, most: Duration| {
@@ -138,10 +138,10 @@ impl World {
             let relay = &self.relays[desk.relay];
             let has_other_reason = desk.is_lax
                 || self.panics > 0
-                || (relay.seats.iter()).any(|seat| seat.reactor.faults.counts.ended() > 0)
+                || (relay.seats.iter()).any(|seat| seat.reactor().faults.counts.ended() > 0)
                 || relay.shared.relay_id != desk.life
                 || !relay.is_alive()
-                || relay.seats.iter().any(|seat| seat.core.is_draining());
+                || relay.seats.iter().any(|seat| seat.core().is_draining());
             if !client.is_closed || has_other_reason || client.leaving.is_some() {
                 continue;
             }
@@ -167,7 +167,7 @@ impl World {
         for (number, relay) in self.relays.iter().enumerate() {
             let counted = relay.counted();
             for (worker, seat) in relay.seats.iter().enumerate() {
-                for (_, stream) in seat.core.streams.iter() {
+                for (_, stream) in seat.core().streams.iter() {
                     let Some(pull) = &stream.pull else { continue };
                     if let (Some(since), None) = (pull.idle_since(), pull.dark_since()) {
                         let key = Lingering {
@@ -199,7 +199,7 @@ impl World {
             if over_at <= seat.later(self.now) {
                 continue;
             }
-            let core = &seat.core;
+            let core = seat.core();
             if !core.is_draining() && core.streams.find(&its.name).is_none() {
                 self.fail(&format!("{its:?} is let go within its linger"));
             }
@@ -259,8 +259,8 @@ impl World {
                 let name = &self.truth.lines[judge.stream].name;
                 for (number, relay) in self.relays.iter().enumerate() {
                     for seat in &relay.seats {
-                        let index = seat.core.streams.find(name);
-                        let stream = index.map(|index| &seat.core.streams[index]);
+                        let index = seat.core().streams.find(name);
+                        let stream = index.map(|index| &seat.core().streams[index]);
                         let known = stream.map(|s| (s.source(), s.epoch, s.players.len()));
                         self.note(|| format!("{name} at {number}: {known:?}"));
                     }
@@ -302,7 +302,7 @@ impl World {
     pub(super) fn check_end(&self) {
         for (number, relay) in self.relays.iter().enumerate() {
             for (worker, seat) in relay.seats.iter().enumerate() {
-                if let Some((what, count)) = tables::left_over(&seat.core) {
+                if let Some((what, count)) = tables::left_over(seat.core()) {
                     self.fail(&format!("worker {worker} of {number} has {count} {what}"));
                 }
             }
@@ -340,7 +340,10 @@ fn check_totals(relay: &Relay) -> Result<(), String> {
     if !relay.is_alive() {
         return Ok(());
     }
-    let streams = relay.seats.iter().flat_map(|seat| seat.core.streams.iter());
+    let streams = relay
+        .seats
+        .iter()
+        .flat_map(|seat| seat.core().streams.iter());
     let pulls = streams.filter_map(|(_, stream)| stream.pull.as_ref());
     let pulls: Vec<_> = pulls.collect();
     let lines = pulls.len();
@@ -388,15 +391,18 @@ fn check_totals(relay: &Relay) -> Result<(), String> {
 fn check_once(relay: &Relay) -> Result<(), String> {
     let mut pulls: HashMap<&str, usize> = HashMap::new();
     for seat in &relay.seats {
-        for (_, conn) in seat.core.conns.iter() {
+        for (_, conn) in seat.core().conns.iter() {
             if let Some(errand) = conn.errand().filter(|errand| errand.task() == Task::Pull) {
                 *pulls
-                    .entry(&seat.core.streams[errand.stream()].name)
+                    .entry(&seat.core().streams[errand.stream()].name)
                     .or_default() += 1;
             }
         }
     }
-    let streams = relay.seats.iter().flat_map(|seat| seat.core.streams.iter());
+    let streams = relay
+        .seats
+        .iter()
+        .flat_map(|seat| seat.core().streams.iter());
     let mut owners: HashMap<&str, usize> = HashMap::new();
     for (_, stream) in streams.filter(|(_, stream)| stream.pull.is_some()) {
         *owners.entry(&stream.name).or_default() += 1;

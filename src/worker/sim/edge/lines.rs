@@ -181,7 +181,7 @@ impl World {
         self.note(|| format!("turn of worker {worker} of {relay}"));
         self.bring_up_lines();
         let fired = fault::fired();
-        let faults = &mut self.relays[relay].seats[worker].reactor.faults;
+        let faults = &mut self.relays[relay].seats[worker].reactor_mut().faults;
         faults.permille = if self.calm { 0 } else { self.kernel_faults };
         self.relays[relay].turn(worker, self.now);
         self.tally.panics += fault::fired() - fired;
@@ -216,7 +216,7 @@ impl World {
     /// The stream that a connection was dialled for, while it is open.
     fn stream_of(&self, relay: usize, near: &Rc<RefCell<Wire>>) -> Option<usize> {
         let (worker, key) = near.borrow().seat()?;
-        let core = &self.relays[relay].seats[worker].core;
+        let core = self.relays[relay].seats[worker].core();
         let errand = core.conns.get(key)?.errand()?;
         let stream = core.streams.get(errand.stream())?;
         let name = stream.probe_of.as_ref().unwrap_or(&stream.name);

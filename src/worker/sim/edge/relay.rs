@@ -95,7 +95,7 @@ impl Relay {
 
     /// What its workers have counted in all its lives.
     pub(super) fn counted(&self) -> Gauges {
-        let gauges = self.seats.iter().map(|seat| &seat.core.gauges);
+        let gauges = self.seats.iter().map(|seat| &seat.core().gauges);
         gauges.fold(self.past, |sum, one| sum.plus(one))
     }
 
@@ -109,7 +109,7 @@ impl Relay {
     ) {
         wire.borrow_mut().write_time = WRITE_TIME;
         let socket = SimSocket { client, wire };
-        self.seats[worker].reactor.connect(0, socket, peer);
+        self.seats[worker].reactor().connect(0, socket, peer);
     }
 
     /// One turn of a worker.
@@ -128,7 +128,7 @@ impl Relay {
     /// A letter from outside the workers.
     pub(super) fn post(&mut self, worker: usize, mail: Mail<SimSocket>) {
         if self.shared.mailboxes[WorkerId::new(worker)].post(std::iter::once(mail)) {
-            self.seats[worker].reactor.is_woken = true;
+            self.seats[worker].reactor_mut().is_woken = true;
         }
     }
 
@@ -150,7 +150,7 @@ impl Relay {
                 }
                 let to = lane % count;
                 if self.shared.mailboxes[WorkerId::new(to)].post(letters.into_iter()) {
-                    self.seats[to].reactor.is_woken = true;
+                    self.seats[to].reactor_mut().is_woken = true;
                 }
                 moved = true;
             }
@@ -160,9 +160,9 @@ impl Relay {
 
     /// Whether no letter is under way, and nobody waits to be accepted.
     pub(super) fn is_quiet(&self) -> bool {
-        let is_awaited = |seat: &Seat| seat.reactor.waiting() > 0 && !seat.is_over;
+        let is_awaited = |seat: &Seat| seat.reactor().waiting() > 0 && !seat.is_over;
         self.transit.iter().all(VecDeque::is_empty)
             && !self.seats.iter().any(is_awaited)
-            && !self.seats.iter().any(|seat| seat.reactor.is_woken)
+            && !self.seats.iter().any(|seat| seat.reactor().is_woken)
     }
 }
