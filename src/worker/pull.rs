@@ -69,7 +69,7 @@ pub(super) struct Pull {
     has_frames: bool,
     /// Since when there is no media; None while there is.
     dark_since: Option<Instant>,
-    /// Since when there is no media although all origins were asked.
+    /// When all origins had been asked, since the search began.
     all_asked: Option<Instant>,
     /// Since when nobody wants it.
     idle_since: Option<Instant>,
@@ -168,7 +168,8 @@ impl Pull {
     pub(super) fn due(&self, last_media: Instant, config: &Config) -> Option<Instant> {
         let call = self.line.due(config.pull_timeout);
         let media = (!self.is_dark()).then(|| last_media + config.pull_timeout);
-        let over = self.all_asked.map(|since| since + config.pull_give_up);
+        let over = self.in_vain_since();
+        let over = over.map(|since| since + config.pull_give_up);
         let idle = self.idle_since.map(|since| since + config.pull_linger);
         [call, media, over, idle].into_iter().flatten().min()
     }

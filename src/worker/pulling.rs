@@ -37,7 +37,7 @@ impl<S: Transport> Core<S> {
         };
         let give_up = self.shared.config.pull_give_up;
         if pull
-            .all_asked()
+            .in_vain_since()
             .is_some_and(|since| since + give_up <= self.now)
         {
             if self.notes.allow("over", Level::Info, self.now) {

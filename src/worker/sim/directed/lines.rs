@@ -452,3 +452,35 @@ fn pushes_have_a_share_of_all_connections() {
     assert_eq!(lines.stage.shared.admission.pushes(), 0);
     lines.stage.end();
 }
+
+#[test]
+fn regression_origin_to_be_left_is_kept_while_it_has_media() {
+    let mut lines = Lines::new(|config| {
+        pull(config);
+        config.pull_timeout = S(4);
+        config.pull_give_up = S(6);
+    });
+    let player = lines.stage.play("cam");
+    lines.settle();
+    lines.origins[0].key_frame(0);
+    lines.settle();
+    lines.are_empty = true;
+    lines.origins[0]
+        .session
+        .send_status(MessageStreamId(0), Status::ReconnectRequest, "go");
+    lines.settle();
+    for step in 1..200_u32 {
+        lines.stage.now += MS(250);
+        lines.origins[0].key_frame(250 * step);
+        lines.settle();
+        let (gone, count) = (lines.stage.guests[player].gone, lines.origins.len());
+        assert!(!gone, "after {step}, {count} connections");
+    }
+    // Without media it is given up, from then on.
+    for seconds in 0..6 {
+        assert!(!lines.stage.guests[player].gone, "after {seconds} s");
+        lines.stage.now += S(1);
+        lines.settle();
+    }
+    assert!(lines.stage.guests[player].gone);
+}

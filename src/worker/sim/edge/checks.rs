@@ -116,7 +116,7 @@ impl World {
             let is_over = |since: Option<std::time::Instant>, most: Duration| {
                 since.is_some_and(|since| since + most + LATE < self.now)
             };
-            if is_over(pull.all_asked(), relay.config.pull_give_up) {
+            if is_over(pull.in_vain_since(), relay.config.pull_give_up) {
                 return Err(format!("{} is not given up", stream.name));
             }
             if is_over(pull.idle_since(), relay.config.pull_linger) {
