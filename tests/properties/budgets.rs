@@ -343,6 +343,9 @@ fn hostile() -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
     ]
 }
 
+/// So often is a time measured again that a busy machine may have made long.
+const ATTEMPTS: usize = 20;
+
 /// Reads the input in reads of one byte or of a ring; how long that took, the shortest of three.
 fn time(wire: &[u8], step: usize) -> Duration {
     let once = || {
@@ -367,15 +370,22 @@ fn hostile_bytes_cost_no_more_than_a_bound_for_each() {
         assert!(allocated <= allowed, "{name}: {allocated} bytes allocated");
         assert!(told <= large.len(), "{name}: {told} things told");
         for step in [1, limits::RING_BYTES] {
-            let (one, eight) = (time(&small, step), time(&large, step));
+            let (mut one, mut eight) = (time(&small, step), time(&large, step));
             // A byte is read in well below a microsecond; a session that has ended reads none.
             let slowest = Duration::from_micros(20) * u32::try_from(large.len()).unwrap();
             assert!(eight <= slowest, "{name} in steps of {step}: {eight:?}");
             // Eight times the bytes take eight times as long, not sixty-four times. Below a few
-            // milliseconds the clock and the neighbours decide.
-            let most = 24 * one + Duration::from_millis(30);
+            // milliseconds the clock decides, and where the neighbours did it is tried again.
+            let most = |one: Duration| 24 * one + Duration::from_millis(30);
+            for _ in 0..ATTEMPTS {
+                if eight <= most(one) {
+                    break;
+                }
+                one = one.min(time(&small, step));
+                eight = eight.min(time(&large, step));
+            }
             assert!(
-                eight <= most,
+                eight <= most(one),
                 "{name} in steps of {step}: {one:?}, then {eight:?}"
             );
         }
