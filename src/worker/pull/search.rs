@@ -45,8 +45,8 @@ impl Pull {
         self.dark_since.is_some()
     }
 
-    /// Since when there is no media although all origins were asked. They are also asked while there
-    /// is media, for an origin that asked to be left.
+    /// Since when there is no media although all origins were asked. They are also asked while
+    /// there is media, for an origin that asked to be left.
     pub(in crate::worker) fn in_vain_since(&self) -> Option<Instant> {
         Some(self.dark_since?.max(self.all_asked?))
     }

@@ -178,8 +178,8 @@ impl Streams {
         self.dirty.get(position).copied()
     }
 
-    /// Those with something new, overfull or not; those that are marked from now on are for the next
-    /// round. The list goes back by [`keep_dirty`](Self::keep_dirty).
+    /// Those with something new, overfull or not; those that are marked from now on are for the
+    /// next round. The list goes back by [`keep_dirty`](Self::keep_dirty).
     pub(in crate::worker) fn take_dirty(&mut self) -> Vec<StreamId> {
         self.overfull.clear();
         std::mem::take(&mut self.dirty)
