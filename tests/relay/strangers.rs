@@ -74,8 +74,7 @@ fn operator_is_served_beside(relay: &Relay, strangers: &[fn(SocketAddr, &AtomicB
             }
         }
         is_over.store(true, Ordering::Relaxed);
-        // Seldom one takes seconds, and it is not known yet why.
-        assert!(longest < SOON, "an answer took {longest:?}");
+        assert!(longest < AT_ONCE, "an answer took {longest:?}");
     });
 }
 
